@@ -1,0 +1,1 @@
+"""The sub-commands, a module per noun."""

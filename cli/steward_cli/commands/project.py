@@ -1,0 +1,250 @@
+"""``steward project``: models under Steward's care."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from botocore.exceptions import ClientError, WaiterError
+from rich.console import Console
+
+from steward.domain.names import check_project
+from steward.domain.project import Project
+from steward_cli.commands.local import repository_root
+from steward_cli.console import CommandError, Exit, Json, progress, show, table
+from steward_cli.function_urls import call
+from steward_cli.sources import Source, read_source
+from steward_cli.state import StackState, shares_of
+from steward_cli.target import Target, choose
+
+app = typer.Typer(help="Projects: one model each, declared in project.yaml.")
+
+Folder = Annotated[
+    Path, typer.Argument(help="Folder with project.yaml.", exists=True, file_okay=False)
+]
+SourceOption = Annotated[
+    Path | None,
+    typer.Option("--source", help="Code to take instead of training.source.", file_okay=False),
+]
+
+
+@app.command("new")
+def new(
+    name: Annotated[str, typer.Argument(help="Project name.")],
+    folder: Annotated[Path | None, typer.Option("--into", help="Default: ./NAME.")] = None,
+    json_: Json = False,
+) -> None:
+    """Write a project folder from the tabular template: two files to edit.
+
+    Example: `steward project new churn`
+    """
+    check_project(name)
+    goal = folder or Path(name)
+    if goal.exists():
+        raise CommandError(f"{goal} exists", Exit.CONFLICT, "choose another with --into")
+    shutil.copytree(
+        repository_root() / "projects" / "tabular", goal,
+        ignore=shutil.ignore_patterns("__pycache__", ".pytest_cache"),
+    )  # fmt: skip
+    declaration = goal / "project.yaml"
+    text = re.sub(
+        r"(?m)^project:.*$", f"project: {name}", declaration.read_text(encoding="utf-8"), count=1
+    )
+    declaration.write_text(text, encoding="utf-8")
+
+    def render(console: Console) -> None:
+        console.print(
+            f"Wrote {goal}: describe your columns in project.yaml, train in src/train.py."
+        )
+        console.print(f"Then: steward project add {goal}")
+
+    show({"folder": str(goal)}, json_, render)
+
+
+@app.command("check")
+def check(folder: Folder, source: SourceOption = None, json_: Json = False) -> None:
+    """Check project.yaml and the source without touching AWS."""
+    found = read_source(folder, source)
+    show(
+        {"project": found.project.project, "config_digest": found.project.digest,
+         "code_digest": found.sha256},
+        json_,
+        lambda console: console.print(
+            f"{found.project.project} is valid: {len(found.project.data.features)} features, "
+            f"code {found.sha256[:12]}"
+        ),
+    )  # fmt: skip
+
+
+@app.command("add")
+def add(
+    context: typer.Context, folder: Folder, source: SourceOption = None, json_: Json = False
+) -> None:
+    """Deploy a project's own stack and push its code and configuration; run it again to update.
+
+    You become the author of this code: you cannot approve what it trains.
+
+    Example: `steward project add projects/diabetes`
+    """
+    target = choose(context.obj)
+    found = read_source(folder, source)
+    with progress(f"adding {found.project.project}") as say:
+        say("deploying the project stack")
+        stack = deploy_project_stack(target, found.project)
+        say("pushing code and configuration")
+        pushed = push(target, found)
+
+    def render(console: Console) -> None:
+        console.print(
+            f"{found.project.project}: stack {stack}, code {found.sha256[:12]}, "
+            f"author {pushed.get('author')}"
+        )
+        console.print(f"Now deliver data: steward data put FILE --project {found.project.project}")
+
+    show({"stack": stack, **pushed}, json_, render)
+
+
+@app.command("list")
+def list_projects(context: typer.Context, json_: Json = False) -> None:
+    """List the projects with what answers now."""
+    state = StackState(choose(context.obj))
+    projects = state.projects()
+
+    def render(console: Console) -> None:
+        rows = []
+        for item in projects:
+            shares = shares_of(state.route(item["project"]))
+            serving = ", ".join(f"v{version} {share:g} %" for version, share in shares.items())
+            rows.append((item["project"], serving or "nothing yet", item["author"],
+                         item["updated_at"]))  # fmt: skip
+        console.print(table(("project", "serving", "author", "updated"), rows))
+
+    show(projects, json_, render)
+
+
+@app.command("show")
+def show_project(
+    context: typer.Context,
+    project: Annotated[str, typer.Argument(help="Project name.")],
+    json_: Json = False,
+) -> None:
+    """Show a project: configuration, what serves, who approved it."""
+    state = StackState(choose(context.obj))
+    item = state.project(project)
+    data = {**item, "route": state.route(project), "champion": state.champion(project)}
+
+    def render(console: Console) -> None:
+        console.print(table(("", ""), [(k, v) for k, v in sorted(data.items()) if k != "config"]))
+
+    show(data, json_, render)
+
+
+@app.command("remove")
+def remove(
+    context: typer.Context,
+    project: Annotated[str, typer.Argument(help="Project name.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    json_: Json = False,
+) -> None:
+    """Delete a project's own stack; its data, evidence and records are kept by design."""
+    target = choose(context.obj)
+    StackState(target).project(project)
+    if not yes:
+        typer.confirm(f"Delete the stack of {project}?", abort=True)
+    name = project_stack_name(target, project)
+    cloudformation = target.client("cloudformation")
+    with progress(f"deleting {name}"):
+        cloudformation.delete_stack(StackName=name)
+        cloudformation.get_waiter("stack_delete_complete").wait(
+            StackName=name, WaiterConfig={"Delay": 2, "MaxAttempts": 150}
+        )
+    show({"deleted": name}, json_, lambda console: console.print(f"Deleted {name}."))
+
+
+def project_stack_name(target: Target, project: str) -> str:
+    """Return the name of a project's own stack."""
+    return f"{target.stack}-project-{project}"
+
+
+def deploy_project_stack(target: Target, project: Project) -> str:
+    """Create or update a project's own stack from ``projects/project-stack.yaml``.
+
+    Returns:
+        The stack's name.
+
+    Raises:
+        CommandError: CloudFormation refused or rolled back.
+    """
+    template = (repository_root() / "projects" / "project-stack.yaml").read_text(encoding="utf-8")
+    name = project_stack_name(target, project.project)
+    errors, latency = project.alarms.errors, project.alarms.latency
+    parameters = {
+        "Project": project.project,
+        "Environment": target.environment_name,
+        "Description": project.description,
+        "ErrorThreshold": errors.threshold,
+        "ErrorPeriodSeconds": errors.period_s,
+        "ErrorEvaluationPeriods": errors.evaluation_periods,
+        "ErrorDatapointsToAlarm": errors.datapoints_to_alarm,
+        "LatencyThresholdMilliseconds": latency.threshold_ms,
+        "LatencyPeriodSeconds": latency.period_s,
+        "LatencyEvaluationPeriods": latency.evaluation_periods,
+        "LatencyDatapointsToAlarm": latency.datapoints_to_alarm,
+    }
+    request: dict[str, Any] = {
+        "StackName": name,
+        "TemplateBody": template,
+        "Parameters": [
+            {"ParameterKey": key, "ParameterValue": str(value)} for key, value in parameters.items()
+        ],
+    }
+    cloudformation = target.client("cloudformation")
+    try:
+        cloudformation.create_stack(
+            **request, Tags=[{"Key": "steward:stack", "Value": target.stack}]
+        )
+        waiter = "stack_create_complete"
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "AlreadyExistsException":
+            raise
+        try:
+            cloudformation.update_stack(**request)
+        except ClientError as unchanged:
+            if "No updates are to be performed" in str(unchanged):
+                return name
+            raise
+        waiter = "stack_update_complete"
+    delay = 1 if target.engine else 5
+    try:
+        cloudformation.get_waiter(waiter).wait(
+            StackName=name, WaiterConfig={"Delay": delay, "MaxAttempts": 120}
+        )
+    except WaiterError:
+        events = cloudformation.describe_stack_events(StackName=name)["StackEvents"]
+        reasons = [e["ResourceStatusReason"] for e in events if "FAILED" in e["ResourceStatus"]]
+        raise CommandError(
+            f"stack {name} failed: {'; '.join(reasons) or 'see its events'}"
+        ) from None
+    return name
+
+
+def push(target: Target, source: Source) -> dict[str, Any]:
+    """Upload the code under its digest and declare the project as the verified caller.
+
+    Returns:
+        What the function answered: project, digests and author.
+    """
+    name = source.project.project
+    key = f"code/{name}/{source.sha256}.tar.gz"
+    target.client("s3").put_object(
+        Bucket=target.output("ArtifactsBucketName"), Key=key, Body=source.archive,
+        ChecksumAlgorithm="SHA256", ContentType="application/gzip",
+    )  # fmt: skip
+    body = {"config": source.declared, "code_sha256": source.sha256, "code_key": key}
+    answer: dict[str, Any] = (
+        call(target, target.output("SourceUrl"), "POST", body).raise_for_status().body
+    )
+    return answer

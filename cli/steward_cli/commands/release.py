@@ -1,0 +1,97 @@
+"""``steward release`` and ``steward rollback``: how traffic moves."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from steward.adapters.bus import EventBridgeBus
+from steward.adapters.time import SystemClock, UuidIds
+from steward.contracts.events import RollbackRequested
+from steward.domain.principals import identity_of
+from steward.service.emission import Cause, event
+from steward_cli.console import CommandError, Exit, Json, progress, show, table
+from steward_cli.state import StackState, shares_of
+from steward_cli.target import Target, choose
+
+app = typer.Typer(help="Releases: steps, shares, verdicts.")
+
+Project = Annotated[str, typer.Argument(help="Project name.")]
+
+
+@app.command("list")
+def list_releases(context: typer.Context, project: Project, json_: Json = False) -> None:
+    """List a project's releases, oldest first."""
+    state = StackState(choose(context.obj))
+    state.project(project)
+    releases = state.releases(project)
+
+    def render(console: Console) -> None:
+        rows = [
+            (r["release_id"], r["version"], r["status"], r.get("strategy"), r.get("step_id"),
+             r.get("started_at"), r.get("cause"))
+            for r in releases
+        ]  # fmt: skip
+        columns = ("release", "version", "status", "strategy", "step", "started", "cause")
+        console.print(table(columns, rows))
+
+    show(releases, json_, render)
+
+
+@app.command("show")
+def show_release(context: typer.Context, project: Project, json_: Json = False) -> None:
+    """Show what answers now and the last release step by step.
+
+    Example: `steward release show diabetes`
+    """
+    state = StackState(choose(context.obj))
+    state.project(project)
+    releases, route = state.releases(project), state.route(project)
+    last = releases[-1] if releases else None
+
+    def render(console: Console) -> None:
+        shares = shares_of(route)
+        console.print(
+            "now: " + (", ".join(f"v{v} {s:g} %" for v, s in shares.items()) or "nothing")
+        )
+        if last:
+            console.print(table(("", ""), [(k, last[k]) for k in sorted(last) if k != "shifts"]))
+            for shift in last.get("shifts") or []:
+                console.print(f"  {shift['at']}  {shift['step_id']}  {shift['shares']}")
+
+    show({"route": route, "release": last}, json_, render)
+
+
+def rollback(
+    context: typer.Context,
+    project: Project,
+    reason: Annotated[str, typer.Option("--reason", "-m", help="Kept, and mailed to on-call.")],
+    json_: Json = False,
+) -> None:
+    """Put all traffic back on the stable version, or on the previous one after a release.
+
+    Example: `steward rollback diabetes -m "complaints from ward 3"`
+    """
+    target = choose(context.obj)
+    state = StackState(target)
+    if state.route(project) is None:
+        state.project(project)
+        raise CommandError(f"nothing of {project} is serving", Exit.NOT_FOUND)
+    with progress(f"asking for a rollback of {project}"):
+        asked = request_rollback(target, project, reason)
+    show(asked, json_, lambda console: console.print(
+        f"Asked for; watch it: steward release show {project}"))  # fmt: skip
+
+
+def request_rollback(target: Target, project: str, reason: str) -> dict[str, Any]:
+    """Publish ``RollbackRequested`` in the caller's name."""
+    cause = Cause(
+        project=project, correlation_id=str(uuid.uuid4()), causation_id="cli",
+        actor=identity_of(target.identity()),
+    )  # fmt: skip
+    request = event(RollbackRequested(reason=reason), cause, SystemClock(), UuidIds())
+    EventBridgeBus(target.client("events"), target.output("BusName")).publish([request])
+    return {"event_id": request.event_id, "project": project}

@@ -1,0 +1,117 @@
+"""What the command prints: tables for people, JSON for scripts, one clear line for errors."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from enum import IntEnum
+from typing import Annotated, Any, NoReturn
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
+
+
+class Exit(IntEnum):
+    """Exit codes that scripts can rely on."""
+
+    OK = 0
+    FAILED = 1
+    USAGE = 2
+    NOT_FOUND = 3
+    CONFLICT = 4
+    DENIED = 5
+    UNREACHABLE = 6
+    TIMED_OUT = 7
+
+
+class CommandError(Exception):
+    """An error with an exit code, shown as one line and a hint."""
+
+    def __init__(self, message: str, code: Exit = Exit.FAILED, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.code = code
+        self.hint = hint
+
+
+def stdout() -> Console:
+    """Return the console for results; rich respects NO_COLOR and pipes by itself."""
+    return Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+
+
+def stderr() -> Console:
+    """Return the console for progress and errors."""
+    return Console(stderr=True, highlight=False)
+
+
+def fail(error: CommandError, as_json: bool = False) -> NoReturn:
+    """Print an error and leave with its code."""
+    if as_json:
+        print(json.dumps({"error": error.message, "hint": error.hint}), file=sys.stderr)  # noqa: T201
+    else:
+        console = stderr()
+        console.print(Text.assemble(("error: ", "bold red"), error.message), soft_wrap=True)
+        if error.hint:
+            console.print(Text.assemble(("hint:  ", "dim"), error.hint), soft_wrap=True)
+    raise typer.Exit(int(error.code))
+
+
+def show(data: object, as_json: bool, render: Callable[[Console], None]) -> None:
+    """Print ``data`` as JSON, or let ``render`` print it for a person."""
+    if as_json:
+        print(json.dumps(data, indent=2, default=str, ensure_ascii=False))  # noqa: T201
+    else:
+        render(stdout())
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[Any]], title: str | None = None) -> Table:
+    """Return a plain table; state words carry their colour."""
+    result = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        result.add_column(column, overflow="fold")
+    for row in rows:
+        result.add_row(*(state_text(cell) for cell in row))
+    return result
+
+
+_COLOURS = {
+    "green": {
+        "succeeded", "production", "approved", "completed", "accepted", "running", "InService",
+        "pass", "OK", "active", "CREATE_COMPLETE", "UPDATE_COMPLETE", "SUCCEEDED",
+    },
+    "red": {
+        "failed", "rejected", "rolled_back", "staging_failed", "worse", "ALARM", "FAILED",
+        "TIMED_OUT", "ABORTED",
+    },
+    "yellow": {
+        "waiting", "pending", "held", "superseded", "expired", "releasing", "suppressed",
+        "inconclusive", "registered", "retained",
+    },
+}  # fmt: skip
+
+
+def state_text(value: object) -> Text:
+    """Return a cell; a word that names a state gets its colour."""
+    text = "" if value is None else str(value)
+    for colour, words in _COLOURS.items():
+        if text in words:
+            return Text(text, style=colour)
+    return Text(text)
+
+
+@contextmanager
+def progress(message: str) -> Iterator[Callable[[str], None]]:
+    """Show a spinner on a terminal and plain lines elsewhere; yields a way to say what happens."""
+    console = stderr()
+    if console.is_terminal:
+        with console.status(message) as status:
+            yield lambda text: status.update(f"{message} [dim]{text}[/dim]")
+    else:
+        console.print(message)
+        yield lambda _text: None

@@ -1,0 +1,1 @@
+"""``steward demo``: one model's whole life on the embedded AWS."""

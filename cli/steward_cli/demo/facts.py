@@ -1,0 +1,69 @@
+"""What the demo saw: the one record that the summary and the report are made from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from steward_cli.demo.feed import Heard
+from steward_cli.demo.traffic import Asked
+
+
+@dataclass
+class Chapter:
+    """One step of the story with the time it took and what it showed."""
+
+    number: int
+    title: str
+    started: float = 0.0
+    seconds: float = 0.0
+    shown: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Window:
+    """Requests sent together: each patient at most once."""
+
+    name: str
+    release_version: int | None
+    asked: list[Asked] = field(default_factory=list)
+
+
+@dataclass
+class Facts:
+    """Everything that the story measured and read back from the stack."""
+
+    started_at: float = 0.0
+    seconds: float = 0.0
+    time_scale: float = 1.0
+    deploy_s: float = 0.0
+    chapters: list[Chapter] = field(default_factory=list)
+    windows: list[Window] = field(default_factory=list)
+    events: list[Heard] = field(default_factory=list)
+    versions: list[dict[str, Any]] = field(default_factory=list)
+    evaluations: dict[int, dict[str, Any]] = field(default_factory=dict)
+    comparisons: dict[int, dict[str, Any]] = field(default_factory=dict)
+    executions: list[dict[str, Any]] = field(default_factory=list)
+    deliveries: list[dict[str, Any]] = field(default_factory=list)
+    suppressed: list[dict[str, Any]] = field(default_factory=list)
+    releases: list[dict[str, Any]] = field(default_factory=list)
+    route: dict[str, Any] = field(default_factory=dict)
+    mails: list[dict[str, Any]] = field(default_factory=list)
+    costs: list[dict[str, Any]] = field(default_factory=list)
+    exposures: int = 0
+    exposure_objects: int = 0
+    fault_to_alarm_s: float | None = None
+    alarm_to_zero_s: float | None = None
+    first_fault_at: float | None = None
+    alarm_at: float | None = None
+    refused_author: str = ""
+
+    @property
+    def requests(self) -> list[Asked]:
+        """All requests of all windows."""
+        return [asked for window in self.windows for asked in window.asked]
+
+    @property
+    def lost(self) -> int:
+        """Requests that got no prediction."""
+        return sum(1 for asked in self.requests if asked.status != 200)

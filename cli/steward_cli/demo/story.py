@@ -1,0 +1,379 @@
+"""One model's whole life, played by events alone: deliver, approve, ask; nothing else is pushed."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from steward_cli.commands.data import deliver
+from steward_cli.commands.mail import letters
+from steward_cli.commands.project import deploy_project_stack, push
+from steward_cli.commands.versions import decide
+from steward_cli.console import CommandError, Exit
+from steward_cli.demo import data as diabetes
+from steward_cli.demo.facts import Chapter, Facts, Window
+from steward_cli.demo.feed import Feed, Heard
+from steward_cli.demo.people import acting_as
+from steward_cli.demo.traffic import Asked, ask_all
+from steward_cli.function_urls import call
+from steward_cli.sources import Source, read_source
+from steward_cli.state import StackState
+from steward_cli.target import Choice, Target
+
+PROJECT = "diabetes"
+_RUN_ENDS_BADLY = ("TrainingFailed", "CandidateHeld", "DatasetRejected", "StagingFailed")
+_MACHINES = ("TrainingMachineArn", "StagingMachineArn", "ReleaseMachineArn", "RollbackMachineArn")
+_RELEASE_ENDS_BADLY = ("ReleaseFailed", "ReleaseRolledBack", "RollbackFailed")
+
+
+class Story:
+    """The eight chapters of the demo, each waiting for the events that must come."""
+
+    def __init__(
+        self, target: Target, choice: Choice, projects: Path, say: Callable[[str], None]
+    ) -> None:
+        self.target = target
+        self.projects = projects
+        self.say = say
+        self.facts = Facts(started_at=time.time())
+        if target.engine is not None:
+            self.facts.time_scale = target.engine.time_scale
+        self.theo = acting_as(choice, "theo")
+        self.ana = acting_as(choice, "ana")
+        self.ward = acting_as(choice, "ward-app")
+        self.state = StackState(target)
+        self.feed = Feed(target, self._heard)
+        self._folder = Path(tempfile.mkdtemp(prefix="steward-demo-"))
+        self._files = diabetes.write_deliveries(self._folder)
+
+    def play(self) -> Facts:
+        """Play all chapters and read back what the stack recorded.
+
+        Raises:
+            CommandError: Something that must happen did not, with what happened instead.
+        """
+        self.feed.open()
+        try:
+            self._until_live()
+            with self._chapter("The ward asks for predictions; outcomes follow"):
+                self._traffic("version 1 alone", None)
+            with self._chapter("Delivery 2: version 2 is not worse than 1; canary, promoted"):
+                self._deliver_and_stage(2, self._files[1])
+                self._approve(2)
+                self._canary(2)
+            with self._chapter("Version 3 passes every test and fails on pending lab values"):
+                self._add_project(self.projects / "diabetes" / "src_v3")
+                self._deliver_and_stage(3, self._files[2])
+                self._approve(3)
+                self._rolled_back(3)
+            with self._chapter("A malformed delivery is stopped before any job"):
+                self._malformed()
+            with self._chapter("Delivery 1 again: recognised, nothing runs twice"):
+                self._again()
+            with self._chapter("Reading the books"):
+                self._read_back()
+        finally:
+            self.feed.close()
+        self.facts.events = list(self.feed.heard)
+        self.facts.seconds = time.time() - self.facts.started_at
+        return self.facts
+
+    def play_until_live(self) -> None:
+        """Play the first three chapters: from nothing to version 1 answering all traffic."""
+        self.feed.open()
+        try:
+            self._until_live()
+        finally:
+            self.feed.close()
+
+    def _until_live(self) -> None:
+        with self._chapter("The data scientist adds the project"):
+            self._add_project(None)
+        with self._chapter("Delivery 1 arrives: version 1 is trained, judged and staged"):
+            self._deliver_and_stage(1, self._files[0])
+        with self._chapter("Approval: its author may not, the approver may; version 1 goes live"):
+            self._approve(1, author_tries=True)
+            self._released(1)
+
+    @contextmanager
+    def _chapter(self, title: str) -> Iterator[None]:
+        chapter = Chapter(len(self.facts.chapters) + 1, title, time.time())
+        self.facts.chapters.append(chapter)
+        self.say(f"[bold]{chapter.number}. {title}[/bold]")
+        yield
+        chapter.seconds = time.time() - chapter.started
+
+    def _note(self, text: str) -> None:
+        self.facts.chapters[-1].shown.append(text)
+        self.say(f"   [green]✓[/green] {text}")
+
+    def _heard(self, event: Heard) -> None:
+        if event.source.startswith("steward."):
+            self.say(
+                f"   [dim]{event.source.removeprefix('steward.'):>10} {event.detail_type}[/dim]"
+            )
+
+    def _add_project(self, source: Path | None) -> None:
+        found: Source = read_source(self.projects / "diabetes", source)
+        if source is None:
+            deploy_project_stack(self.target, found.project)
+        pushed = push(self.theo, found)
+        self._note(f"code {found.sha256[:12]} by {pushed['author']}, configuration valid")
+
+    def _deliver_and_stage(self, version: int, file: Path) -> None:
+        deliver(self.target, PROJECT, file)
+        accepted = self.feed.wait_for("DatasetAccepted", unless=_RUN_ENDS_BADLY, count=version)
+        self._note(f"{file.name}: {accepted.data['rows']} rows accepted")
+        judged = self.feed.wait_for("CandidateEvaluated", unless=_RUN_ENDS_BADLY, count=version)
+        metrics = judged.data["metrics"]
+        against = judged.data.get("champion_version")
+        self._note(
+            f"Brier {metrics['brier']:.4f}, AUC {metrics['roc_auc']:.3f} on held-out rows; "
+            + (
+                f"against version {against}: {judged.data['verdict']}"
+                if against
+                else "no champion yet"
+            )
+        )
+        asked = self.feed.wait_for("ApprovalRequested", unless=_RUN_ENDS_BADLY, version=version)
+        self._note(
+            f"version {version} staged and smoke-tested; "
+            f"evidence {asked.data['evidence_digest'][:12]}"
+        )
+
+    def _approve(self, version: int, *, author_tries: bool = False) -> None:
+        if author_tries:
+            try:
+                decide(self.theo, PROJECT, version, "approve", "looks fine to me")
+            except CommandError as refused:
+                self.facts.refused_author = refused.message
+                self._note(f"theo, its author, is refused: {refused.message}")
+            else:
+                raise CommandError("the author could approve his own version")
+        answer = decide(self.ana, PROJECT, version, "approve", "evidence read")
+        self._note(f"ana approves version {version}: {answer['state']}")
+
+    def _released(self, version: int) -> None:
+        self.feed.wait_for("ReleaseCompleted", unless=_RELEASE_ENDS_BADLY, version=version)
+        self.feed.wait_for("VersionPromoted", version=version)
+        self._note(f"version {version} answers all traffic")
+
+    def _traffic(self, name: str, release: int | None, pending_share: float = 0.0) -> list[Asked]:
+        window = Window(name, release)
+        rows = diabetes.traffic_rows(pending_share=pending_share)
+        url = self.ward.output("GatewayUrl")
+        window.asked = ask_all(self.ward, url, PROJECT, rows)
+        self.facts.windows.append(window)
+        bad = [asked for asked in window.asked if asked.status != 200]
+        if bad:
+            raise CommandError(
+                f"{len(bad)} of {len(rows)} requests got no prediction: {bad[0].body}"
+            )
+        by_version: dict[int | None, int] = {}
+        for asked in window.asked:
+            by_version[asked.version] = by_version.get(asked.version, 0) + 1
+        spread = ", ".join(f"v{v}: {n}" for v, n in sorted(by_version.items(), key=str))
+        fell = sum(asked.fallback for asked in window.asked)
+        self._note(
+            f"{len(rows)} patients asked once each ({spread})"
+            + (f"; {fell} answered by the stable version instead" if fell else "")
+        )
+        self._send_outcomes(window.asked)
+        return window.asked
+
+    def _send_outcomes(self, asked: list[Asked]) -> None:
+        """Send what became of these patients, as a ward's system does later."""
+        known = diabetes.outcome_rows(
+            {a.entity_id: a.inference_id for a in asked if a.inference_id}
+        )
+        seen = datetime.now(UTC).isoformat(timespec="seconds")
+        rows = [
+            {"inference_id": row["inference_id"], "outcome": row["label"], "observed_at": seen}
+            for row in known
+        ]
+        url = f"{self.ward.output('OutcomesUrl').rstrip('/')}/{PROJECT}"
+        call(self.ward, url, "POST", rows).raise_for_status()
+
+    def _canary(self, version: int) -> None:
+        steps = self.state.project(PROJECT)["config"]["release"]["steps"]
+        release = None
+        for number, share in enumerate(steps, start=1):
+            if release is None:
+                started = self.feed.wait_for(
+                    "ReleaseStarted", unless=_RELEASE_ENDS_BADLY, version=version
+                )
+                release = started.data["release_id"]
+            self.feed.wait_for(
+                "TrafficShifted", unless=_RELEASE_ENDS_BADLY, release_id=release, count=number
+            )
+            self._traffic(f"version {version} at {share} %", version)
+        self._released(version)
+
+    def _rolled_back(self, version: int) -> None:
+        started = self.feed.wait_for("ReleaseStarted", unless=("ReleaseFailed",), version=version)
+        release = started.data["release_id"]
+        self.feed.wait_for("TrafficShifted", unless=("ReleaseFailed",), release_id=release)
+        asked = self._traffic(f"version {version} with pending labs", version, pending_share=0.5)
+        back = self.feed.wait_for("ReleaseRolledBack", version=version, timeout_s=60)
+        alarms = [
+            event
+            for event in self.feed.of("CloudWatch Alarm State Change")
+            if event.data["state"]["value"] == "ALARM"
+        ]
+        if not alarms:
+            raise CommandError(f"rolled back without an alarm: {back.data['cause']}")
+        faults = [a.sent_at + a.latency_ms / 1000 for a in asked if a.fallback]
+        self.facts.first_fault_at = min(faults) if faults else None
+        self.facts.alarm_at = _epoch(alarms[0].data["state"]["timestamp"])
+        restored = _epoch(back.data["restored_at"])
+        if self.facts.first_fault_at is None:
+            raise CommandError("version 3 answered every patient: the fault was never hit")
+        self.facts.fault_to_alarm_s = self.facts.alarm_at - self.facts.first_fault_at
+        self.facts.alarm_to_zero_s = restored - self.facts.alarm_at
+        self._note(
+            f"alarm {self.facts.fault_to_alarm_s:.1f} s after the first fault; all traffic on "
+            f"version {back.data['stable_version']} "
+            f"{self.facts.alarm_to_zero_s * 1000:.0f} ms after the alarm"
+        )
+        after = self._traffic("after the rollback", version, pending_share=0.5)
+        wrong = [a for a in after if a.version != back.data["stable_version"]]
+        if wrong:
+            raise CommandError(f"{len(wrong)} requests were still answered by version {version}")
+        self._wait_for_mail("rolled back")
+        self._note("the on-call mail is in the mailbox; no request was lost")
+
+    def _malformed(self) -> None:
+        jobs_before = self._training_jobs()
+        deliver(self.target, PROJECT, diabetes.write_malformed(self._folder))
+        rejected = self.feed.wait_for("DatasetRejected")
+        rules = ", ".join(
+            f"{v['rule']}({v.get('column') or 'file'})" for v in rejected.data["violations"]
+        )
+        self._note(f"rejected: {rules}")
+        self.feed.wait_for("TrainingFailed")
+        if self._training_jobs() != jobs_before:
+            raise CommandError("a training job ran on malformed data")
+        self._wait_for_mail("delivery", role="owner")
+        self._note(f"kept in quarantine: {rejected.data['quarantine_uri']}; no job started")
+
+    def _again(self) -> None:
+        file = self._folder / f"again-{self._files[0].name}"
+        file.write_bytes(self._files[0].read_bytes())
+        deliver(self.target, PROJECT, file)
+        suppressed = self.feed.wait_for("TrainingSuppressed")
+        self._note(
+            f"suppressed: {suppressed.data['reason']} (run {suppressed.data['existing_run_id']})"
+        )
+
+    def _training_jobs(self) -> int:
+        answer = self.target.client("sagemaker").list_training_jobs(MaxResults=100)
+        return len(answer["TrainingJobSummaries"])
+
+    def _wait_for_mail(self, text: str, role: str = "on", timeout_s: float = 20) -> None:
+        assert self.target.engine is not None
+        deadline = time.monotonic() + timeout_s
+        while time.monotonic() < deadline:
+            for letter in letters(self.target.engine.mailbox):
+                if text in letter.subject.lower() and role in letter.to.lower():
+                    return
+            time.sleep(0.2)
+        raise CommandError(f"no mail about {text!r} came for {role}", Exit.TIMED_OUT)
+
+    def _read_back(self) -> None:
+        import json
+
+        facts, state = self.facts, self.state
+        facts.versions = state.versions(PROJECT)
+        facts.deliveries = state.deliveries(PROJECT)
+        facts.suppressed = state.suppressed(PROJECT)
+        facts.releases = state.releases(PROJECT)
+        facts.route = state.route(PROJECT) or {}
+        facts.costs = state.costs(PROJECT)
+        s3 = self.target.client("s3")
+        for version in facts.versions:
+            for uri, into in (
+                (version.get("evaluation_uri"), facts.evaluations),
+                (version.get("comparison_uri"), facts.comparisons),
+            ):
+                if uri:
+                    bucket, _, key = uri.removeprefix("s3://").partition("/")
+                    body = s3.get_object(Bucket=bucket, Key=key)["Body"].read()
+                    into[int(version["version"])] = json.loads(body)
+        self._wait_until_idle()
+        states = self.target.client("stepfunctions")
+        runs = {run["run_id"] for run in state.runs(PROJECT)}
+        for output in _MACHINES:
+            arn = self.target.output(output)
+            for execution in states.list_executions(stateMachineArn=arn)["executions"]:
+                if execution["name"] not in runs and not execution["name"].startswith(
+                    f"{PROJECT}-"
+                ):
+                    continue
+                stopped = execution.get("stopDate")
+                facts.executions.append(
+                    {
+                        "machine": output.removesuffix("MachineArn").lower(),
+                        "name": execution["name"],
+                        "status": execution["status"],
+                        "started": execution["startDate"].timestamp(),
+                        "seconds": (stopped - execution["startDate"]).total_seconds()
+                        if stopped
+                        else None,
+                    }
+                )
+        facts.executions.sort(key=lambda execution: execution["started"])
+        self._read_captures()
+        if self.target.engine is not None:
+            facts.mails = [vars(letter) for letter in letters(self.target.engine.mailbox)]
+        self._note(
+            f"{facts.exposures} exposures captured of {len(facts.requests)} requests; "
+            f"{len(facts.mails)} mails; {len(facts.executions)} executions"
+        )
+
+    def _wait_until_idle(self, timeout_s: float = 30) -> None:
+        """Wait until no execution runs, so that the books are closed."""
+        states = self.target.client("stepfunctions")
+        machines = [self.target.output(name) for name in _MACHINES]
+        deadline = time.monotonic() + timeout_s
+        while time.monotonic() < deadline:
+            running = [
+                execution
+                for arn in machines
+                for execution in states.list_executions(
+                    stateMachineArn=arn, statusFilter="RUNNING"
+                )["executions"]
+            ]
+            if not running:
+                return
+            time.sleep(0.3)
+
+    def _read_captures(self, timeout_s: float = 30) -> None:
+        import json
+
+        s3, bucket = self.target.client("s3"), self.target.output("CaptureBucketName")
+        deadline = time.monotonic() + timeout_s
+        while True:
+            ids: set[str] = set()
+            objects = 0
+            pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix="exposures/")
+            for page in pages:
+                for found in page.get("Contents", []):
+                    objects += 1
+                    text = s3.get_object(Bucket=bucket, Key=found["Key"])["Body"].read().decode()
+                    ids.update(
+                        json.loads(line)["capture"]["inference_id"]
+                        for line in text.splitlines()
+                        if line.strip()
+                    )
+            self.facts.exposures, self.facts.exposure_objects = len(ids), objects
+            if len(ids) >= len(self.facts.requests) or time.monotonic() > deadline:
+                return
+            time.sleep(0.5)
+
+
+def _epoch(stamp: str) -> float:
+    return datetime.fromisoformat(stamp).timestamp()

@@ -1,0 +1,68 @@
+"""The demo's last screen: what happened, in one look."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+
+from steward_cli.console import table
+from steward_cli.demo.facts import Facts
+from steward_cli.demo.report import brier_of, difference, person, share_moments
+
+
+def print_summary(facts: Facts, console: Console) -> None:
+    """Print executions, versions, shares, mails, rollback times and cost."""
+    rows = [
+        (e["machine"], e["name"], e["status"], f"{e['seconds']:.1f} s" if e["seconds"] else "")
+        for e in facts.executions
+    ]
+    console.print(table(("machine", "execution", "status", "took"), rows, "\nExecutions"))
+    console.print(
+        table(
+            ("version", "state", "author", "approved by", "Brier", "against champion"),
+            [_version(facts, item) for item in facts.versions],
+            "\nVersions",
+        )
+    )
+    moments = share_moments(facts)
+    if moments:
+        first = moments[0][0]
+        steps = "  ".join(
+            f"[dim]{at - first:.0f}s[/dim] "
+            + "+".join(f"v{v} {s:g}%" for v, s in shares.items() if s)
+            for at, shares in moments
+        )
+        console.print(f"\n[bold]Traffic[/bold]  {steps}")
+    if facts.fault_to_alarm_s is not None and facts.alarm_to_zero_s is not None:
+        console.print(
+            f"[bold]Rollback[/bold] fault to alarm {facts.fault_to_alarm_s:.1f} s, alarm to zero "
+            f"traffic {facts.alarm_to_zero_s * 1000:.0f} ms (waits scaled 1/{facts.time_scale:g})"
+        )
+    console.print(
+        f"[bold]Requests[/bold] {len(facts.requests)} sent, {facts.lost} lost, "
+        f"{facts.exposures} exposures captured"
+    )
+    mails = escape(", ".join(str(mail["subject"]) for mail in facts.mails[-2:]))
+    console.print(f"[bold]Mails[/bold]    {len(facts.mails)}, the last: {mails}")
+    console.print(f"[bold]Cost[/bold]     {_costs(facts)}")
+
+
+def _version(facts: Facts, item: dict[str, Any]) -> tuple[Any, ...]:
+    number = int(item["version"])
+    score = brier_of(facts.evaluations.get(number))
+    brier = f"{score[0]:.4f}" if score else ""
+    comparison = facts.comparisons.get(number) or {}
+    found = difference(comparison)
+    against = f"{comparison.get('verdict')} ({found[0]:+.4f})" if found else "no champion"
+    approvers = ", ".join(person(a["identity"]) for a in item.get("approvals") or [])
+    return number, item["state"], person(item.get("author")), approvers, brier, against
+
+
+def _costs(facts: Facts) -> str:
+    by_kind: dict[str, float] = {}
+    for cost in facts.costs:
+        by_kind[cost["kind"]] = by_kind.get(cost["kind"], 0.0) + (cost["dollars"] or 0.0)
+    parts = ", ".join(f"{kind} ${dollars:.4f}" for kind, dollars in sorted(by_kind.items()))
+    return f"${sum(by_kind.values()):.4f} on AWS" + (f" ({parts})" if parts else "")

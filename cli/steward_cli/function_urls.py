@@ -1,0 +1,83 @@
+"""Signed requests to Lambda function URLs; boto3 has no client for them.
+
+Source: https://docs.aws.amazon.com/lambda/latest/dg/urls-invocation.html
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+import urllib3
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+
+from steward_cli.console import CommandError, Exit
+from steward_cli.target import Target
+
+_POOL = urllib3.PoolManager(maxsize=16, retries=False)
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What a function URL answered."""
+
+    status: int
+    body: Any
+
+    def raise_for_status(self) -> Reply:
+        """Return the reply if it is a success.
+
+        Raises:
+            CommandError: The function refused; the code says which kind of refusal.
+        """
+        if self.status < 300:
+            return self
+        codes = {403: Exit.DENIED, 404: Exit.NOT_FOUND, 409: Exit.CONFLICT}
+        body = self.body if isinstance(self.body, dict) else {"message": str(self.body)}
+        message = body.get("message") or body.get("Message") or body.get("detail") or str(body)
+        allowed = body.get("allowed")
+        raise CommandError(
+            f"{body.get('error', self.status)}: {message}",
+            codes.get(self.status, Exit.FAILED),
+            f"allowed: {allowed}" if allowed else None,
+        )
+
+
+def call(
+    target: Target, url: str, method: str = "POST", body: Any = None, timeout_s: float = 30.0
+) -> Reply:
+    """Send a SigV4-signed request (service ``lambda``) and return the parsed answer.
+
+    On the embedded AWS the request goes to its one port with the function's host name in the
+    Host header, which is also what is signed.
+
+    Raises:
+        CommandError: The URL cannot be reached.
+    """
+    content = b"" if body is None else json.dumps(body).encode()
+    request = AWSRequest(
+        method=method, url=url, data=content, headers={"content-type": "application/json"}
+    )
+    credentials = target.session.get_credentials().get_frozen_credentials()
+    parts = urlsplit(url)
+    request.headers["host"] = parts.netloc
+    SigV4Auth(credentials, "lambda", target.region).add_auth(request)
+    address = url
+    if target.engine is not None:
+        path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        address = target.engine.endpoint.rstrip("/") + path
+    try:
+        answer = _POOL.request(
+            method, address, body=content, headers=dict(request.headers.items()), timeout=timeout_s
+        )
+    except urllib3.exceptions.HTTPError as error:
+        raise CommandError(f"cannot reach {url}: {error}", Exit.UNREACHABLE) from None
+    raw = answer.data
+    try:
+        parsed = json.loads(raw) if raw else None
+    except ValueError:
+        parsed = raw.decode(errors="replace")
+    return Reply(answer.status, parsed)

@@ -1,0 +1,100 @@
+"""A project's folder: ``project.yaml`` and the source that trains and serves."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import tarfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from steward.domain.errors import InvalidProjectError
+from steward.domain.project import Project, parse_project
+from steward_cli.console import CommandError, Exit
+
+_SKIPPED = {"__pycache__", ".git", ".venv", ".pytest_cache", ".mypy_cache", ".ruff_cache"}
+_MAXIMUM_BYTES = 50 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Source:
+    """A project as it lies in a folder, ready to be pushed.
+
+    Attributes:
+        project: The valid declaration.
+        declared: ``project.yaml`` as it was written, parsed.
+        archive: The source as a gzipped tar; the same files give the same bytes.
+        sha256: Digest of the archive.
+    """
+
+    project: Project
+    declared: dict[str, object]
+    archive: bytes
+    sha256: str
+
+
+def read_source(folder: Path, source: Path | None = None) -> Source:
+    """Read and check a project folder.
+
+    Args:
+        folder: Holds ``project.yaml``.
+        source: The code to take instead of the folder that ``training.source`` names.
+
+    Raises:
+        CommandError: A file is missing or ``project.yaml`` is not valid.
+    """
+    declaration = folder / "project.yaml"
+    if not declaration.is_file():
+        raise CommandError(
+            f"{declaration} is missing", Exit.NOT_FOUND, "make one: steward project new NAME"
+        )
+    try:
+        declared = yaml.safe_load(declaration.read_text(encoding="utf-8"))
+        project = parse_project(declared)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"{declaration}:{mark.line + 1}:{mark.column + 1}" if mark else str(declaration)
+        raise CommandError(f"{where}: {getattr(error, 'problem', error)}", Exit.USAGE) from None
+    except InvalidProjectError as error:
+        raise CommandError(
+            f"{declaration}: {error.message}",
+            Exit.USAGE,
+            f"{error.field}: allowed: {error.allowed}",
+        ) from None
+    code = source or folder / project.training.source
+    if not (code / project.training.entry_point).is_file():
+        raise CommandError(
+            f"{code / project.training.entry_point} is missing", Exit.NOT_FOUND,
+            "training.source and training.entry_point in project.yaml name it",
+        )  # fmt: skip
+    archive = pack(code)
+    return Source(project, declared, archive, hashlib.sha256(archive).hexdigest())
+
+
+def pack(folder: Path) -> bytes:
+    """Return a folder as tar.gz whose bytes depend on names, modes and contents alone."""
+    buffer = io.BytesIO()
+    size = 0
+    with (
+        gzip.GzipFile(fileobj=buffer, mode="wb", mtime=0, compresslevel=6) as zipped,
+        tarfile.open(fileobj=zipped, mode="w", format=tarfile.USTAR_FORMAT) as tar,
+    ):
+        for path in sorted(folder.rglob("*")):
+            inside = path.relative_to(folder)
+            if not path.is_file() or _SKIPPED.intersection(inside.parts):
+                continue
+            content = path.read_bytes()
+            size += len(content)
+            if size > _MAXIMUM_BYTES:
+                raise CommandError(
+                    f"{folder} holds more than {_MAXIMUM_BYTES >> 20} MiB", Exit.USAGE,
+                    "code only: data goes into the data bucket, weights into the model",
+                )  # fmt: skip
+            entry = tarfile.TarInfo(inside.as_posix())
+            entry.size = len(content)
+            entry.mode = 0o755 if path.stat().st_mode & 0o100 else 0o644
+            tar.addfile(entry, io.BytesIO(content))
+    return buffer.getvalue()

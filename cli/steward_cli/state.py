@@ -1,0 +1,107 @@
+"""What the stack's tables say, read with the CLI caller's own rights."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from steward.adapters.state import DynamoStateStore
+from steward.domain.versions import alias_item, version_item
+from steward.ports import Item, Table
+from steward_cli.console import CommandError, Exit
+from steward_cli.target import Target
+
+_OUTPUTS = {
+    Table.PROJECTS: "ProjectsTable",
+    Table.RUNS: "RunsTable",
+    Table.DELIVERIES: "DeliveriesTable",
+    Table.LOCKS: "LocksTable",
+    Table.VERSIONS: "VersionsTable",
+    Table.ROUTES: "RoutesTable",
+    Table.RELEASES: "ReleasesTable",
+    Table.COSTS: "CostsTable",
+}
+
+
+class StackState:
+    """Typed questions to the state store of a target."""
+
+    def __init__(self, target: Target) -> None:
+        self._store = DynamoStateStore(
+            target.client("dynamodb"),
+            tables={table: target.output(name) for table, name in _OUTPUTS.items()},
+        )
+
+    def project(self, name: str) -> Item:
+        """Return a project's item.
+
+        Raises:
+            CommandError: There is none of that name.
+        """
+        item = self._store.get(Table.PROJECTS, {"project": name})
+        if item is None:
+            known = ", ".join(sorted(p["project"] for p in self.projects())) or "none"
+            raise CommandError(f"no project {name!r}", Exit.NOT_FOUND, f"known: {known}")
+        return item
+
+    def projects(self) -> list[Item]:
+        """Return all projects."""
+        return list(self._store.scan(Table.PROJECTS))
+
+    def deliveries(self, project: str) -> list[Item]:
+        """Return a project's deliveries, oldest first."""
+        items = self._store.query(Table.DELIVERIES, project)
+        return sorted(items, key=lambda item: str(item.get("received_at")))
+
+    def runs(self, project: str) -> list[Item]:
+        """Return a project's runs, oldest first."""
+        items = [
+            item for item in self._store.query(Table.RUNS, project) if "#" not in item["run_id"]
+        ]
+        return sorted(
+            items, key=lambda item: str(item.get("started_at") or item.get("requested_at"))
+        )
+
+    def suppressed(self, project: str) -> list[Item]:
+        """Return the triggers that started nothing, oldest first."""
+        return self._store.query(Table.RUNS, project, prefix="suppressed#")
+
+    def versions(self, project: str) -> list[Item]:
+        """Return a project's versions, oldest first."""
+        return self._store.query(Table.VERSIONS, project, prefix="version#")
+
+    def version(self, project: str, number: int) -> Item:
+        """Return one version.
+
+        Raises:
+            CommandError: There is none of that number.
+        """
+        key = {"project": project, "item": version_item(number)}
+        item = self._store.get(Table.VERSIONS, key)
+        if item is None:
+            self.project(project)
+            raise CommandError(f"{project} has no version {number}", Exit.NOT_FOUND)
+        return item
+
+    def champion(self, project: str) -> int | None:
+        """Return the version in production, if any."""
+        item = self._store.get(Table.VERSIONS, {"project": project, "item": alias_item("champion")})
+        return int(item["version"]) if item else None
+
+    def releases(self, project: str) -> list[Item]:
+        """Return a project's releases, oldest first."""
+        items = self._store.query(Table.RELEASES, project)
+        return sorted(items, key=lambda item: str(item.get("started_at") or item["release_id"]))
+
+    def route(self, project: str) -> Item | None:
+        """Return a project's route."""
+        return self._store.get(Table.ROUTES, {"project": project})
+
+    def costs(self, project: str) -> list[Item]:
+        """Return a project's cost entries."""
+        return self._store.query(Table.COSTS, project)
+
+
+def shares_of(route: Item | None) -> dict[int, float]:
+    """Return the share of traffic in percent by version."""
+    arms: list[dict[str, Any]] = (route or {}).get("arms", [])
+    return {int(arm["version"]): float(arm["share"]) for arm in arms}

@@ -1,0 +1,33 @@
+"""Record that a release failed: as a task of its machine, or when that ended without."""
+
+from typing import Any
+
+from steward.bootstrap import app
+from steward.contracts.incoming import Received
+from steward.contracts.steps.serving import ConcludeRelease, ReleaseConclusion
+from steward.entrypoint import on_event, step, task_or_event
+from steward.service.serving.release_end import conclude_release, release_that_ended
+
+
+@step(ConcludeRelease)
+def conclude(command: ConcludeRelease) -> ReleaseConclusion:
+    """Return the status of the release."""
+    return conclude_release(
+        command,
+        state=app().state,
+        endpoints=app().endpoints,
+        workflows=app().workflows,
+        clock=app().clock,
+        ids=app().ids,
+        machine=app().settings.need("release_machine"),
+    )
+
+
+@on_event("Step Functions Execution Status Change")
+def notice(received: Received) -> Any:
+    """Conclude a release whose machine could not."""
+    command = release_that_ended(received, state=app().state)
+    return conclude(command.model_dump(), None) if command else {"concluded": "not ours"}
+
+
+handler = task_or_event(conclude, notice)

@@ -1,0 +1,19 @@
+"""Task: verify an approval once more and fix the steps of its release."""
+
+from steward.bootstrap import app
+from steward.contracts.steps.serving import PlanRelease, ReleasePlan
+from steward.entrypoint import step
+from steward.service.serving.release_steps import plan_release
+
+
+@step(PlanRelease)
+def handler(command: PlanRelease) -> ReleasePlan:
+    """Return the candidate's endpoint and the number of steps."""
+    return plan_release(
+        command,
+        state=app().state,
+        endpoints=app().endpoints,
+        alarms=app().alarms,
+        role_arn=app().settings.need("endpoint_role_arn"),
+        environment=app().settings.steward_environment,
+    )

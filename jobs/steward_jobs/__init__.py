@@ -1,0 +1,1 @@
+"""Entry points of the one training, processing and inference image."""

@@ -1,0 +1,177 @@
+"""``evaluate``: candidate and champion on the same held-out rows, each in its own process."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from steward_jobs.container import JobError, base_dir, log, only_archive, unpack, write_failure
+from steward_jobs.job_config import JobConfig, read_job_config
+
+if TYPE_CHECKING:
+    from steward.domain.evaluation import Evaluation
+    from steward.domain.predictions import Floats
+    from steward_jobs.heldout import Heldout
+
+INTERVAL_CONFIDENCE = 0.95
+"""Two-sided level of the intervals of the metrics."""
+
+
+def main(_arguments: list[str]) -> int:
+    """Evaluate once and return the exit code.
+
+    A champion that cannot answer is a finding and not a failure; a candidate that cannot is.
+    """
+    try:
+        _evaluate(base_dir() / "processing")
+    except JobError as error:
+        write_failure(str(error), "failure", "message")
+        log("evaluation_failed", reason=str(error))
+        return 1
+    return 0
+
+
+@dataclass(frozen=True)
+class _Running:
+    """A model that is answering the held-out rows in its own process."""
+
+    process: subprocess.Popen[bytes]
+    probabilities: Path
+    result: Path
+
+
+@dataclass(frozen=True)
+class _Failure:
+    """Why a model has no answers."""
+
+    stage: Literal["load", "predict"]
+    reason: str
+
+
+def _evaluate(folder: Path) -> None:
+    started = time.perf_counter()
+    config = folder / "config" / "job.json"
+    rows = folder / "heldout" / "heldout.csv"
+    job = read_job_config(config)
+    with tempfile.TemporaryDirectory(prefix="evaluate-") as scratch:
+        candidate = _start("candidate", folder, Path(scratch), rows, config)
+        champion = None
+        if any((folder / "champion").glob("*.tar.gz")):
+            champion = _start("champion", folder, Path(scratch), rows, config)
+        try:
+            # The models load while this process imports numpy and reads the labels.
+            from steward_jobs.heldout import read_heldout
+
+            heldout = read_heldout(rows, job)
+            answers = _finish(candidate, len(heldout.entities))
+            if isinstance(answers, _Failure):
+                raise JobError(f"the candidate's code failed ({answers.stage}): {answers.reason}")
+            beside = _finish(champion, len(heldout.entities)) if champion else None
+        finally:
+            for running in (candidate, champion):
+                if isinstance(running, _Running):
+                    running.process.kill()
+                    running.process.wait()
+    _write(folder / "output", job, heldout, answers, beside)
+    log("evaluation_completed", rows=len(heldout.entities),
+        seconds=round(time.perf_counter() - started, 3))  # fmt: skip
+
+
+def _start(role: str, folder: Path, scratch: Path, rows: Path, config: Path) -> _Running | _Failure:
+    model = scratch / role
+    try:
+        unpack(only_archive(folder / role), model)
+    except JobError as error:
+        return _Failure("load", str(error))
+    probabilities, result = scratch / f"{role}.probabilities", scratch / f"{role}.json"
+    command = [sys.executable, "-P", "-m", "steward_jobs", "predict"]
+    files = (model, rows, config, probabilities, result)
+    process = subprocess.Popen([*command, *map(str, files)], cwd=scratch)  # noqa: S603 - our own module
+    return _Running(process, probabilities, result)
+
+
+def _finish(running: _Running | _Failure, rows: int) -> Floats | _Failure:
+    import numpy as np
+
+    if isinstance(running, _Failure):
+        return running
+    code = running.process.wait()
+    if running.result.is_file():
+        document = json.loads(running.result.read_text(encoding="utf-8"))
+        return _Failure(document["stage"], document["reason"])
+    if code:
+        return _Failure("predict", f"its process ended with code {code}")
+    with running.probabilities.open(encoding="ascii") as lines:
+        answers = np.fromiter(map(float, lines), np.float64)
+    if answers.size != rows:
+        return _Failure("predict", f"{answers.size} answers for {rows} held-out rows")
+    return answers
+
+
+def _write(
+    target: Path,
+    job: JobConfig,
+    heldout: Heldout,
+    answers: Floats,
+    beside: Floats | _Failure | None,
+) -> None:
+    import numpy as np
+
+    from steward.domain.evaluation_report import ChampionEvaluation, EvaluationReport
+    from steward.domain.predictions import Predictions, write_predictions
+
+    labels = np.array(heldout.labels)
+    if beside is None:
+        champion = ChampionEvaluation(status="absent")
+    elif isinstance(beside, _Failure):
+        champion = ChampionEvaluation(status="failed", stage=beside.stage, reason=beside.reason)
+    else:
+        judged = _judge(job.evaluation, heldout, labels, beside)
+        champion = ChampionEvaluation(status="evaluated", evaluation=judged)
+    report = EvaluationReport(
+        **dict(_judge(job.evaluation, heldout, labels, answers)),
+        project=job.project,
+        run_id=job.run_id,
+        heldout_sha256=heldout.sha256,
+        feature_means=heldout.feature_means,
+        champion=champion,
+    )
+    target.mkdir(parents=True, exist_ok=True)
+    (target / "evaluation.json").write_text(report.model_dump_json(indent=2), encoding="utf-8")
+    paired = None if beside is None or isinstance(beside, _Failure) else beside
+    with (target / "predictions.csv").open("w", encoding="utf-8", newline="") as stream:
+        write_predictions(
+            Predictions(heldout.entities, labels, answers, paired, heldout.slices), stream
+        )
+    files = {name: _described(target / name) for name in ("evaluation.json", "predictions.csv")}
+    (target / "manifest.json").write_text(json.dumps({"files": files}), encoding="utf-8")
+    shown = {estimate.metric: estimate.value for estimate in report.metrics}
+    log("evaluated", **shown, champion=champion.status)
+
+
+def _judge(plan: Any, heldout: Heldout, labels: Floats, probabilities: Floats) -> Evaluation:
+    from steward.domain.evaluation import evaluate
+
+    return evaluate(
+        heldout.entities,
+        labels,
+        probabilities,
+        slices=heldout.slices,
+        confidence=INTERVAL_CONFIDENCE,
+        bootstrap_samples=plan["bootstrap_samples"],
+        seed=plan["seed"],
+        slice_minimum_rows=plan["slice_minimum_rows"],
+    )
+
+
+def _described(path: Path) -> dict[str, object]:
+    with path.open("rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    return {"sha256": digest, "bytes": path.stat().st_size}

@@ -1,0 +1,303 @@
+"""``job.json``: what a run tells its jobs, and the rules for the values of a row.
+
+Kept free of third-party imports: every endpoint process reads it while somebody waits.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from steward_jobs.container import JobError
+
+Value = str | int | float | bool | None
+
+_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+_BOOLEANS = {"true": True, "false": False, "1": True, "0": False}
+_TYPE_NAMES = {
+    "float": "a finite number", "integer": "a whole number",
+    "string": "a string", "boolean": "true or false",
+}  # fmt: skip
+
+
+class InvalidRowError(Exception):
+    """A row that the model must not see.
+
+    Args:
+        message: A sentence that names everything.
+        row: Index of the row, 0-based; None when the fault is not in one row.
+        field: Name of the column at fault.
+        value: The value at fault, as it came.
+        allowed: What would be accepted.
+    """
+
+    def __init__(
+        self, message: str, *, row: int | None, field: str | None, value: object, allowed: str
+    ) -> None:
+        super().__init__(message)
+        self.row = row
+        self.field = field
+        self.value = value
+        self.allowed = allowed
+
+    def as_dict(self) -> dict[str, object]:
+        """Return what a client is told."""
+        return {
+            "row": self.row,
+            "field": self.field,
+            "value": _shown(self.value),
+            "allowed": self.allowed,
+            "message": str(self),
+        }
+
+
+@dataclass(frozen=True)
+class Feature:
+    """One input of the model and what it may be."""
+
+    name: str
+    type: str
+    nullable: bool = False
+    min: float | None = None
+    max: float | None = None
+    allowed: tuple[Value, ...] | None = None
+    pattern: str | None = None
+
+    @property
+    def rule(self) -> str:
+        """What is allowed, in words."""
+        words = _TYPE_NAMES[self.type]
+        if self.allowed is not None:
+            words += f" among {', '.join(json.dumps(value) for value in self.allowed)}"
+        if self.min is not None:
+            words += f", at least {self.min:g}"
+        if self.max is not None:
+            words += f", at most {self.max:g}"
+        if self.pattern is not None:
+            words += f" that matches {self.pattern}"
+        return words + (", or null" if self.nullable else "")
+
+    def check(self, value: object, row: int) -> Value:
+        """Return the value in the feature's type.
+
+        Raises:
+            InvalidRowError: It is not allowed.
+        """
+        if value is None:
+            if self.nullable:
+                return None
+            raise self._invalid(value, row)
+        typed = self._typed(value, row)
+        if isinstance(typed, int | float) and not isinstance(typed, bool):
+            below = self.min is not None and typed < self.min
+            above = self.max is not None and typed > self.max
+            if below or above:
+                raise self._invalid(value, row)
+        if self.allowed is not None and typed not in self.allowed:
+            raise self._invalid(value, row)
+        if self.pattern is not None and not re.fullmatch(self.pattern, str(typed)):
+            raise self._invalid(value, row)
+        return typed
+
+    def parse(self, text: str, row: int) -> Value:
+        """Return the value that a CSV cell means; an empty cell is null.
+
+        Raises:
+            InvalidRowError: It is not allowed.
+        """
+        if text == "":
+            return self.check(None, row)
+        if self.type in ("float", "integer"):
+            if not _NUMBER.fullmatch(text):
+                raise self._invalid(text, row)
+            whole = text.lstrip("+-").isdecimal() and len(text) < 20
+            return self.check(int(text) if whole else float(text), row)
+        if self.type == "boolean":
+            if text.lower() not in _BOOLEANS:
+                raise self._invalid(text, row)
+            return self.check(_BOOLEANS[text.lower()], row)
+        return self.check(text, row)
+
+    def _typed(self, value: object, row: int) -> Value:
+        if self.type == "string" and isinstance(value, str):
+            return value
+        if self.type == "boolean" and isinstance(value, bool):
+            return value
+        if self.type in ("float", "integer") and isinstance(value, int | float):
+            if isinstance(value, bool):
+                raise self._invalid(value, row)
+            try:
+                number = float(value)
+            except OverflowError:
+                raise self._invalid(value, row) from None
+            if not math.isfinite(number):
+                raise self._invalid(value, row)
+            if self.type == "float":
+                return number
+            if number.is_integer():
+                return int(value)
+        raise self._invalid(value, row)
+
+    def _invalid(self, value: object, row: int) -> InvalidRowError:
+        return InvalidRowError(
+            f"row {row}: {self.name} must be {self.rule}; got {_shown(value)!r}",
+            row=row, field=self.name, value=value, allowed=self.rule,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class JobConfig:
+    """``job.json`` as far as the jobs need it."""
+
+    project: str
+    run_id: str
+    entity_id: str
+    label: str
+    positive: Value
+    features: tuple[Feature, ...]
+    evaluation: Mapping[str, Any]
+
+    def is_positive(self, text: str, row: int) -> bool:
+        """Return whether the label cell of a row is the positive label.
+
+        Raises:
+            JobError: The cell is empty or not of the positive label's type.
+        """
+        if isinstance(self.positive, bool) and text.lower() in _BOOLEANS:
+            return _BOOLEANS[text.lower()] is self.positive
+        if isinstance(self.positive, str) and text:
+            return text == self.positive
+        numeric = isinstance(self.positive, int | float) and not isinstance(self.positive, bool)
+        if numeric and _NUMBER.fullmatch(text):
+            return float(text) == self.positive
+        raise JobError(
+            f"row {row}: label {self.label} is {text!r}, not of the type of {self.positive!r}"
+        )
+
+    def label_of(self, probability: float) -> Value:
+        """Return the predicted label: the positive one from a probability of 0.5 on.
+
+        The other label is 0 or false where the positive one is a number or true; where it is a
+        string nothing says what the other is called, and null is answered.
+        """
+        if probability >= 0.5:
+            return self.positive
+        if isinstance(self.positive, bool):
+            return not self.positive
+        return 0 if isinstance(self.positive, int | float) and self.positive != 0 else None
+
+    def check_row(self, given: object, row: int) -> dict[str, Value]:
+        """Return a JSON row in feature order.
+
+        Raises:
+            InvalidRowError: A field is unknown, missing or not allowed.
+        """
+        names = ", ".join(feature.name for feature in self.features)
+        if not isinstance(given, dict):
+            raise InvalidRowError(
+                f"row {row} must be an object with the fields {names}",
+                row=row, field=None, value=given, allowed=f"an object with the fields {names}",
+            )  # fmt: skip
+        for name in given:
+            if all(feature.name != name for feature in self.features):
+                raise InvalidRowError(
+                    f"row {row}: unknown field {_shown(name)!r}; the fields are {names}",
+                    row=row, field=str(name)[:100], value=given[name], allowed=names,
+                )  # fmt: skip
+        for feature in self.features:
+            if feature.name not in given:
+                raise InvalidRowError(
+                    f"row {row}: field {feature.name} is missing; it must be {feature.rule}",
+                    row=row, field=feature.name, value=None, allowed=feature.rule,
+                )  # fmt: skip
+        return {feature.name: feature.check(given[feature.name], row) for feature in self.features}
+
+    def parse_row(self, cells: Sequence[str], row: int) -> dict[str, Value]:
+        """Return a CSV row, its cells in feature order.
+
+        Raises:
+            InvalidRowError: There are too many or too few cells, or one is not allowed.
+        """
+        if len(cells) != len(self.features):
+            names = ", ".join(feature.name for feature in self.features)
+            raise InvalidRowError(
+                f"row {row} has {len(cells)} cells, not {len(self.features)}: {names}",
+                row=row, field=None, value=",".join(cells), allowed=names,
+            )  # fmt: skip
+        pairs = zip(self.features, cells, strict=True)
+        return {feature.name: feature.parse(cell, row) for feature, cell in pairs}
+
+
+def read_job_config(path: Path) -> JobConfig:
+    """Read ``job.json``.
+
+    Raises:
+        JobError: The file is missing or has not the agreed shape.
+    """
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        return JobConfig(
+            project=document["project"],
+            run_id=document["run_id"],
+            entity_id=document["entity_id"],
+            label=document["label"]["name"],
+            positive=document["label"]["positive"],
+            features=tuple(_feature(feature) for feature in document["features"]),
+            evaluation=document["evaluation"],
+        )
+    except FileNotFoundError:
+        raise JobError(f"{path.name} is missing in {path.parent}") from None
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise JobError(f"{path.name} has not the agreed shape: {error!r}") from error
+
+
+def read_csv(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
+    """Yield the index and the cells of each row of a CSV file with a header.
+
+    Raises:
+        JobError: The file is missing or a row has not as many cells as the header.
+    """
+    try:
+        stream = path.open(encoding="utf-8", newline="")
+    except FileNotFoundError:
+        raise JobError(f"{path.name} is missing in {path.parent}") from None
+    with stream:
+        rows = csv.reader(stream, strict=True)
+        header = next(rows, [])
+        for row, cells in enumerate(rows):
+            if len(cells) != len(header):
+                raise JobError(f"{path.name} row {row}: {len(cells)} cells, header {len(header)}")
+            yield row, dict(zip(header, cells, strict=True))
+
+
+def _feature(document: Mapping[str, Any]) -> Feature:
+    if document["type"] not in _TYPE_NAMES:
+        raise ValueError(f"type {document['type']!r} is not one of {', '.join(_TYPE_NAMES)}")
+    allowed = document.get("allowed")
+    return Feature(
+        name=document["name"],
+        type=document["type"],
+        nullable=bool(document.get("nullable", False)),
+        min=document.get("min"),
+        max=document.get("max"),
+        allowed=None if allowed is None else tuple(allowed),
+        pattern=document.get("pattern"),
+    )
+
+
+def _shown(value: object) -> object:
+    """Return a value short enough to be told back, and possible in JSON."""
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else str(value)
+    if isinstance(value, int) and abs(value) < 1 << 63:
+        return value
+    text = value if isinstance(value, str) else f"{type(value).__name__} {str(value)[:80]}"
+    return text if len(text) <= 100 else text[:97] + "..."

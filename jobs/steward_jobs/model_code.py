@@ -1,0 +1,76 @@
+"""The model's own code: ``code/inference.py`` with ``model_fn`` and ``predict_fn``."""
+
+from __future__ import annotations
+
+import importlib
+import math
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from steward_jobs.job_config import Value
+
+Row = dict[str, Value]
+
+
+class ModelCodeError(Exception):
+    """The model's code does not keep its contract; the message says where."""
+
+
+class Model:
+    """A loaded model.
+
+    A process holds one: its code is imported as the module ``inference`` and may import its
+    neighbours by name, so a second model in the same process could get the first one's modules.
+    """
+
+    def __init__(self, state: Any, predict_fn: Callable[[list[Row], Any], Sequence[float]]) -> None:
+        self._state = state
+        self._predict_fn = predict_fn
+
+    def predict(self, rows: list[Row]) -> list[float]:
+        """Return one probability a row.
+
+        Raises:
+            ModelCodeError: The code answers another number of rows or no probabilities.
+            Exception: Whatever the model's code raises.
+        """
+        probabilities = [float(p) for p in self._predict_fn(rows, self._state)]
+        if len(probabilities) != len(rows):
+            raise ModelCodeError(
+                f"predict_fn answered {len(probabilities)} values for {len(rows)} rows"
+            )
+        for row, probability in enumerate(probabilities):
+            if not (math.isfinite(probability) and 0 <= probability <= 1):
+                raise ModelCodeError(
+                    f"predict_fn answered {probability!r} for row {row}, which is no probability"
+                )
+        return probabilities
+
+
+def load_model(model_dir: Path) -> Model:
+    """Import ``code/inference.py`` and let it load the model.
+
+    Raises:
+        ModelCodeError: The code is missing, cannot be imported, lacks a function, or
+            ``model_fn`` raises.
+    """
+    code = model_dir / "code"
+    if not (code / "inference.py").is_file():
+        raise ModelCodeError("the model has no code/inference.py")
+    sys.path.insert(0, str(code))
+    try:
+        module = importlib.import_module("inference")
+    except BaseException as error:  # whatever a module does at import, sys.exit included
+        if isinstance(error, KeyboardInterrupt):
+            raise
+        raise ModelCodeError(f"inference.py cannot be imported: {error!r}") from error
+    for name in ("model_fn", "predict_fn"):
+        if not callable(getattr(module, name, None)):
+            raise ModelCodeError(f"inference.py has no function {name}")
+    try:
+        state = module.model_fn(str(model_dir))
+    except Exception as error:
+        raise ModelCodeError(f"model_fn raised {error!r}") from error
+    return Model(state, module.predict_fn)

@@ -1,0 +1,69 @@
+"""``predict``: one model's answers on a file of rows, in a process of its own.
+
+``evaluate`` starts it for the candidate and for the champion, so that neither sees the other's
+modules and neither can end the evaluation.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+from steward_jobs.container import JobError
+from steward_jobs.job_config import InvalidRowError, JobConfig, read_csv, read_job_config
+from steward_jobs.model_code import Model, ModelCodeError, Row, load_model
+
+BATCH_ROWS = 1000
+
+
+def main(arguments: list[str]) -> int:
+    """Predict and return the exit code: 0, or 1 with the reason in the result file.
+
+    Args:
+        arguments: Model directory, CSV file, ``job.json``, file for the probabilities (one a
+            line), file for the result (``{"stage", "reason"}``, written on failure only).
+    """
+    model_dir, data, config, probabilities, result = map(Path, arguments)
+    stage = "load"
+    try:
+        job = read_job_config(config)
+        model = load_model(model_dir)
+        stage = "predict"
+        _predict(model, job, data, probabilities)
+    except (JobError, InvalidRowError, ModelCodeError) as error:
+        reason = str(error)
+    except Exception as error:  # noqa: BLE001 - whatever the model's code raises is its result
+        reason = f"predict_fn raised {error!r}"
+    else:
+        return 0
+    result.write_text(json.dumps({"stage": stage, "reason": reason}), encoding="utf-8")
+    sys.stderr.write(f"{model_dir.name}: {stage}: {reason}\n")
+    return 1
+
+
+def _predict(model: Model, job: JobConfig, data: Path, target: Path) -> None:
+    rows = _rows(job, data)
+    done = 0
+    with target.open("w", encoding="ascii") as out:
+        while batch := list(islice(rows, BATCH_ROWS)):
+            try:
+                answers = model.predict(batch)
+            except Exception as error:
+                raise ModelCodeError(
+                    f"rows {done} to {done + len(batch) - 1}: {error!r}"
+                ) from error
+            out.writelines(f"{answer!r}\n" for answer in answers)
+            done += len(batch)
+
+
+def _rows(job: JobConfig, data: Path) -> Iterator[Row]:
+    for row, cells in read_csv(data):
+        try:
+            yield {
+                feature.name: feature.parse(cells[feature.name], row) for feature in job.features
+            }
+        except KeyError as error:
+            raise JobError(f"{data.name} has no column {error}") from error

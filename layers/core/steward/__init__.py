@@ -1,0 +1,1 @@
+"""Steward: an event-driven, serverless MLOps control plane for AWS."""

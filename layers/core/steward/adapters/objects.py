@@ -1,0 +1,226 @@
+"""Objects in S3, with SHA-256 as their identity."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+
+from steward.adapters.errors import code_of, translate, translated
+from steward.domain.errors import DependencyError, EvidenceIncompleteError, RejectedError
+from steward.ports import ObjectInfo
+
+SINGLE_PUT_BYTES = 64 * 1024**2
+_CHUNK = 1024**2
+_MISSING = frozenset({"404", "NoSuchKey", "NoSuchVersion", "NotFound"})
+_COPY_LIMIT = 5 * 1024**3
+
+
+def split_uri(uri: str) -> tuple[str, str]:
+    """Return bucket and key of ``s3://bucket/key``.
+
+    Raises:
+        RejectedError: It is no such URI.
+    """
+    scheme, _, rest = uri.partition("://")
+    bucket, _, key = rest.partition("/")
+    if scheme != "s3" or not bucket or not key:
+        raise RejectedError(
+            f"{uri!r} is no S3 URI", field="uri", value=uri, allowed="s3://bucket/key"
+        )
+    return bucket, key
+
+
+class S3ObjectStore:
+    """Objects of any bucket that the role may touch.
+
+    S3 keeps the SHA-256 of what is uploaded with it in one piece; what came otherwise (in
+    parts, or with another checksum) is read and hashed where its digest is asked for.
+
+    Args:
+        client: A boto3 S3 client.
+        single_put_bytes: Files above this are uploaded in parts.
+    """
+
+    def __init__(self, client: Any, single_put_bytes: int = SINGLE_PUT_BYTES) -> None:
+        self._client = client
+        self._single_put_bytes = single_put_bytes
+
+    def describe(self, bucket: str, key: str, version_id: str | None = None) -> ObjectInfo | None:
+        """Return an object's info, or None where there is none; sha256 is lower-case hex.
+
+        A role without ``s3:ListBucket`` gets ``AccessDeniedError`` for what is not there: S3
+        does not tell it the difference.
+        """
+        place = _place(bucket, key, version_id)
+        try:
+            head = self._client.head_object(**place, ChecksumMode="ENABLED")
+        except (ClientError, BotoCoreError, HTTPClientError) as error:
+            if isinstance(error, ClientError) and code_of(error) in _MISSING:
+                return None
+            raise translate(error, f"describe s3://{bucket}/{key}") from error
+        return ObjectInfo(
+            bucket=bucket,
+            key=key,
+            size=int(head["ContentLength"]),
+            version_id=head.get("VersionId"),
+            sha256=_known_sha256(head),
+        )
+
+    def sha256(self, bucket: str, key: str, version_id: str | None = None) -> str:
+        """Return the SHA-256 of the object's bytes, streaming them if S3 does not know it."""
+        info = self.describe(bucket, key, version_id)
+        if info is None:
+            raise _missing(f"s3://{bucket}/{key}")
+        if info.sha256 is not None:
+            return info.sha256
+        digest = hashlib.sha256()
+        with self._stream(bucket, key, version_id) as stream:
+            while chunk := stream.read(_CHUNK):
+                digest.update(chunk)
+        return digest.hexdigest()
+
+    def read(self, uri: str) -> bytes:
+        """Return an object's bytes."""
+        with self.open(uri) as stream:
+            return stream.read()
+
+    def download(self, bucket: str, key: str, path: str, version_id: str | None = None) -> None:
+        """Write an object's bytes to a local file, in parallel parts where it is large."""
+        extra = {"VersionId": version_id} if version_id else None
+        with _found(f"s3://{bucket}/{key}", "download"):
+            self._client.download_file(bucket, key, path, ExtraArgs=extra)
+
+    def upload(self, path: str, uri: str, content_type: str = "application/octet-stream") -> str:
+        """Store a local file; return the SHA-256 of its bytes."""
+        bucket, key = split_uri(uri)
+        with Path(path).open("rb") as stream:
+            digest = hashlib.file_digest(stream, "sha256")
+            size = stream.tell()
+            if size <= self._single_put_bytes:
+                stream.seek(0)
+                self._put(bucket, key, stream, digest.digest(), content_type)
+                return digest.hexdigest()
+        extra = {"ContentType": content_type, "ChecksumAlgorithm": "SHA256"}
+        with Path(path).open("rb") as stream, translated(f"upload {uri}"):
+            self._client.upload_fileobj(stream, bucket, key, ExtraArgs=extra)
+        return digest.hexdigest()
+
+    def write(self, uri: str, content: bytes, content_type: str = "application/json") -> str:
+        """Store bytes; return their SHA-256."""
+        bucket, key = split_uri(uri)
+        digest = hashlib.sha256(content)
+        self._put(bucket, key, content, digest.digest(), content_type)
+        return digest.hexdigest()
+
+    def _put(
+        self, bucket: str, key: str, body: bytes | BinaryIO, digest: bytes, content_type: str
+    ) -> None:
+        with translated(f"write s3://{bucket}/{key}"):
+            self._client.put_object(
+                Bucket=bucket,
+                Key=key,
+                Body=body,
+                ContentType=content_type,
+                ChecksumAlgorithm="SHA256",
+                ChecksumSHA256=base64.b64encode(digest).decode(),
+            )
+
+    def open(self, uri: str) -> BinaryIO:
+        """Return a readable stream of an object."""
+        return self._stream(*split_uri(uri), None)
+
+    def _stream(self, bucket: str, key: str, version_id: str | None) -> BinaryIO:
+        uri = f"s3://{bucket}/{key}"
+        with _found(uri, "read"):
+            answer = self._client.get_object(**_place(bucket, key, version_id))
+        raw = _Body(answer["Body"], uri)
+        return cast("BinaryIO", io.BufferedReader(raw, _CHUNK))
+
+    def copy(self, source_uri: str, target_uri: str, version_id: str | None = None) -> None:
+        """Copy an object within S3, in parts where it is above 5 GB."""
+        from boto3.s3.transfer import TransferConfig
+
+        source_bucket, source_key = split_uri(source_uri)
+        bucket, key = split_uri(target_uri)
+        with _found(source_uri, f"copy to {target_uri}"):
+            self._client.copy(
+                _place(source_bucket, source_key, version_id),
+                bucket,
+                key,
+                ExtraArgs={"ChecksumAlgorithm": "SHA256"},
+                Config=TransferConfig(multipart_threshold=_COPY_LIMIT, use_threads=False),
+            )
+
+    def list(self, bucket: str, prefix: str) -> Iterable[ObjectInfo]:
+        """Yield the objects below a prefix, in key order."""
+        pages = iter(
+            self._client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
+        )
+        while True:
+            with translated(f"list s3://{bucket}/{prefix}"):
+                page = next(pages, None)
+            if page is None:
+                return
+            for found in page.get("Contents", []):
+                yield ObjectInfo(bucket, found["Key"], int(found["Size"]), None, None)
+
+
+class _Body(io.RawIOBase):
+    """A response's body as a raw stream whose faults are ours."""
+
+    def __init__(self, body: Any, uri: str) -> None:
+        super().__init__()
+        self._body = body
+        self._uri = uri
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        with translated(f"read {self._uri}"):
+            chunk = self._body.read(len(buffer))
+        buffer[: len(chunk)] = chunk
+        return len(chunk)
+
+    def close(self) -> None:
+        self._body.close()
+        super().close()
+
+
+@contextmanager
+def _found(uri: str, doing: str) -> Iterator[None]:
+    """Translate errors like ``translated``; what is missing is missing evidence."""
+    from boto3.exceptions import RetriesExceededError
+
+    try:
+        yield
+    except (ClientError, BotoCoreError, HTTPClientError) as error:
+        if isinstance(error, ClientError) and code_of(error) in _MISSING:
+            raise _missing(uri) from None
+        raise translate(error, f"{doing} {uri}") from error
+    except RetriesExceededError as error:
+        raise DependencyError(f"{doing} {uri}: {error}") from error
+
+
+def _missing(uri: str) -> EvidenceIncompleteError:
+    return EvidenceIncompleteError(f"there is no {uri}", field="uri", value=uri)
+
+
+def _place(bucket: str, key: str, version_id: str | None) -> dict[str, str]:
+    place = {"Bucket": bucket, "Key": key}
+    return {**place, "VersionId": version_id} if version_id else place
+
+
+def _known_sha256(head: dict[str, Any]) -> str | None:
+    """Return the digest that S3 verified, unless it is one of parts' digests."""
+    checksum = head.get("ChecksumSHA256")
+    whole = head.get("ChecksumType", "FULL_OBJECT") == "FULL_OBJECT"
+    in_parts = "-" in head.get("ETag", "") or "-" in (checksum or "")
+    return base64.b64decode(checksum).hex() if checksum and whole and not in_parts else None

@@ -1,0 +1,50 @@
+"""State machines on Step Functions."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+
+from steward.adapters.errors import code_of, translate, translated
+from steward.domain.digests import canonical_json
+from steward.domain.errors import ConflictError
+
+
+class StepFunctionsWorkflows:
+    """Starts executions by name, so that the same work is never started twice."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+
+    def start(self, machine: str, name: str, payload: Mapping[str, Any]) -> str:
+        """Start an execution and return its ARN; the same name and payload start nothing new.
+
+        AWS answers the same name and payload with the running execution's ARN; where it says
+        that the name is taken, the execution that has it is looked at.
+        """
+        text = canonical_json(payload).decode()
+        try:
+            answer = self._client.start_execution(stateMachineArn=machine, name=name, input=text)
+        except (ClientError, BotoCoreError, HTTPClientError) as error:
+            if isinstance(error, ClientError) and code_of(error) == "ExecutionAlreadyExists":
+                return self._adopt(machine, name, payload)
+            raise translate(error, f"start execution {name}") from error
+        return str(answer["executionArn"])
+
+    def _adopt(self, machine: str, name: str, payload: Mapping[str, Any]) -> str:
+        arn = f"{machine.replace(':stateMachine:', ':execution:')}:{name}"
+        with translated(f"describe execution {name}"):
+            found = self._client.describe_execution(executionArn=arn)
+        if found["status"] != "RUNNING":
+            raise ConflictError(f"execution {name} has ended: {found['status']}")
+        if json.loads(found.get("input") or "null") != payload:
+            raise ConflictError(f"execution {name} runs with another payload")
+        return arn
+
+    def status(self, execution_arn: str) -> str:
+        """Return RUNNING, SUCCEEDED, FAILED, TIMED_OUT, ABORTED or PENDING_REDRIVE."""
+        with translated(f"describe execution {execution_arn}"):
+            return str(self._client.describe_execution(executionArn=execution_arn)["status"])

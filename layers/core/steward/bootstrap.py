@@ -1,0 +1,164 @@
+"""The composition root: which adapter stands behind each port, built at first use and kept.
+
+Importing this module imports no boto3 and reads no environment; a function pays for the
+adapters that it touches and for no others.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache, cached_property
+from typing import TYPE_CHECKING
+
+from steward.settings import Settings
+from steward.settings import settings as read_settings
+
+if TYPE_CHECKING:
+    from steward.adapters.clients import Clients
+    from steward.ports import (
+        Alarms,
+        Clock,
+        Endpoints,
+        EventBus,
+        FailureQueue,
+        Ids,
+        JobImage,
+        JobRecords,
+        Mail,
+        ModelRegistry,
+        ObjectStore,
+        StateStore,
+        TrafficMetrics,
+        Workflows,
+    )
+
+
+@dataclass
+class App:
+    """The adapters of one process, each made when it is first asked for."""
+
+    settings: Settings
+
+    @cached_property
+    def clients(self) -> Clients:
+        """AWS clients of one boto3 session."""
+        from steward.adapters.clients import Clients
+
+        return Clients(self.settings.aws_region)
+
+    @cached_property
+    def clock(self) -> Clock:
+        """The system's time."""
+        from steward.adapters.time import SystemClock
+
+        return SystemClock()
+
+    @cached_property
+    def ids(self) -> Ids:
+        """Random identifiers."""
+        from steward.adapters.time import UuidIds
+
+        return UuidIds()
+
+    @cached_property
+    def bus(self) -> EventBus:
+        """The own event bus."""
+        from steward.adapters.bus import EventBridgeBus
+
+        return EventBridgeBus(self.clients.get("events"), self.settings.need("bus_name"))
+
+    @cached_property
+    def state(self) -> StateStore:
+        """The tables that this function's template names."""
+        from steward.adapters.state import DynamoStateStore
+        from steward.ports import Table
+
+        named = {table: getattr(self.settings, f"{table}_table") for table in Table}
+        return DynamoStateStore(
+            self.clients.get("dynamodb"),
+            tables={table: name for table, name in named.items() if name},
+            outbox=self.settings.outbox_table or None,
+        )
+
+    @cached_property
+    def objects(self) -> ObjectStore:
+        """Objects in S3."""
+        from steward.adapters.objects import S3ObjectStore
+
+        return S3ObjectStore(self.clients.get("s3"))
+
+    @cached_property
+    def workflows(self) -> Workflows:
+        """State machines."""
+        from steward.adapters.workflows import StepFunctionsWorkflows
+
+        return StepFunctionsWorkflows(self.clients.get("stepfunctions"))
+
+    @cached_property
+    def registry(self) -> ModelRegistry:
+        """SageMaker Model Registry."""
+        from steward.adapters.registry import SageMakerModelRegistry
+
+        return SageMakerModelRegistry(self.clients.get("sagemaker"))
+
+    @cached_property
+    def endpoints(self) -> Endpoints:
+        """SageMaker endpoints."""
+        from steward.adapters.endpoints import SageMakerEndpoints
+
+        return SageMakerEndpoints(self.clients)
+
+    @cached_property
+    def alarms(self) -> Alarms:
+        """CloudWatch alarms."""
+        from steward.adapters.alarms import CloudWatchAlarms
+
+        return CloudWatchAlarms(self.clients.get("cloudwatch"))
+
+    @cached_property
+    def traffic_metrics(self) -> TrafficMetrics:
+        """What the gateway has counted."""
+        from steward.adapters.traffic_metrics import CloudWatchTrafficMetrics
+
+        return CloudWatchTrafficMetrics(self.clients.get("cloudwatch"))
+
+    @cached_property
+    def mail(self) -> Mail:
+        """Topics by role."""
+        from steward.adapters.mail import SnsMail
+
+        topics = {
+            "approver": self.settings.approver_topic,
+            "on_call": self.settings.on_call_topic,
+            "owner": self.settings.owner_topic,
+        }
+        return SnsMail(
+            self.clients.get("sns"), {role: topic for role, topic in topics.items() if topic}
+        )
+
+    @cached_property
+    def job_image(self) -> JobImage:
+        """The parameter that holds the job image's digest."""
+        from steward.adapters.images import SsmJobImage
+
+        return SsmJobImage(self.clients.get("ssm"), self.settings.need("job_image_parameter"))
+
+    @cached_property
+    def job_records(self) -> JobRecords:
+        """What ended jobs and executions used."""
+        from steward.adapters.job_records import AwsJobRecords
+
+        return AwsJobRecords(self.clients)
+
+    @cached_property
+    def failure_queue(self) -> FailureQueue:
+        """This function's dead-letter queue."""
+        from steward.adapters.failures import SqsFailureQueue
+
+        return SqsFailureQueue(self.clients.get("sqs"), self.settings.need("failure_queue_url"))
+
+
+@cache
+def app() -> App:
+    """Return the one application of this process."""
+    return App(read_settings())

@@ -1,0 +1,437 @@
+"""Our own events, version 1: the envelope and each payload by detail-type.
+
+JSON Schemas in ``events/schemas`` are generated from these models; a drifted schema fails
+the checks.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from steward.domain.digests import canonical_json
+from steward.domain.errors import RejectedError
+
+SCHEMA_VERSION = "1"
+MAX_EVENT_BYTES = 64 * 1024
+
+
+_LONGEST_CAUSE = 8_000
+
+
+def _beginning(text: str) -> str:
+    return text if len(text) <= _LONGEST_CAUSE else text[: _LONGEST_CAUSE - 4] + " ..."
+
+
+Told = Annotated[str, AfterValidator(_beginning)]
+"""What a machine says of a failure: Step Functions' causes have up to 32,768 characters."""
+
+
+class _Wire(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
+
+
+class Meta(_Wire):
+    """Who caused what: the same in every event."""
+
+    schema_version: str = SCHEMA_VERSION
+    correlation_id: str
+    causation_id: str
+    project: str
+    actor: str
+
+
+class Payload(_Wire):
+    """Base of all payloads; the class name is the detail-type."""
+
+    source: ClassVar[str]
+
+
+class ProjectConfigured(Payload):
+    """A project's configuration or code changed."""
+
+    source: ClassVar[str] = "steward.training"
+    config_digest: str
+    code_digest: str
+    author: str
+
+
+class TrainingRequested(Payload):
+    """Somebody asks for a run without new data."""
+
+    source: ClassVar[str] = "steward.training"
+    reason: str
+
+
+class DeliveryReceived(Payload):
+    """A data file arrived."""
+
+    source: ClassVar[str] = "steward.data"
+    delivery_id: str
+    bucket: str
+    key: str
+    version_id: str | None = None
+
+
+class DatasetAccepted(Payload):
+    """A delivery kept every rule."""
+
+    source: ClassVar[str] = "steward.data"
+    delivery_id: str
+    key: str
+    rows: int
+    report_uri: str
+
+
+class RuleViolation(_Wire):
+    """One broken rule with examples."""
+
+    rule: str
+    column: str | None = None
+    count: int
+    examples: list[dict[str, Any]] = Field(default_factory=list)
+    message: str
+
+
+class DatasetRejected(Payload):
+    """A delivery broke a rule and is in quarantine."""
+
+    source: ClassVar[str] = "steward.data"
+    delivery_id: str
+    key: str
+    quarantine_uri: str
+    report_uri: str
+    violations: list[RuleViolation]
+
+
+class DatasetBuilt(Payload):
+    """A content-addressed dataset was written."""
+
+    source: ClassVar[str] = "steward.data"
+    dataset_id: str
+    manifest_uri: str
+    deliveries: list[str]
+    train_rows: int
+    heldout_rows: int
+
+
+class TrainingStarted(Payload):
+    """A run began."""
+
+    source: ClassVar[str] = "steward.training"
+    run_id: str
+    run_key: str
+    trigger: str
+    execution_arn: str
+
+
+class TrainingQueued(Payload):
+    """A run waits for the one in flight; a later one takes its place."""
+
+    source: ClassVar[str] = "steward.training"
+    run_id: str
+    run_key: str
+    behind: str
+    superseded: str | None = None
+
+
+class TrainingSuppressed(Payload):
+    """The same work is running or done; nothing was started."""
+
+    source: ClassVar[str] = "steward.training"
+    run_key: str
+    existing_run_id: str
+    existing_status: str
+    trigger: str
+    reason: str
+
+
+class CandidateEvaluated(Payload):
+    """A candidate was judged on held-out rows."""
+
+    source: ClassVar[str] = "steward.training"
+    run_id: str
+    evaluation_uri: str
+    metrics: dict[str, float]
+    champion_version: int | None = None
+    verdict: Literal["pass", "worse", "inconclusive", "no_champion", "champion_failed"]
+
+
+class CandidateHeld(Payload):
+    """The gate did not let a candidate into the registry."""
+
+    source: ClassVar[str] = "steward.training"
+    run_id: str
+    verdict: str
+    reasons: list[str]
+
+
+class TrainingSucceeded(Payload):
+    """A run ended with a registered version."""
+
+    source: ClassVar[str] = "steward.training"
+    run_id: str
+    version: int
+
+
+class TrainingFailed(Payload):
+    """A run ended without a result."""
+
+    source: ClassVar[str] = "steward.training"
+    run_id: str
+    failed_state: str
+    error: Told
+    cause: Told
+    execution_arn: str
+
+
+class VersionRegistered(Payload):
+    """A model package was registered, pending."""
+
+    source: ClassVar[str] = "steward.registry"
+    version: int
+    run_id: str
+    model_package_arn: str
+    artifact_uri: str
+    author: str
+
+
+class ApprovalRequested(Payload):
+    """The evidence is frozen; a person decides."""
+
+    source: ClassVar[str] = "steward.registry"
+    version: int
+    evidence_digest: str
+    evidence_uri: str
+    expires_at: str
+    quorum: int
+    summary: dict[str, Any]
+
+
+class VersionApproved(Payload):
+    """The quorum approved exactly this evidence."""
+
+    source: ClassVar[str] = "steward.registry"
+    version: int
+    evidence_digest: str
+    approvers: list[str]
+
+
+class VersionRejected(Payload):
+    """A person said no."""
+
+    source: ClassVar[str] = "steward.registry"
+    version: int
+    evidence_digest: str
+    by: str
+    comment: str
+
+
+class ApprovalExpired(Payload):
+    """Nobody decided in time."""
+
+    source: ClassVar[str] = "steward.registry"
+    version: int
+    expired_at: str
+
+
+class ApprovalBypassed(Payload):
+    """An approval was made around Steward and has been set back."""
+
+    source: ClassVar[str] = "steward.registry"
+    version: int
+    model_package_arn: str
+    found_status: str
+    restored_status: str
+
+
+class VersionPromoted(Payload):
+    """A version is in production."""
+
+    source: ClassVar[str] = "steward.registry"
+    version: int
+    previous: int | None = None
+
+
+class VersionStaged(Payload):
+    """The staged version passed its smoke test."""
+
+    source: ClassVar[str] = "steward.serving"
+    version: int
+    endpoint: str
+    smoke_uri: str
+    smoke_digest: str
+    summary: dict[str, Any]
+
+
+class StagingFailed(Payload):
+    """The staged version did not come up or failed its smoke test."""
+
+    source: ClassVar[str] = "steward.serving"
+    version: int
+    failed_state: str
+    error: Told
+    cause: Told
+    execution_arn: str
+
+
+class ReleaseStarted(Payload):
+    """A release began to move traffic."""
+
+    source: ClassVar[str] = "steward.serving"
+    release_id: str
+    version: int
+    stable_version: int | None = None
+    strategy: str
+    steps: list[int]
+    execution_arn: str
+
+
+class ReleaseQueued(Payload):
+    """A release waits for the one in flight; a newer approval takes its place."""
+
+    source: ClassVar[str] = "steward.serving"
+    version: int
+    behind: str
+    superseded: int | None = None
+
+
+class TrafficShifted(Payload):
+    """The route changed."""
+
+    source: ClassVar[str] = "steward.serving"
+    release_id: str
+    step_id: str
+    route_version: int
+    shares: dict[str, float]
+    shifted_at: str
+
+
+class ReleaseCompleted(Payload):
+    """A version answers everyone."""
+
+    source: ClassVar[str] = "steward.serving"
+    release_id: str
+    version: int
+    previous_version: int | None = None
+    previous_until: str | None = None
+
+
+class ReleaseRolledBack(Payload):
+    """All traffic is back on the stable version."""
+
+    source: ClassVar[str] = "steward.serving"
+    release_id: str
+    version: int
+    stable_version: int
+    cause: Told
+    triggered_at: str
+    restored_at: str
+    execution_arn: str | None = None
+
+
+class ReleaseFailed(Payload):
+    """A release ended before it moved all traffic, for a technical reason."""
+
+    source: ClassVar[str] = "steward.serving"
+    release_id: str
+    version: int
+    failed_state: str
+    error: Told
+    cause: Told
+    execution_arn: str
+
+
+class RollbackRequested(Payload):
+    """A person asks to go back to the stable version."""
+
+    source: ClassVar[str] = "steward.serving"
+    reason: str
+
+
+class RollbackFailed(Payload):
+    """A rollback could not restore the route: somebody must act now."""
+
+    source: ClassVar[str] = "steward.serving"
+    release_id: str | None = None
+    error: Told
+    cause: Told
+    execution_arn: str
+
+
+class OutcomesRecorded(Payload):
+    """Outcomes of predictions arrived."""
+
+    source: ClassVar[str] = "steward.serving"
+    count: int
+    uri: str
+
+
+class RunCostRecorded(Payload):
+    """What something cost, from the dated price table."""
+
+    source: ClassVar[str] = "steward.governance"
+    entry: str
+    kind: str
+    dollars: float
+    detail: dict[str, Any] = Field(default_factory=dict)
+
+
+PAYLOADS: dict[str, type[Payload]] = {model.__name__: model for model in Payload.__subclasses__()}
+
+
+class Event(_Wire):
+    """One event of ours: what ``PutEvents`` carries, typed."""
+
+    event_id: str
+    time: str
+    meta: Meta
+    data: Payload
+
+    @property
+    def detail_type(self) -> str:
+        """The class name of the payload."""
+        return type(self.data).__name__
+
+    @property
+    def source(self) -> str:
+        """The emitting domain."""
+        return self.data.source
+
+    def detail(self) -> dict[str, Any]:
+        """Return the ``detail`` object; its meta carries no event id, AWS's ``id`` is another."""
+        return {
+            "meta": {**self.meta.model_dump(mode="json")},
+            "data": self.data.model_dump(mode="json"),
+        }
+
+    def detail_json(self) -> str:
+        """Return ``detail`` as canonical JSON.
+
+        Raises:
+            RejectedError: It is above ``MAX_EVENT_BYTES`` or holds a number that JSON has not.
+                What is large lies in S3, and an event carries its URI.
+        """
+        try:
+            text = canonical_json(self.detail())
+        except ValueError as error:
+            raise RejectedError(
+                f"{self.detail_type} is not JSON: {error}", field="detail.data", allowed="JSON"
+            ) from None
+        if len(text) > MAX_EVENT_BYTES:
+            raise RejectedError(
+                f"{self.detail_type} has {len(text)} bytes of detail; what is large goes to S3",
+                field="detail", value=len(text), allowed=f"at most {MAX_EVENT_BYTES} bytes",
+            )  # fmt: skip
+        return text.decode()
+
+
+def parse_payload(detail_type: str, data: object) -> Payload:
+    """Return the typed payload of a detail-type.
+
+    Raises:
+        KeyError: The detail-type is none of ours.
+        pydantic.ValidationError: ``data`` does not fit it.
+    """
+    return PAYLOADS[detail_type].model_validate(data)

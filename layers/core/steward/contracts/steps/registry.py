@@ -1,0 +1,48 @@
+"""Tasks of the domain ``registry``."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class GateResult(_Strict):
+    """What the gate said of the candidate."""
+
+    verdict: str
+    reasons: list[str] = Field(default_factory=list)
+    inputs_digest: str | None = None
+
+
+class RegisterVersion(_Strict):
+    """Register the candidate of a run, pending.
+
+    Attributes:
+        author: Verified identity of whoever brought code and configuration, or ``unknown``.
+        champion_version: The version that it was compared with, None for the first.
+    """
+
+    project: str
+    run_id: str
+    correlation_id: str
+    author: str
+    config_digest: str
+    code_digest: str
+    artifact_uri: str
+    job_image: str
+    dataset_id: str
+    manifest_uri: str
+    evaluation_uri: str
+    comparison_uri: str | None = None
+    champion_version: int | None = None
+    gate: GateResult
+
+
+class RegisteredVersion(_Strict):
+    """The version's number and its package in SageMaker Model Registry."""
+
+    version: int
+    model_package_arn: str

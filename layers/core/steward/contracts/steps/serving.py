@@ -1,0 +1,272 @@
+"""Tasks of the domain ``serving``."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
+
+
+class Failure(_Strict):
+    """Where a machine failed, as its Catch saw it; ``cause`` may be Lambda's JSON."""
+
+    state: str
+    error: str
+    cause: str = ""
+
+
+class PlanStaging(_Strict):
+    """Prepare the staging endpoint of a version."""
+
+    project: str
+    version: int
+    attempt: int
+    correlation_id: str
+
+
+class EndpointPlan(_Strict):
+    """What SageMaker is asked to create; ``create`` is false where it serves already.
+
+    Attributes:
+        model: Request of ``CreateModel``.
+        config: Request of ``CreateEndpointConfig``.
+        request: Request of ``CreateEndpoint``.
+    """
+
+    endpoint: str
+    create: bool
+    model: dict[str, Any]
+    config: dict[str, Any]
+    request: dict[str, Any]
+
+
+class RunSmokeTest(_Strict):
+    """Ask a staged version the recorded examples of its dataset."""
+
+    project: str
+    version: int
+    endpoint: str
+    correlation_id: str
+
+
+class SmokeCheck(_Strict):
+    """One check with what was seen and what was allowed."""
+
+    name: str
+    passed: bool
+    detail: str
+
+
+class SmokeResult(_Strict):
+    """What the smoke test found; it is evidence as it stands."""
+
+    project: str
+    version: int
+    endpoint: str
+    passed: bool
+    checks: list[SmokeCheck]
+    requests: int
+    latency_ms_p50: float
+    latency_ms_p95: float
+    ended_at: str
+
+
+class ConcludeStaging(_Strict):
+    """Record how a staging ended; ``failure`` is absent where it succeeded."""
+
+    project: str
+    version: int
+    correlation_id: str
+    causation_id: str
+    execution_arn: str
+    endpoint: str | None = None
+    smoke: SmokeResult | None = None
+    failure: Failure | None = None
+
+
+class StagingConclusion(_Strict):
+    """How a staging ended."""
+
+    status: Literal["succeeded", "failed"]
+    smoke_uri: str | None = None
+
+
+class PlanRelease(_Strict):
+    """Verify the approval once more and fix the steps of a release."""
+
+    project: str
+    version: int
+    release_id: str
+    correlation_id: str
+
+
+class ReleasePlan(_Strict):
+    """The endpoint of the candidate and how many steps lie ahead."""
+
+    strategy: str
+    steps: int = Field(ge=1)
+    endpoint: EndpointPlan
+
+
+class WarmEndpoint(_Strict):
+    """Call an endpoint until its workers are up; nobody counts these calls."""
+
+    project: str
+    version: int
+    endpoint: str
+    correlation_id: str
+
+
+class WarmedEndpoint(_Strict):
+    """How the warm-up went."""
+
+    calls: int
+    last_ms: float
+
+
+class ShiftTraffic(_Strict):
+    """Move the traffic of one step."""
+
+    project: str
+    version: int
+    release_id: str
+    correlation_id: str
+    causation_id: str
+    step_index: int = Field(ge=0)
+
+
+class TrafficShift(_Strict):
+    """The route as it is now, and how long to watch it."""
+
+    step_id: str
+    route_version: int
+    bake_s: int
+
+
+class JudgeStep(_Strict):
+    """Judge a step after its bake."""
+
+    project: str
+    version: int
+    release_id: str
+    correlation_id: str
+    step_index: int = Field(ge=0)
+    holds: int = Field(ge=0)
+
+
+class RollbackStart(_Strict):
+    """Name and input of the execution that rolls back."""
+
+    name: str
+    input: dict[str, Any]
+
+
+class StepVerdict(_Strict):
+    """What follows a bake.
+
+    Attributes:
+        next: ``shift`` to the step ``step_index``, ``complete``, ``hold`` for another bake,
+            ``roll_back``, or ``withdraw`` a first version that has nothing to go back to.
+        statistics_uri: The frozen numbers, so that the judgement can be made again.
+    """
+
+    next: Literal["shift", "complete", "hold", "roll_back", "withdraw"]
+    step_index: int
+    holds: int
+    bake_s: int
+    reason: str
+    statistics_uri: str
+    digest: str
+    rollback: RollbackStart
+
+
+class CompleteRelease(_Strict):
+    """Make the candidate the stable version."""
+
+    project: str
+    version: int
+    release_id: str
+    correlation_id: str
+    causation_id: str
+
+
+class CompletedRelease(_Strict):
+    """What serves now, and what was removed."""
+
+    version: int
+    previous_version: int | None
+    removed: list[str]
+
+
+class ConcludeRelease(_Strict):
+    """Record that a release ended in a failure."""
+
+    project: str
+    version: int
+    release_id: str
+    correlation_id: str
+    causation_id: str
+    execution_arn: str
+    failure: Failure
+
+
+class ReleaseConclusion(_Strict):
+    """Status of a release after it was concluded, whoever did it."""
+
+    status: str
+
+
+class RestoreRoute(_Strict):
+    """Take the traffic from a version, by one conditional write."""
+
+    project: str
+    version: int
+    release_id: str
+    cause: str
+    triggered_at: str
+    correlation_id: str
+    causation_id: str
+    actor: str
+
+
+class RestoredRoute(_Strict):
+    """What serves now; ``endpoint`` is that of the version taken out of traffic."""
+
+    stable_version: int
+    restored_at: str
+    route_version: int
+    moved: bool
+    endpoint: str
+
+
+class ConcludeRollback(_Strict):
+    """Record how a rollback ended; ``failure`` is absent where the route was restored."""
+
+    project: str
+    version: int
+    release_id: str
+    cause: str
+    triggered_at: str
+    correlation_id: str
+    causation_id: str
+    actor: str
+    execution_arn: str
+    restored: RestoredRoute | None = None
+    failure: Failure | None = None
+
+
+class RemoveEndpoint(_Strict):
+    """Delete an endpoint unless a route needs it."""
+
+    project: str
+    endpoint: str
+
+
+class RemovedEndpoint(_Strict):
+    """Whether it is gone."""
+
+    removed: bool

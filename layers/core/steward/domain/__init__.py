@@ -1,0 +1,1 @@
+"""Pure concepts of model operations: no AWS, no environment, no clock."""

@@ -1,0 +1,134 @@
+"""The one error tree. A class name is what Step Functions sees in ``ErrorEquals``."""
+
+from __future__ import annotations
+
+
+class StewardError(Exception):
+    """Base of all errors that Steward raises on purpose."""
+
+
+class RetryableError(StewardError):
+    """Trying again later may succeed: throttling, a dependency not ready yet."""
+
+
+class RejectedError(StewardError):
+    """The request can never succeed as it is; retrying is pointless.
+
+    Args:
+        message: A sentence for a person: what is wrong.
+        field: Path of the value at fault, such as ``release.steps[0]``.
+        value: The value at fault.
+        allowed: What would be accepted.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        field: str | None = None,
+        value: object = None,
+        allowed: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.field = field
+        self.value = value
+        self.allowed = allowed
+
+    def as_dict(self) -> dict[str, object]:
+        """Return the parts that are known, for an answer or a log line."""
+        parts = {"field": self.field, "value": self.value, "allowed": self.allowed}
+        known = {name: part for name, part in parts.items() if part is not None}
+        return {"error": type(self).__name__, "message": self.message, **known}
+
+
+class ConflictError(StewardError):
+    """Somebody else changed the state first: a lost race, not a fault."""
+
+
+class MalformedEventError(RejectedError):
+    """An event or task input does not have the shape of its contract."""
+
+
+class InvalidProjectError(RejectedError):
+    """``project.yaml`` is not valid; ``field`` is the path of the key."""
+
+
+class ProjectNotFoundError(RejectedError):
+    """No project of that name is configured."""
+
+
+class JobImageMissingError(RejectedError):
+    """No job image digest is known yet: ``steward image build`` has not run."""
+
+
+class DatasetRejectedError(RejectedError):
+    """Every delivery of a run broke a rule; nothing is left to train on."""
+
+
+class DatasetTooSmallError(RejectedError):
+    """A split holds fewer rows than the project demands."""
+
+
+class EvidenceIncompleteError(RejectedError):
+    """An artifact that the evidence needs is missing or differs from its digest."""
+
+
+class VersionNotFoundError(RejectedError):
+    """The project has no such version."""
+
+
+class IllegalTransitionError(RejectedError):
+    """The registry does not allow this change of a version's state."""
+
+
+class ApprovalRefusedError(RejectedError):
+    """The decision is refused: author, digest, expiry or state does not allow it."""
+
+
+class NotAuthorizedError(RejectedError):
+    """The verified caller may not do this."""
+
+
+class StagingFailedError(RejectedError):
+    """The staged version failed its smoke test."""
+
+
+class EndpointFailedError(RejectedError):
+    """SageMaker reports the endpoint as Failed, or it did not come into service in time."""
+
+
+class ReleaseNotAllowedError(RejectedError):
+    """The release plan is not possible, or the version is not approved."""
+
+
+class UnknownPriceError(RejectedError):
+    """The price table does not list what was used."""
+
+
+class ReleaseWithdrawnError(RejectedError):
+    """A first version proved harmful, and there is none before it to go back to."""
+
+
+class ReleaseEndedError(ConflictError):
+    """The release was ended by somebody else, for instance by a rollback."""
+
+
+class RouteConflictError(ConflictError):
+    """The route changed between reading and writing it."""
+
+
+class LockHeldError(ConflictError):
+    """Another run or release of the project holds the lease."""
+
+
+class ThrottledError(RetryableError):
+    """An AWS service asked to slow down."""
+
+
+class DependencyError(RetryableError):
+    """An AWS service failed in a way that may pass."""
+
+
+class AccessDeniedError(StewardError):
+    """An AWS service refused the role; retrying does not help, a policy must change."""

@@ -1,0 +1,13 @@
+"""Leased locks: one training run and one release per project at a time."""
+
+from __future__ import annotations
+
+
+def training_lock(project: str) -> str:
+    """Return the name of the lock that a training run holds."""
+    return f"{project}/training"
+
+
+def release_lock(project: str) -> str:
+    """Return the name of the lock that a release holds."""
+    return f"{project}/release"

@@ -1,0 +1,92 @@
+"""The one builder of names that AWS limits: length, alphabet, uniqueness for good."""
+
+from __future__ import annotations
+
+import re
+
+from steward.domain.errors import RejectedError
+
+PROJECT_PATTERN = r"^[a-z][a-z0-9-]{1,19}$"
+_SAGEMAKER_NAME = re.compile(r"^[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}$")
+
+
+def check_project(name: str) -> str:
+    """Return ``name`` if it may name a project.
+
+    Raises:
+        RejectedError: The name does not match ``PROJECT_PATTERN`` or ends in a hyphen.
+    """
+    if not re.match(PROJECT_PATTERN, name) or name.endswith("-"):
+        raise RejectedError(
+            f"project name {name!r} is not allowed",
+            field="project",
+            value=name,
+            allowed=f"{PROJECT_PATTERN}, not ending in a hyphen",
+        )
+    return name
+
+
+def sagemaker_name(*parts: str | int) -> str:
+    """Join ``parts`` with hyphens into a SageMaker name of at most 63 characters.
+
+    Raises:
+        RejectedError: The name is too long or has a character that SageMaker refuses.
+    """
+    name = "-".join(str(part) for part in parts)
+    if not _SAGEMAKER_NAME.match(name):
+        raise RejectedError(
+            f"{name!r} is no SageMaker name",
+            field="name",
+            value=name,
+            allowed="letters, digits and single hyphens between them, at most 63 characters",
+        )
+    return name
+
+
+def package_group(environment: str, project: str) -> str:
+    """Return the model package group of a project in one environment."""
+    return sagemaker_name("steward", environment, project)
+
+
+def run_id(run_key: str, attempt: int) -> str:
+    """Return the id of one attempt at a run: first 12 digits of its key, then the attempt."""
+    return f"{run_key[:12]}-{attempt}"
+
+
+def job_name(project: str, run: str, kind: str, retry: int = 0) -> str:
+    """Return the name of a run's job, unique per account for good.
+
+    Args:
+        project: Project name.
+        run: Run id, which holds the attempt.
+        kind: ``train`` or ``eval``.
+        retry: Redrives and retries of the state so far; each needs a fresh name.
+    """
+    suffix = [f"r{retry}"] if retry else []
+    return sagemaker_name(project, run, kind, *suffix)
+
+
+def endpoint_name(project: str, version: int, stage: str) -> str:
+    """Return the endpoint of a version in a stage: ``staging`` or ``prod``."""
+    return sagemaker_name(project, f"v{version}", stage)
+
+
+def model_name(project: str, version: int, stage: str, suffix: str) -> str:
+    """Return the model and endpoint-configuration name of one deployment of a version."""
+    return sagemaker_name(project, f"v{version}", stage, suffix)
+
+
+def alarm_name(environment: str, project: str, signal: str) -> str:
+    """Return the name of a project's guardrail alarm, such as ``candidate-errors``."""
+    return f"steward-{environment}-{project}-{signal}"
+
+
+_JOB_NAME = re.compile(
+    r"^(?P<project>[a-z][a-z0-9-]{1,19})-(?P<run>[0-9a-f]{12}-\d+)-(?P<kind>train|eval)(?:-r\d+)?$"
+)
+
+
+def job_of(name: str) -> tuple[str, str, str] | None:
+    """Return project, run id and kind of a job of ours, or None for anybody else's name."""
+    match = _JOB_NAME.match(name)
+    return (match["project"], match["run"], match["kind"]) if match else None

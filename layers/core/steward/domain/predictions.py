@@ -1,0 +1,103 @@
+"""``predictions.csv``: what each version answered on each held-out row, with labels and slices.
+
+Columns: ``entity_id``, ``label`` (0 or 1), ``p_candidate``, ``p_champion`` when there was a
+champion whose code works, then ``slice_<column>`` for each slice column with the slice's name.
+"""
+
+from __future__ import annotations
+
+import csv
+from array import array
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from sys import intern
+from typing import TextIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+_SLICE = "slice_"
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Held-out rows, column by column.
+
+    Attributes:
+        entities: Entity id of each row.
+        labels: 1 for the positive label, else 0.
+        candidate: The candidate's probability of the positive label.
+        champion: The champion's, None without one.
+        slices: For each slice column the slice of each row.
+    """
+
+    entities: Sequence[str]
+    labels: Floats
+    candidate: Floats
+    champion: Floats | None
+    slices: Mapping[str, Sequence[str]]
+
+
+def write_predictions(predictions: Predictions, stream: TextIO) -> None:
+    """Write the rows as RFC 4180 has it, to a stream opened with ``newline=""``.
+
+    Numbers are the shortest text that reads back to the same double. Lines end with CR LF: with
+    another end Python's writer leaves a CR inside a cell unquoted, and nobody can read it back.
+    """
+    writer = csv.writer(stream, lineterminator="\r\n")
+    columns: dict[str, Iterable[object]] = {
+        "entity_id": predictions.entities,
+        "label": (int(label) for label in predictions.labels),
+        "p_candidate": map(float, predictions.candidate),
+    }
+    if predictions.champion is not None:
+        columns["p_champion"] = map(float, predictions.champion)
+    columns |= {f"{_SLICE}{name}": column for name, column in predictions.slices.items()}
+    writer.writerow(columns)
+    writer.writerows(zip(*columns.values(), strict=True))
+
+
+def read_predictions(lines: Iterable[str]) -> Predictions:
+    """Read the rows back, a line at a time.
+
+    Args:
+        lines: The file's lines with their line ends, such as a text stream opened with
+            ``newline=""``.
+
+    Raises:
+        ValueError: A column is missing or unknown, a row has not as many cells as the header, or
+            a number cannot be read. The message names the row.
+    """
+    rows = csv.reader(lines, strict=True)
+    header = next(rows, [])
+    fixed = ["entity_id", "label", "p_candidate"]
+    if header[3:4] == ["p_champion"]:
+        fixed.append("p_champion")
+    names = header[len(fixed) :]
+    if header[: len(fixed)] != fixed or not all(name.startswith(_SLICE) for name in names):
+        raise ValueError(f"predictions have the columns {', '.join(header) or 'none'}")
+    entities: list[str] = []
+    numbers = [array("d") for _ in fixed[1:]]
+    slices: list[list[str]] = [[] for _ in names]
+    for row, cells in enumerate(rows):
+        if len(cells) != len(header):
+            raise ValueError(f"row {row} of the predictions has {len(cells)} cells")
+        entities.append(cells[0])
+        try:
+            for column, cell in zip(numbers, cells[1 : len(fixed)], strict=True):
+                column.append(float(cell))
+        except ValueError as error:
+            raise ValueError(f"row {row} of the predictions: {error}") from error
+        for slice_, cell in zip(slices, cells[len(fixed) :], strict=True):
+            slice_.append(intern(cell))
+    labels, candidate, *champion = (np.array(column, dtype=np.float64) for column in numbers)
+    return Predictions(
+        entities=entities,
+        labels=labels,
+        candidate=candidate,
+        champion=champion[0] if champion else None,
+        slices={
+            name.removeprefix(_SLICE): column for name, column in zip(names, slices, strict=True)
+        },
+    )

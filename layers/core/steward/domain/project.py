@@ -1,0 +1,323 @@
+"""What one ``project.yaml`` declares: data, split, training, evaluation, gates, release."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
+
+from steward.domain.digests import digest_of
+from steward.domain.errors import InvalidProjectError
+from steward.domain.names import PROJECT_PATTERN
+
+Scalar = bool | int | float | str
+Share = Annotated[float, Field(gt=0, lt=1)]
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$")]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, defer_build=True)
+
+
+class Label(_Strict):
+    """The column that is predicted, and the value that counts as positive."""
+
+    name: Name
+    positive: Scalar = 1
+
+
+class Column(_Strict):
+    """One column of a delivery and what its values may be."""
+
+    name: Name
+    type: Literal["string", "integer", "float", "boolean"]
+    nullable: bool = False
+    unique: bool = False
+    min: float | None = None
+    max: float | None = None
+    allowed: list[Scalar] | None = None
+    pattern: str | None = None
+
+    @model_validator(mode="after")
+    def _bounds(self) -> Self:
+        numeric = self.type in ("integer", "float")
+        if not numeric and (self.min is not None or self.max is not None):
+            raise ValueError("min and max are for integer and float columns")
+        if self.min is not None and self.max is not None and self.min > self.max:
+            raise ValueError(f"min {self.min} is above max {self.max}")
+        if self.pattern is not None and self.type != "string":
+            raise ValueError("pattern is for string columns")
+        return self
+
+
+class Data(_Strict):
+    """A delivery: its format, key, label and columns."""
+
+    format: Literal["csv"] = "csv"
+    entity_id: Name
+    label: Label
+    columns: list[Column] = Field(min_length=2)
+    minimum_rows: int = Field(default=50, ge=1)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        names = [column.name for column in self.columns]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"columns named twice: {', '.join(twice)}")
+        for role, name in (("entity_id", self.entity_id), ("label.name", self.label.name)):
+            if name not in names:
+                raise ValueError(f"{role} {name!r} is not among the columns")
+        if not self.features:
+            raise ValueError("no column is left as a feature")
+        return self
+
+    @property
+    def features(self) -> list[Column]:
+        """The columns that a model may see, in order."""
+        return [c for c in self.columns if c.name not in (self.entity_id, self.label.name)]
+
+
+class Split(_Strict):
+    """Shares of entities, assigned for good by a salted hash; the rest trains."""
+
+    salt: str = Field(default="steward", min_length=1, max_length=64)
+    traffic: Share = 0.3
+    heldout: Share = 0.3
+
+    @model_validator(mode="after")
+    def _leaves_training(self) -> Self:
+        if self.traffic + self.heldout >= 1:
+            raise ValueError("traffic + heldout must stay below 1, so that rows are left to train")
+        return self
+
+
+class Training(_Strict):
+    """How a candidate is trained."""
+
+    source: str = "src"
+    entry_point: str = "train.py"
+    instance_type: str = Field(default="ml.m5.large", pattern=r"^ml\.[a-z0-9-]+\.[a-z0-9]+$")
+    max_runtime_s: int = Field(default=3600, ge=1, le=432_000)
+    hyperparameters: dict[str, Scalar] = Field(default_factory=dict)
+
+
+class Slice(_Strict):
+    """Rows judged apart: by value of a column, or by intervals between edges."""
+
+    column: Name
+    edges: list[float] | None = None
+
+    @model_validator(mode="after")
+    def _ascending(self) -> Self:
+        edges = self.edges or []
+        if sorted(set(edges)) != edges:
+            raise ValueError("edges must ascend")
+        return self
+
+
+class Evaluation(_Strict):
+    """How candidate and champion are compared on the same held-out rows."""
+
+    loss: Literal["brier", "log_loss", "squared_error", "zero_one"] = "brier"
+    margin: float = Field(default=0.02, gt=0)
+    confidence: float = Field(default=0.95, ge=0.5, lt=1)
+    bootstrap_samples: int = Field(default=2000, ge=200, le=100_000)
+    seed: int = Field(default=20, ge=0)
+    slices: list[Slice] = Field(default_factory=list)
+    slice_confidence: float = Field(default=0.99, ge=0.5, lt=1)
+    slice_minimum_rows: int = Field(default=25, ge=2)
+
+
+class MetricGate(_Strict):
+    """A bound on a held-out metric, beside the comparison with the champion."""
+
+    metric: Literal["brier", "log_loss", "accuracy", "roc_auc"]
+    min: float | None = None
+    max: float | None = None
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if self.min is None and self.max is None:
+            raise ValueError("a gate needs min or max")
+        ceiling = float("inf") if self.metric == "log_loss" else 1.0
+        for name, bound in (("min", self.min), ("max", self.max)):
+            if bound is not None and not 0 <= bound <= ceiling:
+                raise ValueError(
+                    f"{name} {bound} is impossible: {self.metric} lies in 0 to {ceiling}"
+                )
+        if self.min is not None and self.max is not None and self.min > self.max:
+            raise ValueError(f"min {self.min} is above max {self.max}")
+        return self
+
+
+class Smoke(_Strict):
+    """The test of a staged version with recorded examples."""
+
+    max_latency_ms: int = Field(default=2000, ge=1)
+    examples: int = Field(default=8, ge=1, le=100)
+
+
+class Serving(_Strict):
+    """How a version answers.
+
+    Attributes:
+        provisioned_concurrency: Workers that the production endpoint keeps warm, paid by the
+            hour; 0 leaves cold starts to the warm-up calls of a release.
+    """
+
+    router: Literal["gateway"] = "gateway"
+    memory_mb: Literal[1024, 2048, 3072, 4096, 5120, 6144] = 2048
+    max_concurrency: int = Field(default=5, ge=1, le=200)
+    provisioned_concurrency: int = Field(default=0, ge=0, le=200)
+    smoke: Smoke = Smoke()
+
+    @model_validator(mode="after")
+    def _within_concurrency(self) -> Self:
+        if self.provisioned_concurrency > self.max_concurrency:
+            raise ValueError(
+                f"provisioned_concurrency {self.provisioned_concurrency} is above "
+                f"max_concurrency {self.max_concurrency}"
+            )
+        return self
+
+
+class Guardrails(_Strict):
+    """What stops a release at a step."""
+
+    max_error_rate: Share = 0.02
+    min_requests: int = Field(default=10, ge=1)
+    max_latency_ms: int = Field(default=1000, ge=1)
+
+
+class Release(_Strict):
+    """How traffic moves to an approved version."""
+
+    strategy: Literal["all_at_once", "canary"] = "canary"
+    steps: list[int] = Field(default_factory=lambda: [10, 50, 100])
+    bake_s: int = Field(default=300, ge=1, le=86_400)
+    previous_retention_s: int = Field(default=86_400, ge=0)
+    guardrails: Guardrails = Guardrails()
+
+    @model_validator(mode="after")
+    def _ends_at_all(self) -> Self:
+        if sorted(set(self.steps)) != self.steps or not self.steps or self.steps[-1] != 100:
+            raise ValueError("steps are percentages that ascend and end at 100")
+        if self.steps[0] < 1:
+            raise ValueError("the first step must be at least 1 percent")
+        return self
+
+
+class Approval(_Strict):
+    """How long an approval request stays open."""
+
+    lifetime_s: int = Field(default=604_800, ge=60)
+
+
+class ErrorAlarm(_Strict):
+    """Gross failures of the candidate: a count of failed answers per period."""
+
+    threshold: int = Field(default=3, ge=1)
+    period_s: Literal[10, 30, 60, 300] = 10
+    evaluation_periods: int = Field(default=1, ge=1, le=10)
+    datapoints_to_alarm: int = Field(default=1, ge=1, le=10)
+
+
+class LatencyAlarm(_Strict):
+    """A slow candidate: p95 of its answers per period."""
+
+    threshold_ms: int = Field(default=2000, ge=1)
+    period_s: Literal[10, 30, 60, 300] = 60
+    evaluation_periods: int = Field(default=2, ge=1, le=10)
+    datapoints_to_alarm: int = Field(default=2, ge=1, le=10)
+
+
+class Alarms(_Strict):
+    """CloudWatch alarms on the candidate during a release."""
+
+    errors: ErrorAlarm = ErrorAlarm()
+    latency: LatencyAlarm = LatencyAlarm()
+
+
+class Project(_Strict):
+    """One ``project.yaml``, whole and valid."""
+
+    project: Annotated[str, StringConstraints(pattern=PROJECT_PATTERN)]
+    description: str = Field(default="", max_length=500)
+    owner: str = Field(min_length=1, max_length=100)
+    risk_tier: Literal["minimal", "limited", "high"] = "limited"
+    data: Data
+    split: Split = Split()
+    training: Training = Training()
+    evaluation: Evaluation = Evaluation()
+    gates: list[MetricGate] = Field(default_factory=list)
+    serving: Serving = Serving()
+    release: Release = Release()
+    approval: Approval = Approval()
+    alarms: Alarms = Alarms()
+
+    @model_validator(mode="after")
+    def _slices_exist(self) -> Self:
+        names = {column.name for column in self.data.columns}
+        for slice_ in self.evaluation.slices:
+            if slice_.column not in names:
+                raise ValueError(f"evaluation.slices: {slice_.column!r} is not among the columns")
+        return self
+
+    @property
+    def quorum(self) -> int:
+        """Approvals needed when the author is known: two for the high tier, else one."""
+        return 2 if self.risk_tier == "high" else 1
+
+    @property
+    def digest(self) -> str:
+        """Digest of everything that is declared, defaults included."""
+        return digest_of(self.model_dump(mode="json"))
+
+
+def parse_project(declared: object) -> Project:
+    """Return the project that a parsed ``project.yaml`` declares.
+
+    Raises:
+        InvalidProjectError: A key is unknown, a type is wrong or a value impossible;
+            ``field`` is the path of the first key at fault and the message names them all.
+    """
+    if not isinstance(declared, dict):
+        raise InvalidProjectError(
+            "project.yaml is not a mapping", field="$", value=type(declared).__name__,
+            allowed="a mapping with the keys of docs/project.md",
+        )  # fmt: skip
+    try:
+        return Project.model_validate(declared)
+    except ValidationError as invalid:
+        problems = [_problem(error) for error in invalid.errors(include_url=False)]
+        first = problems[0]
+        raise InvalidProjectError(
+            "; ".join(f"{p['field']}: {p['message']} (got {p['value']!r})" for p in problems),
+            field=first["field"], value=first["value"], allowed=first["message"],
+        ) from None  # fmt: skip
+
+
+def _problem(error: object) -> dict[str, str]:
+    assert isinstance(error, dict)
+    path = "$"
+    for part in error["loc"]:
+        path += f"[{part}]" if isinstance(part, int) else f".{part}"
+    field = path.removeprefix("$.") or "$"
+    message = str(error["msg"])
+    if error["type"] == "extra_forbidden":
+        message = "unknown key"
+    value = error.get("input")
+    shown = (
+        value
+        if isinstance(value, str | int | float | bool) or value is None
+        else type(value).__name__
+    )
+    return {"field": field, "message": message, "value": str(shown)}

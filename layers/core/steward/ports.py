@@ -1,0 +1,480 @@
+"""What the use cases need from outside, as protocols; boto3 is behind them in ``adapters``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, BinaryIO, Protocol
+
+from steward.contracts.events import Event
+from steward.domain.errors import StewardError
+
+Item = dict[str, Any]
+
+
+class Clock(Protocol):
+    """The time, injected."""
+
+    def now(self) -> datetime:
+        """Return the current time, aware, in UTC."""
+        ...
+
+
+class Ids(Protocol):
+    """Fresh identifiers, injected."""
+
+    def new(self) -> str:
+        """Return an identifier never returned before (UUID4, 36 characters)."""
+        ...
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An event as it lies in the outbox.
+
+    Attributes:
+        source: ``steward.<domain>``.
+        detail_type: Name of the payload.
+        detail: JSON text of ``{"meta": ..., "data": ...}``.
+        time: ISO 8601, when it happened.
+    """
+
+    source: str
+    detail_type: str
+    detail: str
+    time: str
+
+
+class EventBus(Protocol):
+    """The own event bus."""
+
+    def publish(self, events: Sequence[Event]) -> None:
+        """Put events on the bus, chunked by both limits, failed entries retried.
+
+        Raises:
+            DependencyError: Some entries still failed after the retries.
+            RejectedError: The bus will never take one of them; what came before is on it.
+        """
+        ...
+
+    def put(self, entries: Sequence[Entry]) -> dict[int, StewardError]:
+        """Put entries on the bus in order; return the error by index of those not taken.
+
+        It goes on past entries that can never be taken, and stops at the first request that
+        keeps failing: the rest is ``RetryableError`` too, so that order is kept and little is
+        published twice by the caller's next attempt.
+        """
+        ...
+
+
+class Table(StrEnum):
+    """Tables of the state store, by role."""
+
+    PROJECTS = "projects"
+    RUNS = "runs"
+    DELIVERIES = "deliveries"
+    LOCKS = "locks"
+    VERSIONS = "versions"
+    ROUTES = "routes"
+    RELEASES = "releases"
+    COSTS = "costs"
+
+
+KEYS: dict[Table, tuple[str, ...]] = {
+    Table.PROJECTS: ("project",),
+    Table.RUNS: ("project", "run_id"),
+    Table.DELIVERIES: ("project", "delivery_id"),
+    Table.LOCKS: ("lock",),
+    Table.VERSIONS: ("project", "item"),
+    Table.ROUTES: ("project",),
+    Table.RELEASES: ("project", "release_id"),
+    Table.COSTS: ("project", "entry"),
+}
+
+
+@dataclass(frozen=True)
+class Absent:
+    """The item must not exist yet."""
+
+
+@dataclass(frozen=True)
+class Exists:
+    """The item must exist."""
+
+
+@dataclass(frozen=True)
+class Equals:
+    """An attribute of the item must have this value; ``None`` means the attribute is absent."""
+
+    attribute: str
+    value: Any
+
+
+@dataclass(frozen=True)
+class OneOf:
+    """An attribute of the item must have one of these values."""
+
+    attribute: str
+    values: tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class AbsentOrBelow:
+    """The item or the attribute is absent, or the attribute is a number below ``limit``."""
+
+    attribute: str
+    limit: float
+
+
+Condition = Absent | Exists | Equals | OneOf | AbsentOrBelow
+
+
+@dataclass(frozen=True)
+class Put:
+    """Write a whole item; ``item`` holds its key."""
+
+    table: Table
+    item: Mapping[str, Any]
+    expect: tuple[Condition, ...] = ()
+
+
+@dataclass(frozen=True)
+class Update:
+    """Set and remove attributes of an item, creating it where ``expect`` allows that."""
+
+    table: Table
+    key: Mapping[str, str]
+    set: Mapping[str, Any] = field(default_factory=dict)
+    remove: tuple[str, ...] = ()
+    expect: tuple[Condition, ...] = ()
+
+
+@dataclass(frozen=True)
+class Delete:
+    """Remove an item; removing what is not there is no error unless ``expect`` says so."""
+
+    table: Table
+    key: Mapping[str, str]
+    expect: tuple[Condition, ...] = ()
+
+
+Change = Put | Update | Delete
+
+
+class StateStore(Protocol):
+    """Small records with conditional and transactional writes.
+
+    Values are JSON: None, bool, int, float, str, lists and maps of them. Numbers come back
+    as int where they are whole and were written as int, else float.
+    """
+
+    def get(self, table: Table, key: Mapping[str, str]) -> Item | None:
+        """Return an item by strongly consistent read, or None."""
+        ...
+
+    def query(
+        self,
+        table: Table,
+        partition: str,
+        *,
+        prefix: str = "",
+        newest_first: bool = False,
+        limit: int | None = None,
+    ) -> list[Item]:
+        """Return items of a partition whose sort key starts with ``prefix``, in key order."""
+        ...
+
+    def scan(self, table: Table) -> Iterator[Item]:
+        """Yield all items of a table that is known to be small."""
+        ...
+
+    def commit(self, changes: Sequence[Change], events: Sequence[Event] = ()) -> None:
+        """Write all changes and an outbox item per event in one transaction, or nothing.
+
+        Args:
+            changes: At most one per item.
+            events: Published from the outbox; changes and events are 100 together at most.
+
+        Raises:
+            ConflictError: A condition did not hold; the message names the change.
+            RejectedError: An item is above 400 KB, an event above 64 KB, a number beyond what
+                the store can hold, or the limits of ``changes`` are broken.
+            ThrottledError: Other transactions on the same items kept winning.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class ObjectInfo:
+    """What is known of a stored object without reading it."""
+
+    bucket: str
+    key: str
+    size: int
+    version_id: str | None
+    sha256: str | None
+
+
+class ObjectStore(Protocol):
+    """Objects in S3. A ``uri`` is ``s3://bucket/key``."""
+
+    def describe(self, bucket: str, key: str, version_id: str | None = None) -> ObjectInfo | None:
+        """Return an object's info, or None where there is none; sha256 is lower-case hex."""
+        ...
+
+    def sha256(self, bucket: str, key: str, version_id: str | None = None) -> str:
+        """Return the SHA-256 of the object's bytes, streaming them if S3 does not know it."""
+        ...
+
+    def read(self, uri: str) -> bytes:
+        """Return an object's bytes.
+
+        Raises:
+            EvidenceIncompleteError: There is no such object.
+        """
+        ...
+
+    def download(self, bucket: str, key: str, path: str, version_id: str | None = None) -> None:
+        """Write an object's bytes to a local file."""
+        ...
+
+    def upload(self, path: str, uri: str, content_type: str = "application/octet-stream") -> str:
+        """Store a local file; return the SHA-256 of its bytes."""
+        ...
+
+    def write(self, uri: str, content: bytes, content_type: str = "application/json") -> str:
+        """Store bytes; return their SHA-256."""
+        ...
+
+    def open(self, uri: str) -> BinaryIO:
+        """Return a readable stream of an object."""
+        ...
+
+    def copy(self, source_uri: str, target_uri: str, version_id: str | None = None) -> None:
+        """Copy an object within S3."""
+        ...
+
+    def list(self, bucket: str, prefix: str) -> Iterable[ObjectInfo]:
+        """Yield the objects below a prefix, in key order."""
+        ...
+
+
+class Workflows(Protocol):
+    """State machines."""
+
+    def start(self, machine: str, name: str, payload: Mapping[str, Any]) -> str:
+        """Start an execution and return its ARN; the same name and payload start nothing new.
+
+        Raises:
+            ConflictError: The name was used for another payload or by an ended execution.
+        """
+        ...
+
+    def status(self, execution_arn: str) -> str:
+        """Return RUNNING, SUCCEEDED, FAILED, TIMED_OUT, ABORTED or PENDING_REDRIVE."""
+        ...
+
+
+class ModelRegistry(Protocol):
+    """SageMaker Model Registry."""
+
+    def create_version(self, request: Mapping[str, Any]) -> tuple[str, int]:
+        """Create a model package, pending; return its ARN and version number."""
+        ...
+
+    def set_status(self, arn: str, status: str, description: str) -> None:
+        """Set ``ModelApprovalStatus``."""
+        ...
+
+    def describe(self, arn: str) -> Mapping[str, Any]:
+        """Return the package as SageMaker describes it."""
+        ...
+
+    def versions(self, group: str, status: str | None = None) -> Iterable[tuple[str, int]]:
+        """Yield ARN and version number of a group's packages, newest first.
+
+        Args:
+            group: Model package group; one that does not exist has no packages.
+            status: Only packages of this ``ModelApprovalStatus``.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What an endpoint answered."""
+
+    body: bytes
+    content_type: str
+    variant: str | None = None
+
+
+class Endpoints(Protocol):
+    """Inference endpoints."""
+
+    def invoke(
+        self, endpoint: str, body: bytes, *, content_type: str, accept: str, timeout_s: float
+    ) -> Answer:
+        """Ask an endpoint once, without retries.
+
+        Raises:
+            RejectedError: The container answered 4xx; the message is the container's.
+            DependencyError: The container failed, timed out or is throttled.
+        """
+        ...
+
+    def status(self, endpoint: str) -> str | None:
+        """Return ``EndpointStatus``, or None where there is no such endpoint."""
+        ...
+
+    def delete(self, endpoint: str, parts: str | None = None) -> None:
+        """Delete the endpoint with its configuration and model; what is gone is fine.
+
+        Args:
+            endpoint: Name of the endpoint.
+            parts: Name of a configuration and model to delete even where the endpoint was
+                never made from them.
+
+        Raises:
+            DependencyError: The endpoint is being created or updated; try again later.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class RoleCounts:
+    """Answers of one role of a project in a time, before any fallback."""
+
+    requests: int
+    errors: int
+    slow: int
+
+
+class TrafficMetrics(Protocol):
+    """What the gateway has counted."""
+
+    def counts(self, project: str, role: str, since: datetime, until: datetime) -> RoleCounts:
+        """Return the answers of ``stable`` or ``candidate`` in ``[since, until)``.
+
+        The resolution is a second within the last three hours, else a minute.
+        """
+        ...
+
+
+class Alarms(Protocol):
+    """CloudWatch alarms."""
+
+    def states(self, names: Sequence[str]) -> dict[str, str]:
+        """Return OK, ALARM or INSUFFICIENT_DATA by alarm name; missing alarms are left out."""
+        ...
+
+
+class Mail(Protocol):
+    """Mail to people by role."""
+
+    def send(self, role: str, subject: str, body: str) -> None:
+        """Publish to the topic of ``approver``, ``on_call`` or ``owner``.
+
+        ``subject`` becomes one line of ASCII, shorter than SNS's 100 characters.
+
+        Raises:
+            RejectedError: No topic is known for the role.
+        """
+        ...
+
+
+class FailureQueue(Protocol):
+    """Where a consumer leaves what no retry can mend."""
+
+    def send(
+        self,
+        payload: object,
+        reason: Mapping[str, Any],
+        *,
+        request_id: str = "",
+        function_arn: str = "",
+    ) -> None:
+        """Keep what was refused with the reason, in the shape of a Lambda destination record."""
+        ...
+
+
+class JobImage(Protocol):
+    """The one image of all jobs and endpoints."""
+
+    def uri(self) -> str:
+        """Return ``repository@sha256:...``.
+
+        Raises:
+            JobImageMissingError: The image was never built.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class JobRecord:
+    """What an ended SageMaker job used.
+
+    Attributes:
+        instance_type: Such as ``ml.m5.large``.
+        instance_count: Instances that ran side by side.
+        seconds: Billable seconds of each instance; 0 where the job never got one.
+    """
+
+    instance_type: str
+    instance_count: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class FunctionUse:
+    """What a state machine's tasks used of one Lambda function.
+
+    Attributes:
+        function: Name or ARN as the machine calls it.
+        memory_mb: Configured memory.
+        calls: Invocations, retries included.
+        seconds: Sum of their durations as Step Functions saw them, at least what Lambda bills.
+    """
+
+    function: str
+    memory_mb: int
+    calls: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class ExecutionRecord:
+    """What an ended execution used; ``transitions`` counts states entered, retries included."""
+
+    transitions: int
+    functions: tuple[FunctionUse, ...] = ()
+
+
+class JobRecords(Protocol):
+    """What ended jobs and executions used, as AWS's own records say."""
+
+    def training_job(self, name: str) -> JobRecord:
+        """Return what a training job used.
+
+        Raises:
+            RejectedError: There is no such job.
+        """
+        ...
+
+    def processing_job(self, name: str) -> JobRecord:
+        """Return what a processing job used.
+
+        Raises:
+            RejectedError: There is no such job.
+        """
+        ...
+
+    def execution(self, arn: str) -> ExecutionRecord:
+        """Return what a state machine's execution used.
+
+        Raises:
+            RejectedError: There is no such execution.
+        """
+        ...

@@ -1,0 +1,1 @@
+"""Deliveries checked and datasets built."""

@@ -1,0 +1,1 @@
+"""Use cases that all domains stand on."""

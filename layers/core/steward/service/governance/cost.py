@@ -1,0 +1,175 @@
+"""What every ended job and execution cost, recorded once, from the dated price table."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from steward.contracts.events import RunCostRecorded
+from steward.contracts.incoming import (
+    ExecutionStatusChange,
+    ProcessingJobStateChange,
+    Received,
+    TrainingJobStateChange,
+)
+from steward.domain.errors import ConflictError, MalformedEventError, UnknownPriceError
+from steward.domain.names import job_of
+from steward.domain.prices import (
+    US_EAST_1,
+    PriceTable,
+    function_dollars,
+    job_dollars,
+    transition_dollars,
+)
+from steward.ports import Absent, Clock, Ids, JobRecord, JobRecords, Put, StateStore, Table
+from steward.service.emission import Cause, event
+
+_JOB_ENDED = frozenset({"Completed", "Failed", "Stopped"})
+_EXECUTION_ENDED = frozenset({"SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED"})
+
+
+@dataclass(frozen=True)
+class _Use:
+    """One thing that cost money.
+
+    Attributes:
+        dollars: None where the price table does not list what was used.
+    """
+
+    project: str
+    correlation_id: str
+    entry: str
+    kind: str
+    dollars: float | None
+    detail: dict[str, Any]
+
+
+def record_cost(
+    received: Received,
+    *,
+    state: StateStore,
+    jobs: JobRecords,
+    clock: Clock,
+    ids: Ids,
+    prices: PriceTable = US_EAST_1,
+) -> str:
+    """Write a cost entry for an ended job or execution, once, and tell of it.
+
+    Entries are keyed by the job's or execution's name, which AWS never gives twice, so that
+    SageMaker's repeated events add nothing. What the table has no price for is written with
+    ``dollars`` null and the reason, and no event tells a sum.
+
+    Returns:
+        The entry, or ``not ended``, ``not ours`` or ``known``.
+    """
+    use = _use(received, jobs, prices)
+    if isinstance(use, str):
+        return use
+    item = {
+        "project": use.project,
+        "entry": use.entry,
+        "kind": use.kind,
+        "dollars": use.dollars,
+        "run_id": use.correlation_id,
+        "prices": prices.label(),
+        "detail": use.detail,
+        "at": clock.now().isoformat(timespec="milliseconds"),
+    }
+    events = []
+    if use.dollars is not None:
+        detail = {**use.detail, "prices": prices.label()}
+        recorded = RunCostRecorded(
+            entry=use.entry, kind=use.kind, dollars=use.dollars, detail=detail
+        )
+        cause = Cause(use.project, use.correlation_id, received.id)
+        events.append(event(recorded, cause, clock, ids))
+    try:
+        state.commit([Put(Table.COSTS, item, expect=(Absent(),))], events)
+    except ConflictError:
+        return "known"
+    return use.entry
+
+
+def _use(received: Received, jobs: JobRecords, prices: PriceTable) -> _Use | str:
+    change = received.detail
+    match change:
+        case TrainingJobStateChange():
+            return _job(
+                change.training_job_name, change.training_job_status, "training_job",
+                jobs.training_job, prices,
+            )  # fmt: skip
+        case ProcessingJobStateChange():
+            return _job(
+                change.processing_job_name, change.processing_job_status, "processing_job",
+                jobs.processing_job, prices,
+            )  # fmt: skip
+        case ExecutionStatusChange():
+            return _execution(change, jobs, prices)
+    raise MalformedEventError(
+        f"{received.detail_type!r} costs nothing that is recorded here",
+        field="detail-type", value=received.detail_type,
+    )  # fmt: skip
+
+
+def _job(
+    name: str, status: str, kind: str, describe: Callable[[str], JobRecord], prices: PriceTable
+) -> _Use | str:
+    ours = job_of(name)
+    if ours is None:
+        return "not ours"
+    if status not in _JOB_ENDED:
+        return "not ended"
+    project, run, _ = ours
+    used = describe(name)
+    detail: dict[str, Any] = {
+        "name": name,
+        "status": status,
+        "instance_type": used.instance_type,
+        "instance_count": used.instance_count,
+        "billable_s": used.seconds,
+    }
+    dollars: float | None = None
+    try:
+        dollars = job_dollars(used.instance_type, used.instance_count, used.seconds, prices)
+    except UnknownPriceError as unknown:
+        detail["unpriced_because"] = unknown.message
+    return _Use(project, run, f"job#{name}", kind, dollars, detail)
+
+
+def _execution(change: ExecutionStatusChange, jobs: JobRecords, prices: PriceTable) -> _Use | str:
+    if change.status not in _EXECUTION_ENDED:
+        return "not ended"
+    payload = _payload(change.input)
+    project = payload.get("project")
+    if not isinstance(project, str) or not project:
+        return "not ours"
+    used = jobs.execution(change.execution_arn)
+    transitions = transition_dollars(used.transitions, prices)
+    functions = sum(
+        function_dollars(use.memory_mb, use.calls, use.seconds, prices) for use in used.functions
+    )
+    machine = change.state_machine_arn.rpartition(":")[2]
+    detail = {
+        "machine": machine,
+        "name": change.name,
+        "status": change.status,
+        "transitions": used.transitions,
+        "transition_dollars": transitions,
+        "function_calls": sum(use.calls for use in used.functions),
+        "function_dollars": functions,
+    }
+    return _Use(
+        project, str(payload.get("correlation_id") or change.name),
+        f"execution#{machine}#{change.name}", "execution", transitions + functions, detail,
+    )  # fmt: skip
+
+
+def _payload(text: str | None) -> dict[str, Any]:
+    """Return an execution's input; AWS leaves it out of the event where it is large."""
+    try:
+        parsed = json.loads(text or "null")
+    except ValueError:
+        return {}
+    return parsed if isinstance(parsed, dict) else {}

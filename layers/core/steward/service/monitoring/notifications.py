@@ -1,0 +1,260 @@
+"""Who is written to about what. The texts are in ``domain.mails``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from steward.contracts import events
+from steward.contracts.incoming import Received
+from steward.domain.errors import InvalidProjectError
+from steward.domain.mails import approvals, releases, training
+from steward.domain.mails.layout import Letter, Where
+from steward.domain.mails.releases import Guardrail, Shift
+from steward.domain.mails.training import BrokenRule
+from steward.domain.names import alarm_name
+from steward.domain.project import Project, parse_project
+from steward.domain.versions import version_item
+from steward.ports import Item, Mail, StateStore, Table
+
+APPROVER, ON_CALL, OWNER = "approver", "on_call", "owner"
+
+
+@dataclass(frozen=True)
+class _Occasion:
+    """An event, where it happened, and the records that its mail may need."""
+
+    where: Where
+    data: Any
+    meta: events.Meta
+    state: StateStore
+
+    def version(self) -> Item:
+        key = {"project": self.where.project, "item": version_item(self.data.version)}
+        return self.state.get(Table.VERSIONS, key) or {}
+
+    def release(self) -> Item:
+        key = {"project": self.where.project, "release_id": self.data.release_id}
+        return self.state.get(Table.RELEASES, key) or {}
+
+    def project(self) -> Project | None:
+        item = self.state.get(Table.PROJECTS, {"project": self.where.project})
+        try:
+            return parse_project(item["config"]) if item else None
+        except InvalidProjectError:
+            return None
+
+
+def notify_people(
+    received: Received, *, state: StateStore, mail: Mail, environment: str, region: str
+) -> list[str]:
+    """Send the mails that an event asks for; a replayed event asks for none.
+
+    Returns:
+        The roles written to.
+    """
+    if received.replayed:
+        return []
+    meta = received.own
+    occasion = _Occasion(Where(environment, region, meta.project), received.detail, meta, state)
+    roles, write = _MAILS[type(received.detail)]
+    letter = write(occasion)
+    for role in roles:
+        mail.send(role, letter.subject, letter.body)
+    return list(roles)
+
+
+def _approval_requested(occasion: _Occasion) -> Letter:
+    data: events.ApprovalRequested = occasion.data
+    return approvals.approval_requested(
+        occasion.where,
+        data.version,
+        approvals.ToldSummary.model_validate(data.summary),
+        evidence_digest=data.evidence_digest,
+        evidence_uri=data.evidence_uri,
+        expires_at=data.expires_at,
+        quorum=data.quorum,
+    )
+
+
+def _approved(occasion: _Occasion) -> Letter:
+    data: events.VersionApproved = occasion.data
+    return approvals.approved(occasion.where, data.version, data.approvers, data.evidence_digest)
+
+
+def _rejected(occasion: _Occasion) -> Letter:
+    data: events.VersionRejected = occasion.data
+    return approvals.rejected(
+        occasion.where, data.version, data.by, data.comment, data.evidence_digest
+    )
+
+
+def _expired(occasion: _Occasion) -> Letter:
+    data: events.ApprovalExpired = occasion.data
+    return approvals.expired(occasion.where, data.version, data.expired_at)
+
+
+def _bypassed(occasion: _Occasion) -> Letter:
+    data: events.ApprovalBypassed = occasion.data
+    return approvals.bypassed(
+        occasion.where,
+        data.version,
+        arn=data.model_package_arn,
+        found=data.found_status,
+        restored=data.restored_status,
+        actor=occasion.meta.actor,
+    )
+
+
+def _dataset_rejected(occasion: _Occasion) -> Letter:
+    data: events.DatasetRejected = occasion.data
+    return training.dataset_rejected(
+        occasion.where,
+        key=data.key,
+        delivery_id=data.delivery_id,
+        quarantine_uri=data.quarantine_uri,
+        report_uri=data.report_uri,
+        rules=[
+            BrokenRule(found.rule, found.column, found.count, found.message, found.examples)
+            for found in data.violations
+        ],
+    )
+
+
+def _held(occasion: _Occasion) -> Letter:
+    data: events.CandidateHeld = occasion.data
+    return training.candidate_held(
+        occasion.where, run_id=data.run_id, verdict=data.verdict, reasons=data.reasons
+    )
+
+
+def _training_failed(occasion: _Occasion) -> Letter:
+    data: events.TrainingFailed = occasion.data
+    return training.training_failed(occasion.where, run_id=data.run_id, **_failure(data))
+
+
+def _staging_failed(occasion: _Occasion) -> Letter:
+    data: events.StagingFailed = occasion.data
+    return training.staging_failed(occasion.where, data.version, **_failure(data))
+
+
+def _release_failed(occasion: _Occasion) -> Letter:
+    data: events.ReleaseFailed = occasion.data
+    return releases.release_failed(occasion.where, data.version, **_failure(data))
+
+
+def _failure(
+    data: events.TrainingFailed | events.StagingFailed | events.ReleaseFailed,
+) -> dict[str, str]:
+    return {
+        "failed_state": data.failed_state,
+        "error": data.error,
+        "cause": data.cause,
+        "execution_arn": data.execution_arn,
+    }
+
+
+def _release_started(occasion: _Occasion) -> Letter:
+    data: events.ReleaseStarted = occasion.data
+    votes = occasion.version().get("approvals") or []
+    return releases.release_started(
+        occasion.where,
+        data.version,
+        stable=data.stable_version,
+        strategy=data.strategy,
+        steps=data.steps,
+        approvers=[vote["identity"] for vote in votes if vote["decision"] == "approve"],
+        execution_arn=data.execution_arn,
+    )
+
+
+def _release_completed(occasion: _Occasion) -> Letter:
+    data: events.ReleaseCompleted = occasion.data
+    return releases.release_completed(
+        occasion.where,
+        data.version,
+        previous=data.previous_version,
+        previous_until=data.previous_until,
+    )
+
+
+def _rolled_back(occasion: _Occasion) -> Letter:
+    data: events.ReleaseRolledBack = occasion.data
+    shifts = occasion.release().get("shifts") or []
+    return releases.rolled_back(
+        occasion.where,
+        data.version,
+        stable=data.stable_version,
+        cause=data.cause,
+        triggered_at=data.triggered_at,
+        restored_at=data.restored_at,
+        shifts=[
+            Shift(shift["at"], shift["shares"])
+            for shift in shifts
+            if shift["shares"].get(str(data.version))
+        ],
+        guardrail=_guardrail(occasion),
+        execution_arn=data.execution_arn or "",
+    )
+
+
+def _guardrail(occasion: _Occasion) -> Guardrail | None:
+    """Return the guardrail alarm that the cause names, with what its project says of it."""
+    for signal, describe in (
+        ("candidate-errors", _errors_rule),
+        ("candidate-latency", _latency_rule),
+    ):
+        name = alarm_name(occasion.where.environment, occasion.where.project, signal)
+        if name in occasion.data.cause:
+            project = occasion.project()
+            return Guardrail(name, describe(project) if project else "")
+    return None
+
+
+def _errors_rule(project: Project) -> str:
+    rule = project.alarms.errors
+    return (
+        f"{rule.threshold} or more failed answers within {rule.period_s} s, in "
+        f"{rule.datapoints_to_alarm} of {rule.evaluation_periods} periods."
+    )
+
+
+def _latency_rule(project: Project) -> str:
+    rule = project.alarms.latency
+    return (
+        f"a p95 latency above {rule.threshold_ms} ms over {rule.period_s} s, in "
+        f"{rule.datapoints_to_alarm} of {rule.evaluation_periods} periods."
+    )
+
+
+def _rollback_failed(occasion: _Occasion) -> Letter:
+    data: events.RollbackFailed = occasion.data
+    return releases.rollback_failed(
+        occasion.where,
+        release_id=data.release_id,
+        error=data.error,
+        cause=data.cause,
+        execution_arn=data.execution_arn,
+    )
+
+
+_MAILS: dict[type[events.Payload], tuple[Sequence[str], Callable[[_Occasion], Letter]]] = {
+    events.ApprovalRequested: ((APPROVER,), _approval_requested),
+    events.VersionApproved: ((OWNER,), _approved),
+    events.VersionRejected: ((OWNER,), _rejected),
+    events.ApprovalExpired: ((OWNER,), _expired),
+    events.ApprovalBypassed: ((APPROVER, ON_CALL), _bypassed),
+    events.DatasetRejected: ((OWNER,), _dataset_rejected),
+    events.CandidateHeld: ((OWNER,), _held),
+    events.TrainingFailed: ((ON_CALL, OWNER), _training_failed),
+    events.StagingFailed: ((ON_CALL, OWNER), _staging_failed),
+    events.ReleaseStarted: ((OWNER,), _release_started),
+    events.ReleaseCompleted: ((OWNER,), _release_completed),
+    events.ReleaseRolledBack: ((ON_CALL,), _rolled_back),
+    events.ReleaseFailed: ((ON_CALL, OWNER), _release_failed),
+    events.RollbackFailed: ((ON_CALL,), _rollback_failed),
+}
+
+NOTIFIES_OF = tuple(payload.__name__ for payload in _MAILS)
+"""Detail-types that somebody is written to about."""

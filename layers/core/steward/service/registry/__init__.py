@@ -1,0 +1,1 @@
+"""Versions: registered, decided on, reconciled and promoted."""

@@ -1,0 +1,99 @@
+"""Reading what releases and stagings stand on, typed."""
+
+from __future__ import annotations
+
+import json
+
+from steward.contracts.steps.serving import Failure
+from steward.domain.errors import (
+    EvidenceIncompleteError,
+    MalformedEventError,
+    ProjectNotFoundError,
+    VersionNotFoundError,
+)
+from steward.domain.project import Project, parse_project
+from steward.domain.routes import Route
+from steward.domain.strategies import Plan
+from steward.domain.versions import version_item
+from steward.ports import Item, StateStore, Table
+
+MAX_CAUSE = 1000
+
+
+def project_of(state: StateStore, name: str) -> Project:
+    """Return the configuration of a project.
+
+    Raises:
+        ProjectNotFoundError: There is none.
+    """
+    item = state.get(Table.PROJECTS, {"project": name})
+    if item is None:
+        raise ProjectNotFoundError(
+            f"no project {name!r}", field="project", value=name, allowed="a configured project"
+        )
+    return parse_project(item["config"])
+
+
+def version_of(state: StateStore, project: str, version: int) -> Item:
+    """Return the registry record of a version.
+
+    Raises:
+        VersionNotFoundError: There is none.
+    """
+    item = state.get(Table.VERSIONS, {"project": project, "item": version_item(version)})
+    if item is None:
+        raise VersionNotFoundError(
+            f"project {project} has no version {version}", field="version", value=version,
+            allowed="a registered version",
+        )  # fmt: skip
+    return item
+
+
+def release_of(state: StateStore, project: str, release_id: str) -> Item:
+    """Return a release.
+
+    Raises:
+        MalformedEventError: There is none, so the input of the task is wrong.
+    """
+    item = state.get(Table.RELEASES, {"project": project, "release_id": release_id})
+    if item is None:
+        raise MalformedEventError(
+            f"project {project} has no release {release_id}", field="release_id",
+            value=release_id, allowed="the id of a release",
+        )  # fmt: skip
+    return item
+
+
+def route_of(state: StateStore, project: str) -> Route | None:
+    """Return the route of a project, None before its first release."""
+    item = state.get(Table.ROUTES, {"project": project})
+    return Route.model_validate(item) if item else None
+
+
+def plan_of(release: Item) -> Plan:
+    """Return the steps that were fixed when the release began.
+
+    Raises:
+        EvidenceIncompleteError: The release was never planned.
+    """
+    if "plan" not in release:
+        raise EvidenceIncompleteError(
+            f"release {release['release_id']} has no plan", field="plan",
+            value=release["release_id"], allowed="a release that PlanRelease has planned",
+        )  # fmt: skip
+    return Plan.model_validate(release["plan"])
+
+
+def readable(failure: Failure) -> Failure:
+    """Return a failure whose cause is a sentence, cut to what an event and a mail can carry.
+
+    Lambda's cause is JSON with ``errorMessage``; SageMaker's is text.
+    """
+    cause = failure.cause
+    try:
+        told = json.loads(cause)
+    except ValueError:
+        told = None
+    if isinstance(told, dict) and isinstance(told.get("errorMessage"), str):
+        cause = told["errorMessage"]
+    return failure.model_copy(update={"cause": cause[:MAX_CAUSE]})

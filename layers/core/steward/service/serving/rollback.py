@@ -1,0 +1,345 @@
+"""Use cases: go back to the version that worked, at once and only once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from steward.contracts.events import (
+    ReleaseRolledBack,
+    RollbackFailed,
+    RollbackRequested,
+    TrafficShifted,
+)
+from steward.contracts.incoming import AlarmStateChange, ExecutionStatusChange, Received
+from steward.contracts.steps.serving import (
+    ConcludeRollback,
+    ReleaseConclusion,
+    RemovedEndpoint,
+    RemoveEndpoint,
+    RestoredRoute,
+    RestoreRoute,
+)
+from steward.domain import names
+from steward.domain.errors import (
+    ConflictError,
+    ReleaseNotAllowedError,
+    RouteConflictError,
+)
+from steward.domain.releases import (
+    ReleaseStatus,
+    project_of_alarm,
+    release_of_execution,
+    restored,
+    rollback_name,
+    serving_endpoints,
+    shares,
+)
+from steward.domain.routes import Route
+from steward.ports import (
+    Change,
+    Clock,
+    Endpoints,
+    Equals,
+    Ids,
+    Item,
+    OneOf,
+    Put,
+    StateStore,
+    Table,
+    Update,
+    Workflows,
+)
+from steward.service.emission import Cause, event
+from steward.service.serving.leasing import ensure_started, handing_over, read_lease
+from steward.service.serving.records import readable, release_of, route_of
+from steward.service.serving.staging import execution_failure
+
+RACES = 6
+ROLLED_BACK_FROM = (ReleaseStatus.RUNNING.value, ReleaseStatus.COMPLETED.value)
+
+
+def start_rollback(
+    received: Received,
+    *,
+    state: StateStore,
+    workflows: Workflows,
+    machine: str,
+    environment: str,
+) -> dict[str, Any]:
+    """Start ``roll_back`` for the release that an alarm or a person speaks of.
+
+    An alarm concerns the release in flight, once it has traffic; anything else it says is
+    answered with the reason why nothing was done. A person may also take back the release
+    that was completed last. One release has one rollback: the execution's name says so.
+
+    Raises:
+        ReleaseNotAllowedError: A person asks, and there is nothing to go back to.
+    """
+    if isinstance(received.detail, AlarmStateChange):
+        alarm = received.detail
+        project = project_of_alarm(environment, alarm.alarm_name)
+        if project is None:
+            return {"ignored": f"{alarm.alarm_name} is no guardrail of this stack"}
+        if alarm.state.value != "ALARM":
+            return {"ignored": f"{alarm.alarm_name} is {alarm.state.value}"}
+        release = _in_flight(state, project)
+        if release is None:
+            return {"ignored": f"{project} has no release in flight"}
+        if not release["shifts"]:
+            return {"ignored": f"release {release['release_id']} has no traffic yet"}
+        cause = f"alarm {alarm.alarm_name}: {alarm.state.reason}"[:1000]
+        triggered_at, actor = alarm.state.timestamp or received.time, "steward"
+    else:
+        assert isinstance(received.detail, RollbackRequested)
+        project, actor = received.own.project, received.own.actor
+        wanted = _in_flight(state, project) or _completed_last(state, project)
+        if wanted is None:
+            raise ReleaseNotAllowedError(
+                f"{project} has no release to roll back, or no previous version is kept",
+                field="project", value=project, allowed="a project with a release to take back",
+            )  # fmt: skip
+        release = wanted
+        cause, triggered_at = f"asked by {actor}: {received.detail.reason}"[:1000], received.time
+    attempt = int(release.get("failed_rollbacks", 0)) + 1
+    name = rollback_name(project, release["release_id"], attempt)
+    payload = {
+        "project": project,
+        "version": release["version"],
+        "release_id": release["release_id"],
+        "cause": cause,
+        "triggered_at": triggered_at,
+        "correlation_id": release["correlation_id"],
+        "causation_id": received.id,
+        "actor": actor,
+    }
+    try:
+        return {"started": workflows.start(machine, name, payload)}
+    except ConflictError:
+        return {"ignored": f"{name} is running or has ended"}
+
+
+def _in_flight(state: StateStore, project: str) -> Item | None:
+    lease = read_lease(state, project)
+    if lease is None:
+        return None
+    release = state.get(Table.RELEASES, {"project": project, "release_id": lease.owner})
+    if release is None or release["status"] != ReleaseStatus.RUNNING:
+        return None
+    return release
+
+
+def _completed_last(state: StateStore, project: str) -> Item | None:
+    route = route_of(state, project)
+    if route is None or route.release_id is None or route.previous is None:
+        return None
+    release = state.get(Table.RELEASES, {"project": project, "release_id": route.release_id})
+    if release is None or release["status"] != ReleaseStatus.COMPLETED:
+        return None
+    return release
+
+
+def restore_route(
+    command: RestoreRoute, *, state: StateStore, clock: Clock, ids: Ids
+) -> RestoredRoute:
+    """Take all traffic from a version by one conditional write of the route.
+
+    The same transaction marks the release, so that its machine can move no traffic any more,
+    and tells ``TrafficShifted``. A repeated call finds the route restored and says so.
+
+    Raises:
+        ReleaseNotAllowedError: There is nothing to go back to.
+        RouteConflictError: The route changed again and again meanwhile.
+    """
+    for _ in range(RACES):
+        release = release_of(state, command.project, command.release_id)
+        route = route_of(state, command.project)
+        if route is None:
+            raise ReleaseNotAllowedError(
+                f"{command.project} has no route to restore", field="project",
+                value=command.project, allowed="a project that serves",
+            )  # fmt: skip
+        if release.get("restored_at"):
+            return _as_restored(release, moved=False)
+        back = restored(route, command.version, f"{command.release_id}-restored")
+        if back is None and route.stable.version == command.version:
+            raise ReleaseNotAllowedError(
+                f"version {command.version} answers alone and no previous version is kept",
+                field="version", value=command.version, allowed="a release with a version before",
+            )  # fmt: skip
+        try:
+            return _restore(command, release, route, back, state, clock, ids)
+        except ConflictError:
+            continue
+    raise RouteConflictError(f"the route of {command.project} changes all the time")
+
+
+def _restore(
+    command: RestoreRoute,
+    release: Item,
+    route: Route,
+    back: Route | None,
+    state: StateStore,
+    clock: Clock,
+    ids: Ids,
+) -> RestoredRoute:
+    now = clock.now().isoformat(timespec="milliseconds")
+    serving = back or route
+    marked: Item = {
+        "restored_at": now, "triggered_at": command.triggered_at, "cause": command.cause,
+        "restored_version": serving.stable.version,
+        "restored_route_version": serving.route_version,
+    }  # fmt: skip
+    changes: list[Change] = []
+    events = []
+    if back is not None:
+        marked["shifts"] = [
+            *release["shifts"],
+            {
+                "step_id": back.step_id, "shares": shares(back), "at": now,
+                "route_version": back.route_version,
+            },
+        ]  # fmt: skip
+        told = TrafficShifted(
+            release_id=command.release_id,
+            step_id=back.step_id,
+            route_version=back.route_version,
+            shares=shares(back),
+            shifted_at=now,
+        )
+        cause = Cause(command.project, command.correlation_id, command.causation_id, command.actor)
+        events.append(event(told, cause, clock, ids))
+        expect = (Equals("route_version", route.route_version),)
+        changes.append(Put(Table.ROUTES, back.model_dump(mode="json"), expect))
+    changes.append(
+        Update(
+            Table.RELEASES,
+            {"project": command.project, "release_id": command.release_id},
+            set=marked,
+            expect=(Equals("restored_at", None), OneOf("status", ROLLED_BACK_FROM)),
+        )
+    )
+    state.commit(changes, events)
+    return _as_restored({**release, **marked}, moved=back is not None)
+
+
+def _as_restored(release: Item, *, moved: bool) -> RestoredRoute:
+    return RestoredRoute(
+        stable_version=release["restored_version"],
+        restored_at=release["restored_at"],
+        route_version=release["restored_route_version"],
+        moved=moved,
+        endpoint=names.endpoint_name(release["project"], release["version"], "prod"),
+    )
+
+
+def conclude_rollback(
+    command: ConcludeRollback,
+    *,
+    state: StateStore,
+    workflows: Workflows,
+    clock: Clock,
+    ids: Ids,
+    release_machine: str,
+) -> ReleaseConclusion:
+    """Record how a rollback ended, once, and hand the lock on.
+
+    A rollback that restored the route is one whatever failed afterwards. One that could not
+    leaves the release as it is, makes room for another attempt and tells ``RollbackFailed``.
+    """
+    release = release_of(state, command.project, command.release_id)
+    cause = Cause(command.project, command.correlation_id, command.causation_id, command.actor)
+    key = {"project": command.project, "release_id": command.release_id}
+    back = command.restored
+    if back is None and release.get("restored_at"):
+        back = _as_restored(release, moved=False)
+    if back is None:
+        failed = int(release.get("failed_rollbacks", 0))
+        told = readable(command.failure) if command.failure else None
+        expected_name = rollback_name(command.project, command.release_id, failed + 1)
+        if not command.execution_arn.endswith(f":{expected_name}"):
+            return ReleaseConclusion(status=release["status"])
+        payload = RollbackFailed(
+            release_id=command.release_id,
+            error=told.error if told else "unknown",
+            cause=told.cause if told else "the rollback gave no result",
+            execution_arn=command.execution_arn,
+        )
+        expect = Equals("failed_rollbacks", failed or None)
+        state.commit(
+            [Update(Table.RELEASES, key, set={"failed_rollbacks": failed + 1}, expect=(expect,))],
+            [event(payload, cause, clock, ids)],
+        )
+        return ReleaseConclusion(status=release["status"])
+    for race in range(RACES):
+        if release["status"] not in ROLLED_BACK_FROM:
+            break
+        changes, started = handing_over(
+            state, command.project, command.release_id, cause, clock, ids
+        )
+        ended = Update(
+            Table.RELEASES,
+            key,
+            set={
+                "status": ReleaseStatus.ROLLED_BACK.value,
+                "ended_at": clock.now().isoformat(timespec="milliseconds"),
+            },
+            expect=(Equals("status", release["status"]),),
+        )
+        payload_back = ReleaseRolledBack(
+            release_id=command.release_id,
+            version=command.version,
+            stable_version=back.stable_version,
+            cause=command.cause,
+            triggered_at=command.triggered_at,
+            restored_at=back.restored_at,
+            execution_arn=command.execution_arn,
+        )
+        try:
+            state.commit([*changes, ended], [event(payload_back, cause, clock, ids), *started])
+            break
+        except ConflictError:
+            if race == RACES - 1:
+                raise
+            release = release_of(state, command.project, command.release_id)
+    ensure_started(command.project, state=state, workflows=workflows, machine=release_machine)
+    return ReleaseConclusion(
+        status=release_of(state, command.project, command.release_id)["status"]
+    )
+
+
+def rollback_that_ended(received: Received, *, state: StateStore) -> ConcludeRollback | None:
+    """Return how to conclude a rollback whose machine ended without doing so itself.
+
+    None where it was concluded, or the execution was started by hand.
+    """
+    change = received.detail
+    assert isinstance(change, ExecutionStatusChange)
+    found = release_of_execution(change.name)
+    if found is None:
+        return None
+    project, release_id = found
+    release = state.get(Table.RELEASES, {"project": project, "release_id": release_id})
+    if release is None or release["status"] not in ROLLED_BACK_FROM:
+        return None
+    return ConcludeRollback(
+        project=project,
+        version=release["version"],
+        release_id=release_id,
+        cause=release.get("cause", "the rollback ended early"),
+        triggered_at=release.get("triggered_at", received.time),
+        correlation_id=release["correlation_id"],
+        causation_id=received.id,
+        actor="steward",
+        execution_arn=change.execution_arn,
+        failure=execution_failure(change),
+    )
+
+
+def remove_endpoint(
+    command: RemoveEndpoint, *, state: StateStore, endpoints: Endpoints
+) -> RemovedEndpoint:
+    """Delete an endpoint unless the project's route needs it."""
+    if command.endpoint in serving_endpoints(route_of(state, command.project)):
+        return RemovedEndpoint(removed=False)
+    endpoints.delete(command.endpoint)
+    return RemovedEndpoint(removed=True)

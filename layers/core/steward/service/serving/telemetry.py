@@ -1,0 +1,87 @@
+"""What the gateway says on stdout: metrics in CloudWatch's embedded format, and exposures.
+
+A Lambda is frozen once it has answered, so nothing is sent from here: CloudWatch Logs turns
+metric lines into metrics, and a subscription carries capture lines through Firehose to S3.
+
+Source: https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from datetime import datetime
+
+from steward.domain.exposures import Exposure
+
+NAMESPACE = "Steward"
+MAX_LINE_BYTES = 200_000
+"""A log event holds 256 KB; a longer capture is dropped and counted."""
+
+_UNITS = {"VariantLatency": "Milliseconds"}
+
+Write = Callable[[str], object]
+
+
+class Telemetry:
+    """Writes whole JSON lines.
+
+    Args:
+        write: Takes one line with its line end; ``sys.stdout.write`` on Lambda.
+    """
+
+    def __init__(self, write: Write) -> None:
+        self._write = write
+
+    def variant(self, project: str, role: str, at: datetime, metrics: dict[str, float]) -> None:
+        """Emit what one invocation of a variant cost and gave, by the second.
+
+        Args:
+            metrics: ``Requests``, ``VariantErrors``, ``VariantSlow``, ``VariantLatency`` in
+                milliseconds, ``Fallbacks``, ``Rejections``.
+        """
+        self._emit({"project": project, "role": role}, at, metrics)
+
+    def capture(self, exposure: Exposure, at: datetime) -> bool:
+        """Emit an exposure; failing is no reason not to answer, and is counted.
+
+        Returns:
+            Whether the line was written.
+        """
+        try:
+            line = json.dumps({"capture": asdict(exposure)}, separators=(",", ":"), allow_nan=False)
+            if len(line.encode()) > MAX_LINE_BYTES:
+                raise ValueError("the exposure is too long for a log event")
+            self._write(line + "\n")
+        except (ValueError, TypeError, OSError):
+            self._emit({"project": exposure.project}, at, {"CaptureFailures": 1})
+            return False
+        return True
+
+    def _emit(self, dimensions: dict[str, str], at: datetime, metrics: dict[str, float]) -> None:
+        line = {
+            "_aws": {
+                "Timestamp": int(at.timestamp() * 1000),
+                "CloudWatchMetrics": [
+                    {
+                        "Namespace": NAMESPACE,
+                        "Dimensions": [list(dimensions)],
+                        "Metrics": [
+                            {
+                                "Name": name,
+                                "Unit": _UNITS.get(name, "Count"),
+                                "StorageResolution": 1,
+                            }
+                            for name in metrics
+                        ],
+                    }
+                ],
+            },
+            **dimensions,
+            **metrics,
+        }
+        try:
+            self._write(json.dumps(line, separators=(",", ":")) + "\n")
+        except OSError:
+            return

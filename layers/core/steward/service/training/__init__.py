@@ -1,0 +1,1 @@
+"""Runs: started, resolved, compared, recorded and concluded."""

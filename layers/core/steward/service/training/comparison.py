@@ -1,0 +1,130 @@
+"""Use case: compare a candidate with the champion on what the evaluation job wrote."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from typing import Any
+
+from steward.contracts.events import CandidateEvaluated
+from steward.contracts.steps.training import CompareCandidate, ComparedCandidate
+from steward.domain.comparison import Comparison, ComparisonSettings, compare
+from steward.domain.errors import EvidenceIncompleteError
+from steward.domain.evaluation_report import EvaluationReport
+from steward.domain.predictions import Predictions, read_predictions
+from steward.domain.project import Project
+from steward.ports import Clock, Ids, ObjectStore, StateStore
+from steward.service.emission import Cause, event
+from steward.service.pinned import pinned_run
+
+
+def compare_candidate(
+    command: CompareCandidate, *, state: StateStore, objects: ObjectStore, clock: Clock, ids: Ids
+) -> ComparedCandidate:
+    """Check the job's files against its manifest, compare, and write ``comparison.json``.
+
+    ``comparison.json`` is the :class:`steward.domain.comparison.Comparison`, or has the verdict
+    ``no_champion`` alone where there is nothing to compare. ``status`` tells why: ``compared``,
+    ``no_champion`` or ``champion_failed`` (a version is in production whose code does not answer
+    these rows). ``evaluation_sha256`` and ``predictions_sha256`` bind it to what it was made of.
+
+    Raises:
+        EvidenceIncompleteError: A file is missing, differs from its digest or cannot be read, or
+            concerns another run.
+    """
+    base = command.evaluations_uri.rstrip("/")
+    files = _manifest(objects.read(f"{base}/manifest.json"))
+    evaluation_uri, predictions_uri = f"{base}/evaluation.json", f"{base}/predictions.csv"
+    evaluation_bytes = _checked(objects, evaluation_uri, files)
+    predictions_bytes = _checked(objects, predictions_uri, files)
+    try:
+        report = EvaluationReport.model_validate_json(evaluation_bytes)
+        text = io.StringIO(predictions_bytes.decode(), newline="")
+        predictions = read_predictions(text)
+    except ValueError as error:
+        raise EvidenceIncompleteError(
+            f"the evaluation of run {command.run_id} cannot be read: {error}", field="evaluation"
+        ) from None
+    if (report.project, report.run_id) != (command.project, command.run_id):
+        raise EvidenceIncompleteError(
+            f"{evaluation_uri} is of another run", field="run_id", value=report.run_id,
+            allowed=command.run_id,
+        )  # fmt: skip
+    project = pinned_run(state, command.project, command.run_id).project
+    status, found = "no_champion", None
+    if command.champion_version is not None:
+        status = "champion_failed"
+        if predictions.champion is not None:
+            status, found = "compared", _compare(project, predictions)
+    document = {
+        "schema_version": "1",
+        "project": command.project,
+        "run_id": command.run_id,
+        "status": status,
+        "verdict": "no_champion",
+        **(found.model_dump(mode="json") if found else {}),
+        "champion_version": command.champion_version,
+        "champion_failure": report.champion.reason if status == "champion_failed" else None,
+        "evaluation_sha256": files["evaluation.json"],
+        "predictions_sha256": files["predictions.csv"],
+    }
+    comparison_uri = f"{base}/comparison.json"
+    objects.write(comparison_uri, json.dumps(document, indent=2, sort_keys=True).encode())
+    verdict = found.verdict if found else status
+    payload = CandidateEvaluated.model_validate(
+        {
+            "run_id": command.run_id,
+            "evaluation_uri": evaluation_uri,
+            "metrics": {m.metric: m.value for m in report.metrics if m.value is not None},
+            "champion_version": command.champion_version,
+            "verdict": verdict,
+        }
+    )
+    cause = Cause(command.project, command.correlation_id, command.run_id)
+    state.commit([], [event(payload, cause, clock, ids)])
+    return ComparedCandidate(
+        evaluation_uri=evaluation_uri, comparison_uri=comparison_uri, verdict=verdict,
+        champion_version=command.champion_version,
+    )  # fmt: skip
+
+
+def _compare(project: Project, predictions: Predictions) -> Comparison:
+    plan = project.evaluation
+    settings = ComparisonSettings(
+        loss=plan.loss, margin=plan.margin, confidence=plan.confidence,
+        bootstrap_samples=plan.bootstrap_samples, seed=plan.seed,
+        slice_confidence=plan.slice_confidence, slice_minimum_rows=plan.slice_minimum_rows,
+    )  # fmt: skip
+    assert predictions.champion is not None
+    try:
+        return compare(
+            predictions.entities, predictions.labels, predictions.candidate,
+            predictions.champion, slices=predictions.slices, settings=settings,
+        )  # fmt: skip
+    except ValueError as error:
+        raise EvidenceIncompleteError(
+            f"the predictions cannot be compared: {error}", field="predictions"
+        ) from None
+
+
+def _manifest(content: bytes) -> dict[str, str]:
+    try:
+        files: dict[str, Any] = json.loads(content)["files"]
+        return {name: str(files[name]["sha256"]) for name in ("evaluation.json", "predictions.csv")}
+    except (ValueError, KeyError, TypeError) as error:
+        raise EvidenceIncompleteError(
+            f"manifest.json of the evaluation has not the agreed shape: {error!r}",
+            field="manifest",
+        ) from None
+
+
+def _checked(objects: ObjectStore, uri: str, files: dict[str, str]) -> bytes:
+    content = objects.read(uri)
+    digest, wanted = hashlib.sha256(content).hexdigest(), files[uri.rpartition("/")[2]]
+    if digest != wanted:
+        raise EvidenceIncompleteError(
+            f"{uri} differs from its digest in the job's manifest", field="sha256", value=digest,
+            allowed=wanted,
+        )  # fmt: skip
+    return content

@@ -1,0 +1,168 @@
+"""Run items as they lie in the run table, and the changes that move them on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from steward.domain.locks import training_lock
+from steward.domain.project import Project
+from steward.domain.runs import (
+    DeliveryStatus,
+    Head,
+    Lease,
+    RunStatus,
+    Work,
+    execution_arn,
+    head_item,
+)
+from steward.ports import (
+    Absent,
+    AbsentOrBelow,
+    Change,
+    Condition,
+    Equals,
+    Item,
+    Put,
+    StateStore,
+    Table,
+    Update,
+)
+from steward.service.training.triggers import Trigger
+
+LEASE_SLACK_S = 4 * 3600
+"""Time of a run beside its training job: validation, dataset, evaluation, registration."""
+
+
+def head_of(state: StateStore, project: str, key: str) -> Head | None:
+    """Return the latest attempt at a run key."""
+    item = state.get(Table.RUNS, {"project": project, "run_id": head_item(key)})
+    if item is None:
+        return None
+    return Head(item["latest"], int(item["attempt"]), RunStatus(item["status"]))
+
+
+def lease_of(state: StateStore, project: str) -> Lease | None:
+    """Return the project's training lock."""
+    item = state.get(Table.LOCKS, {"lock": training_lock(project)})
+    if item is None or not item.get("owner"):
+        return None
+    waiting = item.get("waiting") or {}
+    return Lease(item["owner"], float(item["lease_expires_at"]), waiting.get("run_id"))
+
+
+def run_of(state: StateStore, project: str, run_id: str) -> Item | None:
+    """Return a run's item."""
+    return state.get(Table.RUNS, {"project": project, "run_id": run_id})
+
+
+def usable_deliveries(state: StateStore, project: str) -> tuple[list[str], list[str]]:
+    """Return the ids of accepted and of pending deliveries."""
+    items = state.query(Table.DELIVERIES, project)
+    by_status: dict[str, list[str]] = {}
+    for item in items:
+        by_status.setdefault(item["status"], []).append(item["delivery_id"])
+    return by_status.get(DeliveryStatus.ACCEPTED, []), by_status.get(DeliveryStatus.RECEIVED, [])
+
+
+def new_run(
+    run_id: str,
+    attempt: int,
+    status: RunStatus,
+    *,
+    work: Work,
+    configured: Item,
+    trigger: Trigger,
+    machine: str,
+    now: str,
+) -> dict[str, Any]:
+    """Return the item of a run that has just been decided on, its configuration pinned."""
+    return {
+        "project": work.project,
+        "run_id": run_id,
+        "status": status.value,
+        "run_key": work.key,
+        "attempt": attempt,
+        "trigger": {
+            "kind": trigger.kind, "event_id": trigger.event_id, "actor": trigger.actor,
+            "cause": trigger.cause,
+        },
+        "deliveries": sorted(work.deliveries),
+        "config": configured["config"],
+        "config_digest": work.config_digest,
+        "code_digest": work.code_digest,
+        "code_uri": configured["code_uri"],
+        "author": configured["author"],
+        "image": work.image,
+        "execution_arn": execution_arn(machine, run_id),
+        "queued_at" if status is RunStatus.WAITING else "started_at": now,
+    }  # fmt: skip
+
+
+def put_run(run: dict[str, Any]) -> Put:
+    """Write a run that must not be there yet."""
+    return Put(Table.RUNS, run, expect=(Absent(),))
+
+
+def put_head(work: Work, head: Head | None, run_id: str, attempt: int, status: RunStatus) -> Put:
+    """Point the key at this run; fails when somebody else tried the same work meanwhile."""
+    item = {
+        "project": work.project, "run_id": head_item(work.key), "latest": run_id,
+        "attempt": attempt, "status": status.value,
+    }  # fmt: skip
+    expected: tuple[Condition, ...] = (Absent(),)
+    if head is not None:
+        expected = (Equals("latest", head.run_id), Equals("status", head.status.value))
+    return Put(Table.RUNS, item, expect=expected)
+
+
+def set_status(run: Item, status: RunStatus, attributes: dict[str, Any]) -> list[Change]:
+    """Move a run and its head on, if the run still has the status that it was read with."""
+    key = {"project": run["project"], "run_id": run["run_id"]}
+    head = {"project": run["project"], "run_id": head_item(run["run_key"])}
+    return [
+        Update(
+            Table.RUNS, key, set={"status": status.value, **attributes},
+            expect=(Equals("status", run["status"]),),
+        ),
+        Update(
+            Table.RUNS, head,
+            set={"latest": run["run_id"], "attempt": run["attempt"], "status": status.value},
+        ),
+    ]  # fmt: skip
+
+
+def take_lock(project: Project, run: dict[str, Any], lease: Lease | None, now_s: float) -> Update:
+    """Own the training lock; fails when somebody else was faster.
+
+    Args:
+        lease: The lock as it was read: the handover from a run that ended names it as the owner.
+    """
+    expected: Condition = AbsentOrBelow("lease_expires_at", now_s)
+    if lease is not None:
+        expected = Equals("owner", lease.owner)
+    return Update(
+        Table.LOCKS,
+        {"lock": training_lock(project.project)},
+        set={
+            "owner": run["run_id"],
+            "lease_expires_at": int(now_s) + project.training.max_runtime_s + LEASE_SLACK_S,
+            "execution_arn": run["execution_arn"],
+        },
+        remove=("waiting", "waiting_since"),
+        expect=(expected, *_same_waiting(lease)),
+    )
+
+
+def wait_behind(project: str, run: dict[str, Any], lease: Lease, now_s: float) -> Update:
+    """Become the one waiting run."""
+    return Update(
+        Table.LOCKS,
+        {"lock": training_lock(project)},
+        set={"waiting": {"run_id": run["run_id"]}, "waiting_since": int(now_s)},
+        expect=(Equals("owner", lease.owner), *_same_waiting(lease)),
+    )
+
+
+def _same_waiting(lease: Lease | None) -> tuple[Condition, ...]:
+    waiting = {"run_id": lease.waiting} if lease and lease.waiting else None
+    return (Equals("waiting", waiting),)

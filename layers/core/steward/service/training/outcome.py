@@ -1,0 +1,104 @@
+"""Use case: write down how a run ended, with its event."""
+
+from __future__ import annotations
+
+import json
+
+from steward.contracts.events import CandidateHeld, Payload, TrainingFailed, TrainingSucceeded
+from steward.contracts.steps.training import RecordedOutcome, RecordTrainingOutcome
+from steward.domain.errors import MalformedEventError
+from steward.domain.runs import RunStatus, Work, head_item
+from steward.ports import Change, Clock, Ids, Item, Put, StateStore, Table
+from steward.service.emission import Cause, event
+from steward.service.training.ledger import run_of, set_status
+
+MAX_CAUSE = 4000
+_FACTS = (
+    "dataset_id", "evaluation_uri", "comparison_uri", "version", "verdict", "reasons",
+    "failed_state", "error", "cause",
+)  # fmt: skip
+
+
+def record_training_outcome(
+    command: RecordTrainingOutcome, *, state: StateStore, clock: Clock, ids: Ids
+) -> RecordedOutcome:
+    """Set the run's status and publish what happened, in one transaction.
+
+    A repeated call for a run that ended the same way changes nothing. What a run has in fact
+    trained on may be less than it was started for, when a delivery was rejected: its outcome is
+    recorded for that work too, so that the same accepted deliveries are recognised.
+
+    Raises:
+        MalformedEventError: There is no such run.
+        ConflictError: The run was ended by somebody else meanwhile.
+    """
+    run = run_of(state, command.project, command.run_id)
+    if run is None:
+        raise MalformedEventError(
+            f"project {command.project} has no run {command.run_id}",
+            field="run_id", value=command.run_id, allowed="the id of a started run",
+        )  # fmt: skip
+    recorded = RecordedOutcome(outcome=command.outcome, version=command.version)
+    status = RunStatus(command.outcome)
+    if run["status"] == status:
+        return recorded
+    facts = {name: getattr(command, name) for name in _FACTS}
+    if command.cause is not None:
+        facts["cause"] = _readable(command.cause)
+    attributes = {
+        **{name: value for name, value in facts.items() if value not in (None, [])},
+        "ended_at": clock.now().isoformat(timespec="milliseconds"),
+    }
+    if command.deliveries:
+        attributes["trained_on"] = sorted(command.deliveries)
+    changes = set_status(run, status, attributes)
+    if status is not RunStatus.FAILED:
+        changes.extend(_same_work(run, command.deliveries, status))
+    cause = Cause(command.project, command.correlation_id, command.run_id)
+    state.commit(changes, [event(_payload(command), cause, clock, ids)])
+    return recorded
+
+
+def _readable(cause: str) -> str:
+    """Return what a person needs of a task's cause.
+
+    Step Functions gives the whole description of a failed job, and for a function a JSON object
+    with its error message and stack trace.
+    """
+    try:
+        document = json.loads(cause)
+    except ValueError:
+        return cause[:MAX_CAUSE]
+    if not isinstance(document, dict):
+        return cause[:MAX_CAUSE]
+    reason = document.get("FailureReason") or document.get("errorMessage")
+    return str(reason or cause)[:MAX_CAUSE]
+
+
+def _same_work(run: Item, deliveries: list[str], status: RunStatus) -> list[Change]:
+    if not deliveries or sorted(deliveries) == sorted(run["deliveries"]):
+        return []
+    work = Work(
+        run["project"], frozenset(deliveries), run["config_digest"], run["code_digest"],
+        run["image"],
+    )  # fmt: skip
+    head = {
+        "project": work.project, "run_id": head_item(work.key), "latest": run["run_id"],
+        "attempt": run["attempt"], "status": status.value,
+    }  # fmt: skip
+    return [Put(Table.RUNS, head)]
+
+
+def _payload(command: RecordTrainingOutcome) -> Payload:
+    if command.outcome == "succeeded":
+        assert command.version is not None
+        return TrainingSucceeded(run_id=command.run_id, version=command.version)
+    if command.outcome == "held":
+        return CandidateHeld(
+            run_id=command.run_id, verdict=command.verdict or "hold", reasons=command.reasons
+        )
+    return TrainingFailed(
+        run_id=command.run_id, failed_state=command.failed_state or "",
+        error=command.error or "", cause=_readable(command.cause or ""),
+        execution_arn=command.execution_arn,
+    )  # fmt: skip

@@ -1,0 +1,92 @@
+"""Use case: fix everything that the states of a training execution need to know."""
+
+from __future__ import annotations
+
+from steward.contracts.steps.training import Champion, ResolvedRun, ResolveRun
+from steward.domain.errors import EvidenceIncompleteError
+from steward.domain.names import job_name
+from steward.domain.project import Scalar
+from steward.domain.runs import DeliveryStatus, RunStatus, Work
+from steward.domain.versions import alias_item, version_item
+from steward.ports import ObjectStore, StateStore, Table
+from steward.service.pinned import pinned_run
+from steward.service.training.ledger import head_of
+
+
+def resolve_run(
+    command: ResolveRun, *, state: StateStore, objects: ObjectStore, artifacts_bucket: str
+) -> ResolvedRun:
+    """Return the run as it was pinned when it started, and the champion of this moment.
+
+    Raises:
+        MalformedEventError: There is no such run.
+        EvidenceIncompleteError: The code archive is gone or is another one.
+    """
+    run = pinned_run(state, command.project, command.run_id)
+    item, project = run.item, run.project
+    code_key = item["code_uri"].removeprefix(f"s3://{artifacts_bucket}/")
+    digest = objects.sha256(artifacts_bucket, code_key)
+    if digest != item["code_digest"]:
+        raise EvidenceIncompleteError(
+            f"{item['code_uri']} is not the code that was pushed", field="code_digest",
+            value=digest, allowed=str(item["code_digest"]),
+        )  # fmt: skip
+    hyperparameters = {name: _text(v) for name, v in project.training.hyperparameters.items()}
+    hyperparameters["sagemaker_program"] = project.training.entry_point
+    base = f"s3://{artifacts_bucket}"
+    return ResolvedRun(
+        project=command.project,
+        run_id=command.run_id,
+        author=item["author"],
+        config_digest=item["config_digest"],
+        code_digest=item["code_digest"],
+        image=item["image"],
+        deliveries=item["deliveries"],
+        trains_without_new_data=_has_other_reason(state, command.project, item),
+        code_uri=item["code_uri"],
+        hyperparameters=hyperparameters,
+        instance_type=project.training.instance_type,
+        max_runtime_s=project.training.max_runtime_s,
+        training_job=job_name(command.project, command.run_id, "train"),
+        evaluation_job=job_name(command.project, command.run_id, "eval"),
+        models_uri=f"{base}/models/{command.project}/{command.run_id}",
+        evaluations_uri=f"{base}/evaluations/{command.project}/{command.run_id}",
+        champion=_champion(state, command.project),
+    )
+
+
+def _text(value: Scalar) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _champion(state: StateStore, project: str) -> Champion | None:
+    alias = state.get(Table.VERSIONS, {"project": project, "item": alias_item("champion")})
+    if alias is None or alias.get("version") is None:
+        return None
+    number = int(alias["version"])
+    version = state.get(Table.VERSIONS, {"project": project, "item": version_item(number)})
+    if version is None:
+        raise EvidenceIncompleteError(
+            f"version {number} is in production but not in the registry",
+            field="champion", value=number, allowed="a registered version",
+        )  # fmt: skip
+    return Champion(version=number, artifact_uri=version["artifact_uri"])
+
+
+def _has_other_reason(state: StateStore, project: str, item: dict[str, object]) -> bool:
+    """Return whether what was accepted before, alone, would be work not done yet."""
+    deliveries = item["deliveries"]
+    assert isinstance(deliveries, list)
+    before = []
+    for delivery_id in deliveries:
+        known = state.get(Table.DELIVERIES, {"project": project, "delivery_id": delivery_id})
+        if known is not None and known["status"] == DeliveryStatus.ACCEPTED:
+            before.append(delivery_id)
+    if not before:
+        return False
+    work = Work(
+        project, frozenset(before), str(item["config_digest"]), str(item["code_digest"]),
+        str(item["image"]),
+    )  # fmt: skip
+    head = head_of(state, project, work.key)
+    return head is None or head.status not in (RunStatus.SUCCEEDED, RunStatus.HELD)

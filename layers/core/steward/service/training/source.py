@@ -1,0 +1,149 @@
+"""Use case: a person or pipeline brings a project's configuration and code."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from steward.contracts.approval import parse_request
+from steward.contracts.events import ProjectConfigured
+from steward.contracts.source import PushSource, ShowProject
+from steward.domain.errors import (
+    ConflictError,
+    EvidenceIncompleteError,
+    MalformedEventError,
+    ProjectNotFoundError,
+)
+from steward.domain.names import package_group
+from steward.domain.principals import identity_of
+from steward.domain.project import parse_project
+from steward.ports import Absent, Clock, Condition, Equals, Ids, ObjectStore, Put, StateStore, Table
+from steward.service.emission import Cause, event
+
+TRIES = 5
+RECENT = 10
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who asks, as IAM verified it."""
+
+    arn: str
+    request_id: str
+    person_roles: frozenset[str] = frozenset()
+
+    @property
+    def identity(self) -> str:
+        """The identity that becomes the author."""
+        return identity_of(self.arn, self.person_roles)
+
+
+def push_source(
+    body: object,
+    caller: Caller,
+    *,
+    state: StateStore,
+    objects: ObjectStore,
+    clock: Clock,
+    ids: Ids,
+    artifacts_bucket: str,
+    environment: str,
+) -> dict[str, Any]:
+    """Check configuration and code archive and make them the project's current ones.
+
+    The caller is the author of what changes: whoever pushes the same configuration and code
+    again does not become it.
+
+    Raises:
+        MalformedEventError: The body has not the agreed shape.
+        InvalidProjectError: ``field`` is the path of the key in ``config``.
+        EvidenceIncompleteError: There is no such archive, or its bytes have another digest.
+    """
+    request = parse_request(PushSource, body)
+    project = parse_project(request.config)
+    name = project.project
+    wanted = f"code/{name}/{request.code_sha256}.tar.gz"
+    if request.code_key != wanted:
+        raise MalformedEventError(
+            f"code_key {request.code_key!r} is not where code of {name} lies",
+            field="code_key", value=request.code_key, allowed=wanted,
+        )  # fmt: skip
+    if objects.describe(artifacts_bucket, wanted) is None:
+        raise EvidenceIncompleteError(
+            f"there is no object s3://{artifacts_bucket}/{wanted}", field="code_key",
+            value=wanted, allowed="an archive uploaded before the push",
+        )  # fmt: skip
+    digest = objects.sha256(artifacts_bucket, wanted)
+    if digest != request.code_sha256:
+        raise EvidenceIncompleteError(
+            f"the archive s3://{artifacts_bucket}/{wanted} has another digest",
+            field="code_sha256", value=digest, allowed=request.code_sha256,
+        )  # fmt: skip
+    config = project.model_dump(mode="json")
+    for _ in range(TRIES):
+        known = state.get(Table.PROJECTS, {"project": name})
+        same = known is not None and (known["config_digest"], known["code_digest"]) == (
+            project.digest, digest,
+        )  # fmt: skip
+        if same and known is not None:
+            return {**_answer(known), "changed": False}
+        now = clock.now().isoformat(timespec="milliseconds")
+        item = {
+            "project": name,
+            "config": config,
+            "config_digest": project.digest,
+            "code_digest": digest,
+            "code_uri": f"s3://{artifacts_bucket}/{wanted}",
+            "author": caller.identity,
+            "author_arn": caller.arn,
+            "package_group": package_group(environment, name),
+            "updated_at": now,
+        }
+        expected: Condition = Absent()
+        if known is not None:
+            expected = Equals("updated_at", known["updated_at"])
+        payload = ProjectConfigured(
+            config_digest=project.digest, code_digest=digest, author=caller.identity
+        )
+        cause = Cause(name, caller.request_id, caller.request_id, caller.identity)
+        try:
+            state.commit(
+                [Put(Table.PROJECTS, item, expect=(expected,))],
+                [event(payload, cause, clock, ids)],
+            )
+        except ConflictError:
+            continue
+        return {**_answer(item), "changed": True}
+    raise ConflictError(f"others keep changing project {name}")
+
+
+def show_project(query: dict[str, str], *, state: StateStore) -> dict[str, Any]:
+    """Return a project's configuration, deliveries by status and latest runs.
+
+    Raises:
+        MalformedEventError: The query names no project.
+        ProjectNotFoundError: No such project is configured.
+    """
+    name = parse_request(ShowProject, query).project
+    item = state.get(Table.PROJECTS, {"project": name}) if name else None
+    if item is None:
+        raise ProjectNotFoundError(
+            f"no project {name!r} is configured", field="project", value=name,
+            allowed="a project added with `steward project add`",
+        )  # fmt: skip
+    deliveries: dict[str, int] = {}
+    for delivery in state.query(Table.DELIVERIES, name):
+        deliveries[delivery["status"]] = deliveries.get(delivery["status"], 0) + 1
+    runs = [run for run in state.query(Table.RUNS, name) if "execution_arn" in run]
+    runs.sort(key=lambda run: str(run.get("started_at") or run.get("queued_at")), reverse=True)
+    shown = ("run_id", "status", "version", "started_at", "ended_at", "error")
+    latest = [{k: run[k] for k in shown if k in run} for run in runs[:RECENT]]
+    return {**_answer(item), "config": item["config"], "deliveries": deliveries, "runs": latest}
+
+
+def _answer(item: dict[str, Any]) -> dict[str, Any]:
+    shown = (
+        "project", "config_digest", "code_digest", "code_uri", "author", "package_group",
+        "updated_at",
+    )  # fmt: skip
+    return {name: item[name] for name in shown}

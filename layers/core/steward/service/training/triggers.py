@@ -1,0 +1,122 @@
+"""What asks for a run: an AWS event or one of ours, reduced to a trigger."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+from steward.contracts.incoming import ObjectCreated, Received, RepositoryStateChange, Scheduled
+from steward.domain.errors import MalformedEventError
+from steward.domain.names import PROJECT_PATTERN
+from steward.domain.principals import identity_of
+
+TriggerKind = Literal["delivery", "request", "schedule", "commit"]
+_DELIVERY_KEY = re.compile(rf"^deliveries/(?P<project>{PROJECT_PATTERN[1:-1]})/(?P<name>.+)$")
+
+
+@dataclass(frozen=True)
+class DeliveredObject:
+    """The object of a delivery."""
+
+    bucket: str
+    key: str
+    version_id: str | None
+    size: int
+
+
+@dataclass(frozen=True)
+class Trigger:
+    """Why a run is asked for.
+
+    Attributes:
+        event_id: Id of the event; its retry by AWS has the same one.
+        actor: Identity of the person or service behind it.
+        cause: A sentence for people.
+    """
+
+    kind: TriggerKind
+    project: str
+    event_id: str
+    actor: str
+    cause: str
+    delivery: DeliveredObject | None = None
+
+
+@dataclass(frozen=True)
+class Ignored:
+    """An event that rightly leads to nothing, and why."""
+
+    reason: str
+
+
+def trigger_of(
+    received: Received,
+    *,
+    data_bucket: str,
+    environment: str,
+    person_roles: frozenset[str] = frozenset(),
+) -> Trigger | Ignored:
+    """Return what an event asks for.
+
+    A CodeCommit repository belongs to the project whose name, or whose model package group's
+    name, it bears. Whether the project exists is not judged here.
+
+    Raises:
+        MalformedEventError: A schedule that names no project.
+    """
+    match received.detail:
+        case ObjectCreated() as created:
+            return _delivery(received, created, data_bucket)
+        case Scheduled(project=project):
+            if not project:
+                raise MalformedEventError(
+                    "the schedule names no project", field="detail.project",
+                    allowed="the name of a configured project",
+                )  # fmt: skip
+            return Trigger("schedule", project, received.id, "schedule", "the schedule is due")
+        case RepositoryStateChange() as change:
+            return _commit(received, change, environment, person_roles)
+    if received.meta is None or received.detail_type != "TrainingRequested":
+        raise MalformedEventError(
+            f"{received.detail_type!r} asks for no run", field="detail-type",
+            value=received.detail_type, allowed="TrainingRequested",
+        )  # fmt: skip
+    meta = received.meta
+    return Trigger("request", meta.project, received.id, meta.actor, received.detail.reason)
+
+
+def _delivery(received: Received, created: ObjectCreated, data_bucket: str) -> Trigger | Ignored:
+    bucket, stored = created.bucket.name, created.object
+    if bucket != data_bucket:
+        return Ignored(f"bucket {bucket} is not the data bucket")
+    match = _DELIVERY_KEY.match(stored.key)
+    if match is None:
+        return Ignored(f"{stored.key} is not below deliveries/<project>/")
+    if stored.key.endswith("/"):
+        return Ignored(f"{stored.key} is a folder marker")
+    delivered = DeliveredObject(bucket, stored.key, stored.version_id, stored.size)
+    return Trigger(
+        "delivery", match["project"], received.id, created.requester or "s3",
+        f"{stored.key} was delivered", delivered,
+    )  # fmt: skip
+
+
+def _commit(
+    received: Received,
+    change: RepositoryStateChange,
+    environment: str,
+    person_roles: frozenset[str],
+) -> Trigger | Ignored:
+    if change.event == "referenceDeleted":
+        return Ignored(f"a branch of {change.repository_name} was deleted")
+    name = change.repository_name.removeprefix(f"steward-{environment}-")
+    if not re.match(PROJECT_PATTERN, name):
+        return Ignored(f"repository {change.repository_name} belongs to no project")
+    arn = change.caller_user_arn
+    actor = identity_of(arn, person_roles) if arn else "codecommit"
+    at = (change.commit_id or "")[:12]
+    return Trigger(
+        "commit", name, received.id, actor,
+        f"commit {at} on {change.reference_name} of {change.repository_name}",
+    )  # fmt: skip

@@ -1,0 +1,1 @@
+"""The embedded AWS: MiniStack with what Steward needs and it lacks."""

@@ -1,0 +1,57 @@
+"""The account's root is one random key per engine, and its signature is checked."""
+
+import os
+import time
+from collections.abc import Callable
+from typing import Any
+
+from ministack.core import iam_evaluator
+from ministack.services import sts
+
+Check = Callable[[str], bool]
+
+
+def only_configured_root(_original: Check) -> Check:
+    """Take no key for the root's but the configured one.
+
+    MiniStack also accepts an absent key, `test` and any account number.
+    """
+
+    def is_root_access_key(access_key_id: str) -> bool:
+        return bool(access_key_id) and access_key_id == os.environ["AWS_ACCESS_KEY_ID"]
+
+    return is_root_access_key
+
+
+def no_key_is_exempt(_original: Check) -> Check:
+    """Check the root's signature like any other's: MiniStack passes root keys unsigned."""
+
+    def is_root_key(_access_key_id: str) -> bool:
+        return False
+
+    return is_root_key
+
+
+def serve_unsigned_links(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Let the actions through that AWS serves without credentials, such as SNS's mail links."""
+
+    def enforce(access_key_id: str, iam_action: str, service: str, *rest: Any, **named: Any) -> Any:
+        unsigned = iam_evaluator._anonymous.get() and not access_key_id
+        if unsigned and iam_evaluator._served_unsigned(service, iam_action):
+            return None
+        return original(access_key_id, iam_action, service, *rest, **named)
+
+    return enforce
+
+
+def forget_expired_sessions(_original: Callable[[], None]) -> Callable[[], None]:
+    """Drop expired sessions while other threads add theirs: MiniStack iterates the live table."""
+
+    def evict_expired_sessions() -> None:
+        now = time.time()
+        for key, session in sts._sessions.copy().items():
+            expires = session.get("Expiration")
+            if isinstance(expires, int | float) and now > expires:
+                sts._sessions.pop(key, None)
+
+    return evict_expired_sessions

@@ -1,0 +1,75 @@
+"""The embedded SageMaker: its API on MiniStack, real jobs and real inference processes."""
+
+from __future__ import annotations
+
+import json
+import sys
+from types import ModuleType
+from typing import Any
+from urllib.parse import unquote
+
+
+def install() -> None:
+    """Register SageMaker with MiniStack; call it before MiniStack serves.
+
+    Raises:
+        GroundMovedError: MiniStack is not the one that this was written against.
+    """
+    from ministack import app
+    from ministack.core import iam_actions, router
+
+    from steward_local import lifecycle
+    from steward_local.sagemaker import service
+    from steward_local.sagemaker.ground import GROUND
+
+    for ground in GROUND:
+        ground.locate()
+    if "sagemaker" in app.SERVICE_REGISTRY:
+        return
+    module = ModuleType("ministack.services.sagemaker")
+    module.handle_request = service.handle_request  # type: ignore[attr-defined]
+    module.reset = service.reset  # type: ignore[attr-defined]
+    sys.modules[module.__name__] = module
+    app.SERVICE_REGISTRY["sagemaker"] = {"module": "sagemaker"}
+    app.SERVICE_HANDLERS["sagemaker"] = service.handle_request
+    router.SERVICE_PATTERNS["sagemaker"] = {
+        "target_prefixes": ["SageMaker."],
+        "host_patterns": [],
+        "credential_scope": "sagemaker",
+    }
+    iam_actions.SERVICE_TO_IAM_NAMESPACE["sagemaker"] = "sagemaker"
+    iam_actions._BOTOCORE_SERVICE_MAP["sagemaker"] = ["sagemaker-runtime"]
+    _teach_resources(iam_actions)
+    lifecycle.on_stop(service.reset)
+
+
+def _teach_resources(iam_actions: Any) -> None:
+    """Give IAM the ARN that a SageMaker request is about."""
+    from steward_local.sagemaker import service, store
+
+    known = iam_actions.extract_resource_arn
+
+    def extract(
+        service_name: str,
+        method: str,
+        path: str,
+        headers: dict[str, str],
+        body: bytes,
+        query_params: dict[str, Any],
+        region: str,
+        account_id: str,
+    ) -> str:
+        if service_name != "sagemaker":
+            return str(
+                known(service_name, method, path, headers, body, query_params, region, account_id)
+            )
+        if path.startswith("/endpoints/"):
+            return store.current().arn("endpoint", unquote(path.split("/")[2]))
+        try:
+            params = json.loads(body or b"{}")
+        except ValueError:
+            return "*"
+        operation = headers.get("x-amz-target", "").rsplit(".", 1)[-1]
+        return service.resource_of(operation, params) if isinstance(params, dict) else "*"
+
+    iam_actions.extract_resource_arn = extract

@@ -1,0 +1,68 @@
+"""`Step Functions Execution Status Change` on the default bus, and what a redrive says of itself.
+
+Source of the shape: "Automating Step Functions event delivery with EventBridge" (developer guide).
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from ministack.services import eventbridge
+from ministack.services import stepfunctions as sf
+
+_PAYLOAD_CAP = 248 * 1024
+
+
+def redrive_status(execution: dict[str, Any]) -> tuple[str, str | None]:
+    """`redriveStatus` and, if it cannot be redriven, the reason."""
+    status = execution["status"]
+    if status in {"FAILED", "TIMED_OUT", "ABORTED"}:
+        return "REDRIVABLE", None
+    return "NOT_REDRIVABLE", f"Execution is {status} and cannot be redriven"
+
+
+def emit(execution: dict[str, Any]) -> None:
+    """Put the event of the execution's status on the bus; express executions send none."""
+    if execution.get("sync"):
+        return
+    status = execution["status"]
+    redrive, reason = redrive_status(execution)
+    detail: dict[str, Any] = {
+        "executionArn": execution["executionArn"],
+        "stateMachineArn": execution["stateMachineArn"],
+        "name": execution["name"],
+        "status": status,
+        "startDate": sf._iso_to_epoch_ms(execution.get("startDate")),
+        "stopDate": sf._iso_to_epoch_ms(execution.get("stopDate")),
+        "input": execution.get("input"),
+        "output": execution.get("output") if status == "SUCCEEDED" else None,
+        "inputDetails": {"included": True},
+        "outputDetails": {"included": True} if status == "SUCCEEDED" else None,
+        "error": execution.get("error"),
+        "cause": execution.get("cause"),
+        "stateMachineVersionArn": None,
+        "stateMachineAliasArn": None,
+        "redriveCount": execution.get("redriveCount", 0),
+        "redriveDate": sf._iso_to_epoch_ms(execution.get("redriveDate")),
+        "redriveStatus": redrive,
+        "redriveStatusReason": reason,
+    }
+    for member in ("input", "output"):
+        value = detail[member]
+        if value is not None and len(value.encode()) > _PAYLOAD_CAP:
+            detail[member] = None
+            detail[f"{member}Details"] = {"included": False}
+    eventbridge._put_events(
+        {
+            "Entries": [
+                {
+                    "Source": "aws.states",
+                    "DetailType": "Step Functions Execution Status Change",
+                    "Detail": json.dumps(detail),
+                    "Resources": [execution["executionArn"]],
+                }
+            ]
+        },
+        allow_aws_source=True,
+    )

@@ -1,0 +1,202 @@
+"""``evaluate`` as SageMaker starts it: two models apart, what it writes, findings and failures."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from steward.domain.comparison import ComparisonSettings, compare
+from steward.domain.evaluation_report import EvaluationReport
+from steward.domain.predictions import read_predictions
+from steward_cli.demo.data import deliveries
+from support.job_container import DIABETES, Container, job_document, load_project, part, trained
+
+PROJECT = load_project(DIABETES)
+JOB = job_document(PROJECT)
+FIRST = deliveries()[0]
+HELDOUT = part(FIRST, PROJECT, "heldout")
+
+
+def _answering(value: str, *, neighbour: str = "") -> dict[str, str]:
+    """A model whose code answers one value, read from a neighbouring module."""
+    return {
+        "code/neighbour.py": f"VALUE = {value}\n",
+        "code/inference.py": (
+            "from neighbour import VALUE\n"
+            "def model_fn(model_dir): return VALUE\n"
+            "def predict_fn(rows, model): return [model for _ in rows]\n" + neighbour
+        ),
+    }
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Version 1, trained."""
+    rows = part(FIRST, PROJECT, "train")
+    return trained(tmp_path_factory.mktemp("train"), DIABETES / "src", rows, JOB)
+
+
+def test_a_first_version_is_evaluated_alone(model: Path, tmp_path: Path) -> None:
+    container = Container(tmp_path)
+    container.prepare_evaluation(model, HELDOUT, JOB)
+    done = container.run("evaluate")
+    assert done.returncode == 0, done.stderr
+    report = EvaluationReport.model_validate(container.output("evaluation.json"))
+    assert (report.rows, report.entities, report.champion.status) == (70, 70, "absent")
+    assert report.metric("brier").value == pytest.approx(0.2095, abs=5e-4)
+    assert {(s.column, s.value) for s in report.slices} == {
+        ("age", "< 45"), ("age", "45 to < 60"), ("age", ">= 60"), ("sex", "1"), ("sex", "2"),
+    }  # fmt: skip
+    assert sum(point.rows for point in report.calibration) == 70
+    assert report.feature_means["bmi"] == pytest.approx(
+        np.mean([float(str(row["bmi"])) for row in HELDOUT])
+    )
+
+
+def test_the_manifest_names_each_file_by_its_digest(model: Path, tmp_path: Path) -> None:
+    container = Container(tmp_path)
+    container.prepare_evaluation(model, HELDOUT, JOB)
+    assert container.run("evaluate").returncode == 0
+    output = tmp_path / "processing" / "output"
+    files = container.output("manifest.json")["files"]
+    assert sorted(files) == ["evaluation.json", "predictions.csv"]
+    for name, entry in files.items():
+        content = (output / name).read_bytes()
+        assert entry == {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
+
+
+def test_the_same_inputs_give_the_same_bytes(model: Path, tmp_path: Path) -> None:
+    written = []
+    for name in ("once", "again"):
+        container = Container(tmp_path / name)
+        container.prepare_evaluation(model, HELDOUT, JOB, champion=model)
+        assert container.run("evaluate").returncode == 0
+        written.append(container.output("manifest.json"))
+    assert written[0] == written[1]
+
+
+def test_a_model_against_itself_is_no_difference(model: Path, tmp_path: Path) -> None:
+    container = Container(tmp_path)
+    container.prepare_evaluation(model, HELDOUT, JOB, champion=model)
+    assert container.run("evaluate").returncode == 0
+    with (tmp_path / "processing" / "output" / "predictions.csv").open(newline="") as lines:
+        rows = read_predictions(lines)
+    assert rows.champion is not None
+    plan = PROJECT.evaluation.model_dump(exclude={"slices"})
+    found = compare(
+        rows.entities, rows.labels, rows.candidate, rows.champion,
+        slices=rows.slices, settings=ComparisonSettings(**plan),
+    )  # fmt: skip
+    assert (found.verdict, found.difference, found.superior) == ("pass", 0, False)
+    assert len(found.slices) == 5
+
+
+def test_modules_of_the_two_models_do_not_meet(tmp_path: Path) -> None:
+    container = Container(tmp_path)
+    container.prepare_evaluation(_answering("0.25"), HELDOUT, JOB, champion=_answering("0.75"))
+    assert container.run("evaluate").returncode == 0
+    with (tmp_path / "processing" / "output" / "predictions.csv").open(newline="") as lines:
+        rows = read_predictions(lines)
+    assert rows.champion is not None
+    assert set(rows.candidate) == {0.25}
+    assert set(rows.champion) == {0.75}
+
+
+@pytest.mark.parametrize(
+    ("champion", "stage", "reason"),
+    [
+        ({"code/inference.py": "import a_library_long_gone"}, "load", "a_library_long_gone"),
+        ({"code/inference.py": "import sys; sys.exit(0)"}, "load", "SystemExit(0)"),
+        ({"model.json": "{}"}, "load", "no code/inference.py"),
+        ({"code/inference.py": "def model_fn(d): ..."}, "load", "no function predict_fn"),
+        (_answering("1 / 0"), "load", "ZeroDivisionError"),
+        (_answering("1.5"), "predict", "1.5 for row 0, which is no probability"),
+        (_answering("float('nan')"), "predict", "nan for row 0"),
+        (
+            _answering("0.5", neighbour="def predict_fn(rows, model): return [0.5]\n"),
+            "predict",
+            "answered 1 values for 70 rows",
+        ),
+        (
+            _answering("0.5", neighbour="import os\ndef predict_fn(rows, model): os._exit(7)\n"),
+            "predict",
+            "ended with code 7",
+        ),
+    ],
+)
+def test_a_champion_that_cannot_answer_is_a_finding(
+    champion: dict[str, str], stage: str, reason: str, tmp_path: Path
+) -> None:
+    container = Container(tmp_path)
+    container.prepare_evaluation(_answering("0.4"), HELDOUT, JOB, champion=champion)
+    done = container.run("evaluate")
+    assert done.returncode == 0, done.stderr
+    found = container.output("evaluation.json")["champion"]
+    assert (found["status"], found["stage"], found["evaluation"]) == ("failed", stage, None)
+    assert reason in found["reason"]
+    header = (tmp_path / "processing" / "output" / "predictions.csv").read_text().split("\n")[0]
+    assert header == "entity_id,label,p_candidate,slice_age,slice_sex"
+
+
+@pytest.mark.parametrize(
+    ("candidate", "reason"),
+    [
+        (
+            _answering("1 / 0"),
+            "the candidate's code failed (load): inference.py cannot be imported",
+        ),
+        (_answering("-0.1"), "the candidate's code failed (predict): rows 0 to 69"),
+    ],
+)
+def test_a_candidate_that_cannot_answer_fails_the_job(
+    candidate: dict[str, str], reason: str, tmp_path: Path
+) -> None:
+    container = Container(tmp_path)
+    container.prepare_evaluation(candidate, HELDOUT, JOB)
+    assert container.run("evaluate").returncode == 1
+    assert reason in container.failure
+    assert (tmp_path / "output" / "message").read_text() == container.failure
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"bmi": "heavy"}, "row 3: bmi must be a finite number, at least 10, at most 80"),
+        ({"progression_above_140": ""}, "row 3: label progression_above_140 is ''"),
+        ({"age": "nan"}, "row 3: age must be a whole number"),
+    ],
+)
+def test_a_heldout_row_that_breaks_the_configuration_fails_the_job(
+    change: dict[str, str], reason: str, tmp_path: Path
+) -> None:
+    rows = [dict(row) for row in HELDOUT]
+    rows[3] |= change
+    container = Container(tmp_path)
+    container.prepare_evaluation(_answering("0.4"), rows, JOB)
+    assert container.run("evaluate").returncode == 1
+    assert reason in container.failure
+
+
+def test_a_pending_value_among_heldout_rows_is_answered_by_the_first_versions_code(
+    model: Path, tmp_path: Path
+) -> None:
+    rows = [dict(row) | ({"s6": None} if n == 0 else {}) for n, row in enumerate(HELDOUT)]
+    container = Container(tmp_path)
+    container.prepare_evaluation(model, rows, JOB)
+    assert container.run("evaluate").returncode == 0
+    assert json.loads((tmp_path / "processing" / "output" / "evaluation.json").read_text())
+
+
+def test_thousands_of_rows_are_streamed(tmp_path: Path) -> None:
+    rows = [dict(HELDOUT[n % 70]) | {"patient_id": f"p{n:06d}"} for n in range(12_000)]
+    job = json.loads(json.dumps(JOB))
+    job["evaluation"]["bootstrap_samples"] = 200
+    container = Container(tmp_path)
+    container.prepare_evaluation(_answering("0.5"), rows, job, champion=_answering("0.4"))
+    done = container.run("evaluate")
+    assert done.returncode == 0, done.stderr
+    assert container.output("evaluation.json")["rows"] == 12_000

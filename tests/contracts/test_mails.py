@@ -1,0 +1,192 @@
+"""Every mail, word for word: the files in ``mails/`` are what people read.
+
+To accept changed texts: delete the file and run the test, which writes it and fails once.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from steward.contracts import events
+from steward.contracts.events import Payload, RuleViolation
+from steward.contracts.incoming import Received
+from steward.ports import Table
+from steward.service.monitoring.notifications import NOTIFIES_OF, notify_people
+from support.builders import event_of
+from support.fakes import FakeMail
+from support.registry_scene import Scene
+
+GOLDEN = Path(__file__).parent / "mails"
+EXECUTION = "arn:aws:states:us-east-1:000000000000:execution:release_version:diabetes-00000003-1"
+FAILURE = {
+    "failed_state": "TrainCandidate",
+    "error": "SageMaker.AmazonSageMakerException",
+    "cause": "Training job 3f9a1c0b7d2e-1-train failed: AlgorithmError: train.py ended with "
+    "code 1: ValueError: Input X contains NaN.",
+    "execution_arn": EXECUTION,
+}
+
+
+def requested(**about: Any) -> Payload:
+    return Scene().pending(**about)
+
+
+MAILS: dict[str, Payload] = {
+    "approval_requested_first": requested(),
+    "approval_requested": requested(champion=2, risk_tier="high"),
+    "approval_requested_champion_failed": requested(champion=2, status="champion_failed"),
+    "approved": events.VersionApproved(
+        version=3, evidence_digest="a1" * 32, approvers=["000000000000/ana", "000000000000/bo"]
+    ),
+    "rejected": events.VersionRejected(
+        version=3, evidence_digest="a1" * 32, by="000000000000/ana",
+        comment="Slice sex 2 looks thin; wait for the next delivery.",
+    ),
+    "expired": events.ApprovalExpired(version=3, expired_at="2026-01-06T09:00:00+00:00"),
+    "bypassed": events.ApprovalBypassed(
+        version=3,
+        model_package_arn="arn:aws:sagemaker:us-east-1:000000000000:model-package/"
+        "steward-dev-diabetes/3",
+        found_status="Approved", restored_status="PendingManualApproval",
+    ),
+    "dataset_rejected": events.DatasetRejected(
+        delivery_id="5f" * 32, key="deliveries/diabetes/march.csv",
+        quarantine_uri="s3://data/quarantine/diabetes/5f/march.csv",
+        report_uri="s3://data/quarantine/diabetes/5f/report.json",
+        violations=[
+            RuleViolation(rule="columns", column="bmi", count=1, message="column bmi is missing",
+                          examples=[{"row": None, "column": "bmi", "value": None}]),
+            RuleViolation(rule="range", column="age", count=40,
+                          message="age must be from 18 to 110",
+                          examples=[{"row": row, "column": "age", "value": str(900 + row)}
+                                    for row in range(1, 21)]),
+        ],
+    ),
+    "candidate_held": events.CandidateHeld(
+        run_id="3f9a1c0b7d2e-1", verdict="inconclusive",
+        reasons=["champion: too little data to prove it is not worse than the champion: "
+                 "difference in loss +0.0110, limits -0.0031 to +0.0262, margin 0.02, "
+                 "118 held-out rows",
+                 "slice: no slice is proved worse: 4 judged, 1 too thin to judge"],
+    ),
+    "training_failed": events.TrainingFailed(run_id="3f9a1c0b7d2e-1", **FAILURE),
+    "staging_failed": events.StagingFailed(version=3, **FAILURE),
+    "release_started": events.ReleaseStarted(
+        release_id="00000003-1", version=3, stable_version=2, strategy="canary",
+        steps=[10, 50, 100], execution_arn=EXECUTION,
+    ),
+    "release_completed": events.ReleaseCompleted(
+        release_id="00000003-1", version=3, previous_version=2,
+        previous_until="2026-01-06T10:00:00+00:00",
+    ),
+    "release_completed_first": events.ReleaseCompleted(release_id="00000001-1", version=1),
+    "rolled_back_by_an_alarm": events.ReleaseRolledBack(
+        release_id="00000003-1", version=3, stable_version=2,
+        cause="alarm steward-dev-diabetes-candidate-errors: Threshold Crossed: 1 datapoint "
+        "[5.0 (05/01/26 09:31:10)] was greater than or equal to the threshold (3.0).",
+        triggered_at="2026-01-05T09:31:14.100+00:00",
+        restored_at="2026-01-05T09:31:15.300+00:00", execution_arn=EXECUTION,
+    ),
+    "rolled_back_by_a_person": events.ReleaseRolledBack(
+        release_id="00000003-1", version=3, stable_version=2,
+        cause="000000000000/ana: complaints from ward 3",
+        triggered_at="2026-01-05T09:31:14.100+00:00",
+        restored_at="2026-01-05T09:31:15.300+00:00",
+    ),
+    "release_failed": events.ReleaseFailed(release_id="00000003-1", version=3, **FAILURE),
+    "rollback_failed": events.RollbackFailed(
+        release_id="00000003-1", error="RouteConflictError",
+        cause="the route of diabetes changed five times meanwhile", execution_arn=EXECUTION,
+    ),
+}  # fmt: skip
+
+
+def received(payload: Payload, *, replayed: bool = False, actor: str = "steward") -> Received:
+    told = event_of(payload, actor=actor)
+    return Received(
+        id=told.event_id, time=told.time, source=told.source, detail_type=told.detail_type,
+        resources=[], replayed=replayed, meta=told.meta, detail=told.data,
+    )  # fmt: skip
+
+
+def send(payload: Payload, *, replayed: bool = False, actor: str = "steward") -> FakeMail:
+    scene, mail = Scene(), FakeMail()
+    scene.pending()
+    approval = {"identity": "000000000000/ana", "decision": "approve"}
+    item = {**scene.item(), "item": "version#00000003", "version": 3, "approvals": [approval]}
+    scene.state.put(Table.VERSIONS, item)
+    shifts = [
+        {"step_id": "s1", "shares": {"3": 10.0, "2": 90.0}, "at": "2026-01-05T09:30:40+00:00"},
+        {"step_id": "rb", "shares": {"2": 100.0}, "at": "2026-01-05T09:31:15.300+00:00"},
+    ]
+    release = {"project": "diabetes", "release_id": "00000003-1", "version": 3, "shifts": shifts}
+    scene.state.put(Table.RELEASES, release)
+    about = received(payload, replayed=replayed, actor=actor)
+    notify_people(about, state=scene.state, mail=mail, environment="dev", region="us-east-1")
+    return mail
+
+
+@pytest.mark.parametrize("name", MAILS)
+def test_a_mail_reads_as_agreed(name: str) -> None:
+    mail = send(MAILS[name])
+    assert mail.sent
+    letter = mail.sent[0]
+    to = ", ".join(sent.role for sent in mail.sent)
+    text = f"To: {to}\nSubject: {letter.subject}\n\n{letter.body}"
+    golden = GOLDEN / f"{name}.txt"
+    if not golden.exists():
+        golden.write_text(text, encoding="utf-8")
+        pytest.fail(f"{golden.name} was written; read it, then run again")
+    assert text == golden.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", MAILS)
+def test_a_mail_fits_a_terminal(name: str) -> None:
+    for letter in send(MAILS[name]).sent:
+        assert letter.subject.isascii()
+        assert len(letter.subject) <= 100
+        for line in letter.body.splitlines():
+            unbreakable = max(map(len, line.split()), default=0) > 50
+            assert len(line) <= 78 or unbreakable or line.startswith("  steward "), line
+
+
+def test_every_event_that_somebody_is_told_of_has_a_golden_mail() -> None:
+    assert {type(payload).__name__ for payload in MAILS.values()} == set(NOTIFIES_OF)
+
+
+def test_no_golden_mail_is_left_over() -> None:
+    assert {path.stem for path in GOLDEN.glob("*.txt")} == set(MAILS)
+
+
+@pytest.mark.parametrize("name", MAILS)
+def test_a_replayed_event_sends_nothing(name: str) -> None:
+    assert send(MAILS[name], replayed=True).sent == []
+
+
+def test_failures_reach_on_call_and_the_owner() -> None:
+    assert [m.role for m in send(MAILS["training_failed"]).sent] == ["on_call", "owner"]
+    assert [m.role for m in send(MAILS["bypassed"]).sent] == ["approver", "on_call"]
+
+
+def test_who_set_a_status_around_steward_is_named() -> None:
+    mail = send(MAILS["bypassed"], actor="000000000000/mallory")
+    assert "000000000000/mallory" in mail.sent[0].body
+
+
+def test_long_and_foreign_words_do_not_break_the_subject() -> None:
+    error = "Fehler\nüber " + "lang" * 40
+    payload = events.TrainingFailed(run_id="3f9a1c0b7d2e-1", **{**FAILURE, "error": error})
+    subject = send(payload).sent[0].subject
+    assert subject.isascii()
+    assert len(subject) <= 100
+    assert "\n" not in subject
+
+
+def test_a_mail_about_a_project_that_is_gone_is_still_sent() -> None:
+    mail = FakeMail()
+    about = received(MAILS["rolled_back_by_an_alarm"])
+    notify_people(about, state=Scene().state, mail=mail, environment="dev", region="us-east-1")
+    assert len(mail.sent) == 1

@@ -1,0 +1,69 @@
+"""The contract of the gateway's counts, kept by CloudWatch's adapter and by the fake."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from steward.adapters.traffic_metrics import CloudWatchTrafficMetrics
+from steward.ports import RoleCounts, TrafficMetrics
+from support.fakes import FakeTrafficMetrics
+
+pytestmark = pytest.mark.usefixtures("isolated")
+
+SHIFTED = datetime.now(UTC).replace(microsecond=0) - timedelta(minutes=10)
+UNTIL = SHIFTED + timedelta(minutes=5)
+
+
+@pytest.fixture(params=["fake", "cloudwatch"])
+def metrics(request: pytest.FixtureRequest) -> TrafficMetrics:
+    if request.param == "fake":
+        return FakeTrafficMetrics({("diabetes", "candidate"): RoleCounts(7, 2, 1)})
+    cloudwatch = request.getfixturevalue("aws").get("cloudwatch")
+
+    def put(project: str, role: str, name: str, values: list[int], at: datetime) -> None:
+        dimensions = [{"Name": "project", "Value": project}, {"Name": "role", "Value": role}]
+        cloudwatch.put_metric_data(
+            Namespace="Steward",
+            MetricData=[
+                {"MetricName": name, "Dimensions": dimensions, "Value": value, "Timestamp": at,
+                 "StorageResolution": 1}
+                for value in values
+            ],
+        )  # fmt: skip
+
+    during = SHIFTED + timedelta(minutes=2)
+    put("diabetes", "candidate", "Requests", [1] * 7, during)
+    put("diabetes", "candidate", "VariantErrors", [0, 1, 1], during)
+    put("diabetes", "candidate", "VariantSlow", [1, 0], during)
+    put("diabetes", "candidate", "Requests", [1] * 9, SHIFTED - timedelta(seconds=1))
+    put("diabetes", "stable", "Requests", [1] * 40, during)
+    put("asthma", "candidate", "Requests", [1] * 40, during)
+    return CloudWatchTrafficMetrics(cloudwatch)
+
+
+def test_the_answers_of_one_role_since_the_shift_are_counted(metrics: TrafficMetrics) -> None:
+    assert metrics.counts("diabetes", "candidate", SHIFTED, UNTIL) == RoleCounts(7, 2, 1)
+
+
+def test_a_role_without_traffic_has_no_counts(metrics: TrafficMetrics) -> None:
+    assert metrics.counts("eczema", "candidate", SHIFTED, UNTIL) == RoleCounts(0, 0, 0)
+
+
+def test_every_page_of_an_answer_is_counted() -> None:
+    class Paged:
+        def __init__(self) -> None:
+            self.periods: list[int] = []
+
+        def get_metric_data(self, **asked: object) -> dict[str, object]:
+            queries = asked["MetricDataQueries"]
+            assert isinstance(queries, list)
+            self.periods.append(queries[0]["MetricStat"]["Period"])
+            result = {"Id": "requests", "Values": [2.0, 3.0]}
+            more = {} if "NextToken" in asked else {"NextToken": "2"}
+            return {"MetricDataResults": [result], **more}
+
+    client = Paged()
+    adapter = CloudWatchTrafficMetrics(client)
+    since = UNTIL - timedelta(days=1)
+    assert adapter.counts("diabetes", "stable", since, UNTIL) == RoleCounts(10, 0, 0)
+    assert client.periods == [60, 60]

@@ -1,0 +1,83 @@
+"""The workflows' contract, kept by Step Functions' adapter and by the fake."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pytest
+
+from steward.adapters.clients import Clients
+from steward.adapters.workflows import StepFunctionsWorkflows
+from steward.domain.errors import ConflictError, RejectedError
+from steward.ports import Workflows
+from support.fakes import FakeWorkflows
+
+pytestmark = pytest.mark.usefixtures("isolated")
+
+PAYLOAD = {"project": "diabetes", "run_id": "r1", "share": 0.5}
+WAITING = {
+    "StartAt": "Wait",
+    "States": {"Wait": {"Type": "Wait", "Seconds": 3600, "End": True}},
+}
+
+
+@dataclass
+class Subject:
+    """A port, a machine whose executions run on, and a way to end one."""
+
+    workflows: Workflows
+    machine: str
+    abort: Callable[[str], None]
+
+
+@pytest.fixture(params=["fake", "stepfunctions"])
+def subject(request: pytest.FixtureRequest) -> Subject:
+    if request.param == "fake":
+        fake = FakeWorkflows()
+        machine = "arn:aws:states:us-east-1:000000000000:stateMachine:train"
+        return Subject(fake, machine, lambda arn: fake.end(arn, "ABORTED"))
+    clients: Clients = request.getfixturevalue("aws")
+    client = clients.get("stepfunctions")
+    machine = client.create_state_machine(
+        name="train", definition=json.dumps(WAITING), roleArn="arn:aws:iam::123456789012:role/r"
+    )["stateMachineArn"]
+    return Subject(
+        StepFunctionsWorkflows(client),
+        machine,
+        lambda arn: client.stop_execution(executionArn=arn),
+    )
+
+
+def test_an_execution_starts_and_runs(subject: Subject) -> None:
+    arn = subject.workflows.start(subject.machine, "r1", PAYLOAD)
+
+    assert arn == subject.machine.replace(":stateMachine:", ":execution:") + ":r1"
+    assert subject.workflows.status(arn) == "RUNNING"
+
+
+def test_the_same_name_and_payload_start_nothing_new(subject: Subject) -> None:
+    first = subject.workflows.start(subject.machine, "r1", PAYLOAD)
+    again = subject.workflows.start(subject.machine, "r1", dict(reversed(PAYLOAD.items())))
+
+    assert again == first
+
+
+def test_a_name_that_runs_with_another_payload_is_taken(subject: Subject) -> None:
+    subject.workflows.start(subject.machine, "r1", PAYLOAD)
+
+    with pytest.raises(ConflictError, match="r1"):
+        subject.workflows.start(subject.machine, "r1", {"project": "other"})
+
+
+def test_a_name_of_an_ended_execution_is_burnt(subject: Subject) -> None:
+    arn = subject.workflows.start(subject.machine, "r1", PAYLOAD)
+    subject.abort(arn)
+
+    assert subject.workflows.status(arn) == "ABORTED"
+    with pytest.raises(ConflictError, match="r1"):
+        subject.workflows.start(subject.machine, "r1", PAYLOAD)
+
+
+def test_what_never_ran_has_no_status(subject: Subject) -> None:
+    with pytest.raises(RejectedError):
+        subject.workflows.status(subject.machine.replace(":stateMachine:", ":execution:") + ":no")

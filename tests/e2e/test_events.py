@@ -1,0 +1,168 @@
+"""Consumers on the deployed stack: real events are taken, what is none is kept with its reason."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support.laboratory_stack import Laboratory, eventually
+
+pytestmark = pytest.mark.e2e
+
+INCOMING = Path(__file__).parents[2] / "events" / "incoming"
+CONSUMERS_AT_LEAST = 17
+NONSENSE = {"not": "an event"}
+
+
+@dataclass(frozen=True)
+class Consumer:
+    """A function that EventBridge invokes asynchronously."""
+
+    domain: str
+    name: str
+    physical: str
+
+    def __str__(self) -> str:
+        return f"{self.domain}/{self.name}"
+
+
+@pytest.fixture(scope="module")
+def consumers(lab: Laboratory) -> list[Consumer]:
+    """Every function that a rule on any bus targets."""
+    events = lab.target.client("events")
+    targets: set[str] = set()
+    for bus in events.list_event_buses()["EventBuses"]:
+        for rule in events.list_rules(EventBusName=bus["Name"])["Rules"]:
+            found = events.list_targets_by_rule(Rule=rule["Name"], EventBusName=bus["Name"])
+            targets |= {
+                target["Arn"].rsplit(":", 1)[-1]
+                for target in found["Targets"]
+                if ":lambda:" in target["Arn"]
+            }
+    cloudformation = lab.target.client("cloudformation")
+    nested = cloudformation.describe_stack_resources(StackName=lab.target.stack)["StackResources"]
+    domains = [
+        resource["LogicalResourceId"]
+        for resource in nested
+        if resource["ResourceType"] == "AWS::CloudFormation::Stack"
+    ]
+    return [
+        Consumer(domain, name, physical)
+        for domain in domains
+        for name, physical in lab.resources(domain).items()
+        if physical in targets
+    ]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def told_nonsense(lab: Laboratory, consumers: list[Consumer]) -> None:
+    """Tell every consumer what is no event, before anything else: tasks' retries take a while."""
+    for consumer in consumers:
+        answer = lab.target.client("lambda").invoke(
+            FunctionName=consumer.physical,
+            InvocationType="Event",
+            Payload=json.dumps(NONSENSE).encode(),
+        )
+        assert answer["StatusCode"] == 202, str(consumer)
+
+
+def incoming(lab: Laboratory, trained: dict[str, Any], name: str) -> dict[str, Any]:
+    """Return a real event with names of what this stack has, and an id of its own."""
+    text = (INCOMING / f"{name}.json").read_text(encoding="utf-8")
+    for recorded, here in (
+        ("steward-dev-train-candidate", f"{lab.target.stack}-train-candidate"),
+        ("steward-dev", f"steward-{lab.target.environment_name}"),
+        ("3f9a1c0b7d2e-1", trained["run_id"]),
+        ("diabetes", trained["project"]),
+    ):
+        text = text.replace(recorded, str(here))
+    event: dict[str, Any] = json.loads(text)
+    event["id"] = str(uuid.uuid4())
+    if name == "object_created":
+        delivery = lab.state.deliveries(trained["project"])[0]
+        event["detail"]["bucket"]["name"] = delivery["bucket"]
+        event["detail"]["object"]["key"] = delivery["key"]
+        del event["detail"]["object"]["version-id"]
+    return event
+
+
+TAKERS = [
+    ("alarm_state_change", "Serving", "StartRollbackFunction"),
+    ("execution_status_change", "Training", "ConcludeRunFunction"),
+    ("execution_status_change", "Governance", "RecordCostFunction"),
+    ("model_package_state_change", "Registry", "ReconcileApprovalFunction"),
+    ("object_created", "Training", "StartTrainingFunction"),
+    ("processing_job_state_change", "Governance", "RecordCostFunction"),
+    ("repository_state_change", "Training", "StartTrainingFunction"),
+    ("scheduled_event", "Registry", "ExpireApprovalsFunction"),
+    ("scheduled_event", "Serving", "RetirePreviousFunction"),
+    ("training_job_state_change", "Training", "ConcludeRunFunction"),
+    ("training_job_state_change", "Governance", "RecordCostFunction"),
+]
+
+
+def test_every_real_event_has_a_function_that_takes_it() -> None:
+    assert {name for name, _, _ in TAKERS} == {path.stem for path in INCOMING.glob("*.json")}
+
+
+@pytest.mark.parametrize(("name", "domain", "function"), TAKERS)
+def test_a_real_event_is_accepted(
+    lab: Laboratory, trained: dict[str, Any], name: str, domain: str, function: str
+) -> None:
+    answer = lab.target.client("lambda").invoke(
+        FunctionName=lab.function(domain, function),
+        Payload=json.dumps(incoming(lab, trained, name)).encode(),
+    )
+    body = json.loads(answer["Payload"].read() or b"null")
+    assert "FunctionError" not in answer, body
+    assert not (isinstance(body, dict) and "refused" in body), body
+
+
+def kept(lab: Laboratory, queue_url: str) -> list[dict[str, Any]]:
+    """Return the failure records of a queue that concern this module's nonsense."""
+    received = lab.target.client("sqs").receive_message(
+        QueueUrl=queue_url, MaxNumberOfMessages=10, VisibilityTimeout=1
+    )
+    records = [json.loads(message["Body"]) for message in received.get("Messages", [])]
+    return [record for record in records if record["requestPayload"] == NONSENSE]
+
+
+def refusals(lab: Laboratory, function: str) -> list[dict[str, Any]]:
+    """Return what a function's log says that it refused."""
+    described = lab.target.client("lambda").get_function_configuration(FunctionName=function)
+    group = described.get("LoggingConfig", {}).get("LogGroup", f"/aws/lambda/{function}")
+    logs = lab.target.client("logs")
+    found = []
+    for page in logs.get_paginator("filter_log_events").paginate(logGroupName=group):
+        for event in page["events"]:
+            for line in event["message"].splitlines():
+                if '"refusal"' in line and line.startswith("{"):
+                    found.append(json.loads(line)["refusal"])
+    return found
+
+
+def test_what_is_no_event_ends_in_each_consumers_own_queue_with_a_logged_reason(
+    lab: Laboratory, consumers: list[Consumer]
+) -> None:
+    assert len(consumers) >= CONSUMERS_AT_LEAST
+    for consumer in consumers:
+        queue = consumer.name.removesuffix("Function") + "HandlingFailures"
+        url = str(lab.resources(consumer.domain)[queue])
+        (record, *others) = eventually(
+            lambda at=url: kept(lab, at),  # type: ignore[misc]
+            f"the failure record of {consumer}",
+        )
+        assert not others, str(consumer)
+        reason = record["responsePayload"]
+        assert reason.get("error", reason.get("errorType")) == "MalformedEventError", str(consumer)
+        told = reason.get("message", reason.get("errorMessage"))
+        logged = eventually(
+            lambda name=consumer.physical: refusals(lab, name),  # type: ignore[misc]
+            f"the logged refusal of {consumer}",
+        )
+        assert told in [refusal["message"] for refusal in logged], str(consumer)

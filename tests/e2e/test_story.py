@@ -1,0 +1,110 @@
+"""The demo's story, asserted: one model's whole life by events alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from steward_cli.demo.facts import Facts
+from steward_cli.demo.report import share_moments, write_report
+from steward_cli.demo.story import Story
+from steward_cli.target import Choice, Target
+
+pytestmark = pytest.mark.e2e
+
+
+@pytest.fixture(scope="module")
+def facts(stack: Target, choice: Choice, projects: Path) -> Facts:
+    lines: list[str] = []
+    try:
+        return Story(stack, choice, projects, lines.append).play()
+    except Exception as error:
+        error.add_note("\n".join(lines))
+        raise
+
+
+def test_versions_end_as_retained_production_and_rolled_back(facts: Facts) -> None:
+    states = {int(item["version"]): item["state"] for item in facts.versions}
+    assert states == {1: "retained", 2: "production", 3: "rolled_back"}
+
+
+def test_each_version_was_approved_by_somebody_other_than_its_author(facts: Facts) -> None:
+    for item in facts.versions:
+        approvers = {approval["identity"] for approval in item["approvals"]}
+        assert approvers
+        assert item["author"] not in approvers
+    assert "author" in facts.refused_author
+
+
+def test_every_request_got_a_prediction(facts: Facts) -> None:
+    assert len(facts.requests) > 500
+    assert facts.lost == 0
+
+
+def test_every_request_was_captured_once(facts: Facts) -> None:
+    assert facts.exposures == len(facts.requests)
+
+
+def test_a_patient_is_asked_at_most_once_a_window(facts: Facts) -> None:
+    for window in facts.windows:
+        ids = [asked.entity_id for asked in window.asked]
+        assert len(ids) == len(set(ids))
+
+
+def test_traffic_moved_in_steps_and_back(facts: Facts) -> None:
+    shares = [moment for _, moment in share_moments(facts)]
+    assert shares[0] == {1: 100.0}
+    assert {1: 90.0, 2: 10.0} in shares
+    assert {1: 50.0, 2: 50.0} in shares
+    assert {2: 90.0, 3: 10.0} in shares
+    assert shares[-1] == {2: 100.0}
+
+
+def test_the_alarm_took_the_bad_version_off_within_seconds(facts: Facts) -> None:
+    # About one second on two quiet cores; the bar leaves room for a busy machine.
+    assert facts.alarm_to_zero_s is not None
+    assert 0 < facts.alarm_to_zero_s < 5
+
+
+def test_failing_answers_came_from_the_stable_version(facts: Facts) -> None:
+    fallen = [asked for asked in facts.requests if asked.fallback]
+    assert fallen
+    assert {asked.version for asked in fallen} == {2}
+    assert all(asked.status == 200 for asked in fallen)
+
+
+def test_the_malformed_delivery_names_every_fault(facts: Facts) -> None:
+    rejected = [e for e in facts.events if e.detail_type == "DatasetRejected"]
+    assert len(rejected) == 1
+    columns = {violation.get("column") for violation in rejected[0].data["violations"]}
+    assert {"bp", "bmi", "patient_id", "age"} <= columns
+
+
+def test_the_same_delivery_starts_nothing_twice(facts: Facts) -> None:
+    assert len(facts.suppressed) == 1
+    trainings = [e for e in facts.executions if e["machine"] == "training"]
+    assert len(trainings) == 4
+
+
+def test_only_the_malformed_run_failed(facts: Facts) -> None:
+    failed = [e for e in facts.executions if e["status"] != "SUCCEEDED"]
+    assert [e["machine"] for e in failed] == ["training"]
+
+
+def test_people_got_their_mail(facts: Facts) -> None:
+    subjects = [str(mail["subject"]).lower() for mail in facts.mails]
+    assert sum("approv" in subject for subject in subjects) >= 3
+    assert any("rolled back" in subject for subject in subjects)
+
+
+def test_every_run_has_a_cost(facts: Facts) -> None:
+    assert sum(cost["dollars"] for cost in facts.costs) > 0
+
+
+def test_the_report_is_self_contained(facts: Facts, tmp_path: Path) -> None:
+    page = write_report(facts, tmp_path / "demo.html").read_text(encoding="utf-8")
+    assert page.count("<svg") >= 4
+    assert "<script" not in page
+    assert "src=" not in page
+    assert "@import" not in page

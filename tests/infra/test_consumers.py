@@ -1,0 +1,115 @@
+"""Every asynchronous consumer has two dead-letter queues, and every queue has an alarm."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from support.templates import CHILDREN, load, of_type, transformed
+
+Consumer = tuple[str, str, dict[str, Any]]
+CONSUMERS: list[Consumer] = [
+    (path.stem, name, resource["Properties"])
+    for path in CHILDREN
+    for name, resource in of_type(load(path), "AWS::Serverless::Function").items()
+    if any(
+        event["Type"] in ("EventBridgeRule", "Schedule")
+        for event in resource["Properties"].get("Events", {}).values()
+    )
+]
+
+
+def _id(consumer: Consumer) -> str:
+    return consumer[1]
+
+
+def _template(domain: str) -> dict[str, Any]:
+    return load(next(path for path in CHILDREN if path.stem == domain))
+
+
+def _alarmed_queues(template: dict[str, Any]) -> set[str]:
+    found = set()
+    for alarm in of_type(template, "AWS::CloudWatch::Alarm").values():
+        properties = alarm["Properties"]
+        assert properties["AlarmActions"] == [{"Ref": "OnCallTopic"}]
+        if properties["Namespace"] == "AWS/SQS":
+            [dimension] = properties["Dimensions"]
+            found.add(dimension["Value"]["Fn::GetAtt"][0])
+    return found
+
+
+def test_there_are_consumers() -> None:
+    assert len(CONSUMERS) >= 15
+
+
+@pytest.mark.parametrize("consumer", CONSUMERS, ids=_id)
+def test_what_cannot_be_delivered_goes_to_the_rules_queue(consumer: Consumer) -> None:
+    _, name, properties = consumer
+    queue = name.removesuffix("Function") + "DeliveryFailures"
+    for event in properties["Events"].values():
+        target = event["Properties"]
+        assert target["DeadLetterConfig"]["Arn"] == {"Fn::GetAtt": [queue, "Arn"]}
+        assert target["RetryPolicy"]["MaximumRetryAttempts"] > 0
+        assert target["RetryPolicy"]["MaximumEventAgeInSeconds"] >= 60
+
+
+@pytest.mark.parametrize("consumer", CONSUMERS, ids=_id)
+def test_what_is_not_handled_goes_to_the_functions_queue(consumer: Consumer) -> None:
+    _, name, properties = consumer
+    queue = name.removesuffix("Function") + "HandlingFailures"
+    config = properties["EventInvokeConfig"]
+    assert config["MaximumRetryAttempts"] == 2
+    destination = config["DestinationConfig"]["OnFailure"]
+    assert destination == {"Type": "SQS", "Destination": {"Fn::GetAtt": [queue, "Arn"]}}
+    assert properties["Environment"]["Variables"]["FAILURE_QUEUE_URL"] == {"Ref": queue}
+
+
+@pytest.mark.parametrize("path", CHILDREN, ids=lambda path: path.stem)
+def test_only_consumers_have_a_failure_queue(path: Any) -> None:
+    consumers = {name for domain, name, _ in CONSUMERS if domain == path.stem}
+    if path.stem == "foundation":
+        consumers.add("PublishOutboxFunction")  # of the outbox's stream
+    for name, function in of_type(load(path), "AWS::Serverless::Function").items():
+        variables = function["Properties"]["Environment"]["Variables"]
+        assert ("FAILURE_QUEUE_URL" in variables) == (name in consumers), name
+
+
+@pytest.mark.parametrize("path", CHILDREN, ids=lambda path: path.stem)
+def test_every_queue_is_encrypted_kept_a_fortnight_and_alarmed(path: Any) -> None:
+    template = load(path)
+    queues = of_type(template, "AWS::SQS::Queue")
+    assert set(queues) == _alarmed_queues(template)
+    for name, queue in queues.items():
+        assert queue["Properties"]["MessageRetentionPeriod"] == 1_209_600, name
+        assert "KmsMasterKeyId" in queue["Properties"], name
+
+
+@pytest.mark.parametrize("path", CHILDREN, ids=lambda path: path.stem)
+def test_eventbridge_may_write_to_every_delivery_queue(path: Any) -> None:
+    template = load(path)
+    allowed = set()
+    for policy in of_type(template, "AWS::SQS::QueuePolicy").values():
+        [statement] = policy["Properties"]["PolicyDocument"]["Statement"]
+        assert statement["Principal"] == {"Service": "events.amazonaws.com"}
+        assert "aws:SourceArn" in statement["Condition"]["ArnLike"]
+        allowed |= {queue["Ref"] for queue in policy["Properties"]["Queues"]}
+    wanted = {q for q in of_type(template, "AWS::SQS::Queue") if q.endswith("DeliveryFailures")}
+    assert allowed == wanted
+
+
+@pytest.mark.parametrize("path", CHILDREN, ids=lambda path: path.stem)
+def test_every_rule_target_has_a_queue_and_a_retry_policy(path: Any) -> None:
+    for name, rule in of_type(transformed(path), "AWS::Events::Rule").items():
+        for target in rule["Properties"]["Targets"]:
+            assert "DeadLetterConfig" in target, name
+            assert "RetryPolicy" in target, name
+
+
+def test_the_outbox_stream_has_a_queue_and_reports_single_items() -> None:
+    outbox = load(next(path for path in CHILDREN if path.stem == "foundation"))["Resources"][
+        "PublishOutboxFunction"
+    ]["Properties"]["Events"]["Outbox"]["Properties"]
+    assert outbox["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+    destination = outbox["DestinationConfig"]["OnFailure"]["Destination"]
+    assert destination == {"Fn::GetAtt": ["PublishOutboxHandlingFailures", "Arn"]}

@@ -1,0 +1,208 @@
+"""Least privilege: what no policy of a role may say, and the conditions that some must have."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support.templates import (
+    CHILDREN,
+    as_list,
+    identity_statements,
+    load,
+    load_child,
+    of_type,
+    transformed,
+)
+
+# Actions that AWS authorises without a resource.
+_NO_RESOURCE_LEVEL = {
+    "cloudwatch:GetMetricData",
+    "cloudwatch:PutMetricData",
+    "ecr:GetAuthorizationToken",
+    "logs:CreateLogDelivery",
+    "logs:DeleteLogDelivery",
+    "logs:DescribeLogGroups",
+    "logs:DescribeResourcePolicies",
+    "logs:GetLogDelivery",
+    "logs:ListLogDeliveries",
+    "logs:PutResourcePolicy",
+    "logs:UpdateLogDelivery",
+    "sagemaker:ListModelPackages",
+}
+# SAM attaches these to functions and machines: write logs, write trace segments, read streams.
+_AWS_MANAGED = (
+    "AWSLambdaBasicExecutionRole",
+    "AWSLambdaDynamoDBExecutionRole",
+    "AWSXRayDaemonWriteAccess",
+    "AWSXrayWriteOnlyAccess",
+)
+
+by_child = pytest.mark.parametrize("path", CHILDREN, ids=lambda path: path.stem)
+
+
+def _statements(path: Path) -> list[tuple[str, dict[str, Any]]]:
+    return list(identity_statements(transformed(path)))
+
+
+@by_child
+def test_no_identity_policy_allows_all_actions_of_a_service(path: Path) -> None:
+    for name, statement in _statements(path):
+        for action in as_list(statement["Action"]):
+            assert not action.endswith(":*"), (name, action)
+            assert action != "*", name
+            assert "NotAction" not in statement, name
+
+
+@by_child
+def test_only_actions_without_resource_level_have_no_resource(path: Path) -> None:
+    for name, statement in _statements(path):
+        if statement["Effect"] == "Allow" and "*" in as_list(statement["Resource"]):
+            assert set(as_list(statement["Action"])) <= _NO_RESOURCE_LEVEL, (name, statement)
+
+
+@by_child
+def test_a_role_is_passed_to_one_service_alone(path: Path) -> None:
+    for name, statement in _statements(path):
+        if "iam:PassRole" in as_list(statement["Action"]):
+            assert as_list(statement["Action"]) == ["iam:PassRole"], name
+            service = statement["Condition"]["StringEquals"]["iam:PassedToService"]
+            assert service == "sagemaker.amazonaws.com", name
+
+
+@by_child
+def test_metrics_are_put_into_sagemakers_namespace_alone(path: Path) -> None:
+    for name, statement in _statements(path):
+        if "cloudwatch:PutMetricData" in as_list(statement["Action"]):
+            allowed = statement["Condition"]["StringLike"]["cloudwatch:namespace"]
+            assert allowed == "/aws/sagemaker/*", name
+
+
+def test_one_function_puts_events_and_only_our_own() -> None:
+    putting = {
+        (path.stem, name): statement
+        for path in CHILDREN
+        for name, statement in _statements(path)
+        if "events:PutEvents" in as_list(statement["Action"])
+    }
+    assert set(putting) == {
+        ("foundation", "PublishOutboxFunctionRole"),
+        ("foundation", "ForwardRole"),  # of EventBridge itself: from the default bus to ours
+    }
+    publisher = putting["foundation", "PublishOutboxFunctionRole"]
+    assert publisher["Condition"] == {"ForAllValues:StringLike": {"events:source": "steward.*"}}
+    for statement in putting.values():
+        assert statement["Resource"] == {"Fn::GetAtt": ["Bus", "Arn"]}
+
+
+def test_only_the_three_that_must_may_change_a_packages_status() -> None:
+    allowed = {
+        name
+        for path in CHILDREN
+        for name, statement in _statements(path)
+        if "sagemaker:UpdateModelPackage" in as_list(statement["Action"])
+    }
+    assert allowed == {
+        "ApplyDecisionFunctionRole",  # sets Approved and Rejected, after the record says so
+        "ReconcileApprovalFunctionRole",  # sets back what was set around it
+        "ExpireApprovalsFunctionRole",  # the same, for what an event missed
+    }
+
+
+@by_child
+def test_every_function_and_machine_has_a_role_of_its_own(path: Path) -> None:
+    template = transformed(path)
+    roles = [
+        json.dumps(
+            resource["Properties"]["Role" if "Role" in resource["Properties"] else "RoleArn"]
+        )
+        for resource in of_type(
+            template, "AWS::Lambda::Function", "AWS::StepFunctions::StateMachine"
+        ).values()
+    ]
+    assert len(set(roles)) == len(roles)
+
+
+@by_child
+def test_no_managed_policy_of_aws_beyond_logs_and_traces(path: Path) -> None:
+    for name, role in of_type(transformed(path), "AWS::IAM::Role").items():
+        for policy in role["Properties"].get("ManagedPolicyArns", []):
+            if "Ref" not in policy:
+                assert json.dumps(policy).strip('"}]').endswith(_AWS_MANAGED), (name, policy)
+
+
+@by_child
+def test_services_assume_roles_for_this_account_alone(path: Path) -> None:
+    """SAM's own roles are of Lambda and Step Functions, which no other account can point here."""
+    for name, role in of_type(load(path), "AWS::IAM::Role").items():
+        for statement in role["Properties"]["AssumeRolePolicyDocument"]["Statement"]:
+            assert statement["Action"] == "sts:AssumeRole", name
+            assert "Condition" in statement, name
+
+
+def test_the_approver_role_fixes_the_session_name_to_the_person() -> None:
+    [statement] = load_child("registry")["Resources"]["ApproverRole"]["Properties"][
+        "AssumeRolePolicyDocument"
+    ]["Statement"]
+    assert statement["Condition"] == {"StringEquals": {"sts:RoleSessionName": "${aws:username}"}}
+
+
+@pytest.mark.parametrize(
+    ("domain", "policy", "functions"),
+    [
+        ("registry", "ApproverPolicy", {"DecideVersionFunction"}),
+        ("training", "DeveloperPolicy", {"PushSourceFunction"}),
+        ("serving", "ClientPolicy", {"AnswerRequestFunction", "RecordOutcomesFunction"}),
+    ],
+)
+def test_who_may_call_a_function_url_has_both_permissions_and_through_the_url_only(
+    domain: str, policy: str, functions: set[str]
+) -> None:
+    conditions = {
+        "lambda:InvokeFunctionUrl": {"StringEquals": {"lambda:FunctionUrlAuthType": "AWS_IAM"}},
+        "lambda:InvokeFunction": {"Bool": {"lambda:InvokedViaFunctionUrl": "true"}},
+    }
+    document = load_child(domain)["Resources"][policy]["Properties"]["PolicyDocument"]
+    found = {}
+    for statement in document["Statement"]:
+        for action in set(as_list(statement["Action"])) & set(conditions):
+            assert as_list(statement["Action"]) == [action]
+            assert statement["Condition"] == conditions[action]
+            found[action] = {
+                resource["Fn::GetAtt"][0] for resource in as_list(statement["Resource"])
+            }
+    assert found == dict.fromkeys(conditions, functions)
+
+
+def test_the_key_lets_services_of_this_account_reach_queues_topics_and_logs() -> None:
+    policy = load_child("foundation")["Resources"]["Key"]["Properties"]["KeyPolicy"]
+    by_sid = {statement["Sid"]: statement for statement in policy["Statement"]}
+    services = by_sid["ServicesOfThisAccountReachQueuesAndTopics"]
+    assert {"cloudwatch.amazonaws.com", "events.amazonaws.com", "sns.amazonaws.com"} <= set(
+        services["Principal"]["Service"]
+    )
+    assert set(services["Action"]) == {"kms:Decrypt", "kms:GenerateDataKey*"}
+    assert "aws:SourceAccount" in services["Condition"]["StringEquals"]
+    logs = by_sid["LogGroupsOfThisAccount"]
+    assert "kms:EncryptionContext:aws:logs:arn" in logs["Condition"]["ArnLike"]
+
+
+@by_child
+def test_who_reads_objects_may_learn_that_one_is_missing(path: Path) -> None:
+    """S3 answers 403 instead of 404 to a role that may not list the bucket."""
+    reading: dict[str, set[str]] = {}
+    listing: dict[str, set[str]] = {}
+    for name, statement in _statements(path):
+        for resource in as_list(statement["Resource"]):
+            found = re.search(r":s3:::\$\{(\w+)\}", json.dumps(resource))
+            if not name.endswith("FunctionRole") or not found:
+                continue
+            if "s3:GetObject" in as_list(statement["Action"]):
+                reading.setdefault(name, set()).add(found[1])
+            if "s3:ListBucket" in as_list(statement["Action"]) and "Condition" not in statement:
+                listing.setdefault(name, set()).add(found[1])
+    assert reading == listing

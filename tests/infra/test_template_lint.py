@@ -1,0 +1,43 @@
+"""Every template is linted: as written, and as SAM transforms it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from cfnlint import api
+from cfnlint.config import ManualArgs
+
+from support.templates import CHILDREN, ORDER, ROOT, TEMPLATES, transformed
+
+PROJECT_STACK = ROOT / "projects" / "project-stack.yaml"
+_CLOUDFORMATION_RESOURCES = 500
+_CLOUDFORMATION_BYTES = 1_000_000
+
+
+def _findings(text: str) -> list[str]:
+    config = ManualArgs(regions=["us-east-1"])
+    found = api.lint(text, config=config)
+    return [f"{match.rule.id} {match.message} at {match.path_string}" for match in found]
+
+
+def test_all_children_are_linted_here() -> None:
+    assert {path.stem for path in CHILDREN} == set(ORDER)
+
+
+@pytest.mark.parametrize("path", [*TEMPLATES, PROJECT_STACK], ids=lambda path: path.stem)
+def test_a_template_as_written_has_no_findings(path: Path) -> None:
+    assert _findings(path.read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.stem)
+def test_a_transformed_template_has_no_findings(path: Path) -> None:
+    assert _findings(json.dumps(transformed(path))) == []
+
+
+@pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.stem)
+def test_a_transformed_template_stays_within_cloudformations_limits(path: Path) -> None:
+    template = transformed(path)
+    assert len(template["Resources"]) < _CLOUDFORMATION_RESOURCES
+    assert len(json.dumps(template)) < _CLOUDFORMATION_BYTES

@@ -1,0 +1,199 @@
+"""The training machine, branch by branch, with our contracts at every task."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from steward.contracts.steps.data import BuildDataset, BuiltDataset, ValidateDeliveries
+from steward.contracts.steps.governance import GateDecision, JudgeCandidate
+from steward.contracts.steps.registry import RegisterVersion
+from steward.contracts.steps.training import (
+    CompareCandidate,
+    ComparedCandidate,
+    RecordedOutcome,
+    RecordTrainingOutcome,
+    ResolvedRun,
+    ResolveRun,
+)
+from steward.domain import errors
+from support.machine_player import Played, Task, TaskError, machine, play
+
+SCENARIO: dict[str, Any] = json.loads(Path(__file__).with_name("inputs.json").read_text())
+DEFINITION = machine("training/train_candidate")
+TASKS = {n: s for n, s in DEFINITION["States"].items() if s["Type"] == "Task"}
+
+
+class Failing:
+    """A task that raises these errors in turn and then answers."""
+
+    def __init__(self, *failures: TaskError, then: Any = None) -> None:
+        self.failures, self.then = list(failures), then
+
+    def __call__(self, _given: Any) -> Any:
+        if self.failures:
+            raise self.failures.pop(0)
+        return self.then
+
+
+def scripted(**changes: Any) -> dict[str, Task]:
+    """Tasks that check their input against its contract and answer from the scenario."""
+
+    def step(contract: type[BaseModel], answer: Any) -> Task:
+        def task(payload: Any) -> Any:
+            contract.model_validate(payload)
+            return answer
+
+        return task
+
+    def outcome(payload: Any) -> Any:
+        command = RecordTrainingOutcome.model_validate(payload)
+        return RecordedOutcome(outcome=command.outcome, version=command.version).model_dump()
+
+    said = {**SCENARIO, **{k: v for k, v in changes.items() if k in SCENARIO}}
+    ResolvedRun.model_validate(said["resolved"])
+    BuiltDataset.model_validate(said["dataset"])
+    ComparedCandidate.model_validate(said["compared"])
+    GateDecision.model_validate(said["gate"])
+    tasks: dict[str, Task] = {
+        "ResolveRun": step(ResolveRun, said["resolved"]),
+        "ValidateDeliveries": step(ValidateDeliveries, said["validated"]),
+        "BuildDataset": step(BuildDataset, said["dataset"]),
+        "TrainCandidate": lambda _: said["trained"],
+        "EvaluateCandidate": lambda _: {"ProcessingJobStatus": "Completed"},
+        "CompareCandidate": step(CompareCandidate, said["compared"]),
+        "JudgeCandidate": step(JudgeCandidate, said["gate"]),
+        "RegisterVersion": step(RegisterVersion, said["registered"]),
+        "RecordSuccess": outcome,
+        "RecordHeld": outcome,
+        "RecordFailure": outcome,
+    }
+    return tasks | {name: task for name, task in changes.items() if name in tasks}
+
+
+def run(**changes: Any) -> Played:
+    redrives = changes.pop("redrives", 0)
+    return play(DEFINITION, scripted(**changes), SCENARIO["input"], redrives=redrives)
+
+
+def with_champion() -> dict[str, Any]:
+    champion = SCENARIO["champion"]
+    return {
+        "resolved": {**SCENARIO["resolved"], "champion": champion},
+        "compared": {**SCENARIO["compared"], "verdict": "pass", "champion_version": 1},
+    }
+
+
+def test_a_candidate_that_passes_is_registered() -> None:
+    played = run()
+    assert (played.status, played.output) == ("SUCCEEDED", {"outcome": "succeeded", "version": 1})
+    assert played.path == [
+        "ResolveRun", "ValidateDeliveries", "BuildDataset", "TrainCandidate",
+        "EvaluateCandidate", "CompareCandidate", "JudgeCandidate", "IsGatePassed",
+        "RegisterVersion", "RecordSuccess", "EndRegistered",
+    ]  # fmt: skip
+    register = played.arguments["RegisterVersion"][0]["Payload"]
+    assert register["artifact_uri"].endswith("model.tar.gz")
+    assert register["champion_version"] is None
+    recorded = played.arguments["RecordSuccess"][0]["Payload"]
+    assert recorded["deliveries"] == ["d1", "d2"]
+
+
+def test_the_champion_is_an_input_of_the_evaluation_only_where_there_is_one() -> None:
+    def inputs(played: Played) -> dict[str, str]:
+        job = played.arguments["EvaluateCandidate"][0]
+        return {i["InputName"]: i["S3Input"]["LocalPath"] for i in job["ProcessingInputs"]}
+
+    alone = {n: f"/opt/ml/processing/{n}" for n in ("candidate", "heldout", "config")}
+    assert inputs(run()) == alone
+    assert inputs(run(**with_champion())) == {**alone, "champion": "/opt/ml/processing/champion"}
+
+
+def test_a_held_candidate_is_a_result_and_no_failure() -> None:
+    held = {"verdict": "hold", "reasons": ["champion: worse"], "inputs_digest": "ab"}
+    played = run(gate=held, **with_champion())
+    assert (played.status, played.output) == ("SUCCEEDED", {"outcome": "held"})
+    assert "RegisterVersion" not in played.path
+    recorded = played.arguments["RecordHeld"][0]["Payload"]
+    assert recorded["reasons"] == ["champion: worse"]
+
+
+@pytest.mark.parametrize("state", [n for n in TASKS if n != "RecordFailure"])
+def test_a_failing_state_is_recorded_by_name_and_ends_in_fail(state: str) -> None:
+    gate = {**SCENARIO["gate"], "verdict": "hold"} if state == "RecordHeld" else SCENARIO["gate"]
+    failing = Failing(TaskError("AccessDeniedError", "no"))
+    played = run(gate=gate, **{state: failing})
+    assert (played.status, played.error, played.cause) == ("FAILED", "AccessDeniedError", "no")
+    assert played.path[-3:] == [state, "RecordFailure", "FailRun"]
+    recorded = played.arguments["RecordFailure"][0]["Payload"]
+    assert recorded["failed_state"] == state
+    assert recorded["run_id"] == SCENARIO["input"]["run_id"]
+
+
+def test_own_rejections_are_not_tried_again() -> None:
+    played = run(ValidateDeliveries=Failing(TaskError("DatasetRejectedError", "row 3")))
+    assert len(played.arguments["ValidateDeliveries"]) == 1
+    assert "TrainCandidate" not in played.path
+
+
+@pytest.mark.parametrize(
+    "error", ["Lambda.TooManyRequestsException", "Lambda.ServiceException", "ThrottledError",
+              "DependencyError"]
+)  # fmt: skip
+def test_what_may_pass_is_tried_again(error: str) -> None:
+    task = Failing(TaskError(error), TaskError(error), then=SCENARIO["validated"])
+    played = run(ValidateDeliveries=task)
+    assert played.status == "SUCCEEDED"
+    assert len(played.arguments["ValidateDeliveries"]) == 3
+
+
+def test_a_throttled_job_gets_a_fresh_name() -> None:
+    throttled = TaskError("SageMaker.AmazonSageMakerException", "Rate exceeded")
+    played = run(TrainCandidate=Failing(throttled, throttled, then=SCENARIO["trained"]))
+    names = [job["TrainingJobName"] for job in played.arguments["TrainCandidate"]]
+    base = SCENARIO["resolved"]["training_job"]
+    assert names == [base, f"{base}-r1", f"{base}-r2"]
+
+
+def test_a_redriven_execution_gets_fresh_job_names() -> None:
+    played = run(redrives=2)
+    assert played.arguments["TrainCandidate"][0]["TrainingJobName"].endswith("-train-r20")
+    assert played.arguments["EvaluateCandidate"][0]["ProcessingJobName"].endswith("-eval-r20")
+
+
+def test_a_failed_job_is_not_repeated() -> None:
+    failure = json.dumps({"FailureReason": "the solver diverged"})
+    played = run(TrainCandidate=Failing(TaskError("States.TaskFailed", failure)))
+    assert len(played.arguments["TrainCandidate"]) == 1
+    assert played.arguments["RecordFailure"][0]["Payload"]["cause"] == failure
+
+
+def test_the_time_of_the_training_task_follows_the_project() -> None:
+    assert TASKS["TrainCandidate"]["TimeoutSeconds"] == "{% $run.max_runtime_s + 1800 %}"
+
+
+def test_every_custom_error_name_is_an_error_of_ours() -> None:
+    known = {name for name in dir(errors) if name.endswith("Error")}
+    foreign = ("Lambda.", "SageMaker.", "States.")
+    for state in TASKS.values():
+        for rule in [*state.get("Retry", []), *state.get("Catch", [])]:
+            for name in rule["ErrorEquals"]:
+                assert name.startswith(foreign) or name in known
+
+
+def test_tasks_keep_the_conventions() -> None:
+    assert DEFINITION["QueryLanguage"] == "JSONata"
+    assert DEFINITION["TimeoutSeconds"] > 432_000
+    for name, state in TASKS.items():
+        assert "TimeoutSeconds" in state, name
+        assert state["Comment"], name
+        for retry in state["Retry"]:
+            assert (retry["BackoffRate"], retry["JitterStrategy"]) == (2, "FULL"), name
+            assert "MaxDelaySeconds" in retry, name
+        if name != "RecordFailure":
+            [catch] = state["Catch"]
+            assert (catch["ErrorEquals"], catch["Next"]) == (["States.ALL"], "RecordFailure")

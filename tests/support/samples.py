@@ -1,0 +1,221 @@
+"""One believable sample of each event of ours; ``events/samples`` holds them as delivered.
+
+``PYTHONPATH=tests python -m support.samples`` writes them.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from steward.contracts import events as e
+
+FOLDER = Path(__file__).parents[2] / "events" / "samples"
+RUN, KEY = "3f9a1c0b7d2e-1", "3f9a1c0b7d2e" + "0" * 52
+DIGEST = "9b1d8f5c" * 8
+EXECUTION = "arn:aws:states:us-east-1:000000000000:execution:{}:{}"
+ARTIFACTS = "s3://artifacts"
+PACKAGE = "arn:aws:sagemaker:us-east-1:000000000000:model-package/steward-dev-diabetes/2"
+RELEASE = "00000002-1"
+
+SAMPLES: list[e.Payload] = [
+    e.ProjectConfigured(config_digest=DIGEST, code_digest=DIGEST, author="000000000000/tom"),
+    e.TrainingRequested(reason="the price of a false alarm has changed"),
+    e.DeliveryReceived(
+        delivery_id=DIGEST,
+        bucket="data",
+        key="deliveries/diabetes/2026-01.csv",
+        version_id="IYV3p45BT0ac8hjHg1houSdS1a.Mro8e",
+    ),
+    e.DatasetAccepted(
+        delivery_id=DIGEST,
+        key="deliveries/diabetes/2026-01.csv",
+        rows=220,
+        report_uri=f"{ARTIFACTS}/reports/diabetes/deliveries/{DIGEST}.json",
+    ),
+    e.DatasetRejected(
+        delivery_id=DIGEST,
+        key="deliveries/diabetes/broken.csv",
+        quarantine_uri=f"s3://data/quarantine/diabetes/{DIGEST}/broken.csv",
+        report_uri=f"s3://data/quarantine/diabetes/{DIGEST}/report.json",
+        violations=[
+            e.RuleViolation(
+                rule="range",
+                column="age",
+                count=1,
+                examples=[{"row": 17, "value": 560}],
+                message="age is outside 0 to 120 in 1 row",
+            )
+        ],
+    ),
+    e.DatasetBuilt(
+        dataset_id=DIGEST,
+        manifest_uri=f"s3://data/datasets/diabetes/{DIGEST}/manifest.json",
+        deliveries=[DIGEST],
+        train_rows=88,
+        heldout_rows=66,
+    ),
+    e.TrainingStarted(
+        run_id=RUN,
+        run_key=KEY,
+        trigger="delivery",
+        execution_arn=EXECUTION.format("TrainCandidate", RUN),
+    ),
+    e.TrainingQueued(run_id="5e0c2a7f9b14-1", run_key="5e0c2a7f9b14" + "0" * 52, behind=RUN),
+    e.TrainingSuppressed(
+        run_key=KEY,
+        existing_run_id=RUN,
+        existing_status="succeeded",
+        trigger="delivery",
+        reason="the same data, code, configuration and image",
+    ),
+    e.CandidateEvaluated(
+        run_id=RUN,
+        evaluation_uri=f"{ARTIFACTS}/evaluations/diabetes/{RUN}/evaluation.json",
+        metrics={"brier": 0.171, "roc_auc": 0.83},
+        champion_version=1,
+        verdict="pass",
+    ),
+    e.CandidateHeld(run_id=RUN, verdict="worse", reasons=["Brier loss is 0.03 above version 1"]),
+    e.TrainingSucceeded(run_id=RUN, version=2),
+    e.TrainingFailed(
+        run_id=RUN,
+        failed_state="TrainCandidate",
+        error="States.TaskFailed",
+        cause="AlgorithmError: ValueError: could not convert string to float, exit code: 1",
+        execution_arn=EXECUTION.format("TrainCandidate", RUN),
+    ),
+    e.VersionRegistered(
+        version=2,
+        run_id=RUN,
+        model_package_arn=PACKAGE,
+        artifact_uri=f"{ARTIFACTS}/models/diabetes/{RUN}/diabetes-{RUN}-train/output/model.tar.gz",
+        author="000000000000/tom",
+    ),
+    e.ApprovalRequested(
+        version=2,
+        evidence_digest=DIGEST,
+        evidence_uri=f"{ARTIFACTS}/evidence/diabetes/v2/evidence.json",
+        expires_at="2026-01-12T09:12:00.000+00:00",
+        quorum=1,
+        summary={"brier": 0.171},
+    ),
+    e.VersionApproved(version=2, evidence_digest=DIGEST, approvers=["000000000000/anna"]),
+    e.VersionRejected(
+        version=2, evidence_digest=DIGEST, by="000000000000/anna", comment="too few women over 60"
+    ),
+    e.ApprovalExpired(version=2, expired_at="2026-01-12T09:12:00.000+00:00"),
+    e.ApprovalBypassed(
+        version=2,
+        model_package_arn=PACKAGE,
+        found_status="Approved",
+        restored_status="PendingManualApproval",
+    ),
+    e.VersionPromoted(version=2, previous=1),
+    e.VersionStaged(
+        version=2,
+        endpoint="diabetes-v2-staging",
+        smoke_uri=f"{ARTIFACTS}/evidence/diabetes/v2/smoke.json",
+        smoke_digest=DIGEST,
+        summary={"cases": 12, "failed": 0, "p95_ms": 18.4},
+    ),
+    e.StagingFailed(
+        version=2,
+        failed_state="RunSmokeTest",
+        error="StagingFailedError",
+        cause="missing-age: expected 400, got 500",
+        execution_arn=EXECUTION.format("StageVersion", "diabetes-v2-1"),
+    ),
+    e.ReleaseStarted(
+        release_id=RELEASE,
+        version=2,
+        stable_version=1,
+        strategy="canary",
+        steps=[10, 50, 100],
+        execution_arn=EXECUTION.format("ReleaseVersion", "diabetes-00000002-1"),
+    ),
+    e.ReleaseQueued(version=3, behind=RELEASE),
+    e.TrafficShifted(
+        release_id=RELEASE,
+        step_id=f"{RELEASE}/1",
+        route_version=4,
+        shares={"1": 90, "2": 10},
+        shifted_at="2026-01-05T09:30:00.123+00:00",
+    ),
+    e.ReleaseCompleted(
+        release_id=RELEASE,
+        version=2,
+        previous_version=1,
+        previous_until="2026-01-06T09:40:00.000+00:00",
+    ),
+    e.ReleaseRolledBack(
+        release_id="00000003-1",
+        version=3,
+        stable_version=2,
+        cause="alarm steward-dev-diabetes-candidate-errors",
+        triggered_at="2026-01-05T11:04:40.000+00:00",
+        restored_at="2026-01-05T11:04:41.200+00:00",
+        execution_arn=EXECUTION.format("RollBack", "diabetes-00000003-1"),
+    ),
+    e.ReleaseFailed(
+        release_id=RELEASE,
+        version=2,
+        failed_state="CreateEndpoint",
+        error="EndpointFailedError",
+        cause="the endpoint did not come into service within 900 s",
+        execution_arn=EXECUTION.format("ReleaseVersion", "diabetes-00000002-1"),
+    ),
+    e.RollbackRequested(reason="complaints from ward 3"),
+    e.RollbackFailed(
+        release_id="00000003-1",
+        error="AccessDeniedError",
+        cause="write routes diabetes: AccessDeniedException",
+        execution_arn=EXECUTION.format("RollBack", "diabetes-00000003-1"),
+    ),
+    e.OutcomesRecorded(count=24, uri="s3://capture/outcomes/diabetes/2026/01/05/6a7e8feb.jsonl"),
+    e.RunCostRecorded(
+        entry=f"{RUN}#training", kind="training_job", dollars=0.0058, detail={"seconds": 182}
+    ),
+]
+
+
+def delivered(payload: e.Payload) -> dict[str, Any]:
+    """Return the sample as EventBridge delivers it."""
+    meta = e.Meta(
+        correlation_id=RUN,
+        causation_id="17793124-05d4-b198-2fde-7ededc63b103",
+        project="diabetes",
+        actor="steward",
+    )
+    event = e.Event(
+        event_id="6a7e8feb-b491-4cf7-a9f1-bf3703467718",
+        time="2026-01-05T09:00:00Z",
+        meta=meta,
+        data=payload,
+    )
+    return {
+        "version": "0",
+        "id": event.event_id,
+        "detail-type": event.detail_type,
+        "source": event.source,
+        "account": "000000000000",
+        "time": event.time,
+        "region": "us-east-1",
+        "resources": [],
+        "detail": event.detail(),
+    }
+
+
+def texts() -> dict[str, str]:
+    """Return the content of each sample's file by file name."""
+    return {
+        f"{type(payload).__name__}.json": json.dumps(delivered(payload), indent=2) + "\n"
+        for payload in SAMPLES
+    }
+
+
+if __name__ == "__main__":
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    for name, text in texts().items():
+        (FOLDER / name).write_text(text, encoding="utf-8")

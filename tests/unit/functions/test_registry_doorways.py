@@ -1,0 +1,204 @@
+"""The doorways of registry, monitoring and cost: real events in, answers out."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from steward.contracts.events import Payload, ReleaseCompleted, StagingFailed
+from steward.domain.errors import MalformedEventError
+from steward.entrypoint import Handler
+from steward.ports import ExecutionRecord, JobRecord, Table
+from support.builders import event_of
+from support.doorways import FakeApp, delivered, load, request
+from support.registry_scene import PROJECT, Scene, user
+
+INCOMING = Path(__file__).parents[3] / "events" / "incoming"
+
+
+def incoming(name: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((INCOMING / f"{name}.json").read_text(encoding="utf-8"))
+    return found
+
+
+@pytest.fixture
+def scene() -> Scene:
+    return Scene()
+
+
+@pytest.fixture
+def app(scene: Scene) -> FakeApp:
+    return FakeApp(
+        state=scene.state, objects=scene.objects, registry=scene.registry, clock=scene.clock,
+        ids=scene.ids,
+    )  # fmt: skip
+
+
+class Doorways:
+    """Loads a function and calls it with what AWS would send."""
+
+    def __init__(self, app: FakeApp, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._app, self._monkeypatch = app, monkeypatch
+
+    def load(self, name: str) -> Handler:
+        return load(name, self._app, self._monkeypatch)
+
+    def tell(self, name: str, payload: Payload) -> Any:
+        return self.load(name)(delivered(event_of(payload)), None)
+
+    def ask(self, method: str, caller: str, **parts: Any) -> tuple[int, Any]:
+        answer = self.load("decide_version")(request(method, caller, **parts), None)
+        return answer["statusCode"], json.loads(answer["body"])
+
+    def decide(self, caller: str, **body: Any) -> tuple[int, Any]:
+        whole = {"project": PROJECT, "version": 1, "decision": "approve", **body}
+        return self.ask("POST", caller, body=json.dumps(whole))
+
+
+@pytest.fixture
+def doorways(app: FakeApp, monkeypatch: pytest.MonkeyPatch) -> Doorways:
+    return Doorways(app, monkeypatch)
+
+
+def test_a_task_registers(scene: Scene, doorways: Doorways) -> None:
+    payload = scene.command().model_dump(mode="json")
+    answer = doorways.load("register_version")(payload, None)
+    assert answer["version"] == 1
+    assert answer["model_package_arn"].endswith("steward-dev-diabetes/1")
+    with pytest.raises(MalformedEventError, match="run_id"):
+        doorways.load("register_version")({**payload, "run_id": None}, None)
+
+
+def test_staging_events_freeze_or_end_a_version(scene: Scene, doorways: Doorways) -> None:
+    scene.register()
+    scene.register("aaaaaaaaaaaa-1")
+    assert doorways.tell("record_staging_evidence", scene.staged()) == "pending"
+    failed = StagingFailed(
+        version=2, failed_state="s", error="e", cause="c", execution_arn="arn:aws:states:::x"
+    )
+    assert doorways.tell("record_staging_evidence", failed) == "staging_failed"
+
+
+def test_the_approval_url_shows_and_decides(scene: Scene, doorways: Doorways) -> None:
+    digest = scene.pending().evidence_digest
+    query = {"project": PROJECT, "version": "1"}
+    status, shown = doorways.ask("GET", user("ana"), query=query)
+    assert (status, shown["evidence_digest"], shown["state"]) == (200, digest, "pending")
+    status, decided = doorways.decide(user("ana"), evidence_digest=digest)
+    assert (status, decided["state"], decided["missing"]) == (200, "approved", 0)
+
+
+def test_refusals_have_the_status_that_says_why(scene: Scene, doorways: Doorways) -> None:
+    digest = scene.pending().evidence_digest
+    status, body = doorways.decide(user("tess"), evidence_digest=digest)
+    assert (status, body["error"]) == (403, "NotAuthorizedError")
+    status, body = doorways.decide(user("ana"), evidence_digest="b" * 64)
+    assert status == 400
+    assert digest in body["message"]
+    assert "b" * 64 in body["message"]
+    status, body = doorways.decide(user("ana"), evidence_digest=digest, version=9)
+    assert (status, body["field"]) == (404, "version")
+    status, body = doorways.decide(user("ana"), evidence_digest=digest, decision="maybe")
+    assert (status, body["field"]) == (400, "decision")
+    assert doorways.ask("POST", user("ana"), body="{")[0] == 400
+    assert doorways.ask("GET", user("ana"), query={"project": PROJECT})[0] == 400
+    assert doorways.ask("DELETE", user("ana"))[0] == 405
+    doorways.decide(user("ana"), evidence_digest=digest, decision="reject")
+    status, body = doorways.decide(user("bo"), evidence_digest=digest)
+    assert status == 409
+    assert "rejected" in body["detail"]
+
+
+def test_an_unsigned_request_is_refused(doorways: Doorways) -> None:
+    unsigned = {"requestContext": {"http": {"method": "GET"}}}
+    assert doorways.load("decide_version")(unsigned, None)["statusCode"] == 403
+
+
+def test_decisions_reach_sagemaker(scene: Scene, doorways: Doorways) -> None:
+    scene.decide(user("ana"), scene.pending().evidence_digest)
+    (approved,) = scene.state.named("VersionApproved")
+    assert doorways.load("apply_decision")(delivered(approved), None) == "Approved"
+    assert doorways.load("apply_decision")(incoming("scheduled_event"), None) == {
+        "applied": 0, "refused": 0,
+    }  # fmt: skip
+
+
+def test_a_forged_approval_is_put_aside_and_sets_nothing(
+    scene: Scene, app: FakeApp, doorways: Doorways
+) -> None:
+    scene.decide(user("ana"), scene.pending().evidence_digest)
+    scene.state.put(Table.VERSIONS, {**scene.item(), "approvals": []})
+    (approved,) = scene.state.named("VersionApproved")
+    assert "refused" in doorways.load("apply_decision")(delivered(approved), None)
+    assert len(app.failure_queue.refused) == 1
+    assert scene.package()["ModelApprovalStatus"] == "PendingManualApproval"
+
+
+def test_sagemakers_event_is_reconciled(scene: Scene, doorways: Doorways) -> None:
+    scene.pending()
+    event = incoming("model_package_state_change")
+    assert doorways.load("reconcile_approval")(event, None) == "in step"
+    scene.package()["ModelApprovalStatus"] = "Approved"
+    assert doorways.load("reconcile_approval")(event, None) == "set back"
+
+
+def test_a_release_moves_the_champion(scene: Scene, doorways: Doorways) -> None:
+    scene.decide(user("ana"), scene.pending().evidence_digest)
+    completed = ReleaseCompleted(release_id="00000001-1", version=1)
+    assert doorways.tell("promote_version", completed) == {
+        "states": {1: "production"}, "champion": 1,
+    }  # fmt: skip
+
+
+def test_the_schedule_expires(scene: Scene, doorways: Doorways) -> None:
+    scene.pending()
+    scene.clock.advance(86_400)
+    expired = doorways.load("expire_approvals")(incoming("scheduled_event"), None)
+    assert expired == {"expired": 1, "set_back": 0}
+
+
+@pytest.mark.parametrize(
+    ("name", "entry"),
+    [
+        ("training_job_state_change", "job#diabetes-3f9a1c0b7d2e-1-train"),
+        ("processing_job_state_change", "job#diabetes-3f9a1c0b7d2e-1-eval"),
+        ("execution_status_change", "execution#steward-dev-train-candidate#3f9a1c0b7d2e-1"),
+    ],
+)
+def test_costs_are_recorded(app: FakeApp, doorways: Doorways, name: str, entry: str) -> None:
+    used = JobRecord("ml.m5.large", 1, 130)
+    app.job_records.training["diabetes-3f9a1c0b7d2e-1-train"] = used
+    app.job_records.processing["diabetes-3f9a1c0b7d2e-1-eval"] = used
+    arn = incoming("execution_status_change")["detail"]["executionArn"]
+    app.job_records.executions[arn] = ExecutionRecord(12)
+    assert doorways.load("record_cost")(incoming(name), None) == entry
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "record_staging_evidence", "apply_decision", "reconcile_approval", "promote_version",
+        "expire_approvals", "record_cost",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize(
+    "event",
+    [
+        {},
+        [],
+        {"id": "1", "source": "aws.s3", "detail-type": "Object Created", "time": "t",
+         "detail": {"bucket": {"name": "b"}, "object": {"key": "k"}}},
+        {"id": "1", "source": "steward.registry", "detail-type": "VersionApproved", "time": "t",
+         "detail": {"meta": {}, "data": {}}},
+    ],
+)  # fmt: skip
+def test_a_malformed_event_is_put_aside_with_its_reason(
+    app: FakeApp, doorways: Doorways, name: str, event: Any
+) -> None:
+    assert "refused" in doorways.load(name)(event, None)
+    (kept,) = app.failure_queue.refused
+    assert kept.payload == event
+    assert kept.reason["error"] == "MalformedEventError"

@@ -1,0 +1,252 @@
+"""The doorways of serving: real events and requests in, answers out."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from steward.contracts.events import (
+    ApprovalExpired,
+    Payload,
+    RollbackRequested,
+    VersionApproved,
+    VersionRegistered,
+)
+from steward.domain.errors import MalformedEventError
+from steward.entrypoint import Handler
+from steward.settings import Settings
+from support.builders import event_of
+from support.doorways import delivered, load, request
+from support.fakes import FakeFailureQueue
+from support.serving_scene import (
+    ARTIFACTS,
+    CAPTURE,
+    DATA,
+    DIGEST,
+    PROJECT,
+    RELEASE,
+    ROLE,
+    ROLLBACK,
+    ROWS,
+    STAGING,
+    Scene,
+    container,
+)
+
+INCOMING = Path(__file__).parents[3] / "events" / "incoming"
+SECOND = "00000002-1"
+WARD = "arn:aws:sts::000000000000:assumed-role/ward-app/web"
+
+
+@dataclass
+class ServingApp:
+    """The composition root with a scene behind the ports."""
+
+    scene: Scene
+    failure_queue: FakeFailureQueue = field(default_factory=FakeFailureQueue)
+
+    def __post_init__(self) -> None:
+        scene = self.scene
+        self.settings = Settings(
+            steward_environment="dev", staging_machine=STAGING, release_machine=RELEASE,
+            rollback_machine=ROLLBACK, endpoint_role_arn=ROLE, artifacts_bucket=ARTIFACTS,
+            data_bucket=DATA, capture_bucket=CAPTURE,
+        )  # fmt: skip
+        self.state, self.objects, self.endpoints = scene.state, scene.objects, scene.endpoints
+        self.workflows, self.alarms, self.clock = scene.workflows, scene.alarms, scene.clock
+        self.traffic_metrics, self.ids = scene.metrics, scene.ids
+
+
+@pytest.fixture
+def scene() -> Scene:
+    """Version 1 is in production."""
+    scene = Scene()
+    scene.play(1)
+    return scene
+
+
+@pytest.fixture
+def app(scene: Scene) -> ServingApp:
+    return ServingApp(scene)
+
+
+class Doorways:
+    """Loads a function and calls it with what AWS would send."""
+
+    def __init__(self, app: ServingApp, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.app, self._monkeypatch = app, monkeypatch
+
+    def load(self, name: str) -> Handler:
+        return load(name, self.app, self._monkeypatch)
+
+    def tell(self, name: str, payload: Payload) -> Any:
+        return self.load(name)(delivered(event_of(payload)), None)
+
+    def post(self, name: str, path: str, body: object, method: str = "POST") -> tuple[int, Any]:
+        asked = request(method, WARD, body=json.dumps(body)) | {"rawPath": path}
+        answer = self.load(name)(asked, None)
+        return answer["statusCode"], json.loads(answer["body"])
+
+
+@pytest.fixture
+def doorways(app: ServingApp, monkeypatch: pytest.MonkeyPatch) -> Doorways:
+    return Doorways(app, monkeypatch)
+
+
+def incoming(event: str, **detail: Any) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((INCOMING / f"{event}.json").read_text(encoding="utf-8"))
+    found["detail"] |= detail
+    return found
+
+
+def ended(arn: str, status: str = "TIMED_OUT") -> dict[str, Any]:
+    name = arn.rsplit(":", 1)[1]
+    return incoming("execution_status_change", executionArn=arn, name=name, status=status)
+
+
+def test_a_registered_version_is_staged_and_a_timeout_of_it_recorded(
+    doorways: Doorways, scene: Scene
+) -> None:
+    scene.register(2)
+    payload = VersionRegistered(
+        version=2, run_id="r", model_package_arn="arn", artifact_uri="s3://a/b", author="tess"
+    )
+    started = doorways.tell("start_staging", payload)["started"]
+    assert doorways.load("conclude_staging")(ended(started), None)["status"] == "failed"
+    assert len(scene.told("StagingFailed")) == 1
+
+
+def test_an_approval_starts_a_release_and_its_abort_is_recorded(
+    doorways: Doorways, scene: Scene
+) -> None:
+    scene.approve(2)
+    approved = VersionApproved(version=2, evidence_digest=DIGEST, approvers=["ada"])
+    started = doorways.tell("start_release", approved)["started"]
+    result = doorways.load("conclude_release")(ended(started, "ABORTED"), None)
+    assert result["status"] == "failed"
+
+
+def test_an_approval_that_is_not_on_record_goes_to_the_failure_queue(
+    doorways: Doorways, scene: Scene
+) -> None:
+    scene.register(2)
+    approved = VersionApproved(version=2, evidence_digest=DIGEST, approvers=["ada"])
+    refused = doorways.tell("start_release", approved)["refused"]
+    assert refused["error"] == "ReleaseNotAllowedError"
+    assert len(doorways.app.failure_queue.refused) == 1
+
+
+def test_the_alarm_that_cloudwatch_sends_rolls_the_release_back(
+    doorways: Doorways, scene: Scene
+) -> None:
+    scene.begin(2)
+    answer = doorways.load("start_rollback")(incoming("alarm_state_change"), None)
+    assert answer["started"].endswith("diabetes-00000002-1-rollback-1")
+    again = doorways.tell("start_rollback", RollbackRequested(reason="it looks wrong"))
+    assert "ignored" in again
+
+
+def test_a_rollback_that_was_aborted_is_recorded(doorways: Doorways, scene: Scene) -> None:
+    scene.begin(2)
+    started = doorways.load("start_rollback")(incoming("alarm_state_change"), None)["started"]
+    doorways.load("conclude_rollback")(ended(started, "ABORTED"), None)
+    assert len(scene.told("RollbackFailed")) == 1
+
+
+@pytest.mark.parametrize("name", ["conclude_staging", "conclude_release", "conclude_rollback"])
+def test_the_end_of_another_machine_concludes_nothing(doorways: Doorways, name: str) -> None:
+    event = incoming("execution_status_change")
+    assert "concluded" in doorways.load(name)(event, None)
+
+
+def test_the_schedule_retires_what_is_kept_no_longer(doorways: Doorways, scene: Scene) -> None:
+    scene.play(2)
+    scene.clock.advance(86_401)
+    answer = doorways.load("retire_previous")(incoming("scheduled_event"), None)
+    assert answer == {"retired": ["diabetes-v1-prod"]}
+
+
+def test_a_version_that_expired_leaves_staging(doorways: Doorways, scene: Scene) -> None:
+    scene.endpoints.add("diabetes-v2-staging", b"{}")
+    doorways.tell("remove_staging", ApprovalExpired(version=2, expired_at="2026-01-06T09:00:00Z"))
+    assert scene.endpoints.deleted == ["diabetes-v2-staging"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["plan_staging", "run_smoke_test", "conclude_staging", "plan_release", "warm_endpoint",
+     "shift_traffic", "judge_step", "complete_release", "conclude_release", "restore_route",
+     "conclude_rollback", "remove_endpoint"],
+)  # fmt: skip
+def test_a_task_refuses_input_that_is_not_its_contract(doorways: Doorways, name: str) -> None:
+    with pytest.raises(MalformedEventError):
+        doorways.load(name)({"project": PROJECT, "surprise": 1}, None)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["start_staging", "start_release", "start_rollback", "remove_staging", "retire_previous",
+     "conclude_staging", "conclude_release", "conclude_rollback"],
+)  # fmt: skip
+def test_an_event_of_another_kind_goes_to_the_failure_queue(doorways: Doorways, name: str) -> None:
+    doorways.load(name)(incoming("object_created"), None)
+    (refused,) = doorways.app.failure_queue.refused
+    assert refused.reason["error"] == "MalformedEventError"
+
+
+def test_the_tasks_of_a_release_work_as_functions(doorways: Doorways, scene: Scene) -> None:
+    scene.approve(2)
+    scene.start_release(2)
+    about = scene.about(SECOND)
+    because = {**about, "causation_id": "x"}
+    endpoint = doorways.load("plan_release")(about, None)["endpoint"]["endpoint"]
+    scene.endpoints.add(endpoint, container(scene.project))
+    warm = {"project": PROJECT, "version": 2, "correlation_id": "run", "endpoint": endpoint}
+    assert doorways.load("warm_endpoint")(warm, None)["calls"] == 5
+    scene.count(100)
+    for index in range(3):
+        doorways.load("shift_traffic")({**because, "step_index": index}, None)
+        verdict = doorways.load("judge_step")({**about, "step_index": index, "holds": 0}, None)
+    assert verdict["next"] == "complete"
+    assert doorways.load("complete_release")(because, None)["version"] == 2
+
+
+def test_the_gateway_answers_over_its_url(
+    doorways: Doorways, capsys: pytest.CaptureFixture[str]
+) -> None:
+    body = {"entity_id": "p1", "features": ROWS[0]}
+    status, answer = doorways.post("answer_request", "/diabetes", body)
+    assert status == 200
+    assert set(answer) == {"prediction", "version", "inference_id", "fallback"}
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert sum("capture" in line for line in lines) == 1
+    assert sum("_aws" in line for line in lines) == 1
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "method", "status"),
+    [
+        ("/diabetes", {"entity_id": "p1", "features": {"age": "old"}}, "POST", 400),
+        ("/diabetes", [], "POST", 400),
+        ("/asthma", {"entity_id": "p1", "features": {}}, "POST", 404),
+        ("/", {}, "POST", 404),
+        ("/diabetes", {}, "GET", 405),
+    ],
+)
+def test_the_gateway_says_what_is_wrong(
+    doorways: Doorways, path: str, body: object, method: str, status: int
+) -> None:
+    got, answer = doorways.post("answer_request", path, body, method)
+    assert got == status
+    assert answer["error"]
+
+
+def test_outcomes_are_taken_over_their_url(doorways: Doorways) -> None:
+    rows = [{"inference_id": "i-1", "outcome": 1, "observed_at": "2026-02-01T10:00:00Z"}, {}]
+    status, answer = doorways.post("record_outcomes", "/diabetes", rows)
+    assert (status, answer["recorded"], answer["refused"][0]["index"]) == (200, 1, 1)
+    assert doorways.post("record_outcomes", "/diabetes", rows, "GET")[0] == 405

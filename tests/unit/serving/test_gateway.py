@@ -1,0 +1,268 @@
+"""The gateway: sticky, quick to believe a new route, and never without an answer it can give."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from steward.domain.errors import DependencyError, ProjectNotFoundError, RejectedError
+from steward.domain.exposures import SeenEntities, hashed_entity
+from steward.domain.routes import assign
+from steward.ports import Table
+from steward.service.serving import gateway as gateway_module
+from steward.service.serving.gateway import Gateway, project_in_path
+from steward.service.serving.telemetry import MAX_LINE_BYTES, Telemetry
+from support.serving_scene import PROJECT, ROWS, Scene, container, failing
+
+CAPTURED = {
+    "project", "route_version", "step_id", "assignment_probability", "assigned_version",
+    "assigned_role", "answering_version", "fallback", "entity", "first_exposure",
+    "shadow_pair_id", "inference_id", "time", "features", "prediction",
+}  # fmt: skip
+
+
+@dataclass
+class Counter:
+    """A gateway on fakes, with what it wrote."""
+
+    scene: Scene
+    lines: list[str] = field(default_factory=list)
+    now: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.gateway = Gateway(
+            state=self.scene.state, endpoints=self.scene.endpoints,
+            telemetry=Telemetry(self.lines.append), clock=self.scene.clock, ids=self.scene.ids,
+            timer=lambda: self.now,
+        )  # fmt: skip
+
+    def ask(self, entity: str = "p1", features: object = None, **more: object) -> dict[str, Any]:
+        body = {"entity_id": entity, "features": ROWS[0] if features is None else features, **more}
+        return self.gateway.answer(PROJECT, json.dumps(body).encode()).as_dict()
+
+    def captures(self) -> list[dict[str, Any]]:
+        parsed = [json.loads(line) for line in self.lines]
+        return [line["capture"] for line in parsed if "capture" in line]
+
+    def metrics(self, role: str) -> list[dict[str, Any]]:
+        parsed = [json.loads(line) for line in self.lines]
+        return [line for line in parsed if line.get("role") == role]
+
+    def entity_of(self, role: str) -> str:
+        """Return an entity that the route assigns to a role."""
+        route = self.scene.route()
+        assert route is not None
+        entities = (f"p{number}" for number in range(10_000))
+        return next(entity for entity in entities if assign(route, entity).role == role)
+
+
+@pytest.fixture
+def counter() -> Counter:
+    """Version 1 is stable and version 2 a canary of 10 percent."""
+    scene = Scene()
+    scene.play(1)
+    scene.begin(2)
+    return Counter(scene)
+
+
+def test_it_answers_with_version_and_inference_id(counter: Counter) -> None:
+    answer = counter.ask(counter.entity_of("stable"))
+    assert answer["prediction"] == {"probability": 59 / 200, "label": 0}
+    assert answer["version"] == 1
+    assert answer["inference_id"] == counter.captures()[0]["inference_id"]
+
+
+def test_an_entity_keeps_its_variant_while_the_share_grows(counter: Counter) -> None:
+    entities = [f"p{number}" for number in range(300)]
+    before = {entity for entity in entities if counter.ask(entity)["version"] == 2}
+    counter.scene.shift("00000002-1", 1)
+    counter.now += 1
+    after = {entity for entity in entities if counter.ask(entity)["version"] == 2}
+    assert 10 <= len(before) <= 60
+    assert before < after
+
+
+def test_the_exposure_has_exactly_the_fields_that_its_analysis_needs(counter: Counter) -> None:
+    entity = counter.entity_of("candidate")
+    counter.ask(entity)
+    counter.ask(entity)
+    first, second = counter.captures()
+    assert set(first) == CAPTURED
+    assert first["assignment_probability"] == 0.1
+    assert (first["assigned_version"], first["answering_version"]) == (2, 2)
+    assert (first["step_id"], first["route_version"]) == ("canary-1-10", 2)
+    assert first["entity"] == hashed_entity(PROJECT, entity)
+    assert entity not in json.dumps(first)
+    assert (first["first_exposure"], second["first_exposure"]) == (True, False)
+
+
+def test_the_exposure_of_the_stable_variant_has_the_other_probability(counter: Counter) -> None:
+    counter.ask(counter.entity_of("stable"))
+    assert counter.captures()[0]["assignment_probability"] == 0.9
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        failing,
+        b"<html>",
+        b'{"predictions": []}',
+        b'{"predictions": [{"probability": null}]}',
+        b'{"predictions": [{"probability": 7}]}',
+    ],
+)
+def test_a_failing_candidate_is_answered_for_and_counted(counter: Counter, broken: Any) -> None:
+    counter.scene.endpoints.add("diabetes-v2-prod", broken)
+    answer = counter.ask(counter.entity_of("candidate"))
+    assert (answer["version"], answer["fallback"]) == (1, True)
+    (capture,) = counter.captures()
+    assert (capture["assigned_version"], capture["answering_version"]) == (2, 1)
+    assert capture["fallback"] is True
+    (candidate,) = counter.metrics("candidate")
+    assert (candidate["VariantErrors"], candidate["Fallbacks"], candidate["Requests"]) == (1, 1, 1)
+    (stable,) = counter.metrics("stable")
+    assert (stable["VariantErrors"], stable["Requests"]) == (0, 1)
+
+
+def test_the_candidate_has_less_time_so_that_the_stable_one_has_some(counter: Counter) -> None:
+    counter.scene.endpoints.add("diabetes-v2-prod", failing)
+    counter.scene.endpoints.calls.clear()
+    counter.ask(counter.entity_of("candidate"))
+    candidate, stable = counter.scene.endpoints.calls
+    assert candidate.timeout_s < stable.timeout_s
+    assert candidate.timeout_s + stable.timeout_s < 29
+
+
+def test_a_failing_stable_version_is_an_error_of_its_own(counter: Counter) -> None:
+    counter.scene.endpoints.add("diabetes-v1-prod", failing)
+    with pytest.raises(DependencyError):
+        counter.ask(counter.entity_of("stable"))
+    assert counter.metrics("stable")[0]["VariantErrors"] == 1
+    assert counter.metrics("candidate") == []
+
+
+def test_bad_input_names_the_field_and_counts_against_nobody(counter: Counter) -> None:
+    with pytest.raises(RejectedError) as refused:
+        counter.ask(counter.entity_of("candidate"), {"age": "old", "bmi": 22.0, "sex": "F"})
+    assert refused.value.field == "age"
+    (line,) = counter.metrics("candidate")
+    assert (line["VariantErrors"], line["Rejections"]) == (0, 1)
+    assert counter.captures() == []
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        (b"", "body"), (b"[]", "body"), (b"{", "body"), (b"\xff", "body"),
+        (b'{"entity_id": "p1", "features": {"age": NaN}}', "body"),
+        (b'{"features": {}}', "entity_id"), (b'{"entity_id": 7, "features": {}}', "entity_id"),
+        (b'{"entity_id": "", "features": {}}', "entity_id"),
+        (b'{"entity_id": "p1"}', "features"), (b'{"entity_id": "p1", "features": []}', "features"),
+        (b'{"entity_id": "p1", "features": {}, "debug": 1}', "debug"),
+        (b" " * 200_000, "body"),
+    ],
+)  # fmt: skip
+def test_a_body_of_another_shape_is_refused_by_its_field(
+    counter: Counter, body: bytes, field: str
+) -> None:
+    with pytest.raises(RejectedError) as refused:
+        counter.gateway.answer(PROJECT, body)
+    assert refused.value.field == field
+
+
+def test_a_route_is_believed_for_a_quarter_of_a_second_at_most(counter: Counter) -> None:
+    entity = counter.entity_of("candidate")
+    assert counter.ask(entity)["version"] == 2
+    command = counter.scene.rollback_command(counter.scene.start_rollback(counter.scene.alarm()))
+    counter.scene.restore(command)
+    counter.now += 0.249
+    assert counter.ask(entity)["version"] == 2
+    counter.now += 0.002
+    assert counter.ask(entity)["version"] == 1
+    assert gateway_module.ROUTE_CACHE_S <= 0.25
+
+
+def test_within_that_time_the_route_is_read_once(
+    counter: Counter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads: list[Table] = []
+    read = counter.scene.state.get
+
+    def counted(table: Table, key: Any) -> Any:
+        reads.append(table)
+        return read(table, key)
+
+    monkeypatch.setattr(counter.scene.state, "get", counted)
+    for _ in range(20):
+        counter.ask()
+    assert reads == [Table.ROUTES]
+
+
+def test_an_unknown_project_is_not_found_and_one_without_release_is_not_ready() -> None:
+    scene = Scene()
+    counter = Counter(scene)
+    with pytest.raises(DependencyError):
+        counter.ask()
+    with pytest.raises(ProjectNotFoundError):
+        counter.gateway.answer("another", b'{"entity_id": "p1", "features": {}}')
+
+
+@pytest.mark.parametrize("path", ["/", "/Diabetes", "/diabetes/predict", "diabetes", "//x"])
+def test_only_the_path_of_a_project_is_served(path: str) -> None:
+    with pytest.raises(ProjectNotFoundError):
+        project_in_path(path)
+
+
+def test_slow_answers_are_counted_by_the_guardrails_limit(counter: Counter) -> None:
+    honest = container(counter.scene.project)
+
+    def slow(body: bytes, content_type: str) -> bytes:
+        counter.now += 1.2
+        return honest(body, content_type)
+
+    counter.scene.endpoints.add("diabetes-v2-prod", slow)
+    counter.ask(counter.entity_of("candidate"))
+    (line,) = counter.metrics("candidate")
+    assert line["VariantSlow"] == 1
+    assert line["VariantLatency"] == pytest.approx(1200)
+
+
+def test_metrics_are_embedded_by_the_second_with_fixed_dimensions(counter: Counter) -> None:
+    counter.ask(counter.entity_of("candidate"))
+    (line,) = counter.metrics("candidate")
+    (directive,) = line["_aws"]["CloudWatchMetrics"]
+    assert directive["Namespace"] == "Steward"
+    assert directive["Dimensions"] == [["project", "role"]]
+    assert {metric["StorageResolution"] for metric in directive["Metrics"]} == {1}
+    assert {metric["Name"] for metric in directive["Metrics"]} <= set(line)
+    assert (line["project"], line["role"]) == (PROJECT, "candidate")
+
+
+def test_a_capture_that_fails_is_counted_and_the_answer_given(counter: Counter) -> None:
+    limit = MAX_LINE_BYTES
+
+    def long(row: dict[str, Any]) -> float:
+        return float(row["age"]) / 200
+
+    honest = container(counter.scene.project, of=long)
+
+    def wordy(body: bytes, content_type: str) -> bytes:
+        answer = json.loads(honest(body, content_type))
+        answer["predictions"][0]["why"] = "x" * limit
+        return json.dumps(answer).encode()
+
+    counter.scene.endpoints.add("diabetes-v1-prod", wordy)
+    assert counter.ask(counter.entity_of("stable"))["version"] == 1
+    assert counter.captures() == []
+    failures = [json.loads(line) for line in counter.lines if "CaptureFailures" in line]
+    assert [line["CaptureFailures"] for line in failures] == [1]
+
+
+def test_seen_entities_are_bounded() -> None:
+    seen = SeenEntities(capacity=2)
+    assert [seen.first("a", "s", entity) for entity in ("1", "2", "1", "3", "1", "2")] == [
+        True, True, False, True, False, True,
+    ]  # fmt: skip

@@ -1,0 +1,111 @@
+"""What project.yaml may say, and how a mistake is named."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from steward.domain.errors import InvalidProjectError
+from steward.domain.project import Project, parse_project
+
+PROJECTS = Path(__file__).resolve().parents[2] / "projects"
+
+
+def minimal() -> dict[str, Any]:
+    return {
+        "project": "churn",
+        "owner": "team-a",
+        "data": {
+            "entity_id": "customer",
+            "label": {"name": "left"},
+            "columns": [
+                {"name": "customer", "type": "string", "unique": True},
+                {"name": "left", "type": "integer", "allowed": [0, 1]},
+                {"name": "months", "type": "integer", "min": 0},
+            ],
+        },
+    }
+
+
+def put(declared: dict[str, Any], path: str, value: object) -> dict[str, Any]:
+    """Return a copy with the value at a dotted path, such as ``data.columns.2.min``."""
+    changed = copy.deepcopy(declared)
+    *parents, last = path.split(".")
+    place: Any = changed
+    for part in parents:
+        place = place[int(part)] if isinstance(place, list) else place.setdefault(part, {})
+    if isinstance(place, list):
+        place[int(last)] = value
+    else:
+        place[last] = value
+    return changed
+
+
+def test_little_has_to_be_said() -> None:
+    project = parse_project(minimal())
+    assert [column.name for column in project.data.features] == ["months"]
+    assert project.release.steps == [10, 50, 100]
+    assert project.quorum == 1
+
+
+@pytest.mark.parametrize("name", ["diabetes", "tabular"])
+def test_projects_of_the_repository_are_valid(name: str) -> None:
+    text = (PROJECTS / name / "project.yaml").read_text(encoding="utf-8")
+    assert isinstance(parse_project(yaml.safe_load(text)), Project)
+
+
+def test_defaults_written_out_change_no_digest() -> None:
+    project = parse_project(minimal())
+    assert parse_project(project.model_dump(mode="json")).digest == project.digest
+
+
+def test_a_high_risk_project_needs_two_approvals() -> None:
+    assert parse_project(put(minimal(), "risk_tier", "high")).quorum == 2
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "field", "says"),
+    [
+        ("relase", {}, "relase", "unknown key"),
+        ("release.stepz", [100], "release.stepz", "unknown key"),
+        ("owner", 7, "owner", "valid string"),
+        ("project", "Churn_1", "project", "pattern"),
+        ("evaluation.margin", "small", "evaluation.margin", "valid number"),
+        ("evaluation.margin", -0.1, "evaluation.margin", "greater than 0"),
+        ("evaluation.loss", "mae", "evaluation.loss", "brier"),
+        ("gates", [{"metric": "roc_auc", "min": 1.5}], "gates[0]", "impossible"),
+        ("gates", [{"metric": "brier"}], "gates[0]", "needs min or max"),
+        ("split.traffic", 0.8, "split", "below 1"),
+        ("release.steps", [50, 10, 100], "release", "ascend"),
+        ("release.steps", [10, 50], "release", "end at 100"),
+        ("data.entity_id", "client", "data", "not among the columns"),
+        ("data.columns.2.min", "zero", "data.columns[2].min", "valid number"),
+        ("data.columns.2.name", "left", "data", "named twice"),
+        ("evaluation.slices", [{"column": "town"}], "$", "not among the columns"),
+        ("evaluation.slices", [{"column": "months", "edges": [5, 1]}], "evaluation.slices[0]",
+         "ascend"),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_named_by_path_and_what_is_allowed(
+    path: str, value: object, field: str, says: str
+) -> None:
+    with pytest.raises(InvalidProjectError) as refused:
+        parse_project(put(minimal(), path, value))
+    assert refused.value.field == field
+    assert says in refused.value.message
+
+
+def test_all_mistakes_are_named_at_once() -> None:
+    declared = put(put(minimal(), "relase", {}), "owner", 7)
+    with pytest.raises(InvalidProjectError, match=r"owner.*relase"):
+        parse_project(declared)
+
+
+@pytest.mark.parametrize("declared", [None, [], "project: churn"])
+def test_something_else_than_a_mapping_is_refused(declared: object) -> None:
+    with pytest.raises(InvalidProjectError, match="not a mapping"):
+        parse_project(declared)

@@ -1,0 +1,156 @@
+"""From what the evaluation job wrote to the gate's verdict, on evidence bound by digests."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+
+import numpy as np
+import pytest
+
+from steward.contracts.steps.governance import GateDecision, JudgeCandidate
+from steward.contracts.steps.training import CompareCandidate, ComparedCandidate
+from steward.domain.errors import EvidenceIncompleteError, MalformedEventError
+from steward.domain.evaluation import evaluate
+from steward.domain.evaluation_report import ChampionEvaluation, EvaluationReport
+from steward.domain.model_summary import summarize
+from steward.domain.predictions import Predictions, write_predictions
+from steward.service.governance.gate import judge_candidate
+from steward.service.training.comparison import compare_candidate
+from support.training_scene import ARTIFACTS, Scene, csv_of
+
+ROWS = 120
+
+
+class Evaluated(Scene):
+    """A scene whose run has been evaluated; ``worse`` is how far the candidate is off."""
+
+    def evaluate(self, *, champion: str = "evaluated", worse: float = 0.0) -> str:
+        run_id = str(self.deliver(csv_of(1, 30))["run_id"])
+        draw = np.random.default_rng(1)
+        labels = draw.integers(0, 2, ROWS).astype(np.float64)
+        good = np.clip(0.25 + 0.5 * labels + draw.normal(0, 0.1, ROWS), 0.01, 0.99)
+        candidate = np.clip(good + worse * (0.5 - labels), 0.01, 0.99)
+        entities = [f"p{n}" for n in range(ROWS)]
+        slices = {"sex": ["F" if n % 2 else "M" for n in range(ROWS)]}
+        evaluation = evaluate(
+            entities, labels, candidate, slices=slices, confidence=0.95,
+            bootstrap_samples=200, seed=20, slice_minimum_rows=25,
+        )  # fmt: skip
+        report = EvaluationReport(
+            **dict(evaluation), project="diabetes", run_id=run_id, heldout_sha256="0" * 64,
+            feature_means={"age": 50.0},
+            champion=ChampionEvaluation.model_validate(
+                {"status": champion, "stage": "load", "reason": "no module"}
+                if champion == "failed" else {"status": champion}
+            ),
+        )  # fmt: skip
+        stream = io.StringIO()
+        beside = good if champion == "evaluated" else None
+        write_predictions(Predictions(entities, labels, candidate, beside, slices), stream)
+        self.base = f"s3://{ARTIFACTS}/evaluations/diabetes/{run_id}"
+        contents = {
+            "evaluation.json": report.model_dump_json().encode(),
+            "predictions.csv": stream.getvalue().encode(),
+        }
+        files = {}
+        for name, content in contents.items():
+            self.objects.write(f"{self.base}/{name}", content)
+            files[name] = {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
+        self.objects.write(f"{self.base}/manifest.json", json.dumps({"files": files}).encode())
+        return run_id
+
+    def compare(self, run_id: str, champion_version: int | None) -> ComparedCandidate:
+        command = CompareCandidate(
+            project="diabetes", run_id=run_id, correlation_id=run_id,
+            evaluations_uri=self.base, champion_version=champion_version,
+        )  # fmt: skip
+        return compare_candidate(
+            command, state=self.state, objects=self.objects, clock=self.clock, ids=self.ids
+        )
+
+    def judge(self, run_id: str, compared: ComparedCandidate) -> GateDecision:
+        command = JudgeCandidate(
+            project="diabetes", run_id=run_id, correlation_id=run_id,
+            evaluation_uri=compared.evaluation_uri, comparison_uri=compared.comparison_uri,
+        )  # fmt: skip
+        return judge_candidate(command, state=self.state, objects=self.objects)
+
+
+@pytest.fixture
+def scene() -> Evaluated:
+    return Evaluated()
+
+
+def test_a_first_candidate_has_nobody_to_be_compared_with(scene: Evaluated) -> None:
+    run_id = scene.evaluate(champion="absent")
+    compared = scene.compare(run_id, None)
+    assert (compared.verdict, compared.champion_version) == ("no_champion", None)
+    assert scene.judge(run_id, compared).verdict == "pass"
+    [event] = scene.state.named("CandidateEvaluated")
+    assert set(event.data.metrics) == {  # type: ignore[attr-defined]
+        "brier", "log_loss", "accuracy", "roc_auc",
+    }  # fmt: skip
+
+
+def test_an_equal_candidate_passes_and_a_worse_one_is_held(scene: Evaluated) -> None:
+    run_id = scene.evaluate()
+    compared = scene.compare(run_id, 3)
+    assert compared.verdict == "pass"
+    decision = scene.judge(run_id, compared)
+    assert decision.verdict == "pass"
+    assert any(reason.startswith("champion: not worse") for reason in decision.reasons)
+
+    other = Evaluated()
+    run_id = other.evaluate(worse=0.6)
+    compared = other.compare(run_id, 3)
+    assert compared.verdict == "worse"
+    assert other.judge(run_id, compared).verdict == "hold"
+
+
+def test_a_champion_that_cannot_answer_is_told_and_does_not_bar_its_successor(
+    scene: Evaluated,
+) -> None:
+    run_id = scene.evaluate(champion="failed")
+    compared = scene.compare(run_id, 3)
+    assert compared.verdict == "champion_failed"
+    decision = scene.judge(run_id, compared)
+    assert decision.verdict == "pass"
+    assert "no module" in decision.reasons[-1]
+
+
+@pytest.mark.parametrize(("champion", "version"), [("evaluated", 3), ("absent", None)])
+def test_the_registry_can_summarise_what_was_written(
+    scene: Evaluated, champion: str, version: int | None
+) -> None:
+    compared = scene.compare(scene.evaluate(champion=champion), version)
+    document = json.loads(scene.objects.read(compared.comparison_uri))
+    found = document if document["verdict"] != "no_champion" else None
+    evaluation = json.loads(scene.objects.read(compared.evaluation_uri))
+    summary = summarize(evaluation, found, version)
+    assert (summary.comparison is None) == (version is None)
+
+
+@pytest.mark.parametrize("name", ["evaluation.json", "predictions.csv", "manifest.json"])
+def test_a_file_that_was_changed_after_the_job_is_refused(scene: Evaluated, name: str) -> None:
+    run_id = scene.evaluate()
+    scene.objects.write(f"{scene.base}/{name}", b"{}")
+    with pytest.raises(EvidenceIncompleteError):
+        scene.compare(run_id, 3)
+
+
+def test_a_comparison_of_another_evaluation_is_refused(scene: Evaluated) -> None:
+    run_id = scene.evaluate()
+    compared = scene.compare(run_id, 3)
+    scene.objects.write(compared.evaluation_uri, b"{}")
+    with pytest.raises(EvidenceIncompleteError):
+        scene.judge(run_id, compared)
+
+
+def test_an_unknown_run_is_refused(scene: Evaluated) -> None:
+    run_id = scene.evaluate()
+    with pytest.raises((MalformedEventError, EvidenceIncompleteError)):
+        scene.compare("0123456789ab-1", 3)
+    with pytest.raises(MalformedEventError):
+        scene.judge("0123456789ab-1", scene.compare(run_id, 3))

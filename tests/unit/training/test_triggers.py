@@ -1,0 +1,94 @@
+"""What each kind of event asks for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from steward.domain.errors import MalformedEventError
+from steward.entrypoint import parse_event
+from steward.service.training.triggers import Ignored, Trigger, trigger_of
+from support.training_scene import DATA
+
+
+def trigger(source: str, kind: str, detail: dict[str, Any]) -> Trigger | Ignored:
+    received = parse_event(
+        {
+            "id": "e1", "source": source, "detail-type": kind, "time": "2026-01-05T09:00:00Z",
+            "detail": detail,
+        }
+    )  # fmt: skip
+    return trigger_of(received, data_bucket=DATA, environment="dev")
+
+
+def created(key: str, bucket: str = DATA) -> Trigger | Ignored:
+    stored = {"key": key, "size": 9, "version-id": "v1", "sequencer": "0"}
+    detail = {"bucket": {"name": bucket}, "object": stored, "requester": "000000000000"}
+    return trigger("aws.s3", "Object Created", detail)
+
+
+def test_an_object_below_deliveries_is_a_delivery_of_its_project() -> None:
+    found = created("deliveries/heart-1/2026/first file.csv")
+    assert isinstance(found, Trigger)
+    assert (found.kind, found.project, found.actor) == ("delivery", "heart-1", "000000000000")
+    assert found.delivery is not None
+    assert found.delivery.version_id == "v1"
+
+
+@pytest.mark.parametrize(
+    ("key", "bucket"),
+    [
+        ("quarantine/heart/1.csv", DATA),
+        ("deliveries/1.csv", DATA),
+        ("deliveries/Heart/1.csv", DATA),
+        ("deliveries/heart/", DATA),
+        ("deliveries/heart/day/", DATA),
+        ("deliveries/heart/1.csv", "another-bucket"),
+    ],
+)
+def test_other_objects_are_ignored_with_a_reason(key: str, bucket: str) -> None:
+    found = created(key, bucket)
+    assert isinstance(found, Ignored)
+    assert found.reason
+
+
+def test_a_request_carries_its_actor_and_reason() -> None:
+    meta = {
+        "schema_version": "1", "correlation_id": "c", "causation_id": "c", "project": "heart",
+        "actor": "000000000000/tess",
+    }  # fmt: skip
+    found = trigger(
+        "steward.training", "TrainingRequested", {"meta": meta, "data": {"reason": "new season"}}
+    )
+    assert found == Trigger("request", "heart", "e1", "000000000000/tess", "new season")
+
+
+def test_a_schedule_names_its_project_or_is_refused() -> None:
+    found = trigger("aws.events", "Scheduled Event", {"project": "heart"})
+    assert isinstance(found, Trigger)
+    assert (found.kind, found.project) == ("schedule", "heart")
+    with pytest.raises(MalformedEventError):
+        trigger("aws.events", "Scheduled Event", {})
+
+
+@pytest.mark.parametrize("repository", ["heart", "steward-dev-heart"])
+def test_a_commit_belongs_to_the_project_of_its_repository(repository: str) -> None:
+    found = trigger(
+        "aws.codecommit", "CodeCommit Repository State Change",
+        {
+            "event": "referenceUpdated", "repositoryName": repository, "referenceName": "main",
+            "commitId": "0123456789abcdef", "callerUserArn": "arn:aws:iam::000000000000:user/tess",
+        },
+    )  # fmt: skip
+    assert isinstance(found, Trigger)
+    assert (found.kind, found.project, found.actor) == ("commit", "heart", "000000000000/tess")
+
+
+@pytest.mark.parametrize(
+    ("event", "repository"), [("referenceDeleted", "heart"), ("referenceUpdated", "Some_Other")]
+)
+def test_a_deleted_branch_and_a_foreign_repository_are_ignored(event: str, repository: str) -> None:
+    detail = {"event": event, "repositoryName": repository}
+    found = trigger("aws.codecommit", "CodeCommit Repository State Change", detail)
+    assert isinstance(found, Ignored)
