@@ -148,7 +148,7 @@ AWS_DETAILS: dict[tuple[str, str], type[BaseModel]] = {
 class Received(BaseModel):
     """A typed event as a handler gets it: one of AWS's or one of ours."""
 
-    model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True)
+    model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True, defer_build=True)
 
     id: str
     time: str

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 class PushSource(BaseModel):
     """``POST``: a project's configuration, and the digest and key of its uploaded code."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     config: dict[str, Any]
     code_sha256: str = Field(pattern="^[0-9a-f]{64}$")
@@ -20,6 +20,6 @@ class PushSource(BaseModel):
 class ShowProject(BaseModel):
     """``GET ?project=``: a project's state."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     project: str

@@ -43,7 +43,7 @@ _UNDECIDED = frozenset(
 class Approval(BaseModel):
     """One person's decision, as it is kept with the version."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     identity: str = Field(min_length=1)
     principal_arn: str
@@ -55,7 +55,7 @@ class Approval(BaseModel):
 class Ballot(BaseModel):
     """What a decision is judged against: the version's record, evidence frozen by its digest."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
 
     project: str
     version: int
@@ -99,7 +99,7 @@ class Ballot(BaseModel):
 class Ruling(BaseModel):
     """What a decision makes of a version."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
     state: VersionState
     approvals: list[Approval]

@@ -21,7 +21,7 @@ Floats = NDArray[np.float64]
 
 
 class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
 
 class ComparisonSettings(_Model):

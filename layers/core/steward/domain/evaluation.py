@@ -23,7 +23,7 @@ _Z_95 = 1.959963984540054
 
 
 class _Result(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
 
 class MetricEstimate(_Result):

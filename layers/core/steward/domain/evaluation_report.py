@@ -17,7 +17,7 @@ class ChampionEvaluation(BaseModel):
     is nothing to compare with.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     status: Literal["absent", "evaluated", "failed"]
     stage: Literal["load", "predict"] | None = None

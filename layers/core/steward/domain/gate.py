@@ -15,7 +15,7 @@ GateVerdict = Literal["pass", "hold"]
 
 
 class _Frozen(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
 
 class SliceFinding(_Frozen):

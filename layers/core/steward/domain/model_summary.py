@@ -17,7 +17,7 @@ MAX_SLICES = 20
 
 
 class _Read(BaseModel):
-    model_config = ConfigDict(extra="ignore", frozen=True)
+    model_config = ConfigDict(extra="ignore", frozen=True, defer_build=True)
 
 
 class MetricValue(_Read):

@@ -177,7 +177,7 @@ class Serving(_Strict):
     memory_mb: Literal[1024, 2048, 3072, 4096, 5120, 6144] = 2048
     max_concurrency: int = Field(default=5, ge=1, le=200)
     provisioned_concurrency: int = Field(default=0, ge=0, le=200)
-    smoke: Smoke = Smoke()
+    smoke: Smoke = Field(default_factory=Smoke)
 
     @model_validator(mode="after")
     def _within_concurrency(self) -> Self:
@@ -204,7 +204,7 @@ class Release(_Strict):
     steps: list[int] = Field(default_factory=lambda: [10, 50, 100])
     bake_s: int = Field(default=300, ge=1, le=86_400)
     previous_retention_s: int = Field(default=86_400, ge=0)
-    guardrails: Guardrails = Guardrails()
+    guardrails: Guardrails = Field(default_factory=Guardrails)
 
     @model_validator(mode="after")
     def _ends_at_all(self) -> Self:
@@ -242,8 +242,8 @@ class LatencyAlarm(_Strict):
 class Alarms(_Strict):
     """CloudWatch alarms on the candidate during a release."""
 
-    errors: ErrorAlarm = ErrorAlarm()
-    latency: LatencyAlarm = LatencyAlarm()
+    errors: ErrorAlarm = Field(default_factory=ErrorAlarm)
+    latency: LatencyAlarm = Field(default_factory=LatencyAlarm)
 
 
 class Project(_Strict):
@@ -254,14 +254,14 @@ class Project(_Strict):
     owner: str = Field(min_length=1, max_length=100)
     risk_tier: Literal["minimal", "limited", "high"] = "limited"
     data: Data
-    split: Split = Split()
-    training: Training = Training()
-    evaluation: Evaluation = Evaluation()
+    split: Split = Field(default_factory=Split)
+    training: Training = Field(default_factory=Training)
+    evaluation: Evaluation = Field(default_factory=Evaluation)
     gates: list[MetricGate] = Field(default_factory=list)
-    serving: Serving = Serving()
-    release: Release = Release()
-    approval: Approval = Approval()
-    alarms: Alarms = Alarms()
+    serving: Serving = Field(default_factory=Serving)
+    release: Release = Field(default_factory=Release)
+    approval: Approval = Field(default_factory=Approval)
+    alarms: Alarms = Field(default_factory=Alarms)
 
     @model_validator(mode="after")
     def _slices_exist(self) -> Self:

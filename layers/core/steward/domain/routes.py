@@ -15,7 +15,7 @@ Role = Literal["stable", "candidate"]
 class Arm(BaseModel):
     """One version that answers, with its share of entities in percent."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     version: int = Field(ge=1)
     endpoint: str
@@ -30,7 +30,7 @@ class Route(BaseModel):
         slow_ms: An answer above this counts as slow in the guardrail's metric.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     project: str
     route_version: int = Field(ge=1)

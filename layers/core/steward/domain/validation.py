@@ -32,7 +32,7 @@ Rows = NDArray[np.int64]
 class FileReport(BaseModel):
     """What came of one delivery."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     rows: int
     size: int

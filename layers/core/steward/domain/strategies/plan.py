@@ -15,7 +15,7 @@ from steward.domain.project import Release
 class Planned(BaseModel):
     """One step: an id, the candidate's share in percent, and what it must keep."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     step_id: str
     share: float = Field(gt=0, le=100)
@@ -26,7 +26,7 @@ class Planned(BaseModel):
 class Plan(BaseModel):
     """The steps of one release, fixed before it moves any traffic."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     strategy: str
     steps: list[Planned] = Field(min_length=1)

@@ -21,7 +21,7 @@ MAX_ROWS = 10_000
 class Outcome(BaseModel):
     """One outcome, of a prediction by its inference id or of an entity."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, defer_build=True)
 
     inference_id: str | None = Field(default=None, min_length=1, max_length=64)
     entity_id: str | None = Field(default=None, min_length=1, max_length=256)

@@ -17,7 +17,7 @@ ContentType = Literal["application/json", "text/csv"]
 class Expectation(BaseModel):
     """What an answer must be."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True)
+    model_config = ConfigDict(extra="ignore", frozen=True, defer_build=True)
 
     status: int
     predictions: int = 0
@@ -27,7 +27,7 @@ class Expectation(BaseModel):
 class ExampleCase(BaseModel):
     """One recorded request."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True)
+    model_config = ConfigDict(extra="ignore", frozen=True, defer_build=True)
 
     name: str
     kind: Literal["valid", "bad_input"]
