@@ -25,7 +25,7 @@ class Source:
 
     Attributes:
         project: The valid declaration.
-        declared: ``project.yaml`` as it was written, parsed.
+        declared: ``project.yaml`` with ``features/*.yaml`` as ``feature_groups``, parsed.
         archive: The source as a gzipped tar; the same files give the same bytes.
         sha256: Digest of the archive.
     """
@@ -53,6 +53,8 @@ def read_source(folder: Path, source: Path | None = None) -> Source:
         )
     try:
         declared = yaml.safe_load(declaration.read_text(encoding="utf-8"))
+        if isinstance(declared, dict):
+            declared = {**declared, "feature_groups": read_feature_groups(folder / "features")}
         project = parse_project(declared)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
@@ -72,6 +74,25 @@ def read_source(folder: Path, source: Path | None = None) -> Source:
         )  # fmt: skip
     archive = pack(code)
     return Source(project, declared, archive, hashlib.sha256(archive).hexdigest())
+
+
+def read_feature_groups(folder: Path) -> list[object]:
+    """Return the feature groups that ``features/*.yaml`` declare, one a file, by file name.
+
+    Raises:
+        CommandError: A file does not name the group that it declares.
+        yaml.YAMLError: A file is no YAML.
+    """
+    groups: list[object] = []
+    for path in sorted(folder.glob("*.yaml")):
+        declared = yaml.safe_load(path.read_text(encoding="utf-8"))
+        name = declared.get("feature_group") if isinstance(declared, dict) else None
+        if name != path.stem:
+            raise CommandError(
+                f"{path}: feature_group is {name!r}", Exit.USAGE, f"allowed: {path.stem!r}"
+            )
+        groups.append(declared)
+    return groups
 
 
 def pack(folder: Path) -> bytes:

@@ -80,6 +80,8 @@ class Table(StrEnum):
     ROUTES = "routes"
     RELEASES = "releases"
     COSTS = "costs"
+    FEATURES = "features"
+    LINEAGE = "lineage"
 
 
 KEYS: dict[Table, tuple[str, ...]] = {
@@ -91,6 +93,8 @@ KEYS: dict[Table, tuple[str, ...]] = {
     Table.ROUTES: ("project",),
     Table.RELEASES: ("project", "release_id"),
     Table.COSTS: ("project", "entry"),
+    Table.FEATURES: ("project", "item"),
+    Table.LINEAGE: ("node", "item"),
 }
 
 

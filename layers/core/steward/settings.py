@@ -34,6 +34,8 @@ class Settings(BaseModel):
     outbox_table: str = ""
     idempotency_table: str = ""
     costs_table: str = ""
+    features_table: str = ""
+    lineage_table: str = ""
     data_bucket: str = ""
     artifacts_bucket: str = ""
     capture_bucket: str = ""

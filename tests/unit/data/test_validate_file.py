@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from steward.domain.errors import InvalidProjectError
-from steward.domain.project import Data
+from steward.domain.tables import Data
 from steward.domain.validation import FileReport, validate_file
 from steward.domain.workspace import Limits
 from support.training_scene import declaration

@@ -73,7 +73,7 @@ def test_whoever_changes_something_becomes_the_author(world: World) -> None:
     ("changes", "field"),
     [
         ({"unknown": 1}, "unknown"),
-        ({"data": {"entity_id": "x"}}, "data.label"),
+        ({"data": {"entity_id": "x"}}, "data.columns"),
         ({"evaluation": {"margin": "wide"}}, "evaluation.margin"),
         ({"gates": [{"metric": "roc_auc", "min": 1.5}]}, "gates[0]"),
     ],

@@ -72,16 +72,27 @@ class DeliveryReceived(Payload):
     bucket: str
     key: str
     version_id: str | None = None
+    table: str = "data"
 
 
 class DatasetAccepted(Payload):
-    """A delivery kept every rule."""
+    """A delivery kept every rule that may reject it.
+
+    Attributes:
+        table: ``data`` for the primary table, else the name of its source.
+        rows: Rows that count, those in quarantine left out.
+        quarantined_rows: Rows set aside by rules of severity ``quarantine_rows``.
+        warnings: Rules of severity ``warn`` that were broken.
+    """
 
     source: ClassVar[str] = "steward.data"
     delivery_id: str
     key: str
     rows: int
     report_uri: str
+    table: str = "data"
+    quarantined_rows: int = 0
+    warnings: int = 0
 
 
 class RuleViolation(_Wire):
@@ -98,6 +109,7 @@ class DatasetRejected(Payload):
     """A delivery broke a rule and is in quarantine."""
 
     source: ClassVar[str] = "steward.data"
+    table: str = "data"
     delivery_id: str
     key: str
     quarantine_uri: str
@@ -106,7 +118,16 @@ class DatasetRejected(Payload):
 
 
 class DatasetBuilt(Payload):
-    """A content-addressed dataset was written."""
+    """A content-addressed dataset was written.
+
+    Attributes:
+        run_id: The run that it was built for; None for a rebuild.
+        features: Views that were joined, as ``<group>/v<version>``.
+        cutoff: Knowledge cutoff: what was known later is not in it.
+        labels_unknown: Rows left out because their label was not known at the cutoff.
+        rows_with_later_knowledge: Rows that a join by event time alone would have given a value
+            that was not known at their prediction time.
+    """
 
     source: ClassVar[str] = "steward.data"
     dataset_id: str
@@ -114,6 +135,69 @@ class DatasetBuilt(Payload):
     deliveries: list[str]
     train_rows: int
     heldout_rows: int
+    run_id: str | None = None
+    features: list[str] = Field(default_factory=list)
+    cutoff: str | None = None
+    labels_unknown: int = 0
+    rows_with_later_knowledge: int = 0
+
+
+class FeatureGroupVersioned(Payload):
+    """A feature group has a new version: its definition changed."""
+
+    source: ClassVar[str] = "steward.data"
+    group: str
+    version: int
+    definition_digest: str
+    physical_name: str
+    source_table: str
+    is_backfill: bool = False
+
+
+class FeatureGroupRetired(Payload):
+    """A version of a feature group is served no more."""
+
+    source: ClassVar[str] = "steward.data"
+    group: str
+    version: int
+    by: str
+
+
+class FeaturesMaterialised(Payload):
+    """The rows of a delivery are in a feature group version: Parquet first, then online."""
+
+    source: ClassVar[str] = "steward.data"
+    group: str
+    version: int
+    delivery_id: str
+    rows: int
+    online_rows: int
+    files: list[str]
+    newest_event_time: str | None = None
+
+
+class FeatureMaterialisationFailed(Payload):
+    """The rows of a delivery could not be brought into a feature group version."""
+
+    source: ClassVar[str] = "steward.data"
+    group: str
+    version: int
+    delivery_id: str
+    error: Told
+    cause: Told
+    execution_arn: str
+
+
+class FeatureRecordReceived(Payload):
+    """One row of a feature group's source, streamed by an event instead of a file.
+
+    Attributes:
+        row: Values by column of the source, as JSON.
+    """
+
+    source: ClassVar[str] = "steward.data"
+    group: str
+    row: dict[str, Any]
 
 
 class TrainingStarted(Payload):

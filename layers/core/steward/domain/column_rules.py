@@ -8,14 +8,21 @@ from dataclasses import dataclass
 
 import duckdb
 
+from steward.domain.declaration import Scalar
 from steward.domain.errors import InvalidProjectError
 from steward.domain.findings import EXAMPLES, Example, Violation, shown
-from steward.domain.project import Column, Data, Scalar
+from steward.domain.tables import Column, Data
 from steward.domain.workspace import Connection, identifier, literal
 
 _INTEGER = r"[+-]?[0-9]+"
 _FLOAT = r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?"
-SQL_TYPES = {"string": "VARCHAR", "integer": "BIGINT", "float": "DOUBLE", "boolean": "BOOLEAN"}
+_DATE, _TIME = r"([0-9]{4}-[0-9]{2}-[0-9]{2})", r"([0-9]{2}:[0-9]{2})"
+_SECOND, _OFFSET = r"(:[0-9]{2}(?:\.[0-9]{1,9})?)", r"(Z|[+-][0-9]{2}(?::?[0-9]{2})?)"
+_TIMESTAMP = f"{_DATE}(?:[T ]{_TIME}{_SECOND}?{_OFFSET}?)?"
+SQL_TYPES = {
+    "string": "VARCHAR", "integer": "BIGINT", "float": "DOUBLE", "boolean": "BOOLEAN",
+    "timestamp": "TIMESTAMP",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -50,6 +57,21 @@ def typed(column: Column) -> str:
         return (
             f"CASE lower({text}) WHEN 'true' THEN true WHEN '1' THEN true"
             " WHEN 'false' THEN false WHEN '0' THEN false END"
+        )
+    if column.type == "timestamp":
+        # ISO 8601. An offset is converted to UTC, none is UTC; finer than milliseconds is cut. A
+        # cast to TIMESTAMP would drop the offset in silence, so the parts are put together.
+        parts = (
+            f"coalesce(nullif(regexp_extract({text}, {literal(_TIMESTAMP)}, {group}), ''),"
+            f" '{plain}')"
+            for group, plain in ((1, ""), (2, "00:00"), (3, ":00"), (4, "Z"))
+        )
+        date, time, second, offset = parts
+        zoned = f"{date} || 'T' || {time} || {second} || {offset}"
+        instant = f"make_timestamp(epoch_us(TRY_CAST({zoned} AS TIMESTAMPTZ)))"
+        return (
+            f"CASE WHEN regexp_full_match({text}, {literal(_TIMESTAMP)})"
+            f" THEN date_trunc('millisecond', {instant}) END"
         )
     return text
 

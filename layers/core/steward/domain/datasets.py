@@ -13,7 +13,8 @@ from typing import Any
 from steward.domain import csv_files
 from steward.domain.column_rules import scalar, typed
 from steward.domain.errors import DatasetTooSmallError
-from steward.domain.project import Column, Data, Project, Split
+from steward.domain.project import Project, Split
+from steward.domain.tables import Column, Data
 from steward.domain.validation import TABLE, load
 from steward.domain.workspace import Connection, identifier, literal
 

@@ -7,7 +7,7 @@ import io
 from collections.abc import Sequence
 from typing import Any
 
-from steward.domain.project import Column
+from steward.domain.tables import Column
 
 SCHEMA = "1"
 _JSON = "application/json"

@@ -4,88 +4,19 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    StringConstraints,
-    ValidationError,
-    model_validator,
-)
+from pydantic import Field, StringConstraints, ValidationError, model_validator
 
+from steward.domain.declaration import Name, Scalar, Strict
 from steward.domain.digests import digest_of
 from steward.domain.errors import InvalidProjectError
+from steward.domain.feature_groups import FeatureColumn, FeatureGroup, FeatureUse, feature_columns
 from steward.domain.names import PROJECT_PATTERN
+from steward.domain.tables import Column, Data
 
-Scalar = bool | int | float | str
 Share = Annotated[float, Field(gt=0, lt=1)]
-Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$")]
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, defer_build=True)
-
-
-class Label(_Strict):
-    """The column that is predicted, and the value that counts as positive."""
-
-    name: Name
-    positive: Scalar = 1
-
-
-class Column(_Strict):
-    """One column of a delivery and what its values may be."""
-
-    name: Name
-    type: Literal["string", "integer", "float", "boolean"]
-    nullable: bool = False
-    unique: bool = False
-    min: float | None = None
-    max: float | None = None
-    allowed: list[Scalar] | None = None
-    pattern: str | None = None
-
-    @model_validator(mode="after")
-    def _bounds(self) -> Self:
-        numeric = self.type in ("integer", "float")
-        if not numeric and (self.min is not None or self.max is not None):
-            raise ValueError("min and max are for integer and float columns")
-        if self.min is not None and self.max is not None and self.min > self.max:
-            raise ValueError(f"min {self.min} is above max {self.max}")
-        if self.pattern is not None and self.type != "string":
-            raise ValueError("pattern is for string columns")
-        return self
-
-
-class Data(_Strict):
-    """A delivery: its format, key, label and columns."""
-
-    format: Literal["csv"] = "csv"
-    entity_id: Name
-    label: Label
-    columns: list[Column] = Field(min_length=2)
-    minimum_rows: int = Field(default=50, ge=1)
-
-    @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        names = [column.name for column in self.columns]
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
-            raise ValueError(f"columns named twice: {', '.join(twice)}")
-        for role, name in (("entity_id", self.entity_id), ("label.name", self.label.name)):
-            if name not in names:
-                raise ValueError(f"{role} {name!r} is not among the columns")
-        if not self.features:
-            raise ValueError("no column is left as a feature")
-        return self
-
-    @property
-    def features(self) -> list[Column]:
-        """The columns that a model may see, in order."""
-        return [c for c in self.columns if c.name not in (self.entity_id, self.label.name)]
-
-
-class Split(_Strict):
+class Split(Strict):
     """Shares of entities, assigned for good by a salted hash; the rest trains."""
 
     salt: str = Field(default="steward", min_length=1, max_length=64)
@@ -99,7 +30,7 @@ class Split(_Strict):
         return self
 
 
-class Training(_Strict):
+class Training(Strict):
     """How a candidate is trained."""
 
     source: str = "src"
@@ -109,7 +40,7 @@ class Training(_Strict):
     hyperparameters: dict[str, Scalar] = Field(default_factory=dict)
 
 
-class Slice(_Strict):
+class Slice(Strict):
     """Rows judged apart: by value of a column, or by intervals between edges."""
 
     column: Name
@@ -123,7 +54,7 @@ class Slice(_Strict):
         return self
 
 
-class Evaluation(_Strict):
+class Evaluation(Strict):
     """How candidate and champion are compared on the same held-out rows."""
 
     loss: Literal["brier", "log_loss", "squared_error", "zero_one"] = "brier"
@@ -136,7 +67,7 @@ class Evaluation(_Strict):
     slice_minimum_rows: int = Field(default=25, ge=2)
 
 
-class MetricGate(_Strict):
+class MetricGate(Strict):
     """A bound on a held-out metric, beside the comparison with the champion."""
 
     metric: Literal["brier", "log_loss", "accuracy", "roc_auc"]
@@ -158,14 +89,14 @@ class MetricGate(_Strict):
         return self
 
 
-class Smoke(_Strict):
+class Smoke(Strict):
     """The test of a staged version with recorded examples."""
 
     max_latency_ms: int = Field(default=2000, ge=1)
     examples: int = Field(default=8, ge=1, le=100)
 
 
-class Serving(_Strict):
+class Serving(Strict):
     """How a version answers.
 
     Attributes:
@@ -189,7 +120,7 @@ class Serving(_Strict):
         return self
 
 
-class Guardrails(_Strict):
+class Guardrails(Strict):
     """What stops a release at a step."""
 
     max_error_rate: Share = 0.02
@@ -197,7 +128,7 @@ class Guardrails(_Strict):
     max_latency_ms: int = Field(default=1000, ge=1)
 
 
-class Release(_Strict):
+class Release(Strict):
     """How traffic moves to an approved version."""
 
     strategy: Literal["all_at_once", "canary"] = "canary"
@@ -215,13 +146,13 @@ class Release(_Strict):
         return self
 
 
-class Approval(_Strict):
+class Approval(Strict):
     """How long an approval request stays open."""
 
     lifetime_s: int = Field(default=604_800, ge=60)
 
 
-class ErrorAlarm(_Strict):
+class ErrorAlarm(Strict):
     """Gross failures of the candidate: a count of failed answers per period."""
 
     threshold: int = Field(default=3, ge=1)
@@ -230,7 +161,7 @@ class ErrorAlarm(_Strict):
     datapoints_to_alarm: int = Field(default=1, ge=1, le=10)
 
 
-class LatencyAlarm(_Strict):
+class LatencyAlarm(Strict):
     """A slow candidate: p95 of its answers per period."""
 
     threshold_ms: int = Field(default=2000, ge=1)
@@ -239,14 +170,14 @@ class LatencyAlarm(_Strict):
     datapoints_to_alarm: int = Field(default=2, ge=1, le=10)
 
 
-class Alarms(_Strict):
+class Alarms(Strict):
     """CloudWatch alarms on the candidate during a release."""
 
     errors: ErrorAlarm = Field(default_factory=ErrorAlarm)
     latency: LatencyAlarm = Field(default_factory=LatencyAlarm)
 
 
-class Project(_Strict):
+class Project(Strict):
     """One ``project.yaml``, whole and valid."""
 
     project: Annotated[str, StringConstraints(pattern=PROJECT_PATTERN)]
@@ -254,6 +185,8 @@ class Project(_Strict):
     owner: str = Field(min_length=1, max_length=100)
     risk_tier: Literal["minimal", "limited", "high"] = "limited"
     data: Data
+    feature_groups: list[FeatureGroup] = Field(default_factory=list)
+    features: list[FeatureUse] = Field(default_factory=list)
     split: Split = Field(default_factory=Split)
     training: Training = Field(default_factory=Training)
     evaluation: Evaluation = Field(default_factory=Evaluation)
@@ -264,12 +197,41 @@ class Project(_Strict):
     alarms: Alarms = Field(default_factory=Alarms)
 
     @model_validator(mode="after")
+    def _features_exist(self) -> Self:
+        for group in self.feature_groups:
+            table = self.data.table(group.source)
+            if table is None:
+                known = ", ".join(["data", *sorted(self.data.sources)])
+                raise ValueError(
+                    f"{group.feature_group}: no source {group.source!r}; allowed: {known}"
+                )
+            group.check_against(table)
+        if not self.data.features and not self.feature_columns:
+            raise ValueError("no column is left as a feature")
+        return self
+
+    @model_validator(mode="after")
     def _slices_exist(self) -> Self:
         names = {column.name for column in self.data.columns}
+        names |= {column.name for column in self.feature_columns}
         for slice_ in self.evaluation.slices:
             if slice_.column not in names:
                 raise ValueError(f"evaluation.slices: {slice_.column!r} is not among the columns")
         return self
+
+    @property
+    def feature_columns(self) -> list[FeatureColumn]:
+        """The columns that come from feature views, in order."""
+        return feature_columns(self.data, self.feature_groups, self.features)
+
+    @property
+    def model_features(self) -> list[Column]:
+        """Everything that a model sees: own columns, then those of views, which may be null."""
+        joined = [
+            Column(name=column.name, type=column.type, nullable=True)
+            for column in self.feature_columns
+        ]
+        return [*self.data.features, *joined]
 
     @property
     def quorum(self) -> int:

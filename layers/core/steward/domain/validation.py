@@ -20,7 +20,7 @@ from steward.domain import csv_files
 from steward.domain.column_rules import broken_rules, check_patterns
 from steward.domain.csv_files import RowFault, Scan
 from steward.domain.findings import EXAMPLES, Example, Violation, shown
-from steward.domain.project import Data
+from steward.domain.tables import Data
 from steward.domain.workspace import Connection, Limits, identifier, literal, workspace
 
 TABLE = "delivery"

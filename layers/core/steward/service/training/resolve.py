@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from steward.contracts.steps.training import Champion, ResolvedRun, ResolveRun
+from steward.domain.declaration import Scalar
 from steward.domain.errors import EvidenceIncompleteError
 from steward.domain.names import job_name
-from steward.domain.project import Scalar
 from steward.domain.runs import DeliveryStatus, RunStatus, Work
 from steward.domain.versions import alias_item, version_item
 from steward.ports import ObjectStore, StateStore, Table

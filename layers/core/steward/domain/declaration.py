@@ -1,0 +1,24 @@
+"""What all declarations share: strict models, names, scalars, severities."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, StringConstraints
+
+Scalar = bool | int | float | str
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$")]
+"""A column: a plain SQL identifier."""
+
+GroupName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,19}$")]
+"""A feature group or a source: short enough for SageMaker's names, see ``domain.names``."""
+
+ColumnType = Literal["string", "integer", "float", "boolean", "timestamp"]
+Severity = Literal["reject", "quarantine_rows", "warn"]
+"""What a broken rule does: refuse the delivery, set the rows aside, or only say so."""
+
+
+class Strict(BaseModel):
+    """A part of ``project.yaml``: frozen, no unknown key, no value that must be converted."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, defer_build=True)

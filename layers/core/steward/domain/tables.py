@@ -1,0 +1,193 @@
+"""What a table that is delivered must be: its format, columns and rules."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from steward.domain.declaration import ColumnType, GroupName, Name, Scalar, Severity, Strict
+
+
+class Label(Strict):
+    """The column that is predicted, and the value that counts as positive."""
+
+    name: Name
+    positive: Scalar = 1
+
+
+class Column(Strict):
+    """One column of a table and what its values may be.
+
+    Attributes:
+        max_null_share: Largest share of rows without a value, for nullable columns.
+        severity: What any broken rule of this column does.
+    """
+
+    name: Name
+    type: ColumnType
+    nullable: bool = False
+    max_null_share: float | None = Field(default=None, ge=0, le=1)
+    unique: bool = False
+    min: float | None = None
+    max: float | None = None
+    allowed: list[Scalar] | None = None
+    pattern: str | None = None
+    severity: Severity = "reject"
+
+    @model_validator(mode="after")
+    def _bounds(self) -> Self:
+        numeric = self.type in ("integer", "float")
+        if not numeric and (self.min is not None or self.max is not None):
+            raise ValueError("min and max are for integer and float columns")
+        if self.min is not None and self.max is not None and self.min > self.max:
+            raise ValueError(f"min {self.min} is above max {self.max}")
+        if self.pattern is not None and self.type != "string":
+            raise ValueError("pattern is for string columns")
+        if self.max_null_share is not None and not self.nullable:
+            raise ValueError("max_null_share is for nullable columns")
+        return self
+
+
+class RowRule(Strict):
+    """A rule over several columns of a row.
+
+    Attributes:
+        expression: SQL over the typed columns that is true or null for a row that keeps it.
+    """
+
+    name: Name
+    expression: str = Field(min_length=1, max_length=2000)
+    message: str = Field(default="", max_length=300)
+    severity: Severity = "reject"
+
+
+class RowCount(Strict):
+    """How many rows a delivery has."""
+
+    min: int = Field(default=1, ge=0)
+    max: int | None = Field(default=None, ge=1)
+    severity: Literal["reject", "warn"] = "reject"
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if self.max is not None and self.min > self.max:
+            raise ValueError(f"min {self.min} is above max {self.max}")
+        return self
+
+
+class Freshness(Strict):
+    """The newest value of a timestamp column is at most this old when the delivery arrives."""
+
+    column: Name
+    max_age_s: int = Field(ge=1)
+    severity: Literal["reject", "warn"] = "reject"
+
+
+class Distribution(Strict):
+    """Comparison with the last accepted delivery and with the training baseline.
+
+    One pre-declared p-value a column (rank-sum and scale, or chi-square), Benjamini-Hochberg over
+    the columns at ``fdr``, and an effect floor; see STATISTICS 20, 21 and 32.
+
+    Attributes:
+        columns: Columns that are compared; all but keys and timestamps by default.
+        fdr: False discovery rate over the columns.
+        min_effect: Floor on |2 AUC - 1| (numbers) or total variation (others).
+    """
+
+    columns: list[Name] | None = None
+    fdr: float = Field(default=0.03, gt=0, lt=0.5)
+    min_effect: float = Field(default=0.1, ge=0, lt=1)
+    severity: Literal["reject", "warn"] = "warn"
+
+
+class Table(Strict):
+    """One kind of file that is delivered. A name that ends in ``.gz`` is unpacked."""
+
+    format: Literal["csv", "jsonl", "parquet"] = "csv"
+    columns: list[Column] = Field(min_length=2)
+    rules: list[RowRule] = Field(default_factory=list)
+    row_count: RowCount = Field(default_factory=RowCount)
+    freshness: Freshness | None = None
+    distribution: Distribution | None = Field(default_factory=Distribution)
+    max_quarantined_share: float = Field(default=0.1, ge=0, le=1)
+
+    @model_validator(mode="after")
+    def _names_exist(self) -> Self:
+        names = [column.name for column in self.columns]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"columns named twice: {', '.join(twice)}")
+        ruled = [rule.name for rule in self.rules]
+        if len(set(ruled)) < len(ruled):
+            raise ValueError("two rules have one name")
+        if self.freshness is not None:
+            self.require_timestamp("freshness.column", self.freshness.column)
+        for name in (self.distribution and self.distribution.columns) or ():
+            if name not in names:
+                raise ValueError(f"distribution.columns: {name!r} is not among the columns")
+        return self
+
+    def column(self, name: str) -> Column | None:
+        """Return a column by its name."""
+        return next((column for column in self.columns if column.name == name), None)
+
+    def require_timestamp(self, role: str, name: str) -> None:
+        """Raise ValueError unless ``name`` is a timestamp column; ``role`` is said to a person."""
+        column = self.column(name)
+        if column is None:
+            raise ValueError(f"{role} {name!r} is not among the columns")
+        if column.type != "timestamp":
+            raise ValueError(f"{role} {name!r} is of type {column.type}; allowed: timestamp")
+
+
+PRIMARY = "data"
+"""The source that means the primary table itself."""
+
+
+class Data(Table):
+    """The primary table: one row is one example, with its label.
+
+    Attributes:
+        entity_id: Whom a row is about; decides traffic, held-out or train.
+        prediction_time: When the prediction is asked for; needed to join features in time.
+        label_known_at: When the label was known; a row whose label was not known at the
+            dataset's cutoff is left out and counted.
+        keep: ``latest_per_entity``: of an entity that several rows concern the latest wins, by
+            order of receipt. ``all``: every row is an example.
+        sources: Further tables by name, delivered below ``deliveries/<project>/<name>/``;
+            feature groups are made of them.
+    """
+
+    entity_id: Name
+    label: Label
+    prediction_time: Name | None = None
+    label_known_at: Name | None = None
+    keep: Literal["latest_per_entity", "all"] = "latest_per_entity"
+    minimum_rows: int = Field(default=50, ge=1)
+    sources: dict[GroupName, Table] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        names = [column.name for column in self.columns]
+        for role, name in (("entity_id", self.entity_id), ("label.name", self.label.name)):
+            if name not in names:
+                raise ValueError(f"{role} {name!r} is not among the columns")
+        for role in ("prediction_time", "label_known_at"):
+            name = getattr(self, role)
+            if name is not None:
+                self.require_timestamp(role, name)
+        if PRIMARY in self.sources:
+            raise ValueError(f"sources: {PRIMARY!r} is the name of the primary table")
+        return self
+
+    @property
+    def features(self) -> list[Column]:
+        """The columns of the primary table that a model may see, in order."""
+        hidden = {self.entity_id, self.label.name, self.prediction_time, self.label_known_at}
+        return [column for column in self.columns if column.name not in hidden]
+
+    def table(self, source: str) -> Table | None:
+        """Return the table of a source; :data:`PRIMARY` is this one."""
+        return self if source == PRIMARY else self.sources.get(source)
