@@ -114,6 +114,7 @@ def start(
     port: int | None = None,
     time_scale: float = 1.0,
     confirm_mail: bool = True,
+    offline_store_delay: float = 15 * 60,
     on_message: Callable[[str], None] = _log.info,
 ) -> Engine:
     """Start an engine on loopback and return it once it answers.
@@ -124,6 +125,8 @@ def start(
         time_scale: Factor by which waits are shortened, > 0.
         confirm_mail: Confirm mail subscriptions at once; otherwise each gets SNS's
             confirmation mail and stays pending until its link is followed.
+        offline_store_delay: Seconds of AWS's time that the feature store buffers records
+            before it writes them to its offline store.
         on_message: Told what was cleaned up.
 
     Raises:
@@ -152,6 +155,7 @@ def start(
             settings = {
                 pace.TIME_SCALE_VARIABLE: str(time_scale),
                 "STEWARD_CONFIRM_MAIL": "1" if confirm_mail else "0",
+                "STEWARD_OFFLINE_STORE_SECONDS": str(offline_store_delay),
             }
             return _launch(directory, listener, settings)
 

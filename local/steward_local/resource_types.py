@@ -10,6 +10,8 @@ Handlers = dict[str, dict[str, Any]]
 
 def with_missing_types(original: Handlers) -> Handlers:
     """Add the missing types to MiniStack's table of resource handlers, in place."""
+    from steward_local.sagemaker.feature_store import template
+
     original["AWS::Events::Archive"] = {
         "create": _create_archive,
         "update": _update_archive,
@@ -19,6 +21,7 @@ def with_missing_types(original: Handlers) -> Handlers:
         "create": _create_group,
         "delete": _delete_group,
     }
+    original["AWS::SageMaker::FeatureGroup"] = template.HANDLERS
     return original
 
 

@@ -12,7 +12,7 @@ from support.embedded import Account
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[embedded.Engine]:
     """A running engine on a free port, its waits a twentieth of AWS's."""
     state_dir = tmp_path_factory.mktemp("engine")
-    running = embedded.start(state_dir, time_scale=20)
+    running = embedded.start(state_dir, time_scale=20, offline_store_delay=20)
     try:
         yield running
     finally:

@@ -46,6 +46,53 @@ class Laboratory:
         """A role that SageMaker may take."""
         return self.account.role(list(statements), trust("sagemaker"))[1]
 
+    def feature_group_request(self, **changes: Any) -> Any:
+        """A request for a group of patients with an online and an offline store."""
+        kinds = {
+            "entity": "String",
+            "event_time": "String",
+            "age": "Integral",
+            "glucose": "Fractional",
+            "ward": "String",
+        }
+        return {
+            "FeatureGroupName": unique("patients"),
+            "RecordIdentifierFeatureName": "entity",
+            "EventTimeFeatureName": "event_time",
+            "FeatureDefinitions": [
+                {"FeatureName": name, "FeatureType": kind} for name, kind in kinds.items()
+            ],
+            "OnlineStoreConfig": {"EnableOnlineStore": True},
+            "OfflineStoreConfig": {
+                "S3StorageConfig": {"S3Uri": f"s3://{self.bucket}/offline"},
+                "DisableGlueTableCreation": True,
+            },
+            "RoleArn": self.role,
+            **changes,
+        }
+
+    def feature_group(self, **changes: Any) -> str:
+        """A feature group that is ready; returns its name."""
+        request = self.feature_group_request(**changes)
+        if request["OfflineStoreConfig"] is None:
+            del request["OfflineStoreConfig"]
+        self.sagemaker.create_feature_group(**request)
+        name: str = request["FeatureGroupName"]
+        described = self.feature_group_settled(name)
+        assert described["FeatureGroupStatus"] == "Created", described
+        return name
+
+    def feature_group_settled(self, name: str) -> Any:
+        """The description of a feature group that is not being made any more."""
+        return eventually(
+            lambda: _unless(
+                self.sagemaker.describe_feature_group(FeatureGroupName=name),
+                "FeatureGroupStatus",
+                {"Creating"},
+            ),
+            what="the feature group to be made",
+        )
+
     def put(self, key: str, body: bytes | str) -> str:
         """Write an object; returns its URI."""
         content = body.encode() if isinstance(body, str) else body

@@ -20,6 +20,7 @@ def install() -> None:
 
     from steward_local import lifecycle
     from steward_local.sagemaker import service
+    from steward_local.sagemaker.feature_store import groups
     from steward_local.sagemaker.ground import GROUND
 
     for ground in GROUND:
@@ -38,14 +39,19 @@ def install() -> None:
         "credential_scope": "sagemaker",
     }
     iam_actions.SERVICE_TO_IAM_NAMESPACE["sagemaker"] = "sagemaker"
-    iam_actions._BOTOCORE_SERVICE_MAP["sagemaker"] = ["sagemaker-runtime"]
+    iam_actions._BOTOCORE_SERVICE_MAP["sagemaker"] = [
+        "sagemaker-runtime",
+        "sagemaker-featurestore-runtime",
+    ]
     _teach_resources(iam_actions)
     lifecycle.on_stop(service.reset)
+    lifecycle.every(0.2, groups.write_offline, "offline-store")
 
 
 def _teach_resources(iam_actions: Any) -> None:
     """Give IAM the ARN that a SageMaker request is about."""
     from steward_local.sagemaker import service, store
+    from steward_local.sagemaker.feature_store import runtime
 
     known = iam_actions.extract_resource_arn
 
@@ -65,6 +71,8 @@ def _teach_resources(iam_actions: Any) -> None:
             )
         if path.startswith("/endpoints/"):
             return store.current().arn("endpoint", unquote(path.split("/")[2]))
+        if runtime.serves(method, path):
+            return runtime.resource_of(path, body)
         try:
             params = json.loads(body or b"{}")
         except ValueError:

@@ -52,20 +52,21 @@ def _pattern(text: str) -> re.Pattern[str] | None:
         return None
 
 
-def model() -> Any:
-    """botocore's service model of SageMaker, loaded at first use and shared."""
-    return _service_model("sagemaker")
+def model(service: str = "sagemaker") -> Any:
+    """botocore's model of a service, loaded at first use and shared."""
+    return _service_model(service)
 
 
-def operation(name: str) -> Any:
-    """The model of one operation, or None when SageMaker has none of this name."""
-    service = model()
-    return service.operation_model(name) if name in service.operation_names else None
+@functools.cache
+def operation(name: str, service: str = "sagemaker") -> Any:
+    """The model of one operation, or None when the service has none of this name."""
+    known = model(service)
+    return known.operation_model(name) if name in known.operation_names else None
 
 
-def check(name: str, params: dict[str, Any]) -> None:
+def check(name: str, params: dict[str, Any], service: str = "sagemaker") -> None:
     """Raise AWS's error when `params` break the model of the operation `name`."""
-    shape = operation(name).input_shape
+    shape = operation(name, service).input_shape
     if shape is None:
         return
     found: list[str] = []

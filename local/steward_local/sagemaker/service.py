@@ -23,6 +23,8 @@ from steward_local.sagemaker import (
     training,
 )
 from steward_local.sagemaker.errors import ApiError
+from steward_local.sagemaker.feature_store import groups as feature_groups
+from steward_local.sagemaker.feature_store import runtime as feature_runtime
 from steward_local.sagemaker.processes import groups
 
 Response = tuple[int, dict[str, str], bytes]
@@ -60,6 +62,13 @@ OPERATIONS: dict[str, Operation] = {
     "UpdateModelPackage": packages.update,
     "DeleteModelPackage": packages.delete,
     "ListModelPackages": packages.list_packages,
+    "CreateFeatureGroup": feature_groups.create,
+    "DescribeFeatureGroup": feature_groups.describe,
+    "UpdateFeatureGroup": feature_groups.update,
+    "DeleteFeatureGroup": feature_groups.delete,
+    "ListFeatureGroups": feature_groups.list_groups,
+    "DescribeFeatureMetadata": feature_groups.describe_feature,
+    "UpdateFeatureMetadata": feature_groups.update_feature,
     "AddTags": tagging.add,
     "ListTags": tagging.list_tags,
     "DeleteTags": tagging.delete,
@@ -74,6 +83,11 @@ _KINDS = {
     "ModelName": "model",
     "ModelPackageName": "model-package",
     "ModelPackageGroupName": "model-package-group",
+    "FeatureGroupName": "feature-group",
+}
+_SUBJECTS = {
+    "EndpointWeightsAndCapacities": "Endpoint",
+    "FeatureMetadata": "FeatureGroup",
 }
 
 
@@ -118,9 +132,7 @@ def resource_of(operation: str, params: dict[str, Any]) -> str:
 
 def _named_by(operation: str) -> tuple[str, ...]:
     subject = re.sub(r"^(Create|Describe|Delete|Update|Stop)", "", operation)
-    if subject == "EndpointWeightsAndCapacities":
-        subject = "Endpoint"
-    return (f"{subject}Name",)
+    return (f"{_SUBJECTS.get(subject, subject)}Name",)
 
 
 async def handle_request(
@@ -144,6 +156,8 @@ def _handle(
             return invoke.invoke(unquote(invocation.group(1)), headers, body)
         except ApiError as error:
             return invoke.error_response(error)
+    if feature_runtime.serves(method, path):
+        return feature_runtime.answer(method, path, headers, body, query)
     operation = headers.get("x-amz-target", "").rsplit(".", 1)[-1]
     try:
         params = json.loads(body) if body else {}

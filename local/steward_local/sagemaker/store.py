@@ -60,6 +60,7 @@ class Store:
     endpoints: dict[str, Any] = field(default_factory=dict)
     package_groups: dict[str, Record] = field(default_factory=dict)
     packages: dict[str, Record] = field(default_factory=dict)
+    feature_groups: dict[str, Any] = field(default_factory=dict)
     last_version: dict[str, int] = field(default_factory=dict)
     client_tokens: dict[str, str] = field(default_factory=dict)
     tags: dict[str, dict[str, str]] = field(default_factory=dict)

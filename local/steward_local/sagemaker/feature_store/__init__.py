@@ -1,0 +1,1 @@
+"""Feature Store: groups, the online store and the offline store."""
