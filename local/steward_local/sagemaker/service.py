@@ -25,6 +25,8 @@ from steward_local.sagemaker import (
 from steward_local.sagemaker.errors import ApiError
 from steward_local.sagemaker.feature_store import groups as feature_groups
 from steward_local.sagemaker.feature_store import runtime as feature_runtime
+from steward_local.sagemaker.lineage import associations
+from steward_local.sagemaker.lineage.entities import ACTION, ARTIFACT, CONTEXT, artifact_arn
 from steward_local.sagemaker.processes import groups
 
 Response = tuple[int, dict[str, str], bytes]
@@ -69,6 +71,23 @@ OPERATIONS: dict[str, Operation] = {
     "ListFeatureGroups": feature_groups.list_groups,
     "DescribeFeatureMetadata": feature_groups.describe_feature,
     "UpdateFeatureMetadata": feature_groups.update_feature,
+    **{
+        f"{verb}{kind.name}": operation
+        for kind in (ARTIFACT, ACTION, CONTEXT)
+        for verb, operation in (
+            ("Create", kind.create),
+            ("Describe", kind.describe),
+            ("Update", kind.update),
+            ("Delete", kind.delete),
+        )
+    },
+    "ListArtifacts": ARTIFACT.list_all,
+    "ListActions": ACTION.list_all,
+    "ListContexts": CONTEXT.list_all,
+    "AddAssociation": associations.add,
+    "DeleteAssociation": associations.delete,
+    "ListAssociations": associations.list_all,
+    "QueryLineage": associations.query,
     "AddTags": tagging.add,
     "ListTags": tagging.list_tags,
     "DeleteTags": tagging.delete,
@@ -84,6 +103,8 @@ _KINDS = {
     "ModelPackageName": "model-package",
     "ModelPackageGroupName": "model-package-group",
     "FeatureGroupName": "feature-group",
+    "ActionName": "action",
+    "ContextName": "context",
 }
 _SUBJECTS = {
     "EndpointWeightsAndCapacities": "Endpoint",
@@ -117,12 +138,14 @@ def resource_of(operation: str, params: dict[str, Any]) -> str:
     at = store.current()
     if operation.startswith("List") and operation != "ListTags":
         return "*"
-    for member in ("ResourceArn", "ModelPackageArn"):
+    for member in ("ResourceArn", "ModelPackageArn", "ArtifactArn", "SourceArn"):
         if isinstance(params.get(member), str):
             return str(params[member])
     if operation == "CreateModelPackage" and params.get("ModelPackageGroupName"):
         group = str(params["ModelPackageGroupName"]).rsplit("/", 1)[-1]
         return f"{at.arn('model-package', group)}/{at.last_version.get(group, 0) + 1}"
+    if operation.endswith("Artifact") and isinstance(params.get("Source"), dict):
+        return artifact_arn(str(params["Source"].get("SourceUri")))
     for member, kind in _KINDS.items():
         value = params.get(member)
         if isinstance(value, str) and value and f"{member}" in _named_by(operation):

@@ -61,6 +61,8 @@ class Store:
     package_groups: dict[str, Record] = field(default_factory=dict)
     packages: dict[str, Record] = field(default_factory=dict)
     feature_groups: dict[str, Any] = field(default_factory=dict)
+    lineage_entities: dict[str, Record] = field(default_factory=dict)
+    lineage_associations: dict[tuple[str, str], Record] = field(default_factory=dict)
     last_version: dict[str, int] = field(default_factory=dict)
     client_tokens: dict[str, str] = field(default_factory=dict)
     tags: dict[str, dict[str, str]] = field(default_factory=dict)

@@ -1,0 +1,1 @@
+"""ML Lineage Tracking: artifacts, actions, contexts and the associations between them."""
