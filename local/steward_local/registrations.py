@@ -380,7 +380,11 @@ READS: tuple[Ground, ...] = (
 )
 
 # Packages of this package that register themselves, in this order.
-_ADDITIONS = ("steward_local.sagemaker", "steward_local.stepfunctions_additions")
+_ADDITIONS = (
+    "steward_local.sagemaker",
+    "steward_local.athena",
+    "steward_local.stepfunctions_additions",
+)
 
 
 def verify_ground() -> None:

@@ -29,6 +29,18 @@ _NEEDS: dict[str, set[str]] = {
     "sagemaker:createModel": {"sagemaker:CreateModel", "sagemaker:AddTags", "iam:PassRole"},
     "sagemaker:createEndpointConfig": {"sagemaker:CreateEndpointConfig", "sagemaker:AddTags"},
     "sagemaker:createEndpoint": {"sagemaker:CreateEndpoint", "sagemaker:AddTags"},
+    # Without Lake Formation, and with buckets that are there.
+    "athena:startQueryExecution.sync": {
+        "athena:StartQueryExecution", "athena:StopQueryExecution", "athena:GetQueryExecution",
+        "athena:GetDataCatalog", "glue:GetDatabase", "glue:GetTable", "glue:GetPartition",
+        "glue:GetPartitions", "glue:BatchGetPartition", "s3:GetBucketLocation", "s3:GetObject",
+        "s3:ListBucket", "s3:ListBucketMultipartUploads", "s3:ListMultipartUploadParts",
+        "s3:AbortMultipartUpload", "s3:PutObject",
+    },
+    "athena:getQueryResults": {"athena:GetQueryResults", "s3:GetObject"},
+    "databrew:startJobRun.sync": {
+        "databrew:StartJobRun", "databrew:StopJobRun", "databrew:ListJobRuns",
+    },
 }  # fmt: skip
 _RULES = {
     "sagemaker:createTrainingJob.sync": "StepFunctionsGetEventsForSageMakerTrainingJobsRule",

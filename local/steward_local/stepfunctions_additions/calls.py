@@ -9,13 +9,17 @@ from typing import Any
 from ministack.core.responses import get_account_id, get_region
 from ministack.services import stepfunctions as sf
 
-from steward_local.stepfunctions_additions import nested, sagemaker_calls
+from steward_local.stepfunctions_additions import athena_calls, nested, sagemaker_calls
 from steward_local.stepfunctions_additions import role as roles
 from steward_local.stepfunctions_additions.role import MachineRole
 from steward_local.stepfunctions_additions.scope import Scope, Submitted
 
 _OPTIMISED = "arn:aws:states:::"
 _SDK = "arn:aws:states:::aws-sdk:"
+_JOBS = {
+    sagemaker_calls.PREFIX: sagemaker_calls.call,
+    athena_calls.PREFIX: athena_calls.call,
+}
 _DYNAMODB = ("getItem", "putItem", "updateItem", "deleteItem")
 
 
@@ -37,8 +41,9 @@ def call(
             roles.stop_acting(token)
     if plain.startswith(f"{_OPTIMISED}lambda:invoke") or ":function:" in plain:
         return _lambda(plain, data, role)
-    if plain.startswith(sagemaker_calls.PREFIX):
-        return sagemaker_calls.call(plain, data, role, scope, submitted)
+    for prefix, work in _JOBS.items():
+        if plain.startswith(prefix):
+            return work(plain, data, role, scope, submitted)
     if plain.startswith(nested.PREFIX):
         return nested.call(plain, data, execution, role, scope, submitted)
     if plain.startswith(f"{_OPTIMISED}events:putEvents"):

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from steward_local.stepfunctions_additions import nested, sagemaker_calls
+from steward_local.stepfunctions_additions import athena_calls, nested, sagemaker_calls
 
 TYPES = {"Task", "Pass", "Choice", "Wait", "Succeed", "Fail", "Parallel", "Map"}
 _ENDING = {"Succeed", "Fail"}
@@ -37,12 +37,19 @@ _TOP = {
 }
 _PROCESSOR = {"Comment", "StartAt", "States", "QueryLanguage", "ProcessorConfig"}
 _OPTIMISED = "arn:aws:states:::"
+# Services of which only the named calls are integrated.
+_PLAIN = {
+    "sagemaker": sagemaker_calls.PLAIN,
+    "athena": athena_calls.PLAIN,
+    "databrew": ("startJobRun",),
+}
 _SYNC_ELSEWHERE = {
     "batch:submitJob",
     "ecs:runTask",
     "glue:startJobRun",
     "codebuild:startBuild",
     "athena:startQueryExecution",
+    "databrew:startJobRun",
     "elasticmapreduce:createCluster",
 }
 MAX_NAME = 80
@@ -210,11 +217,11 @@ def _task(state: dict[str, Any], at: str) -> Iterator[Flaw]:
 
 
 def _is_supported(api: str, pattern: str) -> bool:
+    service, _, action = api.partition(":")
     if pattern == "":
-        service = api.partition(":")[0]
-        return service != "sagemaker" or api.partition(":")[2] in sagemaker_calls.PLAIN
+        return service not in _PLAIN or action in _PLAIN[service]
     if pattern == "waitForTaskToken":
-        return not api.startswith("sagemaker:")
+        return service not in _PLAIN
     if api == "states:startExecution":
         return pattern in {"sync", "sync:2"}
     if pattern != "sync":
