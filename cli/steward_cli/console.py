@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from enum import IntEnum
 from typing import Annotated, Any, NoReturn
 
 import typer
+import yaml
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -70,15 +72,38 @@ def show(data: object, as_json: bool, render: Callable[[Console], None]) -> None
         render(stdout())
 
 
+def shortened(text: object, most: int = 48) -> str:
+    """Return the beginning of a text for a list; the whole is in what ``show`` prints."""
+    line = " ".join(str(text or "").split())
+    return line if len(line) <= most else f"{line[: most - 1]}…"
+
+
 def table(columns: Sequence[str], rows: Sequence[Sequence[Any]], title: str | None = None) -> Table:
-    """Return a plain table; state words carry their colour."""
+    """Return a plain table; state words carry their colour, times are cut to the second."""
     result = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        result.add_column(column, overflow="fold")
+    for number, column in enumerate(columns):
+        dated = any(_MOMENT.fullmatch(str(row[number])) for row in rows)
+        result.add_column(column, overflow="fold", min_width=10 if dated else None)
     for row in rows:
         result.add_row(*(state_text(cell) for cell in row))
     return result
 
+
+def record(item: Mapping[str, Any]) -> Table:
+    """Return one item as a table of two columns: lists and mappings are written as YAML."""
+    return table(("", ""), [(name, _readable(value)) for name, value in sorted(item.items())])
+
+
+def _readable(value: object) -> object:
+    if not isinstance(value, (dict, list)):
+        return value
+    if not value:
+        return ""
+    plain = json.loads(json.dumps(value, default=str))
+    return yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, width=72).rstrip()
+
+
+_MOMENT = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(\.\d+)?(\+00:00|Z)")
 
 _COLOURS = {
     "green": {
@@ -97,8 +122,10 @@ _COLOURS = {
 
 
 def state_text(value: object) -> Text:
-    """Return a cell; a word that names a state gets its colour."""
+    """Return a cell; a word that names a state gets its colour, a UTC time loses its fraction."""
     text = "" if value is None else str(value)
+    if moment := _MOMENT.fullmatch(text):
+        return Text(f"{moment[1]} {moment[2]}")
     for colour, words in _COLOURS.items():
         if text in words:
             return Text(text, style=colour)

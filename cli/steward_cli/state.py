@@ -100,6 +100,19 @@ class StackState:
         """Return a project's cost entries."""
         return self._store.query(Table.COSTS, project)
 
+    def dollars_by_run(self, project: str) -> dict[str, float]:
+        """Return what each run's jobs and executions cost together, where they had a price."""
+        sums: dict[str, float] = {}
+        for cost in self.costs(project):
+            if cost["dollars"] is not None:
+                sums[cost["run_id"]] = sums.get(cost["run_id"], 0.0) + float(cost["dollars"])
+        return sums
+
+
+def person(identity: object) -> str:
+    """Return the name in an identity ``account/name`` or in an ARN."""
+    return str(identity or "").rsplit("/", 1)[-1].rsplit(":", 1)[-1]
+
 
 def shares_of(route: Item | None) -> dict[int, float]:
     """Return the share of traffic in percent by version."""

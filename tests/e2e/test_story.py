@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from steward_cli.demo.facts import Facts
-from steward_cli.demo.report import share_moments, write_report
+from steward_cli.demo.report import costs_by_run, share_moments, write_report
 from steward_cli.demo.story import Story
 from steward_cli.target import Choice, Target
 
@@ -61,6 +61,12 @@ def test_traffic_moved_in_steps_and_back(facts: Facts) -> None:
     assert shares[-1] == {2: 100.0}
 
 
+def test_it_was_the_alarm_on_failed_answers_that_rolled_back(facts: Facts) -> None:
+    assert facts.alarm == "steward-local-diabetes-candidate-errors"
+    [back] = [e for e in facts.events if e.detail_type == "ReleaseRolledBack"]
+    assert facts.alarm in back.data["cause"]
+
+
 def test_the_alarm_took_the_bad_version_off_within_seconds(facts: Facts) -> None:
     # About one second on two quiet cores; the bar leaves room for a busy machine.
     assert facts.alarm_to_zero_s is not None
@@ -99,7 +105,11 @@ def test_people_got_their_mail(facts: Facts) -> None:
 
 
 def test_every_run_has_a_cost(facts: Facts) -> None:
-    assert sum(cost["dollars"] for cost in facts.costs) > 0
+    runs = {e["name"] for e in facts.executions if e["machine"] == "training"}
+    costs = {row["run"]: row for row in costs_by_run(facts)}
+    assert set(costs) == runs
+    assert all(row["dollars"] > 0 for row in costs.values())
+    assert sum(c["kind"] == "execution" for c in facts.costs) == len(facts.executions)
 
 
 def test_the_report_is_self_contained(facts: Facts, tmp_path: Path) -> None:

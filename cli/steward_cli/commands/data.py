@@ -38,16 +38,19 @@ def put(
 def deliver(target: Target, project: str, file: Path) -> dict[str, str]:
     """Put a file where its arrival starts a run; S3 keeps the SHA-256 of its bytes."""
     bucket, key = target.output("DataBucketName"), f"deliveries/{project}/{file.name}"
-    answer = target.client("s3").put_object(
-        Bucket=bucket, Key=key, Body=file.read_bytes(), ChecksumAlgorithm="SHA256",
-        ContentType="text/csv",
-    )  # fmt: skip
+    with file.open("rb") as body:
+        answer = target.client("s3").put_object(
+            Bucket=bucket, Key=key, Body=body, ChecksumAlgorithm="SHA256", ContentType="text/csv"
+        )
     return {"uri": f"s3://{bucket}/{key}", "version_id": answer.get("VersionId", "")}
 
 
 @app.command("list")
 def list_deliveries(context: typer.Context, project: Project, json_: Json = False) -> None:
-    """List a project's deliveries with their verdicts."""
+    """List a project's deliveries with their verdicts.
+
+    Example: `steward data list diabetes`
+    """
     state = StackState(choose(context.obj))
     state.project(project)
     items = state.deliveries(project)

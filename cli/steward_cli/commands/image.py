@@ -43,7 +43,10 @@ def build(
 
 @app.command("show")
 def show_image(context: typer.Context, json_: Json = False) -> None:
-    """Show the image that the next job runs."""
+    """Show the image that the next job runs.
+
+    Example: `steward image show`
+    """
     uri = current(choose(context.obj))
 
     def render(console: Console) -> None:

@@ -26,7 +26,8 @@ def up(
         float, typer.Option(help="Waits, alarm periods and buffers last 1/N of their time.")
     ] = 1.0,
     exports: Annotated[
-        bool, typer.Option("--exports", help="Print the export lines alone, for `eval`.")
+        bool,
+        typer.Option("--exports", help="Print the export lines alone, also of one that runs."),
     ] = False,
     json_: Json = False,
 ) -> None:
@@ -36,8 +37,11 @@ def up(
     """
     started = time.monotonic()
     choice: Choice = context.obj
-    engine, outputs = start_and_deploy(choice, port, time_scale)
-    hire(local_target(engine, choice), choice.state_dir)
+    if exports and (running := _running(choice.state_dir)):
+        engine, outputs = running, local_target(running, choice).outputs
+    else:
+        engine, outputs = start_and_deploy(choice, port, time_scale)
+        hire(local_target(engine, choice), choice.state_dir)
     environment = engine.environment()
     lines = [f"export {name}={shlex.quote(value)}" for name, value in environment.items()]
 
@@ -57,6 +61,13 @@ def up(
 
     show({"endpoint": engine.endpoint, "pid": engine.pid, "environment": environment,
           "outputs": outputs}, json_, render)  # fmt: skip
+
+
+def _running(state_dir: Path) -> engines.Engine | None:
+    try:
+        return engines.attach(state_dir)
+    except EngineNotRunningError:
+        return None
 
 
 def start_and_deploy(
@@ -103,7 +114,10 @@ def publish_image(engine: engines.Engine, parameter: str) -> None:
 
 
 def down(context: typer.Context, json_: Json = False) -> None:
-    """Stop the embedded AWS of this folder and everything it started, and nothing else."""
+    """Stop the embedded AWS of this folder and everything it started, and nothing else.
+
+    Example: `steward down`
+    """
     choice: Choice = context.obj
     with progress("stopping the embedded AWS"):
         try:

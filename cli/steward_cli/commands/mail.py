@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from steward_cli.console import CommandError, Exit, Json, show, table
 from steward_cli.target import Target, choose
@@ -26,6 +27,11 @@ class Letter:
     subject: str
     date: str
     body: str
+
+    def text(self) -> str:
+        """Return the mail as its reader sees it."""
+        head = f"To: {self.to}\nSubject: {self.subject}\nDate: {self.date}\n"
+        return f"{head}\n{self.body}"
 
 
 def letters(mailbox: Path) -> list[Letter]:
@@ -71,7 +77,10 @@ def show_mail(
     number: Annotated[int, typer.Argument(min=1, help="Number in `mail list`.")],
     json_: Json = False,
 ) -> None:
-    """Show one mail of the embedded AWS, exactly as SNS would send it."""
+    """Show one mail of the embedded AWS, exactly as SNS would send it.
+
+    Example: `steward mail show 3`
+    """
     target = choose(context.obj)
     if target.engine is None:
         raise CommandError("mails on AWS are in their readers' mailboxes", Exit.USAGE)
@@ -80,11 +89,7 @@ def show_mail(
         raise CommandError(f"there are {len(found)} mails", Exit.NOT_FOUND, "steward mail list")
     letter = found[number - 1]
 
-    def render(console: Console) -> None:
-        console.print(f"To: {letter.to}\nSubject: {letter.subject}\nDate: {letter.date}\n")
-        console.print(letter.body, markup=False)
-
-    show(letter.__dict__, json_, render)
+    show(letter.__dict__, json_, lambda console: console.print(escape(letter.text())))
 
 
 def _subscriptions(target: Target, json_: bool) -> None:

@@ -14,10 +14,10 @@ from rich.console import Console
 from steward.domain.names import check_project
 from steward.domain.project import Project
 from steward_cli.commands.local import repository_root
-from steward_cli.console import CommandError, Exit, Json, progress, show, table
+from steward_cli.console import CommandError, Exit, Json, progress, record, show, table
 from steward_cli.function_urls import call
 from steward_cli.sources import Source, read_source
-from steward_cli.state import StackState, shares_of
+from steward_cli.state import StackState, person, shares_of
 from steward_cli.target import Target, choose
 
 app = typer.Typer(help="Projects: one model each, declared in project.yaml.")
@@ -66,7 +66,10 @@ def new(
 
 @app.command("check")
 def check(folder: Folder, source: SourceOption = None, json_: Json = False) -> None:
-    """Check project.yaml and the source without touching AWS."""
+    """Check project.yaml and the source without touching AWS.
+
+    Example: `steward project check projects/diabetes`
+    """
     found = read_source(folder, source)
     show(
         {"project": found.project.project, "config_digest": found.project.digest,
@@ -109,7 +112,10 @@ def add(
 
 @app.command("list")
 def list_projects(context: typer.Context, json_: Json = False) -> None:
-    """List the projects with what answers now."""
+    """List the projects with what answers now.
+
+    Example: `steward project list`
+    """
     state = StackState(choose(context.obj))
     projects = state.projects()
 
@@ -118,7 +124,7 @@ def list_projects(context: typer.Context, json_: Json = False) -> None:
         for item in projects:
             shares = shares_of(state.route(item["project"]))
             serving = ", ".join(f"v{version} {share:g} %" for version, share in shares.items())
-            rows.append((item["project"], serving or "nothing yet", item["author"],
+            rows.append((item["project"], serving or "nothing yet", person(item["author"]),
                          item["updated_at"]))  # fmt: skip
         console.print(table(("project", "serving", "author", "updated"), rows))
 
@@ -131,13 +137,16 @@ def show_project(
     project: Annotated[str, typer.Argument(help="Project name.")],
     json_: Json = False,
 ) -> None:
-    """Show a project: configuration, what serves, who approved it."""
+    """Show a project: configuration, what serves, who approved it.
+
+    Example: `steward project show diabetes`
+    """
     state = StackState(choose(context.obj))
     item = state.project(project)
     data = {**item, "route": state.route(project), "champion": state.champion(project)}
 
     def render(console: Console) -> None:
-        console.print(table(("", ""), [(k, v) for k, v in sorted(data.items()) if k != "config"]))
+        console.print(record(data))
 
     show(data, json_, render)
 
@@ -149,7 +158,10 @@ def remove(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     json_: Json = False,
 ) -> None:
-    """Delete a project's own stack; its data, evidence and records are kept by design."""
+    """Delete a project's own stack; its data, evidence and records are kept by design.
+
+    Example: `steward project remove churn --yes`
+    """
     target = choose(context.obj)
     StackState(target).project(project)
     if not yes:

@@ -13,7 +13,7 @@ from steward.adapters.time import SystemClock, UuidIds
 from steward.contracts.events import RollbackRequested
 from steward.domain.principals import identity_of
 from steward.service.emission import Cause, event
-from steward_cli.console import CommandError, Exit, Json, progress, show, table
+from steward_cli.console import CommandError, Exit, Json, progress, record, shortened, show, table
 from steward_cli.state import StackState, shares_of
 from steward_cli.target import Target, choose
 
@@ -24,7 +24,10 @@ Project = Annotated[str, typer.Argument(help="Project name.")]
 
 @app.command("list")
 def list_releases(context: typer.Context, project: Project, json_: Json = False) -> None:
-    """List a project's releases, oldest first."""
+    """List a project's releases, oldest first.
+
+    Example: `steward release list diabetes`
+    """
     state = StackState(choose(context.obj))
     state.project(project)
     releases = state.releases(project)
@@ -32,7 +35,7 @@ def list_releases(context: typer.Context, project: Project, json_: Json = False)
     def render(console: Console) -> None:
         rows = [
             (r["release_id"], r["version"], r["status"], r.get("strategy"), r.get("step_id"),
-             r.get("started_at"), r.get("cause"))
+             r.get("started_at"), shortened(r.get("cause")))
             for r in releases
         ]  # fmt: skip
         columns = ("release", "version", "status", "strategy", "step", "started", "cause")
@@ -58,9 +61,16 @@ def show_release(context: typer.Context, project: Project, json_: Json = False) 
             "now: " + (", ".join(f"v{v} {s:g} %" for v, s in shares.items()) or "nothing")
         )
         if last:
-            console.print(table(("", ""), [(k, last[k]) for k in sorted(last) if k != "shifts"]))
-            for shift in last.get("shifts") or []:
-                console.print(f"  {shift['at']}  {shift['step_id']}  {shift['shares']}")
+            console.print(record({name: last[name] for name in last if name != "shifts"}))
+            moves = [
+                (
+                    shift["at"],
+                    shift["step_id"],
+                    ", ".join(f"v{v} {s:g} %" for v, s in shift["shares"].items()),
+                )
+                for shift in last.get("shifts") or []
+            ]
+            console.print(table(("shifted", "step", "shares"), moves))
 
     show({"route": route, "release": last}, json_, render)
 
@@ -76,14 +86,25 @@ def rollback(
     Example: `steward rollback diabetes -m "complaints from ward 3"`
     """
     target = choose(context.obj)
-    state = StackState(target)
-    if state.route(project) is None:
-        state.project(project)
-        raise CommandError(f"nothing of {project} is serving", Exit.NOT_FOUND)
+    _check_there_is_a_way_back(StackState(target), project)
     with progress(f"asking for a rollback of {project}"):
         asked = request_rollback(target, project, reason)
     show(asked, json_, lambda console: console.print(
         f"Asked for; watch it: steward release show {project}"))  # fmt: skip
+
+
+def _check_there_is_a_way_back(state: StackState, project: str) -> None:
+    """Say at once what ``start_rollback`` would refuse later, where nobody looks."""
+    state.project(project)
+    route = state.route(project)
+    if route is None:
+        raise CommandError(f"nothing of {project} is serving", Exit.NOT_FOUND)
+    in_flight = any(release["status"] == "running" for release in state.releases(project))
+    if not in_flight and route.get("previous") is None:
+        raise CommandError(
+            f"{project} has no release in flight, and no previous version is kept",
+            Exit.CONFLICT, f"steward release list {project}",
+        )  # fmt: skip
 
 
 def request_rollback(target: Target, project: str, reason: str) -> dict[str, Any]:

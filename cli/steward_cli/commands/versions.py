@@ -7,9 +7,9 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from steward_cli.console import Json, progress, show, table
+from steward_cli.console import Json, progress, record, show, table
 from steward_cli.function_urls import call
-from steward_cli.state import StackState, shares_of
+from steward_cli.state import StackState, person, shares_of
 from steward_cli.target import Target, choose
 
 app = typer.Typer(help="Registered versions: state, evidence, approvals.")
@@ -35,8 +35,8 @@ def list_versions(context: typer.Context, project: Project, json_: Json = False)
                 version["version"],
                 version["state"],
                 f"{shares[version['version']]:g} %" if version["version"] in shares else "",
-                ", ".join(a["identity"] for a in version.get("approvals") or []),
-                version.get("author"),
+                ", ".join(person(a["identity"]) for a in version.get("approvals") or []),
+                person(version.get("author")),
                 version.get("created_at"),
             )
             for version in versions
@@ -51,9 +51,12 @@ def list_versions(context: typer.Context, project: Project, json_: Json = False)
 def show_version(
     context: typer.Context, project: Project, version: Version, json_: Json = False
 ) -> None:
-    """Show one version with every digest that its approval covers."""
+    """Show one version with every digest that its approval covers.
+
+    Example: `steward versions show diabetes 2`
+    """
     item = StackState(choose(context.obj)).version(project, version)
-    show(item, json_, lambda console: console.print(table(("", ""), sorted(item.items()))))
+    show(item, json_, lambda console: console.print(record(item)))
 
 
 def approve(

@@ -56,6 +56,7 @@ class Facts:
     alarm_to_zero_s: float | None = None
     first_fault_at: float | None = None
     alarm_at: float | None = None
+    alarm: str = ""
     refused_author: str = ""
 
     @property

@@ -10,6 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 
 from steward_cli import charts
 from steward_cli.demo.facts import Facts
+from steward_cli.state import person
 
 _MACHINE_COLOURS = {
     "training": charts.PALETTE[0],
@@ -35,7 +36,7 @@ def write_report(facts: Facts, path: Path) -> Path:
         tiles=_tiles(facts),
         versions=[_version(facts, item) for item in facts.versions],
         violations=_violations(facts),
-        costs=_costs(facts),
+        costs=costs_by_run(facts),
         shares_chart=_shares(facts),
         brier_chart=_brier(facts),
         difference_chart=_differences(facts),
@@ -60,7 +61,16 @@ def share_moments(facts: Facts) -> list[tuple[float, dict[int, float]]]:
         else:
             continue
         moments.append((at, shares))
-    return sorted(moments, key=lambda moment: moment[0])
+    moments.sort(key=lambda moment: moment[0])
+    return [
+        moment
+        for number, moment in enumerate(moments)
+        if number == 0 or _answering(moment[1]) != _answering(moments[number - 1][1])
+    ]
+
+
+def _answering(shares: dict[int, float]) -> dict[int, float]:
+    return {version: share for version, share in shares.items() if share}
 
 
 def _tile(label: str, value: str, definition: str, tone: str = "") -> dict[str, str]:
@@ -113,7 +123,7 @@ def _version(facts: Facts, item: dict[str, Any]) -> dict[str, str]:
         "approvers": ", ".join(person(a["identity"]) for a in item.get("approvals") or []),
         "brier": f"{interval[0]:.4f} ({interval[1]:.4f} to {interval[2]:.4f})" if interval else "",
         "against": _against(comparison),
-        "evidence": str(item.get("evidence_digest", ""))[:16],
+        "evidence": str(item.get("evidence_digest", ""))[:12],
     }
 
 
@@ -121,11 +131,6 @@ def _against(comparison: dict[str, Any]) -> str:
     verdict = str(comparison.get("verdict", "no_champion")).replace("_", " ")
     found = difference(comparison)
     return f"{verdict}, difference {found[0]:+.4f}" if found else verdict
-
-
-def person(identity: object) -> str:
-    """Return the name in an identity ``account/name``."""
-    return str(identity or "").rsplit("/", 1)[-1]
 
 
 def brier_of(evaluation: dict[str, Any] | None) -> tuple[float, float, float] | None:
@@ -143,24 +148,36 @@ def difference(comparison: dict[str, Any]) -> tuple[float, float, float] | None:
     return comparison["difference"], comparison["lower"], comparison["upper"]
 
 
-def _violations(facts: Facts) -> list[str]:
-    lines = []
+def _violations(facts: Facts) -> list[dict[str, Any]]:
+    """Return what was wrong with rejected files: one row an example, or one a finding."""
+    rows = []
     for event in facts.events:
-        if event.detail_type == "DatasetRejected":
-            for violation in event.data["violations"]:
-                lines.append(
-                    f"{violation['rule']}: {violation['message']} ({violation['count']} found)"
+        if event.detail_type != "DatasetRejected":
+            continue
+        for violation in event.data["violations"]:
+            for example in violation.get("examples") or [{}]:
+                rows.append(
+                    {
+                        "row": example.get("row", ""),
+                        "column": violation.get("column") or "",
+                        "value": example.get("value", ""),
+                        "rule": violation["rule"],
+                        "message": violation["message"],
+                    }
                 )
-    return lines
+    return rows
 
 
-def _costs(facts: Facts) -> list[dict[str, Any]]:
-    kinds: dict[str, dict[str, Any]] = {}
+def costs_by_run(facts: Facts) -> list[dict[str, Any]]:
+    """Return what each run cost from delivery to release: entries, dollars, dollars by kind."""
+    runs: dict[str, dict[str, Any]] = {}
     for cost in facts.costs:
-        row = kinds.setdefault(cost["kind"], {"kind": cost["kind"], "count": 0, "dollars": 0.0})
+        row = runs.setdefault(cost["run_id"], {"run": cost["run_id"], "count": 0, "dollars": 0.0})
         row["count"] += 1
         row["dollars"] += cost["dollars"] or 0.0
-    return list(kinds.values())
+        row[cost["kind"]] = row.get(cost["kind"], 0.0) + (cost["dollars"] or 0.0)
+    started = {execution["name"]: execution["started"] for execution in facts.executions}
+    return sorted(runs.values(), key=lambda row: started.get(row["run"], 0.0))
 
 
 def _shares(facts: Facts) -> str:
@@ -174,7 +191,10 @@ def _shares(facts: Facts) -> str:
             charts.Mark(facts.first_fault_at, "first fault of version 3", "#b0476b"),
             charts.Mark(facts.alarm_at, "alarm", "#b03030"),
         ]
-    return charts.shares_over_time(moments, facts.started_at + facts.seconds, marks)
+    end = facts.started_at + facts.seconds
+    return charts.responsive(
+        lambda width: charts.shares_over_time(moments, end, marks, width=width)
+    )
 
 
 def _brier(facts: Facts) -> str:
@@ -185,7 +205,8 @@ def _brier(facts: Facts) -> str:
             rows.append(
                 charts.Interval(f"version {number}", *found, colour=charts.colour(number - 1))
             )
-    return charts.intervals(rows, "Brier score on held-out rows by version (lower is better)")
+    title = "Brier score on held-out rows by version (lower is better)"
+    return charts.responsive(lambda width: charts.intervals(rows, title, width=width))
 
 
 def _differences(facts: Facts) -> str:
@@ -200,10 +221,12 @@ def _differences(facts: Facts) -> str:
                     f"version {number} minus {champion}", *found, colour=charts.colour(number - 1)
                 )
             )
-    return charts.intervals(
-        rows, "Difference of Brier scores on the same rows", zero=0.0, limit=margin,
-        limit_label="margin",
-    )  # fmt: skip
+    title = "Difference of Brier scores on the same rows"
+    return charts.responsive(
+        lambda width: charts.intervals(
+            rows, title, zero=0.0, limit=margin, limit_label="margin", width=width
+        )
+    )
 
 
 def _requests(facts: Facts) -> str:
@@ -216,15 +239,16 @@ def _requests(facts: Facts) -> str:
         for asked in window.asked:
             counts["fallback" if asked.fallback else f"version {asked.version}"] += 1
         rows.append((window.name, counts))
-    return charts.stacked_bars(
-        rows, "Requests by answering version and window", colours, "requests"
+    title = "Requests by answering version and window"
+    return charts.responsive(
+        lambda width: charts.stacked_bars(rows, title, colours, "requests", width)
     )
 
 
 def _executions(facts: Facts) -> str:
     bars = [
         charts.Bar(
-            label=f"{e['machine']} {e['name']}"[:32],
+            label=f"{e['machine']} {e['label']}",
             start=e["started"],
             end=e["started"] + (e["seconds"] or 0.0),
             colour=_MACHINE_COLOURS[e["machine"]] if e["status"] == "SUCCEEDED" else "#b03030",
@@ -232,4 +256,5 @@ def _executions(facts: Facts) -> str:
         )
         for e in facts.executions
     ]
-    return charts.timeline(bars, "State machine executions (red: ended in FAILED)")
+    title = "State machine executions (red: ended in FAILED)"
+    return charts.responsive(lambda width: charts.timeline(bars, title, width=width))

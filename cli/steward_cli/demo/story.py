@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from steward_cli.commands.data import deliver
 from steward_cli.commands.mail import letters
@@ -228,6 +229,7 @@ class Story:
             raise CommandError(f"rolled back without an alarm: {back.data['cause']}")
         faults = [a.sent_at + a.latency_ms / 1000 for a in asked if a.fallback]
         self.facts.first_fault_at = min(faults) if faults else None
+        self.facts.alarm = str(alarms[0].data["alarmName"])
         self.facts.alarm_at = _epoch(alarms[0].data["state"]["timestamp"])
         restored = _epoch(back.data["restored_at"])
         if self.facts.first_fault_at is None:
@@ -235,7 +237,8 @@ class Story:
         self.facts.fault_to_alarm_s = self.facts.alarm_at - self.facts.first_fault_at
         self.facts.alarm_to_zero_s = restored - self.facts.alarm_at
         self._note(
-            f"alarm {self.facts.fault_to_alarm_s:.1f} s after the first fault; all traffic on "
+            f"alarm {self.facts.alarm} {self.facts.fault_to_alarm_s:.1f} s after the first fault; "
+            "all traffic on "
             f"version {back.data['stable_version']} "
             f"{self.facts.alarm_to_zero_s * 1000:.0f} ms after the alarm"
         )
@@ -292,7 +295,6 @@ class Story:
         facts.suppressed = state.suppressed(PROJECT)
         facts.releases = state.releases(PROJECT)
         facts.route = state.route(PROJECT) or {}
-        facts.costs = state.costs(PROJECT)
         s3 = self.target.client("s3")
         for version in facts.versions:
             for uri, into in (
@@ -318,6 +320,7 @@ class Story:
                     {
                         "machine": output.removesuffix("MachineArn").lower(),
                         "name": execution["name"],
+                        "label": execution["name"].removeprefix(f"{PROJECT}-"),
                         "status": execution["status"],
                         "started": execution["startDate"].timestamp(),
                         "seconds": (stopped - execution["startDate"]).total_seconds()
@@ -326,6 +329,7 @@ class Story:
                     }
                 )
         facts.executions.sort(key=lambda execution: execution["started"])
+        facts.costs = self._wait_for_costs(len(facts.executions))
         self._read_captures()
         if self.target.engine is not None:
             facts.mails = [vars(letter) for letter in letters(self.target.engine.mailbox)]
@@ -349,6 +353,16 @@ class Story:
             ]
             if not running:
                 return
+            time.sleep(0.3)
+
+    def _wait_for_costs(self, executions: int, timeout_s: float = 20) -> list[dict[str, Any]]:
+        """Return the cost entries once every execution has one, or what there is by then."""
+        deadline = time.monotonic() + timeout_s
+        while True:
+            costs = self.state.costs(PROJECT)
+            priced = sum(cost["kind"] == "execution" for cost in costs)
+            if priced >= executions or time.monotonic() > deadline:
+                return costs
             time.sleep(0.3)
 
     def _read_captures(self, timeout_s: float = 30) -> None:

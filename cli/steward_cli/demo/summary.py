@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 from rich.console import Console
@@ -9,7 +10,8 @@ from rich.markup import escape
 
 from steward_cli.console import table
 from steward_cli.demo.facts import Facts
-from steward_cli.demo.report import brier_of, difference, person, share_moments
+from steward_cli.demo.report import brier_of, costs_by_run, difference, share_moments
+from steward_cli.state import person
 
 
 def print_summary(facts: Facts, console: Console) -> None:
@@ -44,8 +46,7 @@ def print_summary(facts: Facts, console: Console) -> None:
         f"[bold]Requests[/bold] {len(facts.requests)} sent, {facts.lost} lost, "
         f"{facts.exposures} exposures captured"
     )
-    mails = escape(", ".join(str(mail["subject"]) for mail in facts.mails[-2:]))
-    console.print(f"[bold]Mails[/bold]    {len(facts.mails)}, the last: {mails}")
+    console.print(f"[bold]Mails[/bold]    {escape(_mails(facts))}", soft_wrap=True)
     console.print(f"[bold]Cost[/bold]     {_costs(facts)}")
 
 
@@ -60,9 +61,16 @@ def _version(facts: Facts, item: dict[str, Any]) -> tuple[Any, ...]:
     return number, item["state"], person(item.get("author")), approvers, brier, against
 
 
+def _mails(facts: Facts) -> str:
+    """Count the mails by reader, and name what on-call was told."""
+    readers = Counter(str(mail["to"]).split("@")[0] for mail in facts.mails)
+    counts = ", ".join(f"{count} to {reader}" for reader, count in readers.items())
+    told = [str(m["subject"]) for m in facts.mails if str(m["to"]).startswith("on-call")]
+    return f"{len(facts.mails)}: {counts}" + (f'; on-call first: "{told[0]}"' if told else "")
+
+
 def _costs(facts: Facts) -> str:
-    by_kind: dict[str, float] = {}
-    for cost in facts.costs:
-        by_kind[cost["kind"]] = by_kind.get(cost["kind"], 0.0) + (cost["dollars"] or 0.0)
-    parts = ", ".join(f"{kind} ${dollars:.4f}" for kind, dollars in sorted(by_kind.items()))
-    return f"${sum(by_kind.values()):.4f} on AWS" + (f" ({parts})" if parts else "")
+    """Give the sum, and each run's from delivery to release."""
+    runs = costs_by_run(facts)
+    parts = ", ".join(f"run {row['run']} ${row['dollars']:.4f}" for row in runs)
+    return f"${sum(row['dollars'] for row in runs):.4f} on AWS" + (f": {parts}" if parts else "")

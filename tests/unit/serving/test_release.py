@@ -364,6 +364,20 @@ def test_a_previous_version_is_retired_only_after_its_retention(serving: Scene) 
     assert serving.endpoints.status("diabetes-v2-prod") == "InService"
 
 
+def test_a_previous_version_is_retired_also_after_a_candidate_was_rolled_back(
+    serving: Scene,
+) -> None:
+    serving.play(2)
+    serving.begin(3)
+    started = serving.start_rollback(serving.alarm())
+    command = serving.rollback_command(started)
+    serving.conclude_rollback(command, str(started["started"]), serving.restore(command))
+    assert serving.shares() == {2: 100}
+    serving.clock.advance(86_401)
+    retired = retire_previous(state=serving.state, endpoints=serving.endpoints, clock=serving.clock)
+    assert retired == {"retired": ["diabetes-v1-prod"]}
+
+
 def test_counts_have_the_resolution_of_whole_answers(serving: Scene) -> None:
     serving.begin(2)
     serving.metrics.by_role[PROJECT, "candidate"] = RoleCounts(30, 1, 2)

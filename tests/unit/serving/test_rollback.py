@@ -114,6 +114,18 @@ def test_a_person_may_take_back_a_completed_release(serving: Scene) -> None:
     assert serving.told("ReleaseRolledBack")[-1].stable_version == 1
 
 
+def test_a_person_may_go_back_further_after_a_candidate_was_rolled_back(serving: Scene) -> None:
+    serving.play(2)
+    serving.begin(3)
+    rolled_back(serving, serving.start_rollback(serving.alarm()))
+    assert serving.shares() == {2: 100}
+    rolled_back(serving, asked(serving))
+    assert serving.shares() == {1: 100}
+    assert serving.release(SECOND)["status"] == "rolled_back"
+    with pytest.raises(ReleaseNotAllowedError):
+        asked(serving)
+
+
 def test_a_person_without_anything_to_go_back_to_is_told_so(serving: Scene) -> None:
     with pytest.raises(ReleaseNotAllowedError):
         asked(serving)

@@ -12,6 +12,7 @@ from steward.domain.errors import (
     VersionNotFoundError,
 )
 from steward.domain.project import Project, parse_project
+from steward.domain.releases import ReleaseStatus, releases_of
 from steward.domain.routes import Route
 from steward.domain.strategies import Plan
 from steward.domain.versions import version_item
@@ -68,6 +69,17 @@ def route_of(state: StateStore, project: str) -> Route | None:
     """Return the route of a project, None before its first release."""
     item = state.get(Table.ROUTES, {"project": project})
     return Route.model_validate(item) if item else None
+
+
+def release_in_force(state: StateStore, route: Route) -> Item | None:
+    """Return the completed release that put a route's stable version there.
+
+    The route itself names the release that moved it last, which may be one of a later version
+    that was rolled back. None where the stable version is there by a rollback.
+    """
+    prefix = releases_of(route.stable.version)
+    found = state.query(Table.RELEASES, route.project, prefix=prefix, newest_first=True)
+    return next((r for r in found if r["status"] == ReleaseStatus.COMPLETED), None)
 
 
 def plan_of(release: Item) -> Plan:

@@ -40,7 +40,13 @@ from steward.ports import (
 from steward.service.emission import Cause, event
 from steward.service.serving import staging
 from steward.service.serving.leasing import ensure_started, handing_over
-from steward.service.serving.records import project_of, readable, release_of, route_of
+from steward.service.serving.records import (
+    project_of,
+    readable,
+    release_in_force,
+    release_of,
+    route_of,
+)
 from steward.service.serving.release_steps import running
 
 RACES = 4
@@ -302,13 +308,12 @@ def retire_previous(*, state: StateStore, endpoints: Endpoints, clock: Clock) ->
     now = clock.now().isoformat(timespec="milliseconds")
     for item in state.scan(Table.ROUTES):
         route = Route.model_validate(item)
-        if route.previous is None or route.candidate is not None or route.release_id is None:
+        if route.previous is None or route.candidate is not None:
             continue
-        key = {"project": route.project, "release_id": route.release_id}
-        release = state.get(Table.RELEASES, key)
-        if release is None or release["status"] != ReleaseStatus.COMPLETED:
+        release = release_in_force(state, route)
+        if release is None or not release.get("previous_until"):
             continue
-        if not release.get("previous_until") or release["previous_until"] > now:
+        if release["previous_until"] > now:
             continue
         without = route.model_copy(
             update={"previous": None, "route_version": route.route_version + 1}

@@ -51,7 +51,7 @@ from steward.ports import (
 )
 from steward.service.emission import Cause, event
 from steward.service.serving.leasing import ensure_started, handing_over, read_lease
-from steward.service.serving.records import readable, release_of, route_of
+from steward.service.serving.records import readable, release_in_force, release_of, route_of
 from steward.service.serving.staging import execution_failure
 
 RACES = 6
@@ -130,12 +130,9 @@ def _in_flight(state: StateStore, project: str) -> Item | None:
 
 def _completed_last(state: StateStore, project: str) -> Item | None:
     route = route_of(state, project)
-    if route is None or route.release_id is None or route.previous is None:
+    if route is None or route.candidate is not None or route.previous is None:
         return None
-    release = state.get(Table.RELEASES, {"project": project, "release_id": route.release_id})
-    if release is None or release["status"] != ReleaseStatus.COMPLETED:
-        return None
-    return release
+    return release_in_force(state, route)
 
 
 def restore_route(
