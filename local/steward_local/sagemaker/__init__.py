@@ -71,8 +71,9 @@ def _teach_resources(iam_actions: Any) -> None:
             )
         if path.startswith("/endpoints/"):
             return store.current().arn("endpoint", unquote(path.split("/")[2]))
-        if runtime.serves(method, path):
-            return runtime.resource_of(path, body)
+        on_records = runtime.call_of(method, path)
+        if on_records is not None:
+            return runtime.resource_of(on_records, body)
         try:
             params = json.loads(body or b"{}")
         except ValueError:

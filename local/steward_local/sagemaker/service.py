@@ -179,8 +179,9 @@ def _handle(
             return invoke.invoke(unquote(invocation.group(1)), headers, body)
         except ApiError as error:
             return invoke.error_response(error)
-    if feature_runtime.serves(method, path):
-        return feature_runtime.answer(method, path, headers, body, query)
+    on_records = feature_runtime.call_of(method, path)
+    if on_records is not None:
+        return feature_runtime.answer(on_records, headers, body, query)
     operation = headers.get("x-amz-target", "").rsplit(".", 1)[-1]
     try:
         params = json.loads(body) if body else {}

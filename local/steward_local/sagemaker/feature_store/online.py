@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -18,14 +19,19 @@ class OnlineRecord:
     Attributes:
         event_time: Seconds since the epoch.
         values: Features and their values in the order of the group's definition.
-        expires_at: When the record ceases to be, seconds since the epoch.
+        ttl: Seconds from the event time to the record's end; None for ever.
         deleted: A soft deletion's marker, which no reader sees.
     """
 
     event_time: Decimal
     values: tuple[tuple[str, str], ...]
-    expires_at: Decimal | None = None
+    ttl: int | None = None
     deleted: bool = False
+
+    @property
+    def expires_at(self) -> Decimal | None:
+        """When the record ceases to be, seconds since the epoch."""
+        return None if self.ttl is None else self.event_time + self.ttl
 
     def as_list(self, names: list[str] | None) -> list[dict[str, Any]]:
         """The values in the shape of the API, all of them or the named ones."""
@@ -66,6 +72,26 @@ class OnlineStore:
                 return False
             self._records[identifier] = record
         return True
+
+    def change(
+        self, identifier: str, change: Callable[[OnlineRecord], OnlineRecord]
+    ) -> OnlineRecord | None:
+        """Replace a record that a reader sees by its change; None when there is none."""
+        with self._lock:
+            known = self._current(identifier)
+            if known is None or known.deleted:
+                return None
+            changed = self._records[identifier] = change(known)
+        return changed
+
+    def identifiers(self, *, with_deleted: bool) -> list[str]:
+        """The identifiers of all records, in order."""
+        with self._lock:
+            return [
+                identifier
+                for identifier in sorted(self._records)
+                if (record := self._current(identifier)) and (with_deleted or not record.deleted)
+            ]
 
     def remove(self, identifier: str, event_time: Decimal) -> None:
         """Remove a record for good, if the deletion is newer than the record."""

@@ -1,4 +1,4 @@
-"""Operations on records: `PutRecord`, `GetRecord`, `BatchGetRecord` and `DeleteRecord`."""
+"""Operations on records: put, update, get, list and delete, and the batches of them."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from steward_local.sagemaker.feature_store.online import OnlineRecord
 from steward_local.sagemaker.feature_store.values import refused
 from steward_local.sagemaker.store import now
 
+MAX_UPDATED = 100
 _STORES = ("OnlineStore", "OfflineStore")
 
 
@@ -70,7 +71,7 @@ def put(params: dict[str, Any], caller: Principal) -> dict[str, Any]:
         record = OnlineRecord(
             moment,
             tuple((name, given[name]) for name in group.types if name in given),
-            None if ttl is None else moment + ttl,
+            ttl,
         )
         group.online.put(identifier, record)
     if group.offline is not None and "OfflineStore" in targets:
@@ -78,7 +79,104 @@ def put(params: dict[str, Any], caller: Principal) -> dict[str, Any]:
     return {}
 
 
+def batch_write(params: dict[str, Any], caller: Principal) -> dict[str, Any]:
+    """`BatchWriteRecord`: each entry as by `PutRecord`, what fails in `Errors`."""
+    _require_each("sagemaker:BatchWriteRecord", params["Entries"], caller)
+    errors: list[dict[str, Any]] = []
+    for entry in params["Entries"]:
+        default = {key: params[key] for key in ("TtlDuration",) if key in params}
+        try:
+            put({**default, **entry}, caller)
+        except ApiError as error:
+            about = {"ErrorCode": error.code, "ErrorMessage": error.message}
+            errors.append({"Entry": entry, **about})
+    return {"Errors": errors, "UnprocessedEntries": []}
+
+
+def _require_each(action: str, items: list[dict[str, Any]], caller: Principal) -> None:
+    """Judge a batch on each of its groups."""
+    at = store.current()
+    for name in dict.fromkeys(item["FeatureGroupName"] for item in items):
+        caller.require(action, at.arn("feature-group", name.rsplit("/", 1)[-1]))
+
+
+def update(params: dict[str, Any], caller: Principal) -> dict[str, Any]:
+    """`UpdateRecord`: some features of a record, under an equal event time too."""
+    group = _open(params["FeatureGroupName"], caller)
+    targets = _targets(group, params)
+    config = group.record.get("OnlineStoreConfig", {})
+    if group.online is None or config.get("StorageType") != "Standard_V2":
+        raise refused("UpdateRecord needs an online store of the storage type Standard_V2.")
+    if len(params["Features"]) > MAX_UPDATED:
+        raise refused(f"At most {MAX_UPDATED} features can be updated in one call.")
+    if "OnlineStore" not in targets:
+        raise refused("UpdateRecord needs the OnlineStore among the TargetStores.")
+    given = _given(group, params["Features"])
+    event_name = group.record["EventTimeFeatureName"]
+    identifier = params["RecordIdentifierValueAsString"]
+    if given.get(group.record["RecordIdentifierFeatureName"], identifier) != identifier:
+        raise refused("The record identifier of a record cannot be changed.")
+    moment = None
+    if event_name in given:
+        moment = values.event_time(given[event_name], group.types[event_name], event_name)
+    ttl = values.seconds_of(params.get("TtlDuration"))
+    if ttl is not None and moment is None:
+        raise refused("TtlDuration needs an EventTime in the request.")
+    cleared = {item["FeatureName"] for item in params["Features"]} - set(given)
+    if cleared & {event_name, group.record["RecordIdentifierFeatureName"]}:
+        raise refused("The record identifier and the event time must have a value.")
+
+    def change(known: OnlineRecord) -> OnlineRecord:
+        if moment is not None and moment < known.event_time:
+            raise ApiError(
+                "ConflictException",
+                "The EventTime of the update is older than that of the existing record.",
+                409,
+            )
+        merged = {**dict(known.values), **given}
+        values.check_sizes(identifier, merged)
+        return OnlineRecord(
+            known.event_time if moment is None else moment,
+            tuple(
+                (name, merged[name])
+                for name in group.types
+                if name in merged and name not in cleared
+            ),
+            known.ttl if ttl is None else ttl,
+        )
+
+    changed = group.online.change(identifier, change)
+    if changed is None:
+        raise ApiError("ResourceNotFound", f"There is no record {identifier} to update.", 404)
+    if group.offline is not None and "OfflineStore" in targets:
+        group.offline.add(dict(changed.values), changed.event_time, now())
+    return {}
+
+
+def list_records(params: dict[str, Any], caller: Principal) -> dict[str, Any]:
+    """`ListRecords`: identifiers of the online store."""
+    group = _open(params["FeatureGroupName"], caller)
+    if group.online is None:
+        raise refused("ListRecords needs an online store.")
+    with_deleted = params.get("IncludeSoftDeletedRecords", False)
+    after = params.get("NextToken", "")
+    found = [name for name in group.online.identifiers(with_deleted=with_deleted) if name > after]
+    size = params.get("MaxResults", 100)
+    page = found[:size]
+    more = {"NextToken": page[-1]} if len(found) > size else {}
+    return {"RecordIdentifiers": page, **more}
+
+
 def _values(group: FeatureGroup, record: list[dict[str, Any]]) -> dict[str, str]:
+    given = _given(group, record)
+    for member in ("RecordIdentifierFeatureName", "EventTimeFeatureName"):
+        if not given.get(group.record[member]):
+            raise refused(f"The {member} {group.record[member]} must have a value in each record.")
+    values.check_sizes(given[group.record["RecordIdentifierFeatureName"]], given)
+    return given
+
+
+def _given(group: FeatureGroup, record: list[dict[str, Any]]) -> dict[str, str]:
     given: dict[str, str] = {}
     for item in record:
         name, value = item["FeatureName"], item.get("ValueAsString")
@@ -94,13 +192,6 @@ def _values(group: FeatureGroup, record: list[dict[str, Any]]) -> dict[str, str]
         if value is not None:
             values.check_type(name, group.types[name], value)
             given[name] = value
-    for member in ("RecordIdentifierFeatureName", "EventTimeFeatureName"):
-        if not given.get(group.record[member]):
-            raise refused(f"The {member} {group.record[member]} must have a value in each record.")
-    values.check_sizes(
-        given[group.record["RecordIdentifierFeatureName"]],
-        [{"FeatureName": name, "ValueAsString": value} for name, value in given.items()],
-    )
     return given
 
 
@@ -138,14 +229,11 @@ def _shown(record: OnlineRecord, names: list[str] | None, params: dict[str, Any]
 
 def batch_get(params: dict[str, Any], caller: Principal) -> dict[str, Any]:
     """`BatchGetRecord`: what is not there is in none of the lists, what fails in `Errors`."""
-    at = store.current()
     asked = params["Identifiers"]
     total = sum(len(item["RecordIdentifiersValueAsString"]) for item in asked)
     if total > 100:
         raise refused(f"A batch has at most 100 record identifiers, but {total} were given.")
-    for name in dict.fromkeys(item["FeatureGroupName"] for item in asked):
-        arn = at.arn("feature-group", name.rsplit("/", 1)[-1])
-        caller.require("sagemaker:BatchGetRecord", arn)
+    _require_each("sagemaker:BatchGetRecord", asked, caller)
     found: list[dict[str, Any]] = []
     errors: list[dict[str, Any]] = []
     for item in asked:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote
 
@@ -17,58 +18,74 @@ from steward_local.sagemaker.feature_store import records
 SERVICE = "sagemaker-featurestore-runtime"
 Response = tuple[int, dict[str, str], bytes]
 Operation = Callable[[dict[str, Any], Principal], dict[str, Any]]
-_GROUP = re.compile(r"/FeatureGroup/((?:arn:[^/]+/)?[^/]+)/?")
-_BATCH = re.compile(r"/BatchGetRecord/?")
+_NAME = r"((?:arn:[^/]+/)?[^/]+)"
 _LISTS = {"FeatureName": "FeatureNames", "TargetStores": "TargetStores"}
-_OPERATIONS: dict[str, tuple[str, Operation]] = {
-    "PUT": ("PutRecord", records.put),
-    "GET": ("GetRecord", records.get),
-    "DELETE": ("DeleteRecord", records.delete),
-    "POST": ("BatchGetRecord", records.batch_get),
-}
+_OPERATIONS: tuple[tuple[str, re.Pattern[str], str, Operation], ...] = (
+    ("PUT", re.compile(f"/FeatureGroup/{_NAME}/?"), "PutRecord", records.put),
+    ("GET", re.compile(f"/FeatureGroup/{_NAME}/?"), "GetRecord", records.get),
+    ("DELETE", re.compile(f"/FeatureGroup/{_NAME}/?"), "DeleteRecord", records.delete),
+    ("POST", re.compile(f"/FeatureGroup/{_NAME}/Record/?"), "UpdateRecord", records.update),
+    (
+        "POST",
+        re.compile(f"/FeatureGroup/{_NAME}/ListRecords/?"),
+        "ListRecords",
+        records.list_records,
+    ),
+    ("POST", re.compile("/BatchGetRecord/?"), "BatchGetRecord", records.batch_get),
+    ("POST", re.compile("/BatchWriteRecord/?"), "BatchWriteRecord", records.batch_write),
+)
 
 
-def serves(method: str, path: str) -> bool:
-    """Whether a request is one of this API."""
-    if method == "POST":
-        return _BATCH.fullmatch(path) is not None
-    return method in _OPERATIONS and _GROUP.fullmatch(unquote(path)) is not None
+@dataclass(frozen=True)
+class Call:
+    """What a request asks for; `group` is empty for a batch."""
+
+    operation: str
+    handler: Operation
+    group: str
 
 
-def resource_of(path: str, body: bytes) -> str:
+def call_of(method: str, path: str) -> Call | None:
+    """The operation of this API that a request is for, if it is for one."""
+    plain = unquote(path)
+    for verb, pattern, name, handler in _OPERATIONS:
+        found = pattern.fullmatch(plain) if verb == method else None
+        if found:
+            return Call(name, handler, found[1] if pattern.groups else "")
+    return None
+
+
+def resource_of(call: Call, body: bytes) -> str:
     """The ARN on which IAM judges a request; a batch is judged on its other groups later."""
-    found = _GROUP.fullmatch(unquote(path))
-    name = found[1] if found else _first_of_batch(body)
+    name = call.group or _first_of_batch(body)
     return store.current().arn("feature-group", name.rsplit("/", 1)[-1]) if name else "*"
 
 
 def _first_of_batch(body: bytes) -> str:
     try:
-        name = json.loads(body)["Identifiers"][0]["FeatureGroupName"]
-    except (ValueError, LookupError, TypeError):
+        parsed = json.loads(body)
+        name = (parsed.get("Identifiers") or parsed["Entries"])[0]["FeatureGroupName"]
+    except (ValueError, LookupError, TypeError, AttributeError):
         return ""
     return name if isinstance(name, str) else ""
 
 
-def answer(
-    method: str, path: str, headers: dict[str, str], body: bytes, query: dict[str, Any]
-) -> Response:
+def answer(call: Call, headers: dict[str, str], body: bytes, query: dict[str, Any]) -> Response:
     """Do one operation of the runtime."""
-    found = _GROUP.fullmatch(unquote(path))
     try:
         params: dict[str, Any] = {name: _member(name, given) for name, given in _named(query)}
         if body:
             params |= _parsed(body)
-        name, handler = _OPERATIONS[method]
-        if found:
-            params["FeatureGroupName"] = found[1]
-        request_check.check(name, params, SERVICE)
-        result = handler(params, authority.caller_of(headers, query))
+        if call.group:
+            params["FeatureGroupName"] = call.group
+        request_check.check(call.operation, params, SERVICE)
+        result = call.handler(params, authority.caller_of(headers, query))
     except AccessDeniedError as error:
         return _refusal(ApiError("AccessDeniedException", str(error), 403))
     except ApiError as error:
         return _refusal(error)
-    content = json.dumps(result).encode() if result or method in {"GET", "POST"} else b""
+    has_output = request_check.operation(call.operation, SERVICE).output_shape is not None
+    content = json.dumps(result).encode() if has_output else b""
     return 200, {"Content-Type": "application/json"}, content
 
 

@@ -86,12 +86,10 @@ def check_type(name: str, kind: str, text: str) -> None:
         raise refused(f"Failed to parse value '{text}' of feature '{name}' to type {kind}.")
 
 
-def check_sizes(identifier: str, record: list[dict[str, str]]) -> None:
+def check_sizes(identifier: str, record: dict[str, str]) -> None:
     """Refuse a record or an identifier that is too large."""
     if len(identifier.encode()) > MAX_IDENTIFIER_BYTES:
         raise refused(f"The record identifier is above {MAX_IDENTIFIER_BYTES} bytes.")
-    size = sum(
-        len(item["FeatureName"].encode()) + len(item["ValueAsString"].encode()) for item in record
-    )
+    size = sum(len(name.encode()) + len(value.encode()) for name, value in record.items())
     if size > MAX_RECORD_BYTES:
         raise refused(f"The record has {size} bytes, above the maximum of {MAX_RECORD_BYTES}.")
