@@ -67,7 +67,12 @@ def test_a_function_logs_into_its_own_group_and_is_traced(function: Function) ->
 @pytest.mark.parametrize("function", FUNCTIONS, ids=_id)
 def test_control_functions_do_without_the_analytics_layer(function: Function) -> None:
     _, name, properties = function
-    computes = {"ValidateDeliveriesFunction", "BuildDatasetFunction", "CompareCandidateFunction"}
+    computes = {
+        "ReceiveDeliveryFunction",
+        "ValidateDeliveriesFunction",
+        "BuildDatasetFunction",
+        "CompareCandidateFunction",
+    }
     assert ("Layers" in properties) == (name in computes)
 
 

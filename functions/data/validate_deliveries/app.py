@@ -4,7 +4,7 @@ from steward.bootstrap import app
 from steward.contracts.steps.data import ValidatedDeliveries, ValidateDeliveries
 from steward.domain.workspace import scratch
 from steward.entrypoint import step
-from steward.service.data.validation import validate_deliveries
+from steward.service.data.validation import Bench, validate_deliveries
 
 
 @step(ValidateDeliveries)
@@ -12,8 +12,7 @@ def handler(command: ValidateDeliveries) -> ValidatedDeliveries:
     """Return the accepted and the rejected deliveries."""
     settings = app().settings
     with scratch(settings.aws_lambda_function_memory_size) as limits:
-        return validate_deliveries(
-            command,
+        bench = Bench(
             state=app().state,
             objects=app().objects,
             clock=app().clock,
@@ -22,3 +21,4 @@ def handler(command: ValidateDeliveries) -> ValidatedDeliveries:
             data_bucket=settings.need("data_bucket"),
             artifacts_bucket=settings.need("artifacts_bucket"),
         )
+        return validate_deliveries(command, bench)

@@ -15,7 +15,7 @@ from steward.domain.errors import (
 )
 from steward.domain.workspace import Limits
 from steward.ports import Item, Table
-from steward.service.data.validation import validate_deliveries
+from steward.service.data.validation import Bench, validate_deliveries
 from support.training_scene import ARTIFACTS, DATA, Scene, csv_of
 
 GOOD, MORE = csv_of(1, 30), csv_of(31, 60)
@@ -32,10 +32,10 @@ def validate(scene: Scene, run_id: str, tmp_path: Path, **changes: object) -> Va
         project="diabetes", run_id=run_id, correlation_id=run_id,
         deliveries=scene.run(run_id)["deliveries"], **changes,
     )  # fmt: skip
-    return validate_deliveries(
-        command, state=scene.state, objects=scene.objects, clock=scene.clock, ids=scene.ids,
-        limits=Limits(tmp_path, 300), data_bucket=DATA, artifacts_bucket=ARTIFACTS,
-    )  # fmt: skip
+    bench = Bench(
+        scene.state, scene.objects, scene.clock, scene.ids, Limits(tmp_path, 300), DATA, ARTIFACTS
+    )
+    return validate_deliveries(command, bench)
 
 
 def deliveries(scene: Scene) -> dict[str, Item]:

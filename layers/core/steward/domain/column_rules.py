@@ -11,7 +11,7 @@ import duckdb
 from steward.domain.declaration import Scalar
 from steward.domain.errors import InvalidProjectError
 from steward.domain.findings import EXAMPLES, Example, Violation, shown
-from steward.domain.tables import Column, Data
+from steward.domain.tables import Column, Data, Table
 from steward.domain.workspace import Connection, identifier, literal
 
 _INTEGER = r"[+-]?[0-9]+"
@@ -82,11 +82,11 @@ def scalar(column: Column, value: Scalar) -> str:
     return f"TRY_CAST({literal(text)} AS {SQL_TYPES[column.type]})"
 
 
-def rules_of(column: Column, data: Data) -> list[Rule]:
+def rules_of(column: Column, table: Table) -> list[Rule]:
     """Return the rules that concern single rows of a column."""
     text, value, name = identifier(column.name), typed(column), column.name
     rules = []
-    if not column.nullable or name == data.entity_id:
+    if not column.nullable or (isinstance(table, Data) and name == table.entity_id):
         rules.append(Rule("null", name, f"{text} IS NULL", f"{name} may not be empty"))
     if column.type != "string":
         rules.append(
@@ -128,13 +128,13 @@ def rules_of(column: Column, data: Data) -> list[Rule]:
     return rules
 
 
-def check_patterns(connection: Connection, data: Data) -> None:
+def check_patterns(connection: Connection, declared: Table) -> None:
     """Raise when a declared pattern is none that RE2 can read.
 
     Raises:
         InvalidProjectError: With the path of the pattern.
     """
-    for index, column in enumerate(data.columns):
+    for index, column in enumerate(declared.columns):
         if column.pattern is None:
             continue
         try:
@@ -149,7 +149,7 @@ def check_patterns(connection: Connection, data: Data) -> None:
 
 
 def broken_rules(
-    connection: Connection, table: str, data: Data, present: set[str]
+    connection: Connection, table: str, declared: Table, present: set[str]
 ) -> list[Violation]:
     """Return every rule that rows of the table break, in the order of the columns.
 
@@ -158,17 +158,17 @@ def broken_rules(
     Args:
         connection: Holds the table: ``row_`` and the columns as text.
         table: Its name.
-        data: The declaration.
+        declared: Its declaration.
         present: Columns that the table has; rules of others are not judged.
     """
-    columns = [column for column in data.columns if column.name in present]
-    rules = [rule for column in columns for rule in rules_of(column, data)]
+    columns = [column for column in declared.columns if column.name in present]
+    rules = [rule for column in columns for rule in rules_of(column, declared)]
     violations = _by_row(connection, table, rules)
     for column in columns:
         if column.unique:
             violations += _duplicates(connection, table, column)
-        if column.name == data.label.name:
-            violations += _label(connection, table, column, data.label.positive)
+        if isinstance(declared, Data) and column.name == declared.label.name:
+            violations += _label(connection, table, column, declared.label.positive)
     order = {column.name: place for place, column in enumerate(columns)}
     return sorted(violations, key=lambda violation: order[violation.column or ""])
 

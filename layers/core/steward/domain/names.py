@@ -81,6 +81,18 @@ def alarm_name(environment: str, project: str, signal: str) -> str:
     return f"steward-{environment}-{project}-{signal}"
 
 
+_DELIVERY_KEY = re.compile(rf"^deliveries/(?P<project>{PROJECT_PATTERN[1:-1]})/(?P<path>.*[^/])$")
+
+
+def delivery_of_key(key: str) -> tuple[str, str] | None:
+    """Return project and path of a key below ``deliveries/<project>/``; None for any other key.
+
+    Folder markers, keys that end in a slash, are none.
+    """
+    match = _DELIVERY_KEY.match(key)
+    return (match["project"], match["path"]) if match else None
+
+
 _JOB_NAME = re.compile(
     r"^(?P<project>[a-z][a-z0-9-]{1,19})-(?P<run>[0-9a-f]{12}-\d+)-(?P<kind>train|eval)(?:-r\d+)?$"
 )

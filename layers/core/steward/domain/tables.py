@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
@@ -191,3 +192,14 @@ class Data(Table):
     def table(self, source: str) -> Table | None:
         """Return the table of a source; :data:`PRIMARY` is this one."""
         return self if source == PRIMARY else self.sources.get(source)
+
+
+def source_of(path: str, sources: Collection[str]) -> str:
+    """Return the source of a file below ``deliveries/<project>/``.
+
+    Args:
+        path: Its key below that prefix: ``<file>`` or ``<source>/<file>``.
+        sources: Declared sources; any other first folder is part of the primary table's key.
+    """
+    first, slash, _ = path.partition("/")
+    return first if slash and first in sources else PRIMARY

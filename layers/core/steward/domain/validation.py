@@ -20,7 +20,7 @@ from steward.domain import csv_files
 from steward.domain.column_rules import broken_rules, check_patterns
 from steward.domain.csv_files import RowFault, Scan
 from steward.domain.findings import EXAMPLES, Example, Violation, shown
-from steward.domain.tables import Data
+from steward.domain.tables import Table
 from steward.domain.workspace import Connection, Limits, identifier, literal, workspace
 
 TABLE = "delivery"
@@ -45,8 +45,8 @@ class FileReport(BaseModel):
         return not self.violations
 
 
-def validate_file(path: Path, data: Data, limits: Limits) -> FileReport:
-    """Check a CSV file against a project's data declaration.
+def validate_file(path: Path, declared: Table, limits: Limits) -> FileReport:
+    """Check a CSV file against the declaration of its table.
 
     Structure first (bytes, header, fields per row), then every rule of every column that is
     there. Rows with a wrong structure are left out of the column rules; where the parsers do not
@@ -63,11 +63,11 @@ def validate_file(path: Path, data: Data, limits: Limits) -> FileReport:
     if header is None or not header.names:
         missing = _violation("header", 1, "the file has no readable header line")
         return FileReport(rows=0, size=seen.size, columns=[], violations=[missing])
-    violations = _header(header.names, data)
+    violations = _header(header.names, declared)
     if len(set(header.names)) < len(header.names):
         return FileReport(rows=0, size=seen.size, columns=header.names, violations=violations)
     with workspace(limits) as connection:
-        check_patterns(connection, data)
+        check_patterns(connection, declared)
         readable = _readable(path, seen, limits)
         try:
             load(connection, readable, header)
@@ -84,7 +84,7 @@ def validate_file(path: Path, data: Data, limits: Limits) -> FileReport:
         violations += _fault_violations(misshapen)
         numbers = _row_numbers(readable, misshapen, rows)
         if numbers is not None:
-            found = broken_rules(connection, TABLE, data, present=set(header.names))
+            found = broken_rules(connection, TABLE, declared, present=set(header.names))
             violations += _located(found, numbers, readable, simple=seen.lines == rows + 1)
     return FileReport(
         rows=rows + len(misshapen), size=seen.size, columns=header.names, violations=violations
@@ -121,8 +121,8 @@ def _bytes(seen: Scan) -> Violation | None:
     return None
 
 
-def _header(names: list[str], data: Data) -> list[Violation]:
-    declared = [column.name for column in data.columns]
+def _header(names: list[str], table: Table) -> list[Violation]:
+    declared = [column.name for column in table.columns]
     violations = [
         _violation("missing_column", 1, f"column {name!r} is missing", column=name)
         for name in declared

@@ -15,6 +15,7 @@ from steward.domain.runs import (
     execution_arn,
     head_item,
 )
+from steward.domain.tables import PRIMARY
 from steward.ports import (
     Absent,
     AbsentOrBelow,
@@ -56,11 +57,12 @@ def run_of(state: StateStore, project: str, run_id: str) -> Item | None:
 
 
 def usable_deliveries(state: StateStore, project: str) -> tuple[list[str], list[str]]:
-    """Return the ids of accepted and of pending deliveries."""
+    """Return the ids of the primary table's accepted and pending deliveries."""
     items = state.query(Table.DELIVERIES, project)
     by_status: dict[str, list[str]] = {}
     for item in items:
-        by_status.setdefault(item["status"], []).append(item["delivery_id"])
+        if item.get("table", PRIMARY) == PRIMARY:
+            by_status.setdefault(item["status"], []).append(item["delivery_id"])
     return by_status.get(DeliveryStatus.ACCEPTED, []), by_status.get(DeliveryStatus.RECEIVED, [])
 
 

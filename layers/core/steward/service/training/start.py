@@ -28,6 +28,7 @@ from steward.domain.runs import (
     decide,
     suppressed_item,
 )
+from steward.domain.tables import PRIMARY, source_of
 from steward.ports import (
     Absent,
     Change,
@@ -103,6 +104,10 @@ def start_training(trigger: Trigger, ports: Ports, objects: ObjectStore) -> dict
             value=trigger.project, allowed="a project added with `steward project add`",
         )  # fmt: skip
     if trigger.delivery is not None:
+        sources = configured["config"]["data"].get("sources", {})
+        source = source_of(trigger.delivery.path, sources)
+        if source != PRIMARY:
+            return {"outcome": "ignored", "reason": f"{source} trains nothing by itself"}
         refused = _record_delivery(trigger, configured, ports, objects)
         if refused is not None:
             return _suppress(trigger, "", refused, ports)

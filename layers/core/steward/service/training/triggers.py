@@ -8,11 +8,10 @@ from typing import Literal
 
 from steward.contracts.incoming import ObjectCreated, Received, RepositoryStateChange, Scheduled
 from steward.domain.errors import MalformedEventError
-from steward.domain.names import PROJECT_PATTERN
+from steward.domain.names import PROJECT_PATTERN, delivery_of_key
 from steward.domain.principals import identity_of
 
 TriggerKind = Literal["delivery", "request", "schedule", "commit"]
-_DELIVERY_KEY = re.compile(rf"^deliveries/(?P<project>{PROJECT_PATTERN[1:-1]})/(?P<name>.+)$")
 
 
 @dataclass(frozen=True)
@@ -23,6 +22,11 @@ class DeliveredObject:
     key: str
     version_id: str | None
     size: int
+
+    @property
+    def path(self) -> str:
+        """The key below ``deliveries/<project>/``."""
+        return self.key.split("/", 2)[2]
 
 
 @dataclass(frozen=True)
@@ -90,14 +94,14 @@ def _delivery(received: Received, created: ObjectCreated, data_bucket: str) -> T
     bucket, stored = created.bucket.name, created.object
     if bucket != data_bucket:
         return Ignored(f"bucket {bucket} is not the data bucket")
-    match = _DELIVERY_KEY.match(stored.key)
-    if match is None:
-        return Ignored(f"{stored.key} is not below deliveries/<project>/")
     if stored.key.endswith("/"):
         return Ignored(f"{stored.key} is a folder marker")
+    found = delivery_of_key(stored.key)
+    if found is None:
+        return Ignored(f"{stored.key} is not below deliveries/<project>/")
     delivered = DeliveredObject(bucket, stored.key, stored.version_id, stored.size)
     return Trigger(
-        "delivery", match["project"], received.id, created.requester or "s3",
+        "delivery", found[0], received.id, created.requester or "s3",
         f"{stored.key} was delivered", delivered,
     )  # fmt: skip
 
