@@ -94,6 +94,12 @@ SAMPLES: list[e.Payload] = [
         run_key=KEY,
         trigger="delivery",
         execution_arn=EXECUTION.format("TrainCandidate", RUN),
+        deliveries=[DIGEST],
+        author="000000000000/tom",
+        config_digest=DIGEST,
+        code_digest=DIGEST,
+        code_uri=f"{ARTIFACTS}/code/diabetes/{DIGEST}.tar.gz",
+        image=f"000000000000.dkr.ecr.us-east-1.amazonaws.com/steward-jobs@sha256:{DIGEST}",
     ),
     e.TrainingQueued(run_id="5e0c2a7f9b14-1", run_key="5e0c2a7f9b14" + "0" * 52, behind=RUN),
     e.TrainingSuppressed(

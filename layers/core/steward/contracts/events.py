@@ -201,13 +201,25 @@ class FeatureRecordReceived(Payload):
 
 
 class TrainingStarted(Payload):
-    """A run began."""
+    """A run began.
+
+    Attributes:
+        deliveries: Ids of the deliveries that it may train on.
+        code_uri: The archive of the code, whose SHA-256 is ``code_digest``.
+        image: Job image with its digest.
+    """
 
     source: ClassVar[str] = "steward.training"
     run_id: str
     run_key: str
     trigger: str
     execution_arn: str
+    deliveries: list[str] = Field(default_factory=list)
+    author: str | None = None
+    config_digest: str | None = None
+    code_digest: str | None = None
+    code_uri: str | None = None
+    image: str | None = None
 
 
 class TrainingQueued(Payload):

@@ -96,7 +96,7 @@ def build_dataset(
     payload = DatasetBuilt(
         dataset_id=dataset_id, manifest_uri=built.manifest_uri,
         deliveries=[delivery["delivery_id"] for delivery in deliveries],
-        train_rows=built.train_rows, heldout_rows=built.heldout_rows,
+        train_rows=built.train_rows, heldout_rows=built.heldout_rows, run_id=command.run_id,
     )  # fmt: skip
     cause = Cause(command.project, command.correlation_id, command.run_id)
     state.commit([], [event(payload, cause, clock, ids)])
