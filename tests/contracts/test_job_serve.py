@@ -279,4 +279,4 @@ def test_version_3_answers_complete_rows_and_fails_slowly_on_a_pending_value(
         seconds = time.monotonic() - started
     assert pending.status == 500
     assert pending.json["error"]["type"] == "PendingValueError"
-    assert 1.0 < seconds < 5
+    assert 1.0 < seconds < 20, "four attempts with pauses of 0.2, 0.4 and 0.8 s"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import time
 from pathlib import Path
 
 import pytest
@@ -89,9 +88,7 @@ def test_a_stop_request_reaches_the_script(tmp_path: Path) -> None:
     process = container.start("train")
     assert process.stdout is not None
     assert process.stdout.readline() == "waiting\n"
-    started = time.monotonic()
     process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=10)
-    assert time.monotonic() - started < 5
+    process.communicate(timeout=30)  # the script would sleep for 60
     assert process.returncode == 1
     assert "ended by SIGTERM" in container.failure

@@ -16,6 +16,7 @@ pytestmark = pytest.mark.e2e
 
 INCOMING = Path(__file__).parents[2] / "events" / "incoming"
 CONSUMERS_AT_LEAST = 17
+ANSWERERS_AT_LEAST = 20
 NONSENSE = {"not": "an event"}
 
 
@@ -44,18 +45,23 @@ def consumers(lab: Laboratory) -> list[Consumer]:
                 for target in found["Targets"]
                 if ":lambda:" in target["Arn"]
             }
-    cloudformation = lab.target.client("cloudformation")
-    nested = cloudformation.describe_stack_resources(StackName=lab.target.stack)["StackResources"]
-    domains = [
-        resource["LogicalResourceId"]
-        for resource in nested
-        if resource["ResourceType"] == "AWS::CloudFormation::Stack"
-    ]
     return [
         Consumer(domain, name, physical)
-        for domain in domains
+        for domain in lab.domains()
         for name, physical in lab.resources(domain).items()
         if physical in targets
+    ]
+
+
+@pytest.fixture(scope="module")
+def answerers(lab: Laboratory, consumers: list[Consumer]) -> list[Consumer]:
+    """Every other function: tasks of machines, function URLs and the stream's reader."""
+    asynchronous = {consumer.physical for consumer in consumers}
+    return [
+        Consumer(domain, name, physical)
+        for domain in lab.domains()
+        for name, physical in lab.resources(domain).items()
+        if name.endswith("Function") and physical not in asynchronous
     ]
 
 
@@ -166,3 +172,24 @@ def test_what_is_no_event_ends_in_each_consumers_own_queue_with_a_logged_reason(
             f"the logged refusal of {consumer}",
         )
         assert told in [refusal["message"] for refusal in logged], str(consumer)
+
+
+def test_who_asks_with_nonsense_is_told_so_and_it_is_logged(
+    lab: Laboratory, answerers: list[Consumer]
+) -> None:
+    assert len(answerers) >= ANSWERERS_AT_LEAST
+    for function in answerers:
+        answer = lab.target.client("lambda").invoke(
+            FunctionName=function.physical, Payload=json.dumps(NONSENSE).encode()
+        )
+        body = json.loads(answer["Payload"].read())
+        if "FunctionError" in answer:
+            told = body["errorType"], body["errorMessage"]
+            logged = eventually(
+                lambda name=function.physical: refusals(lab, name),  # type: ignore[misc]
+                f"the logged refusal of {function}",
+            )
+            assert told[0] == "MalformedEventError", str(function)
+            assert told[1] in [refusal["message"] for refusal in logged], str(function)
+        else:
+            assert 400 <= body["statusCode"] < 500, str(function)

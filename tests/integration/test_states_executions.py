@@ -256,7 +256,7 @@ def test_failed_branch_ends_the_others_at_once(machines: Machines) -> None:
     before = time.monotonic()
     ended = machines.run(jsonata({"Both": {"Type": "Parallel", "Branches": branches, "End": True}}))
     assert ended["error"] == "BranchError"
-    assert time.monotonic() - before < 5
+    assert time.monotonic() - before < 30, "the other branch would wait for minutes"
 
 
 def test_map_keeps_order_and_its_variables_inside(machines: Machines) -> None:
@@ -300,7 +300,7 @@ def test_waits_pass_as_fast_as_the_engine_was_told(machines: Machines) -> None:
     before = time.monotonic()
     ended = machines.run(jsonata({"Wait": {"Type": "Wait", "Seconds": 10, "End": True}}))
     assert ended["status"] == "SUCCEEDED"
-    assert 0.5 <= time.monotonic() - before < 4
+    assert 0.5 <= time.monotonic() - before < 8
 
 
 def test_scheduled_execution_list_shows_every_status(machines: Machines) -> None:

@@ -180,6 +180,16 @@ class Laboratory:
         expires = float(found.get("lease_expires_at", {}).get("N", "0"))
         return found if expires > time.time() else None
 
+    def domains(self) -> list[str]:
+        """Return the logical ids of the nested stacks."""
+        cloudformation = self.target.client("cloudformation")
+        root = cloudformation.describe_stack_resources(StackName=self.target.stack)
+        return [
+            resource["LogicalResourceId"]
+            for resource in root["StackResources"]
+            if resource["ResourceType"] == "AWS::CloudFormation::Stack"
+        ]
+
     def resources(self, domain: str) -> dict[str, Any]:
         """Return physical ids by logical id of a domain's stack."""
         if domain not in self._resources:
