@@ -70,8 +70,10 @@ def test_a_high_risk_project_needs_two_approvals() -> None:
 @pytest.mark.parametrize(
     ("path", "value", "field", "says"),
     [
-        ("relase", {}, "relase", "unknown key"),
-        ("release.stepz", [100], "release.stepz", "unknown key"),
+        ("relase", {}, "relase", "unknown key; allowed: alarms, approval, data, "),
+        ("release.stepz", [100], "release.stepz", "previous_retention_s, steps, strategy"),
+        ("data.columns.2.mim", 0, "data.columns[2].mim", "max_null_share, min, name"),
+        ("data", {}, "data.columns", "data.columns: missing; data.entity_id: missing"),
         ("owner", 7, "owner", "valid string"),
         ("project", "Churn_1", "project", "pattern"),
         ("evaluation.margin", "small", "evaluation.margin", "valid number"),

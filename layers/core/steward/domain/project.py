@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, get_args
 
-from pydantic import Field, StringConstraints, ValidationError, model_validator
+from pydantic import BaseModel, Field, StringConstraints, ValidationError, model_validator
 
 from steward.domain.declaration import Name, Scalar, Strict
 from steward.domain.digests import digest_of
@@ -254,7 +254,7 @@ def parse_project(declared: object) -> Project:
     if not isinstance(declared, dict):
         raise InvalidProjectError(
             "project.yaml is not a mapping", field="$", value=type(declared).__name__,
-            allowed="a mapping with the keys of docs/project.md",
+            allowed=f"a mapping with the keys {', '.join(Project.model_fields)}",
         )  # fmt: skip
     try:
         return Project.model_validate(declared)
@@ -262,24 +262,42 @@ def parse_project(declared: object) -> Project:
         problems = [_problem(error) for error in invalid.errors(include_url=False)]
         first = problems[0]
         raise InvalidProjectError(
-            "; ".join(f"{p['field']}: {p['message']} (got {p['value']!r})" for p in problems),
-            field=first["field"], value=first["value"], allowed=first["message"],
+            "; ".join(f"{p['field']}: {p['message']}" for p in problems),
+            field=first["field"], value=first["value"], allowed=first["allowed"],
         ) from None  # fmt: skip
 
 
 def _problem(error: object) -> dict[str, str]:
+    """Return the path of a key at fault, what is wrong, the value and what is allowed there."""
     assert isinstance(error, dict)
     path = "$"
     for part in error["loc"]:
         path += f"[{part}]" if isinstance(part, int) else f".{part}"
     field = path.removeprefix("$.") or "$"
-    message = str(error["msg"])
+    found = error.get("input")
+    value = {"dict": "a mapping", "list": "a list"}.get(type(found).__name__, repr(found))
+    if error["type"] == "missing":
+        return {"field": field, "message": "missing", "value": "", "allowed": "it must be there"}
     if error["type"] == "extra_forbidden":
-        message = "unknown key"
-    value = error.get("input")
-    shown = (
-        value
-        if isinstance(value, str | int | float | bool) or value is None
-        else type(value).__name__
-    )
-    return {"field": field, "message": message, "value": str(shown)}
+        keys = _keys_below(error["loc"][:-1])
+        message = f"unknown key; allowed: {', '.join(keys)}"
+        return {"field": field, "message": message, "value": value, "allowed": ", ".join(keys)}
+    told = str(error["msg"])
+    return {"field": field, "message": f"{told} (got {value})", "value": value, "allowed": told}
+
+
+def _keys_below(path: tuple[str | int, ...]) -> list[str]:
+    """Return the keys that are allowed in the mapping at a path of the declaration."""
+    models: list[type[BaseModel]] = [Project]
+    for part in path:
+        # What is no field is an index, or the tag of a union, which leads to all its members.
+        fields = [m.model_fields[part] for m in models if part in m.model_fields]
+        if fields:
+            models = [model for field in fields for model in _models_in(field.annotation)]
+    return sorted({key for model in models for key in model.model_fields})
+
+
+def _models_in(annotation: object) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for argument in get_args(annotation) for model in _models_in(argument)]
