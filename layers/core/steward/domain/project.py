@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, StringConstraints, ValidationError, model_validator
 
-from steward.domain.declaration import Name, Scalar, Strict
+from steward.domain.declaration import MisplacedError, Name, Scalar, Strict
 from steward.domain.digests import digest_of
 from steward.domain.errors import InvalidProjectError
 from steward.domain.feature_groups import FeatureColumn, FeatureGroup, FeatureUse, feature_columns
@@ -198,14 +198,18 @@ class Project(Strict):
 
     @model_validator(mode="after")
     def _features_exist(self) -> Self:
-        for group in self.feature_groups:
+        for index, group in enumerate(self.feature_groups):
             table = self.data.table(group.source)
             if table is None:
                 known = ", ".join(["data", *sorted(self.data.sources)])
                 raise ValueError(
                     f"{group.feature_group}: no source {group.source!r}; allowed: {known}"
                 )
-            group.check_against(table)
+            try:
+                group.check_against(table)
+                group.check_on_demand(self.data)
+            except MisplacedError as error:
+                raise error.below(f"feature_groups[{index}]") from None
         if not self.data.features and not self.feature_columns:
             raise ValueError("no column is left as a feature")
         return self
@@ -277,6 +281,10 @@ def _problem(error: object) -> dict[str, str]:
     if error["type"] == "extra_forbidden":
         message = "unknown key"
     value = error.get("input")
+    cause = (error.get("ctx") or {}).get("error")
+    if isinstance(cause, MisplacedError):
+        within = "" if field == "$" else f"{field}."
+        field, value, message = f"{within}{cause.path}", cause.value, str(cause)
     shown = (
         value
         if isinstance(value, str | int | float | bool) or value is None
