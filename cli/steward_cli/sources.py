@@ -56,6 +56,7 @@ def read_source(folder: Path, source: Path | None = None) -> Source:
         if isinstance(declared, dict):
             declared = {**declared, "feature_groups": read_feature_groups(folder / "features")}
         project = parse_project(declared)
+        _check_expressions(project)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f"{declaration}:{mark.line + 1}:{mark.column + 1}" if mark else str(declaration)
@@ -74,6 +75,17 @@ def read_source(folder: Path, source: Path | None = None) -> Source:
         )  # fmt: skip
     archive = pack(code)
     return Source(project, declared, archive, hashlib.sha256(archive).hexdigest())
+
+
+def _check_expressions(project: Project) -> None:
+    if project.feature_groups:
+        # The engine takes a moment to load; projects without feature groups need it for nothing.
+        import duckdb
+
+        from steward.domain.feature_transforms import check_expressions
+
+        with duckdb.connect() as connection:
+            check_expressions(connection, project)
 
 
 def read_feature_groups(folder: Path) -> list[object]:

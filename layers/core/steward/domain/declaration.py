@@ -22,3 +22,22 @@ class Strict(BaseModel):
     """A part of ``project.yaml``: frozen, no unknown key, no value that must be converted."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, defer_build=True)
+
+
+class MisplacedError(ValueError):
+    """A value at fault that only a wider view shows, with its path below what raises.
+
+    Args:
+        path: Such as ``features[0].expression``.
+        message: A sentence for a person.
+        value: The value at fault.
+    """
+
+    def __init__(self, path: str, message: str, value: object) -> None:
+        super().__init__(message)
+        self.path = path
+        self.value = value
+
+    def below(self, prefix: str) -> MisplacedError:
+        """Return the same fault seen from further out."""
+        return MisplacedError(f"{prefix}.{self.path}", str(self), self.value)

@@ -102,6 +102,14 @@ class ReleaseNotAllowedError(RejectedError):
     """The release plan is not possible, or the version is not approved."""
 
 
+class FeatureGroupNotFoundError(RejectedError):
+    """The project has no such version of a feature group, or SageMaker has none for it."""
+
+
+class FeatureWindowError(RejectedError):
+    """The window of an entity has more rows than the aggregate declares."""
+
+
 class UnknownPriceError(RejectedError):
     """The price table does not list what was used."""
 

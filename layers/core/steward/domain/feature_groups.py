@@ -11,9 +11,24 @@ from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from steward.domain.declaration import ColumnType, GroupName, Name, Scalar, Strict
+from steward.domain.declaration import (
+    ColumnType,
+    GroupName,
+    MisplacedError,
+    Name,
+    Scalar,
+    Strict,
+)
 from steward.domain.digests import digest_of
+from steward.domain.expressions import ExpressionError, Parsed, parse
 from steward.domain.tables import PRIMARY, Data, Table
+
+RESERVED = frozenset(
+    ("entity", "event_time", "known_at", "deleted", "digest", "erased_until", "written_at",
+     "is_deleted", "write_time", "api_invocation_time")
+)  # fmt: skip
+"""What a record of SageMaker Feature Store holds besides features, ours first; see
+:mod:`steward.domain.feature_records`."""
 
 Expression = str
 AggregateFunction = Literal["count", "sum", "mean", "min", "max"]
@@ -35,6 +50,11 @@ class RowFeature(Strict):
     def sql(self) -> str:
         """The expression, defaults applied."""
         return self.expression if self.expression is not None else f'"{self.name}"'
+
+    @property
+    def parsed(self) -> Parsed:
+        """The expression, ready for the engine."""
+        return parse(self.sql, None)
 
 
 class Aggregate(Strict):
@@ -70,6 +90,11 @@ class Aggregate(Strict):
             return "integer"
         return "float" if self.function == "mean" else self.of_type
 
+    @property
+    def parsed(self) -> Parsed | None:
+        """The input, ready for the engine; None for a count."""
+        return parse(self.of, None) if self.of is not None else None
+
 
 class OnDemandFeature(Strict):
     """A feature computed at the request.
@@ -84,6 +109,11 @@ class OnDemandFeature(Strict):
     expression: Expression = Field(min_length=1, max_length=2000)
     inputs: list[Name] = Field(default_factory=list)
     description: str = Field(default="", max_length=255)
+
+    @property
+    def parsed(self) -> Parsed:
+        """The expression, ready for the engine."""
+        return parse(self.expression, None)
 
 
 class Backfill(Strict):
@@ -133,10 +163,21 @@ class FeatureGroup(Strict):
             raise ValueError(
                 "a feature group needs a feature, an aggregate or an on-demand feature"
             )
-        reserved = {*self.keys, "event_time_", "known_at_", "deleted_", "digest_"}
-        twice = sorted({n for n in names if names.count(n) > 1 or n in reserved})
+        taken = [*self.keys, *names, *(f"of_{aggregate.name}" for aggregate in self.aggregates)]
+        # Engine, catalogue and SageMaker do not tell upper from lower case.
+        lower = [name.lower() for name in taken]
+        twice = sorted({name for name in taken if lower.count(name.lower()) > 1})
         if twice:
             raise ValueError(f"features named twice, or named like a key: {', '.join(twice)}")
+        for name in names:
+            if name.lower() in RESERVED or name.startswith("_") or name.endswith("_"):
+                raise ValueError(
+                    f"a feature may not be named {name!r}; allowed: names that neither begin nor "
+                    f"end with an underscore, other than {', '.join(sorted(RESERVED))}"
+                )
+        for key in self.keys:
+            if key.lower() in ("event_time_", "known_at_", "deleted_", "digest_", "row_"):
+                raise ValueError(f"a key may not be named {key!r}")
         return self
 
     @property
@@ -182,6 +223,50 @@ class FeatureGroup(Strict):
             column = table.column(self.deleted)
             if column is None or column.type != "boolean":
                 raise ValueError(f"{self.feature_group}: deleted {self.deleted!r} is no boolean")
+        columns = [column.name for column in table.columns]
+        if self.where is not None:
+            _check_expression("where", self.where, columns)
+        for index, feature in enumerate(self.features):
+            # An expression by default is the column of the feature's name.
+            _check_expression(f"features[{index}].expression", feature.sql, columns)
+        for index, aggregate in enumerate(self.aggregates):
+            if aggregate.of is not None:
+                _check_expression(f"aggregates[{index}].of", aggregate.of, columns)
+
+    def check_on_demand(self, data: Data) -> None:
+        """Raise MisplacedError where an on-demand feature reads what is not there to read.
+
+        It reads features of the group and its inputs: columns of the primary table that are known
+        when the prediction is asked for, so never the label.
+        """
+        known = self.feature_names[: len(self.features) + len(self.aggregates)]
+        later = {data.label.name, data.label_known_at}
+        for index, feature in enumerate(self.on_demand):
+            path = f"on_demand[{index}]"
+            for place, name in enumerate(feature.inputs):
+                if data.column(name) is None or name in later:
+                    raise MisplacedError(
+                        f"{path}.inputs[{place}]",
+                        f"{name!r} is no column of the primary table that a request may give",
+                        name,
+                    )
+                if name.lower() in {other.lower() for other in known}:
+                    raise MisplacedError(
+                        f"{path}.inputs[{place}]", f"{name!r} is a feature of the group", name
+                    )
+            _check_expression(f"{path}.expression", feature.expression, [*known, *feature.inputs])
+
+    @property
+    def parsed_where(self) -> Parsed | None:
+        """The condition, ready for the engine."""
+        return parse(self.where, None) if self.where is not None else None
+
+
+def _check_expression(path: str, text: str, columns: list[str]) -> None:
+    try:
+        parse(text, columns)
+    except ExpressionError as error:
+        raise MisplacedError(path, str(error), text) from None
 
 
 class FeatureUse(Strict):

@@ -93,6 +93,11 @@ def delivery_of_key(key: str) -> tuple[str, str] | None:
     return (match["project"], match["path"]) if match else None
 
 
+def feature_group_name(environment: str, project: str, group: str, version: int) -> str:
+    """Return the SageMaker feature group of one version of a project's feature group."""
+    return sagemaker_name("steward", environment, project, group, f"v{version}")
+
+
 _JOB_NAME = re.compile(
     r"^(?P<project>[a-z][a-z0-9-]{1,19})-(?P<run>[0-9a-f]{12}-\d+)-(?P<kind>train|eval)(?:-r\d+)?$"
 )

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self, get_args
 
 from pydantic import BaseModel, Field, StringConstraints, ValidationError, model_validator
 
-from steward.domain.declaration import Name, Scalar, Strict
+from steward.domain.declaration import MisplacedError, Name, Scalar, Strict
 from steward.domain.digests import digest_of
 from steward.domain.errors import InvalidProjectError
 from steward.domain.feature_groups import FeatureColumn, FeatureGroup, FeatureUse, feature_columns
@@ -198,14 +198,18 @@ class Project(Strict):
 
     @model_validator(mode="after")
     def _features_exist(self) -> Self:
-        for group in self.feature_groups:
+        for index, group in enumerate(self.feature_groups):
             table = self.data.table(group.source)
             if table is None:
                 known = ", ".join(["data", *sorted(self.data.sources)])
                 raise ValueError(
                     f"{group.feature_group}: no source {group.source!r}; allowed: {known}"
                 )
-            group.check_against(table)
+            try:
+                group.check_against(table)
+                group.check_on_demand(self.data)
+            except MisplacedError as error:
+                raise error.below(f"feature_groups[{index}]") from None
         if not self.data.features and not self.feature_columns:
             raise ValueError("no column is left as a feature")
         return self
@@ -283,6 +287,10 @@ def _problem(error: object) -> dict[str, str]:
         message = f"unknown key; allowed: {', '.join(keys)}"
         return {"field": field, "message": message, "value": value, "allowed": ", ".join(keys)}
     told = str(error["msg"])
+    cause = (error.get("ctx") or {}).get("error")
+    if isinstance(cause, MisplacedError):
+        within = "" if field == "$" else f"{field}."
+        field, value, told = f"{within}{cause.path}", repr(cause.value), str(cause)
     return {"field": field, "message": f"{told} (got {value})", "value": value, "allowed": told}
 
 

@@ -67,6 +67,17 @@ def workspace(limits: Limits, name: str = "rows") -> Iterator[Connection]:
         Path(f"{database}.wal").unlink(missing_ok=True)
 
 
+def lock(connection: Connection, limits: Limits) -> None:
+    """Leave the engine the files below the folder and nothing else, for good.
+
+    A second wall behind :mod:`steward.domain.expressions`: what a declaration says can neither
+    reach another file or the network nor undo this.
+    """
+    connection.execute(f"SET allowed_directories = [{literal(f'{limits.folder}/')}]")
+    connection.execute("SET enable_external_access = false")
+    connection.execute("SET lock_configuration = true")
+
+
 def identifier(name: str) -> str:
     """Return ``name`` quoted as an SQL identifier."""
     return '"' + name.replace('"', '""') + '"'

@@ -1,0 +1,123 @@
+"""Versions of feature groups: another definition is another version, and the same one never is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from steward.domain.errors import RejectedError
+from steward.domain.feature_groups import FeatureGroup
+
+WIDTH = 4
+
+
+class GroupStatus(StrEnum):
+    """Whether a version is fed and served."""
+
+    ACTIVE = "active"
+    RETIRED = "retired"
+
+
+@dataclass(frozen=True)
+class KnownVersion:
+    """A version that was registered once, whatever became of it."""
+
+    group: str
+    version: int
+    definition_digest: str
+    status: GroupStatus = GroupStatus.ACTIVE
+
+
+@dataclass(frozen=True)
+class Assigned:
+    """The version of one declared group.
+
+    Attributes:
+        is_new: It must be registered.
+        is_revived: It was retired, and is declared again.
+    """
+
+    group: FeatureGroup
+    version: int
+    is_new: bool
+    is_revived: bool = False
+
+
+def assign_versions(
+    known: Iterable[KnownVersion], declared: Iterable[FeatureGroup]
+) -> list[Assigned]:
+    """Return the version of each declared group, in order.
+
+    A definition that was registered keeps its number, also when others came between; any other
+    gets the newest number and one. Numbers are never given twice, since files and SageMaker's
+    names carry them.
+    """
+    versions: dict[str, list[KnownVersion]] = {}
+    for found in known:
+        versions.setdefault(found.group, []).append(found)
+    assigned = []
+    for group in declared:
+        mine = versions.get(group.feature_group, [])
+        same = [v for v in mine if v.definition_digest == group.definition_digest]
+        if same:
+            best = max(same, key=lambda found: found.version)
+            revived = best.status == GroupStatus.RETIRED
+            assigned.append(Assigned(group, best.version, is_new=False, is_revived=revived))
+        else:
+            newest = max((found.version for found in mine), default=0)
+            assigned.append(Assigned(group, newest + 1, is_new=True))
+    return assigned
+
+
+def group_item(group: str, version: int) -> str:
+    """Return the sort key of a version in the features table."""
+    return f"group#{group}#v{version:0{WIDTH}d}"
+
+
+def materialisation_prefix(group: str, version: int) -> str:
+    """Return the beginning of the sort keys of a version's materialisations."""
+    return f"materialisation#{group}#v{version:0{WIDTH}d}#"
+
+
+def materialisation_item(group: str, version: int, delivery_id: str) -> str:
+    """Return the sort key of what became of one delivery in one version."""
+    return f"{materialisation_prefix(group, version)}{delivery_id}"
+
+
+def statistics_item(group: str, version: int) -> str:
+    """Return the sort key of a version's statistics."""
+    return f"statistics#{group}#v{version:0{WIDTH}d}"
+
+
+def label_of(group: str, version: int) -> str:
+    """Return how people, events and manifests name a version: ``<group>/v<N>``."""
+    return f"{group}/v{version}"
+
+
+def parse_label(label: str) -> tuple[str, int]:
+    """Return group and version of a label.
+
+    Raises:
+        RejectedError: It is none.
+    """
+    group, separator, number = label.rpartition("/v")
+    if not separator or not group or not number.isdigit() or int(number) < 1:
+        raise RejectedError(
+            f"{label!r} names no version of a feature group", field="group", value=label,
+            allowed="<group>/v<N>",
+        )  # fmt: skip
+    return group, int(number)
+
+
+def known_versions(items: Iterable[dict[str, Any]]) -> list[KnownVersion]:
+    """Return the versions that the features table's ``group#`` items hold."""
+    return [
+        KnownVersion(
+            item["group"], int(item["version"]), item["definition_digest"],
+            GroupStatus(item["status"]),
+        )
+        for item in items
+        if str(item["item"]).startswith("group#")
+    ]  # fmt: skip
