@@ -39,9 +39,19 @@ class Rule:
     message: str
 
 
-def typed(column: Column) -> str:
-    """Return SQL for the column's typed value; null where the text is none of its type."""
-    text = identifier(column.name)
+def instant(timestamp: str) -> str:
+    """Return SQL for a TIMESTAMP as Steward keeps it: finer than milliseconds is cut."""
+    return f"date_trunc('millisecond', {timestamp})"
+
+
+def typed(column: Column, text: str | None = None) -> str:
+    """Return SQL for a column's typed value; null where the text is none of its type.
+
+    Args:
+        column: The declaration.
+        text: SQL of the text; by default the column of that name.
+    """
+    text = text or identifier(column.name)
     if column.type == "integer":
         return (
             f"CASE WHEN regexp_full_match({text}, {literal(_INTEGER)})"
@@ -68,10 +78,9 @@ def typed(column: Column) -> str:
         )
         date, time, second, offset = parts
         zoned = f"{date} || 'T' || {time} || {second} || {offset}"
-        instant = f"make_timestamp(epoch_us(TRY_CAST({zoned} AS TIMESTAMPTZ)))"
+        moment = f"make_timestamp(epoch_us(TRY_CAST({zoned} AS TIMESTAMPTZ)))"
         return (
-            f"CASE WHEN regexp_full_match({text}, {literal(_TIMESTAMP)})"
-            f" THEN date_trunc('millisecond', {instant}) END"
+            f"CASE WHEN regexp_full_match({text}, {literal(_TIMESTAMP)}) THEN {instant(moment)} END"
         )
     return text
 

@@ -62,6 +62,10 @@ class JobImageMissingError(RejectedError):
     """No job image digest is known yet: ``steward image build`` has not run."""
 
 
+class UnreadableFileError(RejectedError):
+    """A delivered file is not of the declared format."""
+
+
 class DatasetRejectedError(RejectedError):
     """Every delivery of a run broke a rule; nothing is left to train on."""
 

@@ -120,6 +120,10 @@ class Table(Strict):
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise ValueError(f"columns named twice: {', '.join(twice)}")
+        folded = [name.lower() for name in names]
+        alike = sorted({name for name in names if folded.count(name.lower()) > 1})
+        if alike:
+            raise ValueError(f"columns that differ in case alone: {', '.join(alike)}")
         ruled = [rule.name for rule in self.rules]
         if len(set(ruled)) < len(ruled):
             raise ValueError("two rules have one name")

@@ -40,3 +40,23 @@ def fetch(objects: ObjectStore, delivery: Item, path: Path) -> None:
             f"s3://{delivery['bucket']}/{delivery['key']} is not what was delivered",
             field="sha256", value=digest, allowed=str(delivery["delivery_id"]),
         )  # fmt: skip
+
+
+def fetch_accepted(objects: ObjectStore, delivery: Item, path: Path) -> None:
+    """Download the rows of an accepted delivery that count: without those set aside.
+
+    Raises:
+        EvidenceIncompleteError: The object is gone or its bytes are others.
+    """
+    uri = delivery.get("accepted_uri")
+    if uri is None:
+        fetch(objects, delivery, path)
+        return
+    bucket, _, key = uri.removeprefix("s3://").partition("/")
+    objects.download(bucket, key, str(path))
+    digest = file_digest(path)
+    if digest != delivery["accepted_sha256"]:
+        raise EvidenceIncompleteError(
+            f"{uri} is not what was accepted",
+            field="accepted_sha256", value=digest, allowed=str(delivery["accepted_sha256"]),
+        )  # fmt: skip

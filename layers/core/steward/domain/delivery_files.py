@@ -1,0 +1,311 @@
+"""The formats of delivered files behind one relation: typed columns and the number of each row.
+
+CSV is text. JSON Lines carries JSON's own kinds, and a number in quotes is a string. Parquet
+carries physical types. Whatever the format, a value that is none of the declared type is null in
+the typed column and kept, as written, in the column's second one, ``!<name>``.
+
+Rows are numbered from 1 in the order of the file. A gzip file is known by its first bytes.
+"""
+
+# ruff: noqa: S608 - names and values go through identifier() and literal()
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import duckdb
+
+from steward.domain import csv_files
+from steward.domain.column_rules import SQL_TYPES, instant, typed
+from steward.domain.errors import UnreadableFileError
+from steward.domain.tables import Column, Table
+from steward.domain.workspace import Connection, identifier, literal
+
+REJECTS = "rejected"
+MAX_LOCATED_FAULTS = 100_000
+MAX_UNPACKED_BYTES = 4_500_000_000
+"""What a packed file may unpack to: below the temporary space of the functions that read it."""
+_BLOCK = 1 << 22
+_WHOLE = 9_007_199_254_740_992  # 2**53: beyond it a double is not one whole number
+
+
+@dataclass(frozen=True)
+class Source:
+    """A file as DuckDB reads it.
+
+    Attributes:
+        relation: SQL that yields the file's rows in order.
+        raw: SQL of each column's value as the file has it, by the column's name.
+        physical: Parquet type by column; empty for text formats.
+        format: The table's format.
+        header_lines: Lines of a CSV file before its rows.
+    """
+
+    relation: str
+    raw: dict[str, str]
+    format: str
+    physical: dict[str, str] = field(default_factory=dict)
+    header_lines: int = 0
+
+
+def is_packed(path: Path) -> bool:
+    """Return whether a file is gzip."""
+    with path.open("rb") as file:
+        return file.read(2) == b"\x1f\x8b"
+
+
+def unpack(path: Path, target: Path) -> None:
+    """Write what a gzip file holds.
+
+    Raises:
+        UnreadableFileError: It is damaged, or larger than :data:`MAX_UNPACKED_BYTES`.
+    """
+    written = 0
+    try:
+        with gzip.open(path) as packed, target.open("wb") as plain:
+            while block := packed.read(_BLOCK):
+                written += len(block)
+                if written > MAX_UNPACKED_BYTES:
+                    raise UnreadableFileError(
+                        f"the file unpacks to more than {MAX_UNPACKED_BYTES} bytes", field="size",
+                        allowed="several smaller files, or Parquet",
+                    )  # fmt: skip
+                plain.write(block)
+    except (EOFError, OSError, gzip.BadGzipFile) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        raise UnreadableFileError(
+            f"the gzip file is damaged: {error}", field="format", allowed="a whole gzip file"
+        ) from None
+
+
+def plain_file(path: Path, table: Table) -> Path:
+    """Return the file itself, or beside it one that is unpacked and has one kind of line ends."""
+    readable = path
+    if table.format != "parquet" and is_packed(path):
+        readable = path.with_name(f"{path.name}.plain")
+        unpack(path, readable)
+    if table.format == "csv" and csv_files.scan(readable).mixed_line_ends:
+        normal = path.with_name(f"{path.name}.normal")
+        csv_files.normalise_line_ends(readable, normal)
+        if readable != path:
+            readable.unlink()
+        readable = normal
+    return readable
+
+
+def source_of(connection: Connection, path: Path, table: Table) -> Source:
+    """Return how a plain file is read.
+
+    Args:
+        connection: Reads the schema of a Parquet file.
+        path: As :func:`plain_file` returns it.
+        table: Its declaration.
+
+    Raises:
+        UnreadableFileError: A CSV file has no header, or a Parquet file no readable footer.
+    """
+    if table.format == "csv":
+        header = csv_files.read_header(path)
+        if header is None or not header.names:
+            raise UnreadableFileError("the file has no readable header line", field="header")
+        return csv_source(path, header)
+    if table.format == "jsonl":
+        return _jsonl_source(path, table)
+    return _parquet_source(connection, path)
+
+
+def csv_source(path: Path, header: csv_files.Header) -> Source:
+    """Return how a CSV file with this header is read.
+
+    Columns are read by their place, since DuckDB does not tell names of other case apart.
+    """
+    places = [f"c{place}" for place in range(len(header.names))]
+    columns = ", ".join(f"{literal(place)}: 'VARCHAR'" for place in places)
+    relation = f"""read_csv({literal(str(path))}, auto_detect = false, delim = ',', quote = '"',
+        escape = '"', header = false, skip = {header.lines}, columns = {{{columns}}},
+        store_rejects = true, rejects_table = '{REJECTS}', rejects_scan = '{REJECTS}_scans',
+        rejects_limit = {MAX_LOCATED_FAULTS})"""
+    raw = dict(zip(header.names, places, strict=True))
+    return Source(relation, raw, "csv", header_lines=header.lines)
+
+
+def _jsonl_source(path: Path, table: Table) -> Source:
+    columns = ", ".join(f"{literal(column.name)}: 'JSON'" for column in table.columns)
+    relation = (
+        f"read_json({literal(str(path))}, format = 'newline_delimited',"
+        f" maximum_object_size = {csv_files.MAX_FIELD * 8}, columns = {{{columns}}})"
+    )
+    raw = {column.name: identifier(column.name) for column in table.columns}
+    return Source(relation, raw, "jsonl")
+
+
+def _parquet_source(connection: Connection, path: Path) -> Source:
+    relation = f"read_parquet({literal(str(path))})"
+    try:
+        described = connection.execute(f"DESCRIBE SELECT * FROM {relation}").fetchall()
+    except duckdb.Error as error:
+        raise UnreadableFileError(
+            f"not readable as Parquet: {str(error).strip().splitlines()[0][:300]}", field="format"
+        ) from None
+    physical = {str(row[0]): str(row[1]) for row in described}
+    return Source(relation, {n: identifier(n) for n in physical}, "parquet", physical)
+
+
+_KINDS = {
+    "string": ("VARCHAR", "ENUM", "UUID"),
+    "integer": ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT",
+                "UINTEGER", "UBIGINT", "FLOAT", "DOUBLE", "DECIMAL"),
+    "boolean": ("BOOLEAN",),
+    "timestamp": ("TIMESTAMP", "DATE", "VARCHAR"),
+}  # fmt: skip
+_KINDS["float"] = _KINDS["integer"]
+
+
+def fits(column: Column, physical: str) -> bool:
+    """Return whether a Parquet type can hold values of the declared type.
+
+    Doubles may hold integers, since that is how pandas writes integers with nulls; each value
+    must then be whole. Text is no number and a number no text.
+    """
+    if physical.endswith("]"):
+        return False
+    return physical.startswith(_KINDS[column.type])
+
+
+@dataclass(frozen=True)
+class _Cell:
+    """SQL of one column: its typed value, and its text."""
+
+    value: str
+    text: str
+
+
+def _cell(column: Column, source: Source) -> _Cell:
+    raw = source.raw[column.name]
+    if source.format == "csv":
+        return _Cell(typed(column, raw), raw)
+    if source.format == "jsonl":
+        is_text = f"starts_with({raw}::VARCHAR, '\"')"
+        text = f"CASE WHEN {is_text} THEN {raw}->>'$' ELSE {raw}::VARCHAR END"
+        kind = is_text if column.type in ("string", "timestamp") else f"NOT {is_text}"
+        return _Cell(f"CASE WHEN {kind} THEN {typed(column, f'({text})')} END", text)
+    physical, text = source.physical[column.name], f"{raw}::VARCHAR"
+    if not fits(column, physical):
+        return _Cell(f"NULL::{SQL_TYPES[column.type]}", text)
+    return _Cell(_of_parquet(column, raw, physical), text)
+
+
+def _of_parquet(column: Column, raw: str, physical: str) -> str:
+    if column.type == "integer":
+        whole = f"TRY_CAST({raw} AS BIGINT)"
+        if physical.startswith(("FLOAT", "DOUBLE", "DECIMAL")):
+            bound = "" if physical.startswith("DECIMAL") else f" AND abs({raw}) <= {_WHOLE}"
+            return f"CASE WHEN {raw} = trunc({raw}){bound} THEN {whole} END"
+        return whole
+    if column.type == "float":
+        return f"CASE WHEN isfinite({raw}::DOUBLE) THEN {raw}::DOUBLE + 0.0 END"
+    if column.type == "timestamp" and physical.startswith("VARCHAR"):
+        return typed(column, raw)
+    if column.type == "timestamp":
+        zoned = physical.startswith("TIMESTAMP WITH TIME ZONE")
+        return instant(f"make_timestamp(epoch_us({raw}))" if zoned else f"{raw}::TIMESTAMP")
+    return f"{raw}::{SQL_TYPES[column.type]}"
+
+
+def load(
+    connection: Connection,
+    source: Source,
+    table: Table,
+    into: str,
+    *,
+    wrong: bool = False,
+    as_written: Collection[str] = (),
+) -> list[Column]:
+    """Read a file once into the relation ``into``: ``row_`` and the declared columns, typed.
+
+    Args:
+        connection: Gets a table ``<into>_rows_`` and the view ``into`` of it.
+        source: The file.
+        table: Its declaration; columns that the file does not have are left out.
+        into: Name of the relation.
+        wrong: Keep, as ``!<name>``, the text of values that are none of the declared type.
+        as_written: Columns that stay text, as an entity id that is hashed.
+
+    Returns:
+        The declared columns that the file has.
+
+    Raises:
+        duckdb.Error: The file cannot be read at all.
+    """
+    columns = [column for column in table.columns if column.name in source.raw]
+    inner, outer = [], []
+    for column in columns:
+        cell, name = _cell(column, source), identifier(column.name)
+        if column.name in as_written:
+            inner.append(f"{cell.text} AS {name}")
+            outer.append(name)
+            continue
+        inner.append(f"{cell.value} AS {name}")
+        outer.append(name)
+        if wrong and not (source.format == "csv" and column.type == "string"):
+            raw, text = source.raw[column.name], identifier(f"={column.name}")
+            inner.append(f"CASE WHEN {raw} IS NOT NULL THEN {cell.text} END AS {text}")
+            outer.append(
+                f"CASE WHEN {name} IS NULL THEN {text} END AS {identifier(wrong_of(column))}"
+            )
+    rows = identifier(f"{into}_rows_")
+    connection.execute(
+        f"CREATE TABLE {rows} AS SELECT {', '.join(outer)}"
+        f" FROM (SELECT {', '.join(inner)} FROM {source.relation})"
+    )
+    # A table that is made at once has ascending row ids without gaps, so the number costs nothing.
+    connection.execute(f"CREATE VIEW {identifier(into)} AS SELECT rowid + 1 AS row_, * FROM {rows}")
+    return columns
+
+
+def wrong_of(column: Column) -> str:
+    """Return the name of the column that holds what is none of the declared type."""
+    return f"!{column.name}"
+
+
+def drop(connection: Connection, into: str) -> None:
+    """Remove what :func:`load` made."""
+    connection.execute(f"DROP VIEW IF EXISTS {identifier(into)}")
+    for name in (f"{into}_rows_", REJECTS, f"{REJECTS}_scans"):
+        connection.execute(f"DROP TABLE IF EXISTS {identifier(name)}")
+
+
+def load_typed(
+    connection: Connection,
+    path: Path,
+    table: Table,
+    into: str,
+    *,
+    as_written: Collection[str] = (),
+) -> None:
+    """Read an accepted delivery: ``row_`` and every declared column with its type.
+
+    Names of the SQL types are those of :data:`steward.domain.column_rules.SQL_TYPES`; timestamps
+    are UTC with milliseconds. :func:`drop` removes the relation.
+
+    Args:
+        connection: Where the relation is made.
+        path: The file, packed or not; its folder must be writable.
+        table: What it was validated against.
+        into: Name of the relation.
+        as_written: Columns that stay text.
+
+    Raises:
+        UnreadableFileError: It is no such file.
+        duckdb.Error: It cannot be read.
+    """
+    plain = plain_file(path, table)
+    try:
+        load(connection, source_of(connection, plain, table), table, into, as_written=as_written)
+    finally:
+        if plain != path:
+            plain.unlink(missing_ok=True)
