@@ -18,7 +18,18 @@ from steward.domain.errors import (
     StewardError,
     VersionNotFoundError,
 )
-from steward_cli.commands import data, image, local, mail, project, release, report, runs, versions
+from steward_cli.commands import (
+    data,
+    image,
+    lineage,
+    local,
+    mail,
+    project,
+    release,
+    report,
+    runs,
+    versions,
+)
 from steward_cli.console import CommandError, Exit, fail
 from steward_cli.demo import command as demo
 from steward_cli.target import DEFAULT_STATE_DIR, Choice
@@ -50,6 +61,7 @@ app.add_typer(release.app, name="release")
 app.add_typer(mail.app, name="mail")
 app.add_typer(image.app, name="image")
 app.add_typer(report.app, name="report")
+app.add_typer(lineage.app, name="lineage")
 
 
 @app.callback()

@@ -6,7 +6,7 @@ from typing import Any
 
 from steward.adapters.state import DynamoStateStore
 from steward.domain.versions import alias_item, version_item
-from steward.ports import Item, Table
+from steward.ports import Item, StateStore, Table
 from steward_cli.console import CommandError, Exit
 from steward_cli.target import Target
 
@@ -19,6 +19,7 @@ _OUTPUTS = {
     Table.ROUTES: "RoutesTable",
     Table.RELEASES: "ReleasesTable",
     Table.COSTS: "CostsTable",
+    Table.LINEAGE: "LineageTable",
 }
 
 
@@ -30,6 +31,11 @@ class StackState:
             target.client("dynamodb"),
             tables={table: target.output(name) for table, name in _OUTPUTS.items()},
         )
+
+    @property
+    def store(self) -> StateStore:
+        """The tables themselves."""
+        return self._store
 
     def project(self, name: str) -> Item:
         """Return a project's item.

@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from steward_cli.commands.local import start_and_deploy
+from steward_cli.demo.facts import Facts
 from steward_cli.demo.people import hire
+from steward_cli.demo.story import Story
 from steward_cli.target import Choice, Target, local_target
 from steward_local import engine as engines
 from support.laboratory_stack import Laboratory
@@ -39,6 +41,17 @@ def stack(choice: Choice) -> Iterator[Target]:
 def projects() -> Path:
     """The folder of the projects in this repository."""
     return Path(__file__).resolve().parents[2] / "projects"
+
+
+@pytest.fixture(scope="session")
+def facts(stack: Target, choice: Choice, projects: Path) -> Facts:
+    """The demo's story, played once for all tests that look at what it left."""
+    lines: list[str] = []
+    try:
+        return Story(stack, choice, projects, lines.append).play()
+    except Exception as error:
+        error.add_note("\n".join(lines))
+        raise
 
 
 @pytest.fixture(scope="session")

@@ -8,20 +8,8 @@ import pytest
 
 from steward_cli.demo.facts import Facts
 from steward_cli.demo.report import costs_by_run, share_moments, write_report
-from steward_cli.demo.story import Story
-from steward_cli.target import Choice, Target
 
 pytestmark = pytest.mark.e2e
-
-
-@pytest.fixture(scope="module")
-def facts(stack: Target, choice: Choice, projects: Path) -> Facts:
-    lines: list[str] = []
-    try:
-        return Story(stack, choice, projects, lines.append).play()
-    except Exception as error:
-        error.add_note("\n".join(lines))
-        raise
 
 
 def test_versions_end_as_retained_production_and_rolled_back(facts: Facts) -> None:

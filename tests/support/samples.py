@@ -216,6 +216,14 @@ SAMPLES: list[e.Payload] = [
     e.RunCostRecorded(
         entry=f"{RUN}#training", kind="training_job", dollars=0.0058, detail={"seconds": 182}
     ),
+    e.LineageEventWritten(
+        uri=f"{ARTIFACTS}/lineage/openlineage/diabetes/2026/01/05/"
+        "0d0f1b52-7d3c-5d0e-9a43-3b1d9b1f5c55-START.json",
+        sha256=DIGEST,
+        job="diabetes.train",
+        run_uuid="0d0f1b52-7d3c-5d0e-9a43-3b1d9b1f5c55",
+        event_type="START",
+    ),
 ]
 
 

@@ -474,6 +474,23 @@ class RunCostRecorded(Payload):
     detail: dict[str, Any] = Field(default_factory=dict)
 
 
+class LineageEventWritten(Payload):
+    """An OpenLineage run event lies in S3, checked against its schema.
+
+    Attributes:
+        run_uuid: OpenLineage's ``runId``.
+        event_type: START, COMPLETE, FAIL or ABORT.
+        sha256: Digest of the object's bytes.
+    """
+
+    source: ClassVar[str] = "steward.governance"
+    uri: str
+    sha256: str
+    job: str
+    run_uuid: str
+    event_type: str
+
+
 PAYLOADS: dict[str, type[Payload]] = {model.__name__: model for model in Payload.__subclasses__()}
 
 

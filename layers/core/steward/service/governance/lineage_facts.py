@@ -133,7 +133,16 @@ def _dataset_built(told: _Telling) -> Facts:
     deliveries = [delivery_node(told.project, delivery) for delivery in data.deliveries]
     views = [features_node(told.project, view) for view in data.features]
     run = run_node(told.project, data.run_id)
-    about.append(told.fact(run, dataset_id=data.dataset_id, manifest_uri=data.manifest_uri))
+    about.append(
+        told.fact(
+            run,
+            dataset_id=data.dataset_id,
+            manifest_uri=data.manifest_uri,
+            train_rows=data.train_rows,
+            heldout_rows=data.heldout_rows,
+            features=data.features,
+        )
+    )
     return Facts(tuple(about), (*told.made(node, *deliveries, *views), *told.made(run, node)))
 
 

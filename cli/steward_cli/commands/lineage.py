@@ -1,0 +1,153 @@
+"""``steward lineage``: what something was made of, what was made of it, and what that touches."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+from rich.console import Console
+
+from steward.domain.errors import RejectedError
+from steward.domain.lineage import Direction, moment
+from steward_cli.console import CommandError, Exit, Json, show, table
+from steward_cli.lineage_graph import Impact, LineageGraph, hours, short
+from steward_cli.lineage_picture import picture
+from steward_cli.lineage_text import document, mermaid, tree
+from steward_cli.state import StackState
+from steward_cli.target import choose
+
+app = typer.Typer(help="What was made of what: from source objects to predictions and back.")
+
+Node = Annotated[
+    str,
+    typer.Argument(
+        help="A node or its unique beginning: version:diabetes/1, run:diabetes/3f9a, s3://... ."
+    ),
+]
+AsOf = Annotated[
+    str | None,
+    typer.Option("--as-of", metavar="TIME", help="The graph as it was known then (ISO 8601)."),
+]
+Depth = Annotated[int | None, typer.Option(min=1, help="Most steps; no limit by default.")]
+Format = Annotated[Literal["tree", "mermaid", "json"], typer.Option("--format", help="Output.")]
+
+
+@app.command("up")
+def up(
+    context: typer.Context,
+    node: Node,
+    as_of: AsOf = None,
+    depth: Depth = None,
+    form: Format = "tree",
+) -> None:
+    """Show everything that a node was made of.
+
+    Example: `steward lineage up version:diabetes/1`
+    """
+    _walk(context, node, "up", as_of, depth, form)
+
+
+@app.command("down")
+def down(
+    context: typer.Context,
+    node: Node,
+    as_of: AsOf = None,
+    depth: Depth = None,
+    form: Format = "tree",
+) -> None:
+    """Show everything that was made of a node.
+
+    Example: `steward lineage down s3://my-data/deliveries/diabetes/2026-01.csv --format mermaid`
+    """
+    _walk(context, node, "down", as_of, depth, form)
+
+
+@app.command("impact")
+def impact(
+    context: typer.Context,
+    source: Annotated[
+        str, typer.Argument(metavar="S3_URI", help="A source object, or a prefix of several.")
+    ],
+    as_of: AsOf = None,
+    json_: Json = False,
+) -> None:
+    """Show which versions were trained on an object, which are live, and what they predicted.
+
+    Without `?versionId=` all versions of the object count.
+
+    Example: `steward lineage impact s3://my-data/deliveries/diabetes/2026-01.csv`
+    """
+    found = _graph(context, as_of).impact(source)
+    show(vars(found), json_, lambda console: _render(found, console))
+
+
+@app.command("show")
+def show_picture(
+    context: typer.Context,
+    node: Node,
+    out: Annotated[Path, typer.Option(help="File to write.")] = Path("lineage.svg"),
+    as_of: AsOf = None,
+    depth: Depth = None,
+) -> None:
+    """Draw a node with all that it was made of and all that was made of it, as SVG.
+
+    Example: `steward lineage show version:diabetes/2 --out lineage.svg`
+    """
+    graph = _graph(context, as_of)
+    start = graph.one(node)
+    walks = [graph.walk(start, "up", depth), graph.walk(start, "down", depth)]
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(picture(walks, graph), encoding="utf-8")
+    nodes = {name for found in walks for name in found.steps}
+    typer.echo(f"{out}: {len(nodes)} nodes around {short(start)}")
+
+
+def _graph(context: typer.Context, as_of: str | None) -> LineageGraph:
+    try:
+        at = moment(as_of) if as_of is not None else None
+    except RejectedError as refused:
+        hint = "such as 2026-01-05T09:00:00Z"
+        raise CommandError(f"--as-of: {refused}", Exit.USAGE, hint) from None
+    return LineageGraph(StackState(choose(context.obj)).store, at)
+
+
+def _walk(
+    context: typer.Context,
+    node: str,
+    direction: Direction,
+    as_of: str | None,
+    depth: int | None,
+    form: str,
+) -> None:
+    graph = _graph(context, as_of)
+    found = graph.walk(graph.one(node), direction, depth)
+    if form == "json":
+        typer.echo(json.dumps(document(found, graph), indent=2, ensure_ascii=False))
+    else:
+        typer.echo(tree(found, graph) if form == "tree" else mermaid(found, graph))
+
+
+def _render(found: Impact, console: Console) -> None:
+    several = len(found.objects) > 1
+    console.print(f"{len(found.objects)} source objects:" if several else "Source object:")
+    for source in found.objects:
+        console.print(f"  {source}", soft_wrap=True)
+    if not found.versions:
+        console.print("No version was trained on it.")
+        return
+    rows = [
+        (
+            version["version"],
+            version["status"],
+            f"{version['share']:g} %" if version["share"] else "",
+            version["run"],
+            len(version["predictions"]),
+            f"{sum(version['predictions'].values()):,}",
+            hours(version["predictions"]),
+        )
+        for version in found.versions
+    ]
+    columns = ("version", "status", "live", "run", "partitions", "answers", "from, to (UTC)")
+    console.print(table(columns, rows))
