@@ -122,6 +122,14 @@ class ReleaseWithdrawnError(RejectedError):
     """A first version proved harmful, and there is none before it to go back to."""
 
 
+class InvalidStatisticsError(RejectedError):
+    """Frozen statistics of an experiment that no data can have: NaN, negative, contradictory."""
+
+
+class MethodRefusedError(RejectedError):
+    """A statistical method is not valid for the design, such as a z-test on a bandit."""
+
+
 class ReleaseEndedError(ConflictError):
     """The release was ended by somebody else, for instance by a rollback."""
 

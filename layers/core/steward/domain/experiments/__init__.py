@@ -1,0 +1,1 @@
+"""Online experiments: frozen statistics, sequences that may be read at any time, verdicts."""

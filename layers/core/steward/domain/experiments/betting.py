@@ -1,0 +1,194 @@
+"""Bounded metrics: confidence sequences from a mixture of constant bets on frozen histograms.
+
+For values z >= floor with mean m, 1 - c + c (z - floor) / (m - floor) has mean 1 for every
+fraction 0 < c < 1: the fortune of who stakes the fraction c on "the mean is above m" is a
+martingale if it is m, a supermartingale if it is less (Waudby-Smith & Ramdas 2024, "Estimating
+means of bounded random variables by betting", JRSS B 86). A mixture over a fixed grid of
+fractions is one too, and unlike plug-in bets it does not depend on the order of the data, so
+that it is a function of the frozen histogram (STATISTICS rule 11). As the fortune falls in m,
+the lower limit is where it crosses 2 / alpha; the upper limit mirrors it. Exact at every n.
+
+Two arms: with candidate share s and a centre fixed in the plan, the scores
+
+    z = (y - centre) / s       of a unit of the candidate,
+    z = -(y - centre) / (1-s)  of a unit of the stable arm
+
+have the mean mu_candidate - mu_stable over all units by randomisation alone, whatever the base
+rate does, and are bounded (inverse propensity weighting; augmented by a constant). One fortune
+runs through steps of different shares.
+
+Values within a bin are rounded to its lower edge for lower limits and to its upper edge for
+upper limits: limits only move outward.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from steward.domain.experiments.arm_statistics import Histogram
+from steward.domain.experiments.distributions import bisect
+from steward.domain.experiments.inference import Interval, checked_alpha
+
+NAME = "betting mixture confidence sequence"
+Floats = NDArray[np.float64]
+
+FRACTIONS: Floats = np.geomspace(1e-4, 0.9, 33).astype(np.float64)
+"""Grid of staked fractions, equally weighted: fixed, or the guarantee is lost."""
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Values with their counts in one step, and what no value can lie below.
+
+    Attributes:
+        counts: Units at each value; leading axes are repetitions of a simulation.
+    """
+
+    values: Floats
+    counts: Floats
+    floor: float
+
+    @property
+    def total(self) -> float:
+        """Sum of the scores."""
+        return float(self.counts @ self.values)
+
+
+@dataclass(frozen=True)
+class Arms:
+    """Histograms of both arms in one step; ``share`` as in ``beta_binomial.Pair``."""
+
+    candidate: Histogram
+    stable: Histogram
+    share: float
+
+
+def log_fortune(steps: Sequence[Scores], mean: float) -> Floats:
+    """Return the log fortune of the bets on a mean above ``mean``: the log e-value against <=.
+
+    Raises:
+        ValueError: ``mean`` is not above a floor, where the bet has no meaning.
+    """
+    wealth: Floats | None = None
+    for step in steps:
+        if mean <= step.floor:
+            raise ValueError(f"mean must lie above the floor {step.floor!r}, not {mean!r}")
+        gains = (step.values - step.floor) / (mean - step.floor) - 1
+        per_value = np.log1p(FRACTIONS * gains[:, None])
+        grown = step.counts @ per_value
+        wealth = grown if wealth is None else wealth + grown
+    if wealth is None:
+        return np.zeros(())
+    top = wealth.max(axis=-1)
+    mixed: Floats = top + np.log(np.exp(wealth - top[..., None]).mean(axis=-1))
+    return mixed
+
+
+def lower_scores(histogram: Histogram) -> Scores:
+    """Return one arm's values, each rounded down within its bin."""
+    return Scores(
+        np.array(histogram.edges[:-1]), np.array(histogram.clipped, float), histogram.edges[0]
+    )
+
+
+def upper_scores(histogram: Histogram) -> Scores:
+    """Return one arm's values mirrored (-y), each y rounded up within its bin."""
+    return Scores(
+        -np.array(histogram.edges[1:]), np.array(histogram.clipped, float), -histogram.edges[-1]
+    )
+
+
+def difference_scores(arms: Arms, centre: float) -> Scores:
+    """Return the scores of candidate minus stable, rounded down; swap the arms for the mirror.
+
+    Raises:
+        ValueError: The share is not between 0 and 1, or the bounds of the arms differ.
+    """
+    share, candidate, stable = arms.share, arms.candidate, arms.stable
+    if not 0 < share < 1:
+        raise ValueError(f"share must lie between 0 and 1, not {share!r}")
+    if candidate.edges != stable.edges:
+        raise ValueError("both arms need the same edges")
+    values = np.concatenate(
+        [
+            (np.array(candidate.edges[:-1]) - centre) / share,
+            -(np.array(stable.edges[1:]) - centre) / (1 - share),
+        ]
+    )
+    counts = np.array(candidate.clipped + stable.clipped, float)
+    floor = min((candidate.edges[0] - centre) / share, -(stable.edges[-1] - centre) / (1 - share))
+    return Scores(values, counts, floor)
+
+
+def _mirrored(arms: Arms) -> Arms:
+    return Arms(arms.stable, arms.candidate, 1 - arms.share)
+
+
+def log_e_above(steps: Sequence[Arms], difference: float, centre: float) -> float:
+    """Return the log e-value against mu_candidate - mu_stable <= difference."""
+    return float(log_fortune([difference_scores(step, centre) for step in steps], difference))
+
+
+def log_e_below(steps: Sequence[Arms], difference: float, centre: float) -> float:
+    """Return the log e-value against mu_candidate - mu_stable >= difference."""
+    return log_e_above([_mirrored(step) for step in steps], -difference, centre)
+
+
+def mean_sequence(histograms: Sequence[Histogram], alpha: float) -> Interval:
+    """Return the confidence sequence of one arm's mean, over all steps."""
+    edges = [h.edges for h in histograms]
+    n = sum(h.total for h in histograms)
+    lower_steps = [lower_scores(h) for h in histograms]
+    upper_steps = [upper_scores(h) for h in histograms]
+    low, high = min(e[0] for e in edges), max(e[-1] for e in edges)
+    return _sequence(NAME, lower_steps, upper_steps, (low, high), alpha, n)
+
+
+def difference_sequence(steps: Sequence[Arms], alpha: float, centre: float) -> Interval:
+    """Return the confidence sequence of mu_candidate - mu_stable, through all steps.
+
+    Args:
+        steps: Both arms' histograms per step, with the candidate's share.
+        alpha: Error, two-sided.
+        centre: Expected mean, fixed in the plan; the nearer it is, the narrower the sequence.
+    """
+    width = max(s.candidate.edges[-1] for s in steps) - min(s.candidate.edges[0] for s in steps)
+    n = sum(s.candidate.total + s.stable.total for s in steps)
+    lower_steps = [difference_scores(step, centre) for step in steps]
+    upper_steps = [difference_scores(_mirrored(step), centre) for step in steps]
+    return _sequence(NAME + " of a difference", lower_steps, upper_steps, (-width, width), alpha, n)
+
+
+def _sequence(
+    method: str,
+    lower_steps: Sequence[Scores],
+    upper_steps: Sequence[Scores],
+    bounds: tuple[float, float],
+    alpha: float,
+    n: int,
+) -> Interval:
+    limit = math.log(2 / checked_alpha(alpha))
+    low, high = bounds
+    estimate = None
+    if n:
+        middle = 0.5 * sum(s.total for s in lower_steps) - 0.5 * sum(s.total for s in upper_steps)
+        estimate = min(high, max(low, middle / n))
+    return Interval(
+        method=method, guarantee="exact", peeking="allowed", estimate=estimate,
+        lower=_crossing(lambda m: float(log_fortune(lower_steps, m)), low, high, limit),
+        upper=-_crossing(lambda m: float(log_fortune(upper_steps, m)), -high, -low, limit),
+        confidence=1 - alpha, n=n,
+    )  # fmt: skip
+
+
+def _crossing(falling: Callable[[float], float], low: float, high: float, limit: float) -> float:
+    """Return the largest m with falling(m) >= limit, or ``low`` where there is none."""
+    start = low + 1e-12 * (high - low)
+    if falling(start) < limit:
+        return low
+    return bisect(lambda m: limit - falling(m), start, high)
