@@ -20,6 +20,7 @@ _OUTPUTS = {
     Table.RELEASES: "ReleasesTable",
     Table.COSTS: "CostsTable",
     Table.LINEAGE: "LineageTable",
+    Table.FEATURES: "FeaturesTable",
 }
 
 
@@ -57,6 +58,10 @@ class StackState:
         """Return a project's deliveries, oldest first."""
         items = self._store.query(Table.DELIVERIES, project)
         return sorted(items, key=lambda item: str(item.get("received_at")))
+
+    def features(self, project: str, prefix: str = "group#") -> list[Item]:
+        """Return items of a project's features: versions of groups, or what ``prefix`` says."""
+        return self._store.query(Table.FEATURES, project, prefix=prefix)
 
     def runs(self, project: str) -> list[Item]:
         """Return a project's runs, oldest first."""

@@ -9,6 +9,8 @@ import pytest
 from cfnlint import api
 from cfnlint.config import ManualArgs
 
+from steward_cli.project_stack import with_feature_groups
+from support.feature_scene import project_of
 from support.templates import CHILDREN, ORDER, ROOT, TEMPLATES, transformed
 
 PROJECT_STACK = ROOT / "projects" / "project-stack.yaml"
@@ -41,3 +43,17 @@ def test_a_transformed_template_stays_within_cloudformations_limits(path: Path) 
     template = transformed(path)
     assert len(template["Resources"]) < _CLOUDFORMATION_RESOURCES
     assert len(json.dumps(template)) < _CLOUDFORMATION_BYTES
+
+
+def test_a_project_stack_with_feature_groups_has_no_findings() -> None:
+    project = project_of()
+    text = with_feature_groups(
+        PROJECT_STACK.read_text(encoding="utf-8"),
+        project,
+        [(project.feature_groups[0], 1), (project.feature_groups[0], 2)],
+        environment="dev",
+        data_bucket="data",
+        key_arn="arn:aws:kms:us-east-1:000000000000:key/00000000-0000-0000-0000-000000000000",
+        role_arn="arn:aws:iam::000000000000:role/store",
+    )
+    assert _findings(text) == []

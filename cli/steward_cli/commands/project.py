@@ -16,6 +16,7 @@ from steward.domain.project import Project
 from steward_cli.commands.local import repository_root
 from steward_cli.console import CommandError, Exit, Json, progress, record, show, table
 from steward_cli.function_urls import call
+from steward_cli.project_stack import served_versions, with_feature_groups
 from steward_cli.sources import Source, read_source
 from steward_cli.state import StackState, person, shares_of
 from steward_cli.target import Target, choose
@@ -184,6 +185,9 @@ def project_stack_name(target: Target, project: str) -> str:
 def deploy_project_stack(target: Target, project: Project) -> str:
     """Create or update a project's own stack from ``projects/project-stack.yaml``.
 
+    Each version of a feature group that is active, or that this declaration makes, has its
+    SageMaker feature group in it.
+
     Returns:
         The stack's name.
 
@@ -191,6 +195,13 @@ def deploy_project_stack(target: Target, project: Project) -> str:
         CommandError: CloudFormation refused or rolled back.
     """
     template = (repository_root() / "projects" / "project-stack.yaml").read_text(encoding="utf-8")
+    served = served_versions(project, StackState(target).features(project.project))
+    if served:
+        template = with_feature_groups(
+            template, project, served,
+            environment=target.environment_name, data_bucket=target.output("DataBucketName"),
+            key_arn=target.output("KeyArn"), role_arn=target.output("FeatureStoreRoleArn"),
+        )  # fmt: skip
     name = project_stack_name(target, project.project)
     errors, latency = project.alarms.errors, project.alarms.latency
     parameters = {

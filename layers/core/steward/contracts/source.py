@@ -23,3 +23,13 @@ class ShowProject(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     project: str
+
+
+class RetireFeatures(BaseModel):
+    """``DELETE ?project=&group=&version=``: a version of a feature group ends."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
+
+    project: str = Field(min_length=1, max_length=20)
+    group: str = Field(min_length=1, max_length=20)
+    version: int = Field(ge=1)

@@ -7,7 +7,7 @@ from typing import Any
 
 from steward.contracts.approval import parse_request
 from steward.contracts.events import ProjectConfigured
-from steward.contracts.source import PushSource, ShowProject
+from steward.contracts.source import PushSource, RetireFeatures, ShowProject
 from steward.domain.errors import (
     ConflictError,
     EvidenceIncompleteError,
@@ -19,6 +19,7 @@ from steward.domain.principals import identity_of
 from steward.domain.project import parse_project
 from steward.ports import Absent, Clock, Condition, Equals, Ids, ObjectStore, Put, StateStore, Table
 from steward.service.emission import Cause, event
+from steward.service.feature_catalog import registration, retire
 
 TRIES = 5
 RECENT = 10
@@ -106,15 +107,36 @@ def push_source(
             config_digest=project.digest, code_digest=digest, author=caller.identity
         )
         cause = Cause(name, caller.request_id, caller.request_id, caller.identity)
+        registered, announced = registration(
+            project, state=state, environment=environment, cause=cause, clock=clock, ids=ids
+        )
         try:
             state.commit(
-                [Put(Table.PROJECTS, item, expect=(expected,))],
-                [event(payload, cause, clock, ids)],
+                [Put(Table.PROJECTS, item, expect=(expected,)), *registered],
+                [event(payload, cause, clock, ids), *announced],
             )
         except ConflictError:
             continue
         return {**_answer(item), "changed": True}
     raise ConflictError(f"others keep changing project {name}")
+
+
+def retire_features(
+    query: dict[str, str], caller: Caller, *, state: StateStore, clock: Clock, ids: Ids
+) -> dict[str, Any]:
+    """Retire a version of a feature group in the name of the verified caller.
+
+    Raises:
+        MalformedEventError: The query has not the agreed shape.
+        FeatureGroupNotFoundError: There is no such version.
+        RejectedError: It is declared, or a model version that answers uses it.
+    """
+    request = parse_request(RetireFeatures, query)
+    cause = Cause(request.project, caller.request_id, caller.request_id, caller.identity)
+    return retire(
+        request.project, request.group, request.version,
+        state=state, cause=cause, clock=clock, ids=ids,
+    )  # fmt: skip
 
 
 def show_project(query: dict[str, str], *, state: StateStore) -> dict[str, Any]:

@@ -1,0 +1,148 @@
+"""A project's own stack: the template of all projects, and what its feature groups add to it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from steward.domain.feature_groups import FeatureGroup
+from steward.domain.feature_records import EVENT_TIME, IDENTIFIER, feature_definitions
+from steward.domain.feature_versions import (
+    GroupStatus,
+    assign_versions,
+    known_versions,
+    label_of,
+)
+from steward.domain.names import alarm_name, feature_group_name
+from steward.domain.project import Project
+from steward.ports import Item
+
+MEASURED_EVERY_S = 900
+"""How often ``data/measure_freshness`` looks."""
+
+
+def served_versions(project: Project, items: list[Item]) -> list[tuple[FeatureGroup, int]]:
+    """Return the groups and versions that the stack holds: all active ones, and the declared.
+
+    Args:
+        project: As it is declared now.
+        items: The ``group#`` items of the features table.
+    """
+    served = {
+        (item["group"], int(item["version"])): FeatureGroup.model_validate(item["definition"])
+        for item in items
+        if item["status"] == GroupStatus.ACTIVE
+    }
+    for assigned in assign_versions(known_versions(items), project.feature_groups):
+        served[(assigned.group.feature_group, assigned.version)] = assigned.group
+    return [(group, version) for (_, version), group in sorted(served.items(), key=lambda i: i[0])]
+
+
+def with_feature_groups(
+    template: str,
+    project: Project,
+    served: list[tuple[FeatureGroup, int]],
+    *,
+    environment: str,
+    data_bucket: str,
+    key_arn: str,
+    role_arn: str,
+) -> str:
+    """Return the template with a SageMaker feature group for each version, and its alarm."""
+    resources: dict[str, Any] = {}
+    for group, version in served:
+        name = "".join(part.title() for part in group.feature_group.split("-"))
+        resources[f"{name}V{version}FeatureGroup"] = _feature_group(
+            project, group, version, environment, data_bucket, key_arn, role_arn
+        )
+        limit = staleness_limit(project, group)
+        if limit is not None:
+            resources[f"{name}V{version}StaleAlarm"] = _alarm(
+                project, group, version, environment, limit
+            )
+    # JSON is YAML: each resource is one line of the Resources section.
+    lines = "".join(f"  {name}: {json.dumps(body)}\n" for name, body in resources.items())
+    before, outputs, after = template.partition("\nOutputs:\n")
+    return f"{before}\n{lines}{outputs}{after}" if lines else template
+
+
+def staleness_limit(project: Project, group: FeatureGroup) -> int | None:
+    """Return the age in seconds beyond which a group's newest row is stale, None for no limit.
+
+    The ``ttl_s`` of the group, or the ``freshness`` of its source where that is shorter.
+    """
+    table = project.data.table(group.source)
+    limits = [group.ttl_s] if group.ttl_s else []
+    if table is not None and table.freshness is not None:
+        limits.append(table.freshness.max_age_s)
+    return min(limits, default=None)
+
+
+def _feature_group(
+    project: Project,
+    group: FeatureGroup,
+    version: int,
+    environment: str,
+    data_bucket: str,
+    key_arn: str,
+    role_arn: str,
+) -> dict[str, Any]:
+    tags = {
+        "steward:project": project.project, "steward:environment": environment,
+        "steward:feature-group": label_of(group.feature_group, version),
+        "steward:definition": group.definition_digest,
+    }  # fmt: skip
+    return {
+        "Type": "AWS::SageMaker::FeatureGroup",
+        "Properties": {
+            "FeatureGroupName": feature_group_name(
+                environment, project.project, group.feature_group, version
+            ),
+            "RecordIdentifierFeatureName": IDENTIFIER,
+            "EventTimeFeatureName": EVENT_TIME,
+            "FeatureDefinitions": feature_definitions(group),
+            "OnlineStoreConfig": {
+                "EnableOnlineStore": True,
+                "SecurityConfig": {"KmsKeyId": key_arn},
+            },
+            "OfflineStoreConfig": {
+                "S3StorageConfig": {
+                    "S3Uri": f"s3://{data_bucket}/offline-store/{project.project}",
+                    "KmsKeyId": key_arn,
+                },
+                "DisableGlueTableCreation": True,
+            },
+            "RoleArn": role_arn,
+            "Tags": [{"Key": key, "Value": value} for key, value in tags.items()],
+        },
+    }
+
+
+def _alarm(
+    project: Project, group: FeatureGroup, version: int, environment: str, limit: int
+) -> dict[str, Any]:
+    label = label_of(group.feature_group, version)
+    return {
+        "Type": "AWS::CloudWatch::Alarm",
+        "Properties": {
+            "AlarmName": alarm_name(
+                environment, project.project, f"stale-{group.feature_group}-v{version}"
+            ),
+            "AlarmDescription": (
+                f"The newest row of {label} is older than {limit} s: its source delivers no more, "
+                "or materialising fails."
+            ),
+            "Namespace": "Steward",
+            "MetricName": "FeatureAge",
+            "Dimensions": [
+                {"Name": "project", "Value": project.project},
+                {"Name": "feature_group", "Value": label},
+            ],
+            "Statistic": "Maximum",
+            "Period": MEASURED_EVERY_S,
+            "EvaluationPeriods": 1,
+            "Threshold": limit,
+            "ComparisonOperator": "GreaterThanThreshold",
+            "TreatMissingData": "notBreaching",
+        },
+    }
