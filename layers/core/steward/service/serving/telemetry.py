@@ -19,7 +19,7 @@ NAMESPACE = "Steward"
 MAX_LINE_BYTES = 200_000
 """A log event holds 256 KB; a longer capture is dropped and counted."""
 
-_UNITS = {"VariantLatency": "Milliseconds"}
+_UNITS = {"VariantLatency": "Milliseconds", "FeatureReadLatency": "Milliseconds"}
 
 Write = Callable[[str], object]
 
@@ -39,7 +39,8 @@ class Telemetry:
 
         Args:
             metrics: ``Requests``, ``VariantErrors``, ``VariantSlow``, ``VariantLatency`` in
-                milliseconds, ``Fallbacks``, ``Rejections``.
+                milliseconds, ``Fallbacks``, ``Rejections``; or of its features ``FeatureReads``,
+                ``FeatureReadFailures``, ``FeatureReadLatency`` in milliseconds.
         """
         self._emit({"project": project, "role": role}, at, metrics)
 
