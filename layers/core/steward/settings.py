@@ -51,6 +51,8 @@ class Settings(BaseModel):
     endpoint_role_arn: str = ""
     person_roles: str = ""
     failure_queue_url: str = ""
+    open_lineage_url: str = ""
+    open_lineage_secret: str = ""
     time_scale: float = 1.0
 
     @property
