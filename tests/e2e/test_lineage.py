@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -11,11 +13,11 @@ import pytest
 
 from steward.domain.lineage import moment
 from steward.domain.open_lineage import checked
+from steward.domain.sagemaker_lineage import entity_of
 from steward_cli.demo.facts import Facts
 from steward_cli.lineage_graph import LineageGraph
-from steward_cli.lineage_picture import picture
 from steward_cli.state import StackState
-from steward_cli.target import Target
+from steward_cli.target import Choice, Target
 from support.laboratory_stack import eventually
 
 pytestmark = pytest.mark.e2e
@@ -123,23 +125,80 @@ def test_the_columns_of_a_dataset_lead_to_the_delivered_columns(stack: Target) -
         assert dataset["facets"]["steward_datasetDigest"]["parts"]["train"]["sha256"]
 
 
-def test_the_recorder_left_nothing_behind_in_its_dead_letter_queues(
+def test_sagemaker_knows_what_the_model_was_made_of(stack: Target, graph: LineageGraph) -> None:
+    sagemaker = stack.client("sagemaker")
+    model = entity_of("version:diabetes/1", stack.stack)
+    assert model is not None
+
+    def exported() -> set[str] | None:
+        known = sagemaker.list_artifacts(SourceUri=model.source_uri)["ArtifactSummaries"]
+        if not known:
+            return None
+        found = sagemaker.query_lineage(
+            StartArns=[known[0]["ArtifactArn"]], Direction="Ascendants", MaxDepth=10
+        )
+        types = {vertex["Type"] for vertex in found["Vertices"]}
+        return types if {"DataSet", "ModelTraining"} <= types else None
+
+    assert eventually(exported, "the export of version 1")
+    assert graph.walk("version:diabetes/1", "up").of("run")
+
+
+def test_the_recorders_left_nothing_behind_in_their_dead_letter_queues(
     stack: Target, graph: LineageGraph
 ) -> None:
     sqs = stack.client("sqs")
-    queues = [url for url in sqs.list_queues()["QueueUrls"] if "RecordLineage" in url]
+    queues = [url for url in sqs.list_queues()["QueueUrls"] if "Lineage" in url]
 
-    assert len(queues) == 2
+    assert graph.find("version:diabetes/")
+    assert len(queues) == 6
     for url in queues:
         names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
         counts = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"]
         assert set(counts.values()) == {"0"}, url
 
 
-def test_the_story_can_be_drawn(graph: LineageGraph, tmp_path: Path) -> None:
-    walks = [graph.walk("version:diabetes/2", "up"), graph.walk("version:diabetes/2", "down")]
+def steward(choice: Choice, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the command as a person does."""
+    command = Path(sys.executable).with_name("steward")
+    options = ["--target", "local", "--state-dir", str(choice.state_dir)]
+    return subprocess.run(
+        [command, *options, "lineage", *arguments], capture_output=True, text=True, timeout=60
+    )
 
-    path = tmp_path / "lineage.svg"
-    path.write_text(picture(walks, graph), encoding="utf-8")
 
-    assert "diabetes v2" in path.read_text(encoding="utf-8")
+def test_the_command_answers_and_draws(choice: Choice, graph: LineageGraph, tmp_path: Path) -> None:
+    up = steward(choice, "up", "version:diabetes/1")
+    assert up.returncode == 0, up.stderr
+    assert "s3://" in up.stdout
+    source = graph.walk("version:diabetes/1", "up").of("object")[0]
+
+    impact = steward(choice, "impact", source.partition("?")[0])
+    assert impact.returncode == 0, impact.stderr
+    assert "version:diabetes/2" in impact.stdout
+
+    drawing = tmp_path / "lineage.svg"
+    drawn = steward(choice, "show", "version:diabetes/2", "--out", str(drawing))
+    assert drawn.returncode == 0, drawn.stderr
+    assert "diabetes v2" in drawing.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (("up", "version:diabetes/99"), 3, "no node"),
+        (("down", "models/1"), 2, "names no node"),
+        (("up", "run:diabetes/"), 2, "nodes"),
+        (("up", "version:diabetes/1", "--as-of", "yesterday"), 2, "is no time"),
+    ],
+)
+def test_what_cannot_be_answered_is_one_clear_line(
+    choice: Choice, graph: LineageGraph, arguments: tuple[str, ...], code: int, says: str
+) -> None:
+    assert graph.find("version:diabetes/")
+
+    answer = steward(choice, *arguments)
+
+    assert answer.returncode == code, answer.stderr
+    assert says in answer.stderr
+    assert "Traceback" not in answer.stderr

@@ -32,6 +32,8 @@ _NO_RESOURCE_LEVEL = {
     "logs:ListLogDeliveries",
     "logs:PutResourcePolicy",
     "logs:UpdateLogDelivery",
+    "sagemaker:ListArtifacts",
+    "sagemaker:ListAssociations",
     "sagemaker:ListModelPackages",
 }
 # SAM attaches these to functions and machines: write logs, write trace segments, read streams.

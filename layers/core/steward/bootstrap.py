@@ -25,6 +25,8 @@ if TYPE_CHECKING:
         Ids,
         JobImage,
         JobRecords,
+        LineageBackend,
+        LineageTracking,
         Mail,
         ModelRegistry,
         ObjectStore,
@@ -165,6 +167,25 @@ class App:
         from steward.adapters.job_records import AwsJobRecords
 
         return AwsJobRecords(self.clients)
+
+    @cached_property
+    def lineage_backend(self) -> LineageBackend:
+        """The OpenLineage backend that the stack's parameters name."""
+        from steward.adapters.lineage_backend import HttpLineageBackend
+        from steward.adapters.secrets import secret_text
+
+        secret = self.settings.open_lineage_secret
+        return HttpLineageBackend(
+            self.settings.need("open_lineage_url"),
+            secret_text(self.clients.get("secretsmanager"), secret) if secret else None,
+        )
+
+    @cached_property
+    def lineage_tracking(self) -> LineageTracking:
+        """SageMaker's own lineage."""
+        from steward.adapters.lineage_tracking import SageMakerLineage
+
+        return SageMakerLineage(self.clients.get("sagemaker"))
 
     @cached_property
     def failure_queue(self) -> FailureQueue:

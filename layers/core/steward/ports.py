@@ -11,6 +11,7 @@ from typing import Any, BinaryIO, Protocol
 from steward.contracts.events import Event
 from steward.contracts.steps.features import FeaturesRead, ReadFeatures
 from steward.domain.errors import StewardError
+from steward.domain.sagemaker_lineage import Entity
 
 Item = dict[str, Any]
 
@@ -525,4 +526,30 @@ class JobRecords(Protocol):
         Raises:
             RejectedError: There is no such execution.
         """
+        ...
+
+
+class LineageBackend(Protocol):
+    """Anybody who takes OpenLineage events."""
+
+    def send(self, event: bytes) -> None:
+        """Hand over one event as JSON.
+
+        Raises:
+            RejectedError: The backend will never take it.
+            AccessDeniedError: It does not take it from us.
+            DependencyError: It is not there or failed, several times in a row.
+        """
+        ...
+
+
+class LineageTracking(Protocol):
+    """SageMaker's own lineage: artifacts, actions, contexts and their associations."""
+
+    def ensure(self, entity: Entity) -> str:
+        """Return the ARN of an entity, made if it is not there."""
+        ...
+
+    def associate(self, source_arn: str, destination_arn: str, association: str) -> None:
+        """Connect two entities; what is connected already stays as it is."""
         ...

@@ -52,6 +52,8 @@ class Settings(BaseModel):
     person_roles: str = ""
     failure_queue_url: str = ""
     read_features_function: str = ""
+    open_lineage_url: str = ""
+    open_lineage_secret: str = ""
     time_scale: float = 1.0
 
     @property

@@ -27,13 +27,53 @@ from support.histories import ARTIFACTS, DATA, History, whole_life
 BASE = f"s3://{ARTIFACTS}/lineage/openlineage"
 _FORMATS = FormatChecker()
 _FORMATS_LACKING = ("is no date-time", "is no uri")  # jsonschema needs more packages for them
+_SOURCE = {"bucket": DATA, "key": "deliveries/diabetes/d1.csv", "version_id": "v-d1"}
+_LABS = {"bucket": DATA, "key": "deliveries/diabetes/l1.csv", "version_id": "v-l1"}
 MANIFEST = {
-    "schema_version": "1",
-    "engine": {"duckdb": "1.4.0"},
-    "sources": [{"bucket": DATA, "key": "deliveries/diabetes/d1.csv", "version_id": "v-d1"}],
-    "data": {"columns": [{"name": "age", "type": "integer"}, {"name": "bmi", "type": "float"}]},
+    "schema_version": "2",
+    "cutoff": "2026-01-05T09:00:00.000+00:00",
+    "engine": {"name": "duckdb", "version": "1.4.0"},
+    "sources": [_SOURCE],
+    "declaration": {
+        "data": {
+            "entity_id": "patient_id", "prediction_time": "asked_at", "minimum_rows": 1,
+            "label": {"name": "ill"},
+            "columns": [
+                {"name": "patient_id", "type": "string"}, {"name": "bmi", "type": "float"},
+                {"name": "asked_at", "type": "timestamp"}, {"name": "ill", "type": "integer"},
+            ],
+            "sources": {
+                "labs": {
+                    "columns": [
+                        {"name": "patient_id", "type": "string"},
+                        {"name": "drawn_at", "type": "timestamp"},
+                        {"name": "glucose", "type": "float"}, {"name": "unit", "type": "float"},
+                    ],
+                }
+            },
+        },
+    },
     "features": [
-        {"group": "labs", "version": 1, "columns": [{"name": "s6", "type": "float"}]}
+        {
+            "view": "labs/v1", "group": "labs", "version": 1, "use": {"group": "labs"},
+            "sources": [_LABS],
+            "definition": {
+                "feature_group": "labs", "owner": "ward", "source": "labs",
+                "keys": ["patient_id"], "event_time": "drawn_at",
+                "features": [
+                    {"name": "glucose", "type": "float"},
+                    {"name": "sugar", "type": "float", "expression": "glucose / unit"},
+                ],
+                "aggregates": [
+                    {"name": "glucose_30d", "function": "mean", "of": "glucose",
+                     "window_s": 2592000},
+                ],
+                "on_demand": [
+                    {"name": "load", "type": "float", "expression": "sugar * bmi",
+                     "inputs": ["bmi"]},
+                ],
+            },
+        }
     ],
     "parts": {"train": {"rows": 88, "sha256": "a" * 64, "logical_digest": "b" * 64}},
 }  # fmt: skip
@@ -154,12 +194,43 @@ def test_a_dataset_tells_its_columns_and_where_each_comes_from() -> None:
     assert end["run"]["facets"]["processing_engine"]["version"] == "1.4.0"
     [output] = end["outputs"]
     names = [field["name"] for field in output["facets"]["schema"]["fields"]]
-    assert names == ["age", "bmi", "s6"]
-    columns = output["facets"]["columnLineage"]["fields"]
-    assert [x["name"] for x in columns["age"]["inputFields"]] == ["deliveries/diabetes/d1.csv"]
-    assert [x["name"] for x in columns["s6"]["inputFields"]] == ["features/diabetes/labs/v1"]
+    assert names == ["patient_id", "bmi", "asked_at", "ill", "glucose", "sugar", "glucose_30d",
+                     "load"]  # fmt: skip
+    delivered, view = "deliveries/diabetes/d1.csv", "features/diabetes/labs/v1"
+    assert _origins(output, "bmi") == {(delivered, "bmi", "IDENTITY")}
+    assert _origins(output, "sugar") == {(view, "sugar", "IDENTITY")}
+    assert _origins(output, "load") == {
+        (view, "sugar", "TRANSFORMATION"), (delivered, "bmi", "TRANSFORMATION"),
+    }  # fmt: skip
     assert output["outputFacets"]["outputStatistics"]["rowCount"] == 154
     assert [x["facets"]["version"]["datasetVersion"] for x in end["inputs"]] == ["v-d1", "v1"]
+
+
+def test_a_feature_group_leads_to_exactly_the_columns_that_its_expressions_read() -> None:
+    desk = Desk().record(*LIFE[:20])
+    end = next(x for x in desk.of("diabetes.build_dataset") if x["eventType"] == "COMPLETE")
+    view = next(x for x in end["inputs"] if x["name"] == "features/diabetes/labs/v1")
+
+    labs = "deliveries/diabetes/l1.csv"
+    assert _origins(view, "glucose") == {(labs, "glucose", "IDENTITY")}
+    assert _origins(view, "sugar") == {
+        (labs, "glucose", "TRANSFORMATION"), (labs, "unit", "TRANSFORMATION"),
+    }  # fmt: skip
+    assert _origins(view, "glucose_30d") == {(labs, "glucose", "AGGREGATION")}
+
+
+def _origins(dataset: dict[str, Any], column: str) -> set[tuple[str, str, str]]:
+    inputs = dataset["facets"]["columnLineage"]["fields"][column]["inputFields"]
+    return {(x["name"], x["field"], x["transformations"][0]["subtype"]) for x in inputs}
+
+
+def test_a_manifest_that_cannot_be_read_any_more_makes_an_event_poorer() -> None:
+    broken: Any = {**MANIFEST, "declaration": {"data": {"columns": "none"}}}
+
+    events = Desk(broken).record(*LIFE).written()
+
+    assert set(events) == set(WRITTEN)
+    assert all(outside(event) == [] for event in events.values())
 
 
 @pytest.mark.parametrize(

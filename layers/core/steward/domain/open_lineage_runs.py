@@ -7,14 +7,15 @@ filling of a feature group (``<project>.materialise.<group>``).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from steward.domain.lineage import NodeFact
 from steward.domain.open_lineage import Dialect, Event, EventType, Facets
+from steward.domain.open_lineage_columns import Column, dataset_columns, view_columns
 
-_SAGEMAKER, _DUCKDB = "Amazon SageMaker", "DuckDB"
+_SAGEMAKER, _DUCKDB = "Amazon SageMaker", "duckdb"
 _TERMINAL: dict[str, frozenset[str]] = {
     "TrainingSucceeded": frozenset({"DatasetBuilt", "CandidateEvaluated", "VersionRegistered"}),
     "CandidateHeld": frozenset({"DatasetBuilt", "CandidateEvaluated"}),
@@ -107,10 +108,12 @@ def training_end(told: Told, dialect: Dialect) -> Event:
 def dataset_events(told: Told, dialect: Dialect) -> list[Event]:
     """Return START and COMPLETE of the building of a run's dataset."""
     manifest = told.manifest or {}
-    version = (manifest.get("engine") or {}).get("duckdb")
+    engine = manifest.get("engine") or {}
+    version = engine.get("version") or engine.get("duckdb")
     facets = dialect.parent(told.job, told.run_id)
     if version:
-        facets |= dialect.facet("processing_engine", name=_DUCKDB, version=str(version))
+        name = str(engine.get("name") or _DUCKDB)
+        facets |= dialect.facet("processing_engine", name=name, version=str(version))
     job, kind = f"{told.project}.build_dataset", dialect.job_type("DATASET")
     sources = list(_sources(told, dialect))
     output = _dataset(told, dialect, made_from=sources)
@@ -227,12 +230,14 @@ def _dataset(told: Told, dialect: Dialect, made_from: Iterable[Event] | None = N
         cutoff=manifest.get("cutoff"), parts=_digests(manifest) or None,
     )  # fmt: skip
     facets = [digest, dialect.facet("version", datasetVersion=dataset_id)]
-    columns = list(_columns(manifest))
+    columns = dataset_columns(manifest)
     if columns:
-        fields = [{"name": name, "type": kind} for name, kind, _ in columns]
-        facets.append(dialect.facet("schema", fields=fields))
+        facets.append(_schema(columns, dialect))
     if made_from is not None and columns:
-        facets.append(_column_lineage(columns, list(made_from), dialect))
+        by_view: dict[str | None, list[Event]] = {}
+        for source in made_from:
+            by_view.setdefault(_view_of(source), []).append(source)
+        facets.append(_column_lineage(columns, by_view, dialect))
     return dialect.stored(uri.rpartition("/")[0], *facets)
 
 
@@ -252,44 +257,56 @@ def _sources(told: Told, dialect: Dialect) -> Iterator[Event]:
     """Yield what a dataset was made of: the delivered objects, then the feature groups."""
     manifest = told.manifest or {}
     for source in manifest.get("sources") or []:
-        version = source.get("version_id")
-        facets = [dialect.facet("version", datasetVersion=version)] if version else []
-        yield dialect.stored(f"s3://{source['bucket']}/{source['key']}", *facets)
+        yield _delivered(source, dialect)
+    views = {feature.get("view"): feature for feature in manifest.get("features") or []}
     folder = str(told.value("DatasetBuilt", "manifest_uri")).partition("/datasets/")[0]
     for view in told.value("DatasetBuilt", "features") or []:
-        yield dialect.stored(
-            f"{folder}/features/{told.project}/{view}",
-            dialect.facet("version", datasetVersion=view.rpartition("/")[2]),
-        )
+        facets = [dialect.facet("version", datasetVersion=view.rpartition("/")[2])]
+        columns = view_columns(views.get(view, {}))
+        if columns:
+            origin = [_delivered(each, dialect) for each in views[view].get("sources") or []]
+            facets.append(_schema(columns, dialect))
+            facets.append(_column_lineage(columns, {None: origin}, dialect))
+        yield dialect.stored(f"{folder}/features/{told.project}/{view}", *facets)
 
 
-def _columns(manifest: Mapping[str, Any]) -> Iterator[tuple[str, str, str | None]]:
-    """Yield name, type and feature group (None: the delivered table) of a dataset's columns."""
-    for column in (manifest.get("data") or {}).get("columns") or []:
-        yield column["name"], column["type"], None
-    for view in manifest.get("features") or []:
-        for column in view.get("columns") or []:
-            yield column["name"], column["type"], f"{view['group']}/v{view['version']}"
+def _delivered(source: Mapping[str, Any], dialect: Dialect) -> Event:
+    version = source.get("version_id")
+    facets = [dialect.facet("version", datasetVersion=version)] if version else []
+    return dialect.stored(f"s3://{source['bucket']}/{source['key']}", *facets)
+
+
+def _schema(columns: Sequence[Column], dialect: Dialect) -> Facets:
+    fields = [{"name": column.name, "type": column.type} for column in columns]
+    return dialect.facet("schema", fields=fields)
 
 
 def _column_lineage(
-    columns: Iterable[tuple[str, str, str | None]], sources: list[Event], dialect: Dialect
+    columns: Sequence[Column], sources: Mapping[str | None, Sequence[Event]], dialect: Dialect
 ) -> Facets:
-    fields: dict[str, Any] = {}
-    for name, _, group in columns:
-        inputs = [
-            {
-                "namespace": source["namespace"], "name": source["name"], "field": name,
-                "transformations": [{"type": "DIRECT", "subtype": "IDENTITY"}],
-            }
-            for source in sources
-            if _group_of(source) == group
-        ]  # fmt: skip
-        fields[name] = {"inputFields": inputs}
+    """Return which columns of which inputs each column is made of.
+
+    Args:
+        sources: Inputs by view; those of no view are files of the delivered table.
+    """
+    fields = {
+        column.name: {
+            "inputFields": [
+                {
+                    "namespace": source["namespace"], "name": source["name"],
+                    "field": origin.field,
+                    "transformations": [{"type": "DIRECT", "subtype": origin.how}],
+                }
+                for origin in column.origins
+                for source in sources.get(origin.view, ())
+            ]
+        }
+        for column in columns
+    }  # fmt: skip
     return dialect.facet("columnLineage", fields=fields)
 
 
-def _group_of(source: Event) -> str | None:
-    """Return the feature group version that an input is, None for a delivered object."""
+def _view_of(source: Event) -> str | None:
+    """Return the view that an input is, None for a delivered object."""
     place = str(source["name"]).split("/")
     return "/".join(place[2:]) if place[0] == "features" else None
