@@ -129,9 +129,20 @@ def _mirrored(arms: Arms) -> Arms:
     return Arms(arms.stable, arms.candidate, 1 - arms.share)
 
 
-def log_e_above(steps: Sequence[Arms], difference: float, centre: float) -> float:
-    """Return the log e-value against mu_candidate - mu_stable <= difference."""
-    return float(log_fortune([difference_scores(step, centre) for step in steps], difference))
+def log_e_above(
+    steps: Sequence[Arms], difference: float, centre: float, *, scale: float = 1.0
+) -> float:
+    """Return the log e-value against mu_candidate - mu_stable <= difference.
+
+    Args:
+        steps: Both arms per step.
+        difference: The null.
+        centre: As in :func:`difference_sequence`.
+        scale: Multiplies all counts: plans take expected counts, which are no whole numbers.
+    """
+    scores = [difference_scores(step, centre) for step in steps]
+    scaled = [Scores(s.values, s.counts * scale, s.floor) for s in scores]
+    return float(log_fortune(scaled, difference))
 
 
 def log_e_below(steps: Sequence[Arms], difference: float, centre: float) -> float:
