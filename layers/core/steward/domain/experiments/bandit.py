@@ -26,7 +26,7 @@ from steward.domain.experiments.propensity import Weighted
 
 MINIMUM_FLOOR = 0.05
 UNIFORM = Prior(1.0, 1.0)
-_NODES = 401
+_NODES = 201
 
 REFUSED = {
     "two-proportion z-test": "arms are not independent samples where shares follow outcomes",
@@ -101,12 +101,17 @@ def chance_of_best(posteriors: Mapping[str, Posterior]) -> dict[str, float]:
 
     P = int f_a(p) prod F_b(p) dp by Simpson's rule in logit(p).
     """
-    raw = {}
-    for arm, own in posteriors.items():
-        others = [other for name, other in posteriors.items() if name != arm]
-        raw[arm] = _chance_above_all(own, others)
-    total = math.fsum(raw.values())
-    return {arm: chance / total for arm, chance in raw.items()}
+    *first, last = posteriors
+    chances = {
+        arm: _chance_above_all(
+            posteriors[arm], [other for name, other in posteriors.items() if name != arm]
+        )
+        for arm in first
+    }
+    left = 1 - math.fsum(chances.values())
+    if left < 0:  # by rounding of the quadrature
+        return {arm: chance / (1 - left) for arm, chance in chances.items()} | {last: 0.0}
+    return {**chances, last: left}
 
 
 def _chance_above_all(own: Posterior, others: Sequence[Posterior]) -> float:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from steward.domain.experiments import asymptotic, betting, estimates, propensity
 from steward.domain.experiments.arm_statistics import ArmStatistics, Histogram
-from steward.domain.experiments.betting import Arms
+from steward.domain.experiments.betting import Arms, Bets
 from steward.domain.experiments.estimates import Estimate
 from steward.domain.experiments.inference import Interval
 from steward.domain.experiments.plan import (
@@ -81,14 +81,15 @@ def _paired(metric: Metric, record: ExperimentRecord) -> Effect:
     histograms = [_histogram(metric, arm) for arm in found]
     lower = [betting.lower_scores(h) for h in histograms]
     upper = [betting.upper_scores(h) for h in histograms]
+    bets = _bets(metric)
     return Effect(
         sequence=lambda alpha: (
-            betting.mean_sequence(histograms, alpha)
+            betting.mean_sequence(histograms, alpha, bets)
             if histograms
             else _unknown(betting.NAME, alpha)
         ),
-        log_e_above=lambda null: float(betting.log_fortune(lower, null)),
-        log_e_below=lambda null: float(betting.log_fortune(upper, -null)),
+        log_e_above=lambda null: float(betting.log_fortune(lower, null, bets)),
+        log_e_below=lambda null: float(betting.log_fortune(upper, -null, bets)),
         units=sum(arm.n for arm in found),
     )
 
@@ -99,7 +100,7 @@ def _bounded(
     pairs: list[tuple[StepRecord, ArmStatistics, ArmStatistics]],
     units: int,
 ) -> Effect:
-    arms = []
+    arms, bets = [], _bets(metric)
     for step, candidate, stable in pairs:
         share = _share(step, plan)
         if share in (0.0, 1.0) or not candidate.n + stable.n:
@@ -110,14 +111,18 @@ def _bounded(
         )
     return Effect(
         sequence=lambda alpha: (
-            betting.difference_sequence(arms, alpha, metric.centre)
+            betting.difference_sequence(arms, alpha, metric.centre, bets)
             if arms
             else _unknown(betting.NAME + " of a difference", alpha)
         ),
-        log_e_above=lambda null: betting.log_e_above(arms, null, metric.centre),
-        log_e_below=lambda null: betting.log_e_below(arms, null, metric.centre),
+        log_e_above=lambda null: betting.log_e_above(arms, null, metric.centre, bets),
+        log_e_below=lambda null: betting.log_e_below(arms, null, metric.centre, bets),
         units=units,
     )
+
+
+def _bets(metric: Metric) -> Bets:
+    return betting.UNTUNED if metric.stake is None else betting.tuned(metric.stake)
 
 
 def _share(step: StepRecord, plan: ExperimentPlan) -> float:

@@ -30,6 +30,8 @@ class Metric(Frozen):
             ``ratio`` (y / d), ``adjusted`` (CUPED) and ``weighted`` (AIPW), all asymptotic.
         higher_is_better: Direction.
         centre: Expected mean for binary and bounded; the nearer, the narrower.
+        stake: Bet that suits the planned size of the exact kinds (``betting.stake_for``); None
+            suits no size in particular, at about a fifth more units.
         mixture_variance: Variance of the normal mixture of the asymptotic kinds
             (``asymptotic.mixture_variance`` of the planned size).
         theta: Coefficient of the covariate, from pre-period data (adjusted).
@@ -44,6 +46,7 @@ class Metric(Frozen):
     kind: Kind
     higher_is_better: bool = True
     centre: float = 0.0
+    stake: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     mixture_variance: float | None = None
     theta: float = 0.0
     covariate_mean: float = 0.0

@@ -16,7 +16,7 @@ from typing import Literal
 
 from steward.domain.experiments import asymptotic
 from steward.domain.experiments.arm_statistics import Frozen, Histogram
-from steward.domain.experiments.betting import Arms, log_e_above
+from steward.domain.experiments.betting import Arms, Bets, log_e_above, stake_for, tuned
 from steward.domain.experiments.distributions import bisect, norm_isf
 
 Method = Literal["fixed_horizon", "asymptotic", "betting"]
@@ -107,8 +107,8 @@ def detectable_rate(
     """Return the smallest increase of a rate that the units find.
 
     For ``betting``: the e-value at the expected counts, with the candidate's rate lowered by
-    z_beta standard errors, reaches 2 / alpha. ``effect`` is 1 - stable_rate where nothing less
-    is found.
+    z_beta standard errors, reaches 2 / alpha, with bets tuned to the planned units. ``effect``
+    is 1 - stable_rate where nothing less is found.
 
     Raises:
         ValueError: An argument is out of range.
@@ -128,13 +128,14 @@ def detectable_rate(
             return seen - _boundary(method, alpha) * math.sqrt(variance)
         if seen <= 0:
             return -1.0
-        return _log_e_at(units, stable_rate, stable_rate + seen, share) - threshold
+        bets = tuned(stake_for(variance, units))
+        return _log_e_at(units, stable_rate, stable_rate + seen, share, bets) - threshold
 
     effect = bisect(surplus, 0.0, 1 - stable_rate)
     return Detectable(method=method, effect=effect, units=units, power=power, alpha=alpha)
 
 
-def _log_e_at(units: int, stable_rate: float, rate: float, share: float) -> float:
+def _log_e_at(units: int, stable_rate: float, rate: float, share: float, bets: Bets) -> float:
     """Return the log e-value against no increase at the expected counts, scaled to whole units."""
     size = max(units, 1)
     fine = 10**9
@@ -143,7 +144,7 @@ def _log_e_at(units: int, stable_rate: float, rate: float, share: float) -> floa
         _expected(candidate, min(1.0, rate)), _expected(stable, stable_rate), candidate / fine
     )
     # The log fortune of each bet grows in proportion to the counts, so it is scaled, not rounded.
-    return log_e_above([arms], 0.0, stable_rate, scale=size / fine)
+    return log_e_above([arms], 0.0, stable_rate, bets, scale=size / fine)
 
 
 def _expected(n: int, rate: float) -> Histogram:
