@@ -130,6 +130,34 @@ def test_a_betting_sequence_is_near_the_normal_one_and_mirrors(share: float) -> 
     assert mirrored.upper == pytest.approx(-found.lower, abs=1e-12)
 
 
+@pytest.mark.parametrize("bets", [betting.UNTUNED, betting.tuned(0.05), betting.tuned(3.0)])
+@pytest.mark.parametrize("share", [0.05, 0.5])
+def test_the_mean_of_a_fortune_is_one_with_any_fixed_bets(bets: betting.Bets, share: float) -> None:
+    scores = betting.difference_scores(betting.Arms(binary(0, 0), binary(0, 0), share), 0.1)
+    p = 0.2
+    chances = [share * (1 - p), 0, share * p, (1 - share) * (1 - p), 0, (1 - share) * p]
+    mean = 0.0
+    for first in range(6):
+        for second in range(6):
+            counts = np.bincount([first, second], minlength=6).astype(float)
+            fortune = betting.log_fortune(
+                [betting.Scores(scores.values, counts, scores.floor)], 0.0, bets
+            )
+            mean += chances[first] * chances[second] * math.exp(fortune)
+    assert mean == pytest.approx(1, rel=1e-12)
+
+
+def test_bets_that_are_tuned_to_the_size_are_narrower_there() -> None:
+    arms = betting.Arms(binary(1_050, 10_000), binary(1_000, 10_000), 0.5)
+    stake = betting.stake_for(0.09 * 4 / 20_000, 20_000)
+    plain = betting.difference_sequence([arms], 0.05, 0.1)
+    suited = betting.difference_sequence([arms], 0.05, 0.1, betting.tuned(stake))
+    far = betting.difference_sequence([arms], 0.05, 0.1, betting.tuned(stake * 20))
+    widths = [(found.upper or 0) - (found.lower or 0) for found in (suited, plain, far)]
+    assert widths[0] < 0.93 * widths[1]
+    assert widths[2] < 1.2 * widths[1]
+
+
 def test_the_limits_of_a_mean_move_outward_with_coarser_bins() -> None:
     values = np.random.default_rng(1).beta(2, 5, 4_000).tolist()
     fine = statistics_of(values, edges=np.linspace(0, 1, 401).tolist()).histogram
@@ -247,6 +275,8 @@ NOTHING = ArmStatistics(n=0)
         lambda: betting.log_e_above(
             [betting.Arms(binary(1, 2), Histogram(edges=(0, 1), counts=(1,)), 0.5)], 0, 0.5
         ),
+        lambda: betting.tuned(0),
+        lambda: betting.stake_for(0, 3),
         lambda: asymptotic.mixture_variance(0, 0.05),
         lambda: asymptotic.sequence([], math.nan, 0.05),
         lambda: propensity.weighted_difference(

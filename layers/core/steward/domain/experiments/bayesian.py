@@ -78,13 +78,13 @@ def beta_binomial_comparison(
 
 def chance_above(first: Posterior, second: Posterior) -> float:
     """Return P(X > Y) of independent X ~ first and Y ~ second."""
-    low, high = _logit_range(first)
+    low, high = logit_range(first)
     width = (high - low) / (_NODES - 1)
     total = 0.0
     norm = betaln(first.a, first.b)
     for node in range(_NODES):
         logit = low + node * width
-        log_p, log_q = -_softplus(-logit), -_softplus(logit)
+        log_p, log_q = -softplus(-logit), -softplus(logit)
         density = math.exp(first.a * log_p + first.b * log_q - norm)
         if density < 1e-18:
             continue
@@ -93,7 +93,7 @@ def chance_above(first: Posterior, second: Posterior) -> float:
     return min(1.0, total * width / 3)
 
 
-def _logit_range(beta: Posterior) -> tuple[float, float]:
+def logit_range(beta: Posterior) -> tuple[float, float]:
     """Return where the density of logit(p), prop. to p^a (1-p)^b, has all but 1e-17 of its mass.
 
     It is log-concave with tails exp(a x) and exp(-b x), and curvature ab / (a + b) at its mode.
@@ -103,7 +103,8 @@ def _logit_range(beta: Posterior) -> tuple[float, float]:
     return mode - _REACH * deviation - 20 / beta.a, mode + _REACH * deviation + 20 / beta.b
 
 
-def _softplus(x: float) -> float:
+def softplus(x: float) -> float:
+    """Return log(1 + e^x) without overflow; -softplus(-x) is the logarithm of the logistic."""
     return max(x, 0.0) + math.log1p(math.exp(-abs(x)))
 
 
