@@ -163,7 +163,11 @@ def steward(choice: Choice, *arguments: str) -> subprocess.CompletedProcess[str]
     command = Path(sys.executable).with_name("steward")
     options = ["--target", "local", "--state-dir", str(choice.state_dir)]
     return subprocess.run(
-        [command, *options, "lineage", *arguments], capture_output=True, text=True, timeout=60
+        [command, *options, "lineage", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
 
 

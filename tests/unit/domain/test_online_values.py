@@ -84,7 +84,8 @@ def test_a_ttl_of_zero_never_ends(group: FeatureGroup) -> None:
 
 def test_values_of_an_expired_record_are_null_and_those_of_none_too(group: FeatureGroup) -> None:
     record = record_of(group, TEXTS)
-    nothing = dict.fromkeys([f.name for f in [*group.features, *group.aggregates]])
+    names = [f.name for f in group.features] + [a.name for a in group.aggregates]
+    nothing = dict.fromkeys(names)
     assert Reading(record, expired=True, aggregates={"measured_1d": 4}).stored(group) == nothing
     assert Reading().stored(group) == nothing
     counted = Reading(record, aggregates={"measured_1d": 4}).stored(group)
