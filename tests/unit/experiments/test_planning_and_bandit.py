@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from experiment_simulations import betting_log_e, looks, planned_bets
 from steward.domain.errors import MethodRefusedError
 from steward.domain.experiments import bandit, planning
 from steward.domain.experiments.arm_statistics import ArmStatistics
@@ -49,6 +50,15 @@ def test_guardrail_requests_agree_with_the_rule(
 ) -> None:
     """The last is 4,207.02, which this rounds up."""
     assert planning.requests_to_prove_harm(known, harmful) == pytest.approx(requests, abs=1)
+
+
+def test_the_planned_size_proves_a_margin_in_four_of_five_cases() -> None:
+    units = planning.units_to_prove_margin(0.05, 0.02, 0.25)
+    bets = planned_bets(units, 0.25, 0.05)
+    steps = [looks(np.random.default_rng(31), (1_000, 1), units, 0.25, (0.05, 0.05))]
+    log_e = betting_log_e(steps, 0.05, 0.02, bets, below=True)
+    assert (log_e >= math.log(40)).mean() == pytest.approx(0.8, abs=0.05)
+    assert units < planning.units_to_prove_margin(0.05, 0.01, 0.25)
 
 
 def test_the_chance_of_being_best_agrees_with_draws() -> None:
@@ -124,6 +134,7 @@ def test_weighted_methods_are_allowed(method: str) -> None:
         lambda: planning.detectable_mean(0, 1, 1, 0.5),
         lambda: planning.detectable_rate(10, 1.0, 0.5),
         lambda: planning.units_for_rate(0.1, 0.1, 0.5),
+        lambda: planning.units_to_prove_margin(0.1, 0.9, 0.5),
         lambda: planning.requests_to_prove_harm(0.1, 0.05),
     ],
 )  # fmt: skip

@@ -276,6 +276,8 @@ NOTHING = ArmStatistics(n=0)
             [betting.Arms(binary(1, 2), Histogram(edges=(0, 1), counts=(1,)), 0.5)], 0, 0.5
         ),
         lambda: betting.tuned(0),
+        lambda: betting.mean_sequence([binary(1, 2), Histogram(edges=(0, 2), counts=(1,))], 0.05),
+        lambda: betting.difference_sequence([], 0.05, 0.1),
         lambda: betting.stake_for(0, 3),
         lambda: asymptotic.mixture_variance(0, 0.05),
         lambda: asymptotic.sequence([], math.nan, 0.05),

@@ -210,6 +210,17 @@ def test_shadow_pairs_are_judged_by_their_differences() -> None:
     assert judge(shadow, record(empty)).intervals["loss"].waits_for == "a matured unit"
 
 
+def test_a_variant_that_is_removed_keeps_its_evidence_and_nothing_breaks() -> None:
+    """Its share is 0 from then on; an exposure that it gets all the same is a mismatch."""
+    tested = step(conversion=conversion(700, 500))
+    removed = step(0.0, (0, 5_000), conversion=(ArmStatistics(n=0), binary(510, 5_000)))
+    before, after = judge(plan(), record(tested)), judge(plan(), record(tested, removed))
+    assert (before.verdict, after.verdict) == ("promote", "promote")
+    assert after.numbers["goal.conversion.log_e"] == before.numbers["goal.conversion.log_e"]
+    leaking = removed.model_copy(update={"exposures": {"new": 1, "old": 4_999}})
+    assert judge(plan(), record(tested, leaking)).verdict == "hold"
+
+
 def test_several_goals_share_alpha_by_e_bh() -> None:
     second = Metric(name="repeat", kind="binary", centre=0.1)
     goals = (Goal(metric=CONVERSION), Goal(metric=second))
@@ -302,6 +313,16 @@ def test_the_digest_speaks_of_plan_and_record() -> None:
             lambda: plan(goals=(Goal(metric=ERRORS.model_copy(update={"centre": 0.5})),),
                          guardrails=(SAFE,)),
             "metrics",
+        ),
+        (lambda: StepRecord(step_id="s", propensities={"new": 0.5, "old": 0.6}), "propensities"),
+        (lambda: StepRecord(step_id="s", propensities={"new": math.nan}), "propensities.new"),
+        (
+            lambda: StepRecord(step_id="s", propensities={"new": 1.0}, exposures={"new": -1}),
+            "exposures.new",
+        ),
+        (
+            lambda: StepRecord(step_id="s", propensities={"new": 1.0}, exposures={"old": 1}),
+            "exposures.old",
         ),
         (
             lambda: judge(

@@ -218,10 +218,12 @@ def mean_sequence(histograms: Sequence[Histogram], alpha: float, bets: Bets = UN
         histograms: One per step.
         alpha: Error, two-sided.
         bets: Fixed in the plan. The reference of the mirrored bets is the mirrored one.
+
+    Raises:
+        ValueError: The edges of the steps differ.
     """
-    edges = [h.edges for h in histograms]
+    low, high = _range(histograms)
     n = sum(h.total for h in histograms)
-    low, high = min(e[0] for e in edges), max(e[-1] for e in edges)
     return _sequence(
         NAME,
         ([lower_scores(h) for h in histograms], bets),
@@ -242,8 +244,12 @@ def difference_sequence(
         alpha: Error, two-sided.
         centre: Expected mean, fixed in the plan; the nearer it is, the narrower the sequence.
         bets: Fixed in the plan.
+
+    Raises:
+        ValueError: The edges of arms or steps differ, or a share is not between 0 and 1.
     """
-    width = max(s.candidate.edges[-1] for s in steps) - min(s.candidate.edges[0] for s in steps)
+    low, high = _range([step.candidate for step in steps])
+    width = high - low
     return _sequence(
         NAME + " of a difference",
         ([difference_scores(step, centre) for step in steps], bets),
@@ -252,6 +258,14 @@ def difference_sequence(
         alpha,
         sum(s.candidate.total + s.stable.total for s in steps),
     )
+
+
+def _range(histograms: Sequence[Histogram]) -> tuple[float, float]:
+    edges = {h.edges for h in histograms}
+    if len(edges) != 1:
+        raise ValueError("all steps need the same edges")
+    (common,) = edges
+    return common[0], common[-1]
 
 
 def _sequence(

@@ -185,12 +185,29 @@ class StepRecord(Frozen):
         propensities: Probability of each arm, summing to 1.
         exposures: Entities first exposed to each arm in this step.
         statistics: Per metric and arm; paired metrics under the name ``paired``.
+
+    Raises:
+        RejectedError: Propensities do not sum to 1, or a propensity or count is impossible.
     """
 
     step_id: str
     propensities: dict[str, float]
     exposures: dict[str, int] = Field(default_factory=dict)
     statistics: dict[str, dict[str, ArmStatistics]] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _check(self) -> StepRecord:
+        for arm, share in self.propensities.items():
+            if not (math.isfinite(share) and share >= 0):
+                raise refused(f"propensities.{arm}", share, "a number of 0 or more")
+        whole = math.fsum(self.propensities.values())
+        if abs(whole - 1) > 1e-9:
+            raise refused("propensities", whole, "probabilities that sum to 1")
+        for arm, count in self.exposures.items():
+            if arm not in self.propensities or count < 0:
+                allowed = f"0 or more of one of {', '.join(sorted(self.propensities))}"
+                raise refused(f"exposures.{arm}", count, allowed)
+        return self
 
 
 class ExperimentRecord(Frozen):

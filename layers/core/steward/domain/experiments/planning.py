@@ -12,6 +12,7 @@ Power is that of having decided by the planned end; a sequence often decides ear
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Literal
 
 from steward.domain.experiments import asymptotic
@@ -22,6 +23,7 @@ from steward.domain.experiments.distributions import bisect, norm_isf
 Method = Literal["fixed_horizon", "asymptotic", "betting"]
 BINARY_EDGES = (0.0, 0.0, 1.0, 1.0)
 _MOST = 10**10
+_FINE = 10**9
 
 
 class Detectable(Frozen):
@@ -129,22 +131,34 @@ def detectable_rate(
         if seen <= 0:
             return -1.0
         bets = tuned(stake_for(variance, units))
-        return _log_e_at(units, stable_rate, stable_rate + seen, share, bets) - threshold
+        return _log_e_at(units, (stable_rate + seen, stable_rate), share, bets) - threshold
 
     effect = bisect(surplus, 0.0, 1 - stable_rate)
     return Detectable(method=method, effect=effect, units=units, power=power, alpha=alpha)
 
 
-def _log_e_at(units: int, stable_rate: float, rate: float, share: float, bets: Bets) -> float:
-    """Return the log e-value against no increase at the expected counts, scaled to whole units."""
-    size = max(units, 1)
-    fine = 10**9
-    candidate, stable = round(fine * share), round(fine * (1 - share))
+def _log_e_at(
+    units: int,
+    rates: tuple[float, float],
+    share: float,
+    bets: Bets,
+    *,
+    margin: float | None = None,
+) -> float:
+    """Return the log e-value at the expected counts of both arms, scaled to the units.
+
+    Against no increase, or with a margin against an increase of at least that. The log fortune
+    of each bet grows in proportion to the counts, so that they are scaled, not rounded.
+    """
+    candidate, stable = round(_FINE * share), round(_FINE * (1 - share))
+    centre = rates[1]
     arms = Arms(
-        _expected(candidate, min(1.0, rate)), _expected(stable, stable_rate), candidate / fine
+        _expected(candidate, min(1.0, rates[0])), _expected(stable, rates[1]), candidate / _FINE
     )
-    # The log fortune of each bet grows in proportion to the counts, so it is scaled, not rounded.
-    return log_e_above([arms], 0.0, stable_rate, bets, scale=size / fine)
+    if margin is None:
+        return log_e_above([arms], 0.0, centre, bets, scale=units / _FINE)
+    mirrored = Arms(arms.stable, arms.candidate, 1 - arms.share)
+    return log_e_above([mirrored], -margin, centre, bets, scale=units / _FINE)
 
 
 def _expected(n: int, rate: float) -> Histogram:
@@ -169,13 +183,50 @@ def units_for_rate(
     effect = candidate_rate - stable_rate
     if not effect > 0:
         raise ValueError(f"candidate_rate must be above {stable_rate!r}, not {candidate_rate!r}")
+    return _fewest(
+        lambda units: (
+            detectable_rate(
+                units, stable_rate, share, method=method, alpha=alpha, power=power
+            ).effect
+            <= effect
+        )
+    )
+
+
+def units_to_prove_margin(
+    rate: float, margin: float, share: float, *, alpha: float = 0.05, power: float = 0.8
+) -> int:
+    """Return the units of both arms that prove an increase below the margin where there is none.
+
+    By the betting sequence at the expected counts, the candidate's rate raised by z_beta
+    standard errors: what a guardrail that must prove non-inferiority takes to advance.
+
+    Raises:
+        ValueError: The rate with the margin is not between 0 and 1, or an argument is out of
+            range.
+    """
+    if not (rate > 0 and margin > 0 and rate + margin < 1):
+        raise ValueError(f"rate and margin must be positive, sum below 1, not {rate!r}, {margin!r}")
+    threshold = math.log(2 / alpha)
+    z_power = norm_isf(1 - power)
+
+    def proved(units: int) -> bool:
+        variance = variance_of_difference(rate * (1 - rate), rate * (1 - rate), share, units)
+        seen = rate + z_power * math.sqrt(variance)
+        if seen >= rate + margin:
+            return False
+        bets = tuned(stake_for(variance, units))
+        return _log_e_at(units, (seen, rate), share, bets, margin=margin) >= threshold
+
+    return _fewest(proved)
+
+
+def _fewest(enough: Callable[[int], bool]) -> int:
+    """Return the least number of units that are enough, where more always are."""
     low, high = 1, _MOST
     while low < high:
         middle = (low + high) // 2
-        found = detectable_rate(
-            middle, stable_rate, share, method=method, alpha=alpha, power=power
-        ).effect
-        low, high = (low, middle) if found <= effect else (middle + 1, high)
+        low, high = (low, middle) if enough(middle) else (middle + 1, high)
     return low
 
 

@@ -141,8 +141,9 @@ def judge(plan: ExperimentPlan, record: ExperimentRecord) -> ExperimentVerdict:
        ``hold`` up to the cap first); before it ``continue``.
 
     Raises:
-        RejectedError: The record does not suit the plan.
-        ValueError: Propensities do not sum to 1 or a count is negative.
+        RejectedError: A statistic is not what its metric's kind says.
+        ValueError: A margin is wider than the range of its bounded metric, or edges differ
+            between arms or steps.
     """
     case = _Case(plan, record)
     verdict, reason = _decide(case)
