@@ -70,8 +70,9 @@ def start_rollback(
     """Start ``roll_back`` for the release that an alarm or a person speaks of.
 
     An alarm concerns the release in flight, if it rang since that has traffic; anything else,
-    such as the late event of an earlier release, is answered with why nothing was done. A person may also take back the release
-    that was completed last. One release has one rollback: the execution's name says so.
+    such as the late event of an earlier release, is answered with why nothing was done. A
+    person may also take back the release that was completed last. One release has one
+    rollback: the execution's name says so.
 
     Raises:
         ReleaseNotAllowedError: A person asks, and there is nothing to go back to.
