@@ -130,12 +130,16 @@ def test_a_real_event_is_accepted(
 
 
 def kept(lab: Laboratory, queue_url: str) -> list[dict[str, Any]]:
-    """Return the failure records of a queue that concern this module's nonsense."""
-    received = lab.target.client("sqs").receive_message(
-        QueueUrl=queue_url, MaxNumberOfMessages=10, VisibilityTimeout=1
-    )
-    records = [json.loads(message["Body"]) for message in received.get("Messages", [])]
-    return [record for record in records if record["requestPayload"] == NONSENSE]
+    """Take the failure records of this module's nonsense out of a queue and return them."""
+    sqs = lab.target.client("sqs")
+    received = sqs.receive_message(QueueUrl=queue_url, MaxNumberOfMessages=10, VisibilityTimeout=1)
+    ours = []
+    for message in received.get("Messages", []):
+        record = json.loads(message["Body"])
+        if record["requestPayload"] == NONSENSE:
+            sqs.delete_message(QueueUrl=queue_url, ReceiptHandle=message["ReceiptHandle"])
+            ours.append(record)
+    return ours
 
 
 def refusals(lab: Laboratory, function: str) -> list[dict[str, Any]]:

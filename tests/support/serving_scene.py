@@ -214,9 +214,8 @@ class Scene:
         )  # fmt: skip
 
     def alarm(self, name: str = ERRORS, value: str = "ALARM") -> Received:
-        state = {
-            "value": value, "reason": "Threshold Crossed", "timestamp": "2026-01-05T09:00:01.000Z"
-        }  # fmt: skip
+        now = self.clock.now().isoformat(timespec="milliseconds")
+        state = {"value": value, "reason": "Threshold Crossed", "timestamp": now}
         return self.from_aws(AlarmStateChange.model_validate({"alarmName": name, "state": state}))
 
     def ended(self, execution_arn: str, status: str = "TIMED_OUT") -> Received:

@@ -41,12 +41,13 @@ def up(
     as_of: AsOf = None,
     depth: Depth = None,
     form: Format = "tree",
+    json_: Json = False,
 ) -> None:
     """Show everything that a node was made of.
 
     Example: `steward lineage up version:diabetes/1`
     """
-    _walk(context, node, "up", as_of, depth, form)
+    _walk(context, node, "up", as_of, depth, "json" if json_ else form)
 
 
 @app.command("down")
@@ -56,12 +57,13 @@ def down(
     as_of: AsOf = None,
     depth: Depth = None,
     form: Format = "tree",
+    json_: Json = False,
 ) -> None:
     """Show everything that was made of a node.
 
     Example: `steward lineage down s3://my-data/deliveries/diabetes/2026-01.csv --format mermaid`
     """
-    _walk(context, node, "down", as_of, depth, form)
+    _walk(context, node, "down", as_of, depth, "json" if json_ else form)
 
 
 @app.command("impact")
@@ -90,6 +92,7 @@ def show_picture(
     out: Annotated[Path, typer.Option(help="File to write.")] = Path("lineage.svg"),
     as_of: AsOf = None,
     depth: Depth = None,
+    json_: Json = False,
 ) -> None:
     """Draw a node with all that it was made of and all that was made of it, as SVG.
 
@@ -101,7 +104,13 @@ def show_picture(
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(picture(walks, graph), encoding="utf-8")
     nodes = {name for found in walks for name in found.steps}
-    typer.echo(f"{out}: {len(nodes)} nodes around {short(start)}")
+    show(
+        {"file": str(out), "node": start, "nodes": len(nodes)},
+        json_,
+        lambda console: console.print(
+            f"{out}: {len(nodes)} nodes around {short(start)}", markup=False, soft_wrap=True
+        ),
+    )
 
 
 def _graph(context: typer.Context, as_of: str | None) -> LineageGraph:

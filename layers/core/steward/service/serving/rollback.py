@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from steward.contracts.events import (
@@ -68,25 +69,20 @@ def start_rollback(
 ) -> dict[str, Any]:
     """Start ``roll_back`` for the release that an alarm or a person speaks of.
 
-    An alarm concerns the release in flight, once it has traffic; anything else it says is
-    answered with the reason why nothing was done. A person may also take back the release
-    that was completed last. One release has one rollback: the execution's name says so.
+    An alarm concerns the release in flight, if it rang since that has traffic; anything else,
+    such as the late event of an earlier release, is answered with why nothing was done. A
+    person may also take back the release that was completed last. One release has one
+    rollback: the execution's name says so.
 
     Raises:
         ReleaseNotAllowedError: A person asks, and there is nothing to go back to.
     """
     if isinstance(received.detail, AlarmStateChange):
         alarm = received.detail
-        project = project_of_alarm(environment, alarm.alarm_name)
-        if project is None:
-            return {"ignored": f"{alarm.alarm_name} is no guardrail of this stack"}
-        if alarm.state.value != "ALARM":
-            return {"ignored": f"{alarm.alarm_name} is {alarm.state.value}"}
-        release = _in_flight(state, project)
-        if release is None:
-            return {"ignored": f"{project} has no release in flight"}
-        if not release["shifts"]:
-            return {"ignored": f"release {release['release_id']} has no traffic yet"}
+        concerned = _concerned(state, alarm, environment)
+        if isinstance(concerned, str):
+            return {"ignored": concerned}
+        project, release = concerned["project"], concerned
         cause = f"alarm {alarm.alarm_name}: {alarm.state.reason}"[:1000]
         triggered_at, actor = alarm.state.timestamp or received.time, "steward"
     else:
@@ -116,6 +112,30 @@ def start_rollback(
         return {"started": workflows.start(machine, name, payload)}
     except ConflictError:
         return {"ignored": f"{name} is running or has ended"}
+
+
+def _concerned(state: StateStore, alarm: AlarmStateChange, environment: str) -> Item | str:
+    """Return the release that an alarm is about, or why it is about none."""
+    name = alarm.alarm_name
+    project = project_of_alarm(environment, name)
+    if project is None:
+        return f"{name} is no guardrail of this stack"
+    if alarm.state.value != "ALARM":
+        return f"{name} is {alarm.state.value}"
+    release = _in_flight(state, project)
+    if release is None:
+        return f"{project} has no release in flight"
+    if not release["shifts"]:
+        return f"release {release['release_id']} has no traffic yet"
+    if _before(alarm.state.timestamp, release["shifts"][0]["at"]):
+        return f"{name} rang before release {release['release_id']} had traffic"
+    return release
+
+
+def _before(rang_at: str | None, shifted_at: str) -> bool:
+    return rang_at is not None and (
+        datetime.fromisoformat(rang_at) < datetime.fromisoformat(shifted_at)
+    )
 
 
 def _in_flight(state: StateStore, project: str) -> Item | None:
