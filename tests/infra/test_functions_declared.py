@@ -72,6 +72,8 @@ def test_control_functions_do_without_the_analytics_layer(function: Function) ->
         "ValidateDeliveriesFunction",
         "BuildDatasetFunction",
         "CompareCandidateFunction",
+        "ReadFeaturesFunction",
+        "MeasureSkewFunction",
     }
     assert ("Layers" in properties) == (name in computes)
 

@@ -157,6 +157,7 @@ def test_the_approver_role_fixes_the_session_name_to_the_person() -> None:
         ("registry", "ApproverPolicy", {"DecideVersionFunction"}),
         ("training", "DeveloperPolicy", {"PushSourceFunction"}),
         ("serving", "ClientPolicy", {"AnswerRequestFunction", "RecordOutcomesFunction"}),
+        ("data", "FeatureReaderPolicy", {"ReadFeaturesFunction"}),
     ],
 )
 def test_who_may_call_a_function_url_has_both_permissions_and_through_the_url_only(

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from steward.contracts.events import Event
+from steward.contracts.steps.features import EntityRead, FeaturesRead, ReadFeatures, RecordRead
 from steward.domain.errors import (
     ConflictError,
     DependencyError,
@@ -23,7 +24,7 @@ from steward.domain.errors import (
     RetryableError,
     StewardError,
 )
-from steward.ports import Answer, Entry, ObjectInfo, RoleCounts
+from steward.ports import Answer, Entry, ObjectInfo, RecordKey, RoleCounts
 from support.fake_state import FakeState
 
 __all__ = [
@@ -34,10 +35,12 @@ __all__ = [
     "FakeEndpoints",
     "FakeExecution",
     "FakeFailureQueue",
+    "FakeFeatureReader",
     "FakeIds",
     "FakeJobImage",
     "FakeMail",
     "FakeObjects",
+    "FakeOnlineFeatures",
     "FakeRegistry",
     "FakeState",
     "FakeTrafficMetrics",
@@ -402,3 +405,63 @@ class FakeFailureQueue:
         function_arn: str = "",
     ) -> None:
         self.refused.append(Refused(payload, dict(reason), request_id, function_arn))
+
+
+class FakeOnlineFeatures:
+    """Records by key; ``reads`` are the keys of each call; ``failing`` is raised if set."""
+
+    def __init__(self, *groups: str) -> None:
+        self.groups = set(groups)
+        self.records: dict[RecordKey, dict[str, str]] = {}
+        self.reads: list[list[RecordKey]] = []
+        self.failing: StewardError | None = None
+
+    def put(self, key: RecordKey, record: Mapping[str, str]) -> None:
+        """Keep a record, and its group."""
+        self.groups.add(key.group)
+        self.records[key] = dict(record)
+
+    def read(self, keys: Sequence[RecordKey]) -> dict[RecordKey, dict[str, str]]:
+        self.reads.append(list(keys))
+        if self.failing is not None:
+            raise self.failing
+        for key in keys:
+            if key.group not in self.groups:
+                raise DependencyError(f"there is no feature group {key.group}")
+        return {key: dict(self.records[key]) for key in keys if key in self.records}
+
+
+class FakeFeatureReader:
+    """Values by model version and entity, whatever the columns are; ``calls`` are the commands.
+
+    Attributes:
+        failing: Raised instead of an answer, by model version.
+        before: Called with the timeout before each answer.
+    """
+
+    def __init__(self, key: str = "patient_id") -> None:
+        self.key = key
+        self.values: dict[tuple[int | None, str], dict[str, Any]] = {}
+        self.failing: dict[int | None, StewardError] = {}
+        self.calls: list[tuple[ReadFeatures, float]] = []
+        self.before: Callable[[float], object] = lambda _: None
+        self.read_at = "2026-01-05T09:00:00.000Z"
+
+    def read(self, command: ReadFeatures, *, timeout_s: float) -> FeaturesRead:
+        self.calls.append((command, timeout_s))
+        self.before(timeout_s)
+        if command.version in self.failing:
+            raise self.failing[command.version]
+        return FeaturesRead(
+            read_at=self.read_at,
+            entities=[self._entity(command, given) for given in command.entities],
+        )
+
+    def _entity(self, command: ReadFeatures, given: Mapping[str, Any]) -> EntityRead:
+        entity = str(given[self.key])
+        known = self.values.get((command.version, entity), {})
+        record = RecordRead(
+            group="vitals", version=command.version or 1, entity=entity, found=bool(known)
+        )
+        values = {**known, **{name: given[name] for name in known if name in given}}
+        return EntityRead(values=values, served=sorted(set(known) - set(given)), records=[record])

@@ -40,10 +40,15 @@ def refusal(status: int, code: str, message: str) -> Script:
 
 @dataclass
 class RuntimeServer:
-    """The server's address, its scripts by endpoint, and the requests that it got."""
+    """The server's address, its scripts by endpoint, and the requests that it got.
+
+    An operation without an endpoint, such as ``BatchGetRecord``, is scripted by its name. What
+    ``once`` holds is answered first, in its order.
+    """
 
     url: str
     scripts: dict[str, Script] = field(default_factory=dict)
+    once: list[Script] = field(default_factory=list)
     requests: list[dict[str, Any]] = field(default_factory=list)
 
 
@@ -56,11 +61,11 @@ def runtime_server() -> Iterator[RuntimeServer]:
 
         def do_POST(self) -> None:
             length = int(self.headers.get("content-length", 0))
-            name = self.path.split("/")[2]
+            name = self.path.split("/")[1:3][-1]
             told.requests.append(
                 {"endpoint": name, "body": self.rfile.read(length), "headers": dict(self.headers)}
             )
-            script = told.scripts[name]
+            script = told.once.pop(0) if told.once else told.scripts[name]
             time.sleep(script.delay_s)
             self.send_response(script.status)
             for header, value in script.headers.items():

@@ -73,7 +73,7 @@ def container(
     project: Project, *, of: Callable[[dict[str, Any]], float] = lambda row: row["age"] / 200
 ) -> Callable[[bytes, str], bytes]:
     """Return what an honest container answers: the contract of ``steward_jobs serve``."""
-    columns = project.data.features
+    columns = project.model_features
 
     def refuse(name: str, message: str) -> None:
         raise RejectedError(message, field=name, value="?", allowed="what is declared")
@@ -156,6 +156,10 @@ class Scene:
             "quorum": 1,
             "approvals": [],
         }
+        joined = [column.name for column in self.project.feature_columns]
+        if joined:
+            entity_id = self.project.data.entity_id
+            record["served_features"] = {"entity_id": entity_id, "columns": joined}
         self.state.put(Table.VERSIONS, record | changes)
 
     def approve(self, version: int, **changes: Any) -> None:

@@ -16,6 +16,7 @@ def gateway() -> Gateway:
     return Gateway(
         state=app().state,
         endpoints=app().endpoints,
+        features=app().feature_reader,
         telemetry=Telemetry(sys.stdout.write),
         clock=app().clock,
         ids=app().ids,

@@ -21,12 +21,14 @@ if TYPE_CHECKING:
         Endpoints,
         EventBus,
         FailureQueue,
+        FeatureReader,
         Ids,
         JobImage,
         JobRecords,
         Mail,
         ModelRegistry,
         ObjectStore,
+        OnlineFeatures,
         StateStore,
         TrafficMetrics,
         Workflows,
@@ -107,6 +109,20 @@ class App:
         from steward.adapters.endpoints import SageMakerEndpoints
 
         return SageMakerEndpoints(self.clients)
+
+    @cached_property
+    def online_features(self) -> OnlineFeatures:
+        """The online store of SageMaker Feature Store."""
+        from steward.adapters.online_features import SageMakerOnlineFeatures
+
+        return SageMakerOnlineFeatures(self.clients)
+
+    @cached_property
+    def feature_reader(self) -> FeatureReader:
+        """The function that reads features."""
+        from steward.adapters.feature_reader import LambdaFeatureReader
+
+        return LambdaFeatureReader(self.clients, self.settings.need("read_features_function"))
 
     @cached_property
     def alarms(self) -> Alarms:

@@ -242,6 +242,17 @@ def task_or_event(task: Handler, event: Handler) -> Handler:
     return handler
 
 
+def task_or_request(task: Handler, request: Handler) -> Handler:
+    """Make one function of a task that others call and a function URL that does the same."""
+
+    @wraps(task)
+    def handler(received: LambdaEvent, context: Any) -> Any:
+        arrived = isinstance(received, Mapping) and "requestContext" in received
+        return (request if arrived else task)(received, context)
+
+    return handler
+
+
 def detail_types_of(handler: Handler) -> tuple[str, ...]:
     """Return the detail-types that a handler takes, for the event catalogue."""
     found: tuple[str, ...] = getattr(handler, "detail_types", ())
@@ -324,6 +335,17 @@ class Request:
             raise MalformedEventError(
                 f"the body is not JSON: {error}", field="body", allowed="a JSON object"
             ) from None
+
+    def parsed(self, model: type[CommandT]) -> CommandT:
+        """Return the body as a command.
+
+        Raises:
+            MalformedEventError: The body is not JSON or does not fit ``model``.
+        """
+        try:
+            return model.model_validate(self.json())
+        except ValidationError as invalid:
+            raise _malformed(invalid, "the body") from None
 
 
 @dataclass(frozen=True)

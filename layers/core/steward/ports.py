@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Any, BinaryIO, Protocol
 
 from steward.contracts.events import Event
+from steward.contracts.steps.features import FeaturesRead, ReadFeatures
 from steward.domain.errors import StewardError
 
 Item = dict[str, Any]
@@ -363,6 +364,49 @@ class TrafficMetrics(Protocol):
         """Return the answers of ``stable`` or ``candidate`` in ``[since, until)``.
 
         The resolution is a second within the last three hours, else a minute.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class RecordKey:
+    """One entity's record of one feature group.
+
+    Attributes:
+        group: SageMaker's name of the feature group.
+        entity: The record identifier.
+    """
+
+    group: str
+    entity: str
+
+
+class OnlineFeatures(Protocol):
+    """The online store of SageMaker Feature Store, read."""
+
+    def read(self, keys: Sequence[RecordKey]) -> dict[RecordKey, dict[str, str]]:
+        """Return the newest record of each key as feature values by name.
+
+        What has no record, a deleted or an expired one, is left out. All or nothing: a record
+        that could not be read is never taken for one that is not there.
+
+        Raises:
+            DependencyError: A record could not be read after the retries, or a group is not
+                there.
+            AccessDeniedError: The role may not read a group.
+        """
+        ...
+
+
+class FeatureReader(Protocol):
+    """``data/read_features``, asked from another function."""
+
+    def read(self, command: ReadFeatures, *, timeout_s: float) -> FeaturesRead:
+        """Return feature values; asked once, without retries.
+
+        Raises:
+            RejectedError: A key or a value of the request is wrong; ``field`` names it.
+            DependencyError: The function failed, timed out or is throttled.
         """
         ...
 

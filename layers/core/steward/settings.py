@@ -51,6 +51,7 @@ class Settings(BaseModel):
     endpoint_role_arn: str = ""
     person_roles: str = ""
     failure_queue_url: str = ""
+    read_features_function: str = ""
     time_scale: float = 1.0
 
     @property

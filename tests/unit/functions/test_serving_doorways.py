@@ -21,7 +21,7 @@ from steward.entrypoint import Handler
 from steward.settings import Settings
 from support.builders import event_of
 from support.doorways import delivered, load, request
-from support.fakes import FakeFailureQueue
+from support.fakes import FakeFailureQueue, FakeFeatureReader
 from support.serving_scene import (
     ARTIFACTS,
     CAPTURE,
@@ -57,6 +57,7 @@ class ServingApp:
             data_bucket=DATA, capture_bucket=CAPTURE,
         )  # fmt: skip
         self.state, self.objects, self.endpoints = scene.state, scene.objects, scene.endpoints
+        self.feature_reader = FakeFeatureReader()
         self.workflows, self.alarms, self.clock = scene.workflows, scene.alarms, scene.clock
         self.traffic_metrics, self.ids = scene.metrics, scene.ids
 

@@ -15,12 +15,13 @@ from steward.ports import Table
 from steward.service.serving import gateway as gateway_module
 from steward.service.serving.gateway import Gateway, project_in_path
 from steward.service.serving.telemetry import MAX_LINE_BYTES, Telemetry
+from support.fakes import FakeFeatureReader
 from support.serving_scene import PROJECT, ROWS, Scene, container, failing
 
 CAPTURED = {
     "project", "route_version", "step_id", "assignment_probability", "assigned_version",
     "assigned_role", "answering_version", "fallback", "entity", "first_exposure",
-    "shadow_pair_id", "inference_id", "time", "features", "prediction",
+    "shadow_pair_id", "inference_id", "time", "features", "prediction", "online",
 }  # fmt: skip
 
 
@@ -35,8 +36,8 @@ class Counter:
     def __post_init__(self) -> None:
         self.gateway = Gateway(
             state=self.scene.state, endpoints=self.scene.endpoints,
-            telemetry=Telemetry(self.lines.append), clock=self.scene.clock, ids=self.scene.ids,
-            timer=lambda: self.now,
+            features=FakeFeatureReader(), telemetry=Telemetry(self.lines.append),
+            clock=self.scene.clock, ids=self.scene.ids, timer=lambda: self.now,
         )  # fmt: skip
 
     def ask(self, entity: str = "p1", features: object = None, **more: object) -> dict[str, Any]:

@@ -30,6 +30,8 @@ class Exposure:
             so; the analysis takes the earliest time.
         shadow_pair_id: Joins an answer with that of a shadow version.
         time: ISO 8601 with milliseconds.
+        features: What the model was given: of the request, and read online.
+        online: What was read online, with the records by pseudonym; None where nothing was.
     """
 
     project: str
@@ -47,6 +49,7 @@ class Exposure:
     time: str
     features: dict[str, Any]
     prediction: dict[str, Any]
+    online: dict[str, Any] | None = None
 
 
 class SeenEntities:

@@ -12,6 +12,20 @@ from steward.domain.errors import RejectedError
 Role = Literal["stable", "candidate"]
 
 
+class ServedFeatures(BaseModel):
+    """What a version takes from the online feature store where a request does not give it.
+
+    Attributes:
+        entity_id: Column of the primary table that a request's ``entity_id`` is.
+        columns: Columns of the model that come from feature views.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+
+    entity_id: str
+    columns: list[str] = Field(min_length=1)
+
+
 class Arm(BaseModel):
     """One version that answers, with its share of entities in percent."""
 
@@ -21,6 +35,7 @@ class Arm(BaseModel):
     endpoint: str
     role: Role
     share: float = Field(ge=0, le=100)
+    served_features: ServedFeatures | None = None
 
 
 class Route(BaseModel):

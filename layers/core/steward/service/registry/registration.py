@@ -13,6 +13,7 @@ from steward.domain.approvals import quorum_of
 from steward.domain.digests import digest_of
 from steward.domain.errors import ConflictError
 from steward.domain.names import package_group
+from steward.domain.project import Project
 from steward.domain.versions import VersionState, version_item
 from steward.ports import (
     Absent,
@@ -59,8 +60,8 @@ def register_version(
         return _registered(known)
     group = package_group(environment, command.project)
     arn, version = _package(command, group, known is not None, state, registry, clock)
-    quorum = pinned_run(state, command.project, command.run_id).project.quorum
-    item = _item(command, version, arn, quorum, clock)
+    project = pinned_run(state, command.project, command.run_id).project
+    item = _item(command, version, arn, project, clock)
     registered = event(
         VersionRegistered(
             version=version, run_id=command.run_id, model_package_arn=arn,
@@ -158,7 +159,9 @@ def package_request(command: RegisterVersion, group: str) -> Mapping[str, Any]:
     }
 
 
-def _item(command: RegisterVersion, version: int, arn: str, quorum: int, clock: Clock) -> Item:
+def _item(command: RegisterVersion, version: int, arn: str, project: Project, clock: Clock) -> Item:
+    joined = [column.name for column in project.feature_columns]
+    served = {"entity_id": project.data.entity_id, "columns": joined} if joined else None
     return {
         **command.model_dump(mode="json"),
         "item": version_item(version),
@@ -166,6 +169,7 @@ def _item(command: RegisterVersion, version: int, arn: str, quorum: int, clock: 
         "state": VersionState.REGISTERED.value,
         "model_package_arn": arn,
         "approvals": [],
-        "quorum": quorum_of(command.author, quorum),
+        "quorum": quorum_of(command.author, project.quorum),
+        "served_features": served,
         "created_at": clock.now().isoformat(timespec="milliseconds"),
     }

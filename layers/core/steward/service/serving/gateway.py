@@ -20,7 +20,8 @@ from steward.domain.errors import (
 from steward.domain.exposures import Exposure, SeenEntities, hashed_entity
 from steward.domain.names import PROJECT_PATTERN
 from steward.domain.routes import Arm, Route, assign
-from steward.ports import Clock, Endpoints, Ids, StateStore, Table
+from steward.ports import Clock, Endpoints, FeatureReader, Ids, StateStore, Table
+from steward.service.serving.completion import Completed, FeatureCompletion
 from steward.service.serving.telemetry import Telemetry
 
 ROUTE_CACHE_S = 0.25
@@ -28,7 +29,7 @@ ROUTE_CACHE_S = 0.25
 
 CANDIDATE_TIMEOUT_S = 2.5
 STABLE_TIMEOUT_S = 12.0
-"""One attempt each; both together stay below the function's timeout."""
+"""One attempt each; both, with the reads of features, stay below the function's timeout."""
 
 MAX_BODY_BYTES = 128 * 1024
 _PATH = re.compile(rf"^/({PROJECT_PATTERN[1:-1]})/?$")
@@ -78,6 +79,7 @@ class Gateway:
     """Answers requests; keeps routes and seen entities between the requests of a process.
 
     Args:
+        features: Reads what a request does not give.
         timer: Seconds of a monotonic clock.
     """
 
@@ -86,6 +88,7 @@ class Gateway:
         *,
         state: StateStore,
         endpoints: Endpoints,
+        features: FeatureReader,
         telemetry: Telemetry,
         clock: Clock,
         ids: Ids,
@@ -99,34 +102,36 @@ class Gateway:
         self._timer = timer
         self._routes: dict[str, tuple[float, Route]] = {}
         self._seen = SeenEntities()
+        self._completion = FeatureCompletion(features, telemetry, clock, timer)
 
     def answer(self, project: str, body: bytes) -> Prediction:
         """Answer ``{"entity_id": ..., "features": {...}}``.
 
-        A candidate that fails, is late or is throttled counts an error against itself, and the
-        stable version answers. Input that a container refuses is the caller's fault and counts
-        against nobody.
+        Features that a request does not give are read online, as the answering version's views
+        have pinned them. A candidate that fails, is late or is throttled, or whose features
+        cannot be read, counts an error against itself, and the stable version answers, with its
+        own views. Input that a container refuses is the caller's fault and counts against
+        nobody.
 
         Raises:
             RejectedError: The body or a feature is wrong; ``field`` names it.
             ProjectNotFoundError: There is no such project.
             DependencyError: Nothing is released yet, or the stable version does not answer
-                either.
+                either, or has no features to answer with.
         """
         entity_id, features = _parse(body)
         route = self._route(project)
         assigned = assign(route, entity_id)
-        content = json.dumps({"instances": [features]}, separators=(",", ":")).encode()
         answering, fallback = assigned, False
         try:
-            prediction = self._ask(route, assigned, content)
+            prediction, given = self._ask(route, assigned, entity_id, features)
         except RejectedError:
             raise
         except StewardError:
             if assigned.role == "stable":
                 raise
             answering, fallback = route.stable, True
-            prediction = self._ask(route, route.stable, content)
+            prediction, given = self._ask(route, route.stable, entity_id, features)
         inference_id = self._ids.new()
         now = self._clock.now()
         entity = hashed_entity(project, entity_id)
@@ -144,8 +149,9 @@ class Gateway:
             shadow_pair_id=None,
             inference_id=inference_id,
             time=now.isoformat(timespec="milliseconds"),
-            features=features,
+            features=given.features,
             prediction=prediction,
+            online=given.online,
         )
         self._telemetry.capture(exposure, now)
         return Prediction(prediction, answering.version, inference_id, fallback)
@@ -168,16 +174,20 @@ class Gateway:
         self._routes[project] = (now, route)
         return route
 
-    def _ask(self, route: Route, arm: Arm, content: bytes) -> dict[str, Any]:
+    def _ask(
+        self, route: Route, arm: Arm, entity_id: str, features: dict[str, Any]
+    ) -> tuple[dict[str, Any], Completed]:
         begun = self._timer()
         failed, refused = False, False
         timeout_s = CANDIDATE_TIMEOUT_S if arm.role == "candidate" else STABLE_TIMEOUT_S
         try:
+            given = self._completion.complete(route.project, arm, entity_id, features)
+            body = json.dumps({"instances": [given.features]}, separators=(",", ":"))
             answer = self._endpoints.invoke(
-                arm.endpoint, content, content_type="application/json",
+                arm.endpoint, body.encode(), content_type="application/json",
                 accept="application/json", timeout_s=timeout_s,
             )  # fmt: skip
-            return _prediction(answer.body, arm)
+            return _prediction(answer.body, arm), given
         except RejectedError:
             refused = True
             raise

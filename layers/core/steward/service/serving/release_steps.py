@@ -116,6 +116,7 @@ def plan_release(
         "stable_version": route.stable.version if route else None,
         "standing_alarms": sorted(name for name, value in states.items() if value == "ALARM"),
         "endpoint": endpoint.endpoint,
+        "served_features": record.get("served_features"),
     }
     _update(state, release, changed)
     return ReleasePlan(strategy=plan.strategy, steps=len(plan.steps), endpoint=endpoint)
@@ -143,7 +144,11 @@ def shift_traffic(
         )
     _check_unmoved(route, release, command.step_index)
     arm = Arm(
-        version=command.version, endpoint=release["endpoint"], role="candidate", share=step.share
+        version=command.version,
+        endpoint=release["endpoint"],
+        role="candidate",
+        share=step.share,
+        served_features=release.get("served_features"),
     )
     slow_ms = step.limits.max_latency_ms
     moved: Route
