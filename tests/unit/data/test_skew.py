@@ -121,8 +121,8 @@ def test_a_changed_online_value_is_found_in_its_feature_and_in_what_is_computed_
     (pulse,) = [skew for skew in report.features if skew.column == "pulse"]
     assert (pulse.share, pulse.behind) == (0.25, 0)
     assert (pulse.examples[0]["served"], pulse.examples[0]["offline"]) == (72, 71)
-    assert world.metric(project=PROJECT, group="vitals/v1", feature="pulse") == [0.25]
-    assert world.metric(project=PROJECT, group="vitals/v1", feature="glucose") == [0.0]
+    assert world.metric(project=PROJECT, feature_group="vitals/v1", feature="pulse") == [0.25]
+    assert world.metric(project=PROJECT, feature_group="vitals/v1", feature="glucose") == [0.0]
     assert world.metric(project=PROJECT) == [0.25]
 
 

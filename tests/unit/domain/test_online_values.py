@@ -70,7 +70,9 @@ def test_a_ttl_of_zero_never_ends(group: FeatureGroup) -> None:
 
 
 def test_nothing_of_what_does_not_count_is_shown(group: FeatureGroup) -> None:
-    nothing = dict.fromkeys([f.name for f in [*group.features, *group.aggregates]])
+    nothing = dict.fromkeys(
+        [*(f.name for f in group.features), *(a.name for a in group.aggregates)]
+    )
     row = reading_of(group, TEXTS, AT).row
     assert Reading(row, expired=True, aggregates={"measured_1d": 4}).stored(group) == nothing
     assert reading_of(group, None, AT).stored(group) == nothing

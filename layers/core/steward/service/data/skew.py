@@ -204,7 +204,7 @@ class SkewMeasurement:
             return
         for skew in features:
             label = label_of(skew.group, skew.version)
-            dimensions = {"project": project, "group": label, "feature": skew.column}
+            dimensions = {"project": project, "feature_group": label, "feature": skew.column}
             measured = {"FeatureSkew": skew.share, "FeatureSkewReads": skew.reads}
             self.write(metric_line(dimensions, now, measured, units=_UNITS))
         worst = {"FeatureSkew": max(skew.share for skew in features)}
