@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from steward.domain.lineage import moment
+from steward.ports import Table
 from steward.service.governance.lineage import record_lineage
 from steward_cli.console import CommandError, Exit
 from steward_cli.lineage_graph import LineageGraph, hours, short
@@ -118,6 +119,17 @@ def test_impact_names_versions_what_is_live_and_their_predictions(graph: Lineage
     assert (second["share"], len(second["predictions"])) == (100.0, 14)
     assert sum(second["predictions"].values()) == sum(range(2, 16))
     assert hours(second["predictions"]) == "2026-01-05 11h to 2026-01-06 00h"
+
+
+def test_what_was_read_ahead_is_not_read_again(graph: LineageGraph, state: FakeState) -> None:
+    found = graph.walk("version:diabetes/2", "down")
+    graph.prefetch(found.steps)
+    text, empty = tree(found, graph), FakeState()
+    graph._store = empty
+
+    assert tree(found, graph) == text
+    assert "13 answers" in text
+    assert list(empty.scan(Table.LINEAGE)) == []
 
 
 def test_impact_of_a_prefix_counts_all_objects_below_it(graph: LineageGraph) -> None:

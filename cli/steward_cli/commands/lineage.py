@@ -98,9 +98,10 @@ def show_picture(
     graph = _graph(context, as_of)
     start = graph.one(node)
     walks = [graph.walk(start, "up", depth), graph.walk(start, "down", depth)]
+    nodes = {name for found in walks for name in found.steps}
+    graph.prefetch(nodes)
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(picture(walks, graph), encoding="utf-8")
-    nodes = {name for found in walks for name in found.steps}
     typer.echo(f"{out}: {len(nodes)} nodes around {short(start)}")
 
 
@@ -123,6 +124,7 @@ def _walk(
 ) -> None:
     graph = _graph(context, as_of)
     found = graph.walk(graph.one(node), direction, depth)
+    graph.prefetch(found.steps)
     if form == "json":
         typer.echo(json.dumps(document(found, graph), indent=2, ensure_ascii=False))
     else:
