@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -33,6 +34,7 @@ from steward_cli.console import CommandError, Exit
 _SHOWN = 8
 _AT_PREDICTIONS = frozenset({"predictions"})
 _DIGITS = 12
+_AT_ONCE = 8
 
 
 @dataclass
@@ -77,6 +79,14 @@ class LineageGraph:
         return walk(
             start, direction, self.edges, depth=depth, as_of=self.as_of, until=_AT_PREDICTIONS
         )
+
+    def prefetch(self, nodes: Iterable[str]) -> None:
+        """Read side by side what is shown of nodes, so that many of them take no long time."""
+        wanted = list(nodes)
+        partitions = [node for node in wanted if kind_of(node) == "predictions"]
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            list(pool.map(self.attributes, wanted))
+            list(pool.map(lambda node: self.edges(node, "down"), partitions))
 
     def find(self, text: str) -> list[str]:
         """Return the nodes that a name means: the very one, else all that begin like it.
@@ -152,6 +162,7 @@ class LineageGraph:
     def _touched(self, version: str, sources: list[str]) -> dict[str, Any]:
         project, number = str(project_of(version)), int(version.rpartition("/")[2])
         partitions = self.walk(version, "down").of("predictions")
+        self.prefetch(partitions)
         runs = [edge.parent for edge in self.edges(version, "up")]
         return {
             "version": version,

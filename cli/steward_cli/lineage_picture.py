@@ -225,9 +225,9 @@ def _drawn(box: _Box, place: tuple[float, float], graph: LineageGraph, is_start:
         f'<rect class="box{marked}" x="{x:g}" y="{y:g}" width="{_WIDE}" height="{_HIGH}" rx="9"/>'
         f'<rect x="{x + 8:g}" y="{y + 10:g}" width="4" height="{_HIGH - 20}" rx="2" '
         f'fill="{colour}"/>'
-        f'<text class="name" x="{x + 22:g}" y="{y + 24:g}">{_xml(_cut(name, _LETTERS))}</text>'
-        f'<text class="words" x="{x + 22:g}" y="{y + 42:g}">{_xml(_cut(words, _LETTERS + 5))}'
-        "</text></g>"
+        f'<svg x="{x + 22:g}" y="{y:g}" width="{_WIDE - 30}" height="{_HIGH}">'
+        f'<text class="name" y="24">{_xml(_cut(name, _LETTERS))}</text>'
+        f'<text class="words" y="42">{_xml(_cut(words, _LETTERS + 5))}</text></svg></g>'
     )
 
 

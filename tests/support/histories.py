@@ -63,7 +63,7 @@ class History:
     def train(
         self, run: str, dataset: str, deliveries: list[str], features: list[str], version: int
     ) -> History:
-        self.start(run, deliveries)
+        self.start(run)
         self.build(run, dataset, deliveries, features)
         self.tell(
             e.CandidateEvaluated(
@@ -75,10 +75,10 @@ class History:
         self.register(run, version)
         return self.tell(e.TrainingSucceeded(run_id=run, version=version), run)
 
-    def start(self, run: str, deliveries: list[str]) -> History:
+    def start(self, run: str) -> History:
         started = e.TrainingStarted(
             run_id=run, run_key=run, trigger="delivery", execution_arn=f"arn:{run}",
-            deliveries=deliveries, author="tom", config_digest="c" * 64, code_digest="d" * 64,
+            author="tom", config_digest="c" * 64, code_digest="d" * 64,
             code_uri=f"s3://{ARTIFACTS}/code/{self.project}/code.tar.gz",
             image=f"000000000000.dkr.ecr.us-east-1.amazonaws.com/jobs@sha256:{'e' * 64}",
         )  # fmt: skip
@@ -139,7 +139,7 @@ def captured(key: str, at: datetime = BEGAN, **detail: Any) -> Received:
 
 
 def whole_life() -> History:
-    """Return two deliveries, a feature group, two versions, two releases, a rollback."""
+    """Return two deliveries, a feature group, two versions and two releases."""
     history = History().deliver("d1").deliver("l1", "labs")
     history.tell(
         e.FeatureGroupVersioned(

@@ -94,7 +94,6 @@ SAMPLES: list[e.Payload] = [
         run_key=KEY,
         trigger="delivery",
         execution_arn=EXECUTION.format("TrainCandidate", RUN),
-        deliveries=[DIGEST],
         author="000000000000/tom",
         config_digest=DIGEST,
         code_digest=DIGEST,

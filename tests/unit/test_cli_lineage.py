@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import xml.etree.ElementTree as ET
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from rich.console import Console
 
 from steward.domain.lineage import moment
+from steward.ports import Table
 from steward.service.governance.lineage import record_lineage
+from steward_cli.commands.lineage import _render
 from steward_cli.console import CommandError, Exit
 from steward_cli.lineage_graph import LineageGraph, hours, short
 from steward_cli.lineage_picture import picture
@@ -118,6 +122,30 @@ def test_impact_names_versions_what_is_live_and_their_predictions(graph: Lineage
     assert (second["share"], len(second["predictions"])) == (100.0, 14)
     assert sum(second["predictions"].values()) == sum(range(2, 16))
     assert hours(second["predictions"]) == "2026-01-05 11h to 2026-01-06 00h"
+
+
+def test_what_was_read_ahead_is_not_read_again(graph: LineageGraph, state: FakeState) -> None:
+    found = graph.walk("version:diabetes/2", "down")
+    graph.prefetch(found.steps)
+    text, empty = tree(found, graph), FakeState()
+    graph._store = empty
+
+    assert tree(found, graph) == text
+    assert "13 answers" in text
+    assert list(empty.scan(Table.LINEAGE)) == []
+
+
+def test_impact_is_told_a_line_a_version_however_narrow_the_screen(graph: LineageGraph) -> None:
+    console = Console(width=40, record=True, file=io.StringIO())
+
+    _render(graph.impact(SOURCE), console)
+
+    lines = [line.strip() for line in console.export_text().splitlines()]
+    assert "version:diabetes/1  retained, not live, 1 prediction partition, 1 answer, " in lines[3]
+    assert lines[4] == (
+        "version:diabetes/2  production, live 100 %, 14 prediction partitions, 119 answers, "
+        "2026-01-05 11h to 2026-01-06 00h (UTC)"
+    )
 
 
 def test_impact_of_a_prefix_counts_all_objects_below_it(graph: LineageGraph) -> None:

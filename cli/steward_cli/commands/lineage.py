@@ -8,13 +8,14 @@ from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
+from rich.text import Text
 
 from steward.domain.errors import RejectedError
 from steward.domain.lineage import Direction, moment
-from steward_cli.console import CommandError, Exit, Json, show, table
+from steward_cli.console import CommandError, Exit, Json, show, state_text
 from steward_cli.lineage_graph import Impact, LineageGraph, hours, short
 from steward_cli.lineage_picture import picture
-from steward_cli.lineage_text import document, mermaid, tree
+from steward_cli.lineage_text import counted, document, mermaid, tree
 from steward_cli.state import StackState
 from steward_cli.target import choose
 
@@ -101,9 +102,10 @@ def show_picture(
     graph = _graph(context, as_of)
     start = graph.one(node)
     walks = [graph.walk(start, "up", depth), graph.walk(start, "down", depth)]
+    nodes = {name for found in walks for name in found.steps}
+    graph.prefetch(nodes)
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(picture(walks, graph), encoding="utf-8")
-    nodes = {name for found in walks for name in found.steps}
     show(
         {"file": str(out), "node": start, "nodes": len(nodes)},
         json_,
@@ -132,6 +134,7 @@ def _walk(
 ) -> None:
     graph = _graph(context, as_of)
     found = graph.walk(graph.one(node), direction, depth)
+    graph.prefetch(found.steps)
     if form == "json":
         typer.echo(json.dumps(document(found, graph), indent=2, ensure_ascii=False))
     else:
@@ -146,17 +149,15 @@ def _render(found: Impact, console: Console) -> None:
     if not found.versions:
         console.print("No version was trained on it.")
         return
-    rows = [
-        (
-            version["version"],
-            version["status"],
-            f"{version['share']:g} %" if version["share"] else "",
-            version["run"],
-            len(version["predictions"]),
-            f"{sum(version['predictions'].values()):,}",
-            hours(version["predictions"]),
+    console.print("Trained on it:")
+    for version in found.versions:
+        live = f"live {version['share']:g} %" if version["share"] else "not live"
+        made = version["predictions"]
+        told = "no predictions"
+        if made:
+            answers = counted(sum(made.values()), "answer")
+            told = f"{counted(len(made), 'prediction partition')}, {answers}, {hours(made)} (UTC)"
+        line = Text.assemble(
+            f"  {version['version']}  ", state_text(version["status"]), f", {live}, {told}"
         )
-        for version in found.versions
-    ]
-    columns = ("version", "status", "live", "run", "partitions", "answers", "from, to (UTC)")
-    console.print(table(columns, rows))
+        console.print(line, soft_wrap=True)

@@ -237,7 +237,7 @@ def test_a_manifest_that_cannot_be_read_any_more_makes_an_event_poorer() -> None
     ("error", "event_type"), [("States.TaskFailed", "FAIL"), ("ExecutionAborted", "ABORT")]
 )
 def test_a_failed_run_ends_once_with_its_error(error: str, event_type: str) -> None:
-    history = History().start("run1-1", ["d1"])
+    history = History().start("run1-1")
     failed = e.TrainingFailed(
         run_id="run1-1", failed_state="Train", error=error, cause="exit code: 1",
         execution_arn="arn:run1-1",
@@ -253,7 +253,7 @@ def test_a_failed_run_ends_once_with_its_error(error: str, event_type: str) -> N
 
 
 def test_a_held_candidate_completes_without_a_model_and_says_why() -> None:
-    history = History().start("run1-1", ["d1"]).build("run1-1", "set1", ["d1"], [])
+    history = History().start("run1-1").build("run1-1", "set1", ["d1"], [])
     history.tell(
         e.CandidateEvaluated(
             run_id="run1-1", evaluation_uri="s3://a/e.json", metrics={"brier": 0.4},

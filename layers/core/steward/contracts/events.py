@@ -204,7 +204,6 @@ class TrainingStarted(Payload):
     """A run began.
 
     Attributes:
-        deliveries: Ids of the deliveries that it may train on.
         code_uri: The archive of the code, whose SHA-256 is ``code_digest``.
         image: Job image with its digest.
     """
@@ -214,7 +213,6 @@ class TrainingStarted(Payload):
     run_key: str
     trigger: str
     execution_arn: str
-    deliveries: list[str] = Field(default_factory=list)
     author: str | None = None
     config_digest: str | None = None
     code_digest: str | None = None

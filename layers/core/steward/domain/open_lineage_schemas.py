@@ -93,7 +93,7 @@ FACETS: dict[str, dict[str, Schema]] = {
             {"project": _NAME, "run_id": _NAME},
             {
                 "trigger": _TEXT, "author": _TEXT, "image": _TEXT, "config_digest": _TEXT,
-                "code_digest": _TEXT, "execution_arn": _TEXT, "deliveries": _list(_TEXT),
+                "code_digest": _TEXT, "execution_arn": _TEXT,
             },
         ),
         "steward_metrics": _facet(

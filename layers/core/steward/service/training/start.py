@@ -221,7 +221,7 @@ def _start(
     changes.append(take_lock(project, run, lease, now_s))
     payload = TrainingStarted(
         run_id=decision.run_id, run_key=work.key, trigger=trigger.kind,
-        execution_arn=run["execution_arn"], deliveries=run["deliveries"], author=run["author"],
+        execution_arn=run["execution_arn"], author=run["author"],
         config_digest=run["config_digest"], code_digest=run["code_digest"],
         code_uri=run["code_uri"], image=run["image"],
     )  # fmt: skip
