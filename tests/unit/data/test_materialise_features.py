@@ -91,8 +91,8 @@ class World:
         )  # fmt: skip
         item = {"project": "clinic", "config": project.model_dump(mode="json")}
         self.state.commit([Put(Table.PROJECTS, item), *changes], events)
-        for item in self.state.query(Table.FEATURES, "clinic", prefix="group#"):
-            self.records.create(item["physical_name"])
+        for known in self.state.query(Table.FEATURES, "clinic", prefix="group#"):
+            self.records.create(known["physical_name"])
 
     @property
     def group(self) -> FeatureGroup:
@@ -167,7 +167,7 @@ def received(payload: Any, event_id: str) -> Received:
         {"meta": meta, "data": payload.model_dump()}
     )
     return Received(
-        id=event_id, time="2026-02-01T00:00:00Z", source="steward.data",  # type: ignore[arg-type]
+        id=event_id, time="2026-02-01T00:00:00Z", source="steward.data",
         detail_type=type(payload).__name__, resources=[], replayed=False, meta=own.meta,
         detail=own.data,
     )  # fmt: skip
@@ -416,7 +416,7 @@ def test_an_execution_that_timed_out_is_concluded_by_its_status_event(world: Wor
             {"executionArn": arn, "stateMachineArn": MACHINE, "name": name, "status": "TIMED_OUT"}
         )
         event = Received(
-            id="e", time="2026-02-01T00:00:00Z", source="aws.states",  # type: ignore[arg-type]
+            id="e", time="2026-02-01T00:00:00Z", source="aws.states",
             detail_type="x", resources=[], replayed=False, meta=None, detail=change,
         )  # fmt: skip
         return materialisation_that_ended(event, state=world.state)
