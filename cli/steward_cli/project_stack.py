@@ -36,7 +36,8 @@ def served_versions(project: Project, items: list[Item]) -> list[tuple[FeatureGr
         for item in items
         if item["status"] == GroupStatus.ACTIVE
     }
-    for assigned in assign_versions(known_versions(items), project.feature_groups):
+    known = known_versions(items)
+    for assigned in assign_versions(known, project.feature_groups, project.data):
         served[(assigned.group.feature_group, assigned.version)] = assigned.group
     return [(group, version) for (_, version), group in sorted(served.items(), key=lambda i: i[0])]
 

@@ -69,6 +69,7 @@ def test_control_functions_do_without_the_analytics_layer(function: Function) ->
     _, name, properties = function
     computes = {
         "ReceiveDeliveryFunction",
+        "MaterialiseChunkFunction",
         "ValidateDeliveriesFunction",
         "BuildDatasetFunction",
         "CompareCandidateFunction",

@@ -19,6 +19,7 @@ from steward.domain.errors import (
     ConflictError,
     DependencyError,
     EvidenceIncompleteError,
+    FeatureGroupNotFoundError,
     JobImageMissingError,
     RejectedError,
     RetryableError,
@@ -36,6 +37,7 @@ __all__ = [
     "FakeExecution",
     "FakeFailureQueue",
     "FakeFeatureReader",
+    "FakeFeatureRecords",
     "FakeIds",
     "FakeJobImage",
     "FakeMail",
@@ -117,6 +119,45 @@ class _Stored:
     content: bytes
     content_type: str
     version_id: str
+
+
+class FakeFeatureRecords:
+    """Feature groups in memory, with SageMaker's rule: only a later event time replaces.
+
+    ``before_write`` holds functions that are called once each, one per record, just before it is
+    put: a test dies there.
+    """
+
+    def __init__(self, event_time: str = "written_at", identifier: str = "entity") -> None:
+        self.groups: dict[str, dict[str, dict[str, str]]] = {}
+        self.puts: list[tuple[str, dict[str, str]]] = []
+        self.before_write: list[Callable[[], None]] = []
+        self._event_time, self._identifier = event_time, identifier
+
+    def create(self, group: str) -> None:
+        self.groups.setdefault(group, {})
+
+    def read(self, group: str, entities: Sequence[str]) -> dict[str, dict[str, str]]:
+        held = self._need(group)
+        return {entity: dict(held[entity]) for entity in entities if entity in held}
+
+    def write(self, group: str, records: Sequence[Mapping[str, str]]) -> None:
+        held = self._need(group)
+        for record in records:
+            if self.before_write:
+                self.before_write.pop(0)()
+            given = dict(record)
+            if not given.get(self._identifier) or not given.get(self._event_time):
+                raise RejectedError(f"a record needs {self._identifier} and {self._event_time}")
+            self.puts.append((group, given))
+            known = held.get(given[self._identifier])
+            if known is None or known[self._event_time] < given[self._event_time]:
+                held[given[self._identifier]] = given
+
+    def _need(self, group: str) -> dict[str, dict[str, str]]:
+        if group not in self.groups:
+            raise FeatureGroupNotFoundError(f"SageMaker has no feature group {group}")
+        return self.groups[group]
 
 
 class FakeObjects:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         EventBus,
         FailureQueue,
         FeatureReader,
+        FeatureRecords,
         Ids,
         JobImage,
         JobRecords,
@@ -125,6 +126,13 @@ class App:
         from steward.adapters.feature_reader import LambdaFeatureReader
 
         return LambdaFeatureReader(self.clients, self.settings.need("read_features_function"))
+
+    @cached_property
+    def feature_records(self) -> FeatureRecords:
+        """SageMaker Feature Store's records."""
+        from steward.adapters.feature_store import SageMakerFeatureRecords
+
+        return SageMakerFeatureRecords(self.clients)
 
     @cached_property
     def alarms(self) -> Alarms:

@@ -349,6 +349,31 @@ class Endpoints(Protocol):
         ...
 
 
+class FeatureRecords(Protocol):
+    """Records of SageMaker Feature Store, by SageMaker's names and as texts."""
+
+    def read(self, group: str, entities: Sequence[str]) -> dict[str, dict[str, str]]:
+        """Return the record of each entity that has one.
+
+        Raises:
+            FeatureGroupNotFoundError: SageMaker has no such group.
+            DependencyError: Some could not be read after the retries.
+        """
+        ...
+
+    def write(self, group: str, records: Sequence[Mapping[str, str]]) -> None:
+        """Put records, in any order; one that is not later than what is there changes nothing.
+
+        What was written before an error stays written.
+
+        Raises:
+            FeatureGroupNotFoundError: SageMaker has no such group.
+            RejectedError: SageMaker refuses a record.
+            RetryableError: Some could not be written after the retries.
+        """
+        ...
+
+
 @dataclass(frozen=True)
 class RoleCounts:
     """Answers of one role of a project in a time, before any fallback."""

@@ -43,6 +43,7 @@ class Settings(BaseModel):
     on_call_topic: str = ""
     owner_topic: str = ""
     training_machine: str = ""
+    materialisation_machine: str = ""
     staging_machine: str = ""
     release_machine: str = ""
     rollback_machine: str = ""
@@ -54,6 +55,7 @@ class Settings(BaseModel):
     read_features_function: str = ""
     open_lineage_url: str = ""
     open_lineage_secret: str = ""
+    task_seconds: float = 840.0
     time_scale: float = 1.0
 
     @property

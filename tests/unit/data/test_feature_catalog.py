@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from steward.domain.errors import FeatureGroupNotFoundError, RejectedError
-from steward.domain.project import Project
+from steward.domain.project import Project, parse_project
 from steward.ports import Put, Table
 from steward.service.emission import Cause
 from steward.service.feature_catalog import (
@@ -20,6 +20,7 @@ from steward.service.feature_catalog import (
 )
 from steward_cli.project_stack import served_versions, staleness_limit, with_feature_groups
 from support.fakes import FakeClock, FakeIds, FakeState
+from support.feature_scene import declaration as scene_declaration
 from support.feature_scene import labs, project_of
 from support.templates import ROOT
 
@@ -179,3 +180,28 @@ def test_what_is_stale_is_the_shorter_of_ttl_and_the_sources_freshness() -> None
     group = project.feature_groups[0]
     assert staleness_limit(project, group) == 30 * 86_400
     assert staleness_limit(project, group.model_copy(update={"ttl_s": 0})) is None
+
+
+def test_a_column_of_another_type_is_another_version_and_an_unread_one_is_not(
+    world: World,
+) -> None:
+    def pushed(column: str, type_: str) -> None:
+        declared = declaration()
+        columns = declared["data"]["sources"]["lab"]["columns"]
+        next(c for c in columns if c["name"] == column)["type"] = type_
+        world.push(parse_project(declared))
+
+    small = labs(
+        aggregates=[], on_demand=[], features=[{"name": "ward", "type": "string"}], deleted=None
+    )
+
+    def declaration() -> dict[str, Any]:
+        return scene_declaration(small)
+
+    world.push(parse_project(declaration()))
+    pushed("visits", "float")
+    assert world.labels() == [("labs/v1", True)]
+    pushed("ward", "boolean")
+    assert world.labels() == [("labs/v1", True), ("labs/v2", True)]
+    version = group_versions(world.state, "clinic")[0]
+    assert [c.name for c in version.table.columns] == ["patient", "taken_at", "reported_at", "ward"]

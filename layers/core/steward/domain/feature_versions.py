@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from steward.domain.digests import digest_of
 from steward.domain.errors import RejectedError
 from steward.domain.feature_groups import FeatureGroup
+from steward.domain.tables import Column, Data, Table
 
 WIDTH = 4
 
@@ -28,6 +30,7 @@ class KnownVersion:
     version: int
     definition_digest: str
     status: GroupStatus = GroupStatus.ACTIVE
+    source_digest: str | None = None
 
 
 @dataclass(frozen=True)
@@ -45,10 +48,38 @@ class Assigned:
     is_revived: bool = False
 
 
+def source_table(group: FeatureGroup, table: Table) -> Table:
+    """Return what a group reads of its source: the columns and their types, without rules."""
+    read = {*group.keys, group.event_time}
+    read |= {name for name in (group.known_at, group.deleted) if isinstance(name, str)}
+    parsed = [feature.parsed for feature in group.features]
+    parsed += [found.parsed for found in group.aggregates if found.parsed is not None]
+    parsed += [group.parsed_where] if group.parsed_where is not None else []
+    read |= {name for expression in parsed for name in expression.columns}
+    columns = [
+        Column(name=column.name, type=column.type, nullable=True)
+        for column in table.columns
+        if column.name in read
+    ]
+    return Table(format=table.format, columns=columns, distribution=None)
+
+
+def source_digest(table: Table) -> str:
+    """Return the digest of the types of :func:`source_table`: another type is another version."""
+    return digest_of([[column.name, column.type] for column in table.columns])
+
+
 def assign_versions(
-    known: Iterable[KnownVersion], declared: Iterable[FeatureGroup]
+    known: Iterable[KnownVersion],
+    declared: Iterable[FeatureGroup],
+    data: Data | None = None,
 ) -> list[Assigned]:
     """Return the version of each declared group, in order.
+
+    Args:
+        known: All versions that were registered.
+        declared: The groups of a project.
+        data: Its tables: with them, a column of another type makes another version too.
 
     A definition that was registered keeps its number, also when others came between; any other
     gets the newest number and one. Numbers are never given twice, since files and SageMaker's
@@ -60,7 +91,14 @@ def assign_versions(
     assigned = []
     for group in declared:
         mine = versions.get(group.feature_group, [])
-        same = [v for v in mine if v.definition_digest == group.definition_digest]
+        table = data.table(group.source) if data is not None else None
+        types = source_digest(source_table(group, table)) if table is not None else None
+        same = [
+            found
+            for found in mine
+            if found.definition_digest == group.definition_digest
+            and (None in (types, found.source_digest) or types == found.source_digest)
+        ]
         if same:
             best = max(same, key=lambda found: found.version)
             revived = best.status == GroupStatus.RETIRED
@@ -116,7 +154,7 @@ def known_versions(items: Iterable[dict[str, Any]]) -> list[KnownVersion]:
     return [
         KnownVersion(
             item["group"], int(item["version"]), item["definition_digest"],
-            GroupStatus(item["status"]),
+            GroupStatus(item["status"]), item.get("source_digest"),
         )
         for item in items
         if str(item["item"]).startswith("group#")

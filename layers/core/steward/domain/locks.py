@@ -11,3 +11,8 @@ def training_lock(project: str) -> str:
 def release_lock(project: str) -> str:
     """Return the name of the lock that a release holds."""
     return f"{project}/release"
+
+
+def feature_lock(project: str, group: str, version: int, shard: int) -> str:
+    """Return the name of the lock on a shard of a feature group's online records."""
+    return f"{project}/features/{group}/v{version}/{shard}"

@@ -18,9 +18,12 @@ from steward.domain.feature_versions import (
     group_item,
     known_versions,
     label_of,
+    source_digest,
+    source_table,
 )
 from steward.domain.names import feature_group_name
-from steward.domain.project import Project
+from steward.domain.project import Project, parse_project
+from steward.domain.tables import Table as SourceTable
 from steward.ports import (
     Absent,
     Change,
@@ -49,6 +52,11 @@ class GroupVersion:
     def version(self) -> int:
         """Its number."""
         return int(self.item["version"])
+
+    @property
+    def table(self) -> SourceTable:
+        """What it reads of its source, with the types that it was registered with."""
+        return SourceTable.model_validate(self.item["source_table"])
 
     @property
     def label(self) -> str:
@@ -115,22 +123,30 @@ def registration(
     changes: list[Change] = []
     events: list[Event] = []
     now = clock.now().isoformat(timespec="milliseconds")
-    for assigned in assign_versions(known_versions(items.values()), project.feature_groups):
+    known = known_versions(items.values())
+    for assigned in assign_versions(known, project.feature_groups, project.data):
         key = group_item(assigned.group.feature_group, assigned.version)
         physical = feature_group_name(
             environment, name, assigned.group.feature_group, assigned.version
         )
-        definition = assigned.group.model_dump(mode="json")
+        source = project.data.table(assigned.group.source)
+        assert source is not None
+        reads = source_table(assigned.group, source)
+        described = {
+            "definition": assigned.group.model_dump(mode="json"),
+            "source_table": reads.model_dump(mode="json"),
+            "source_digest": source_digest(reads),
+        }
         if assigned.is_new:
             changes.append(
-                Put(Table.FEATURES, _new_item(name, assigned, definition, physical, cause, now),
+                Put(Table.FEATURES, _new_item(name, assigned, described, physical, cause, now),
                     expect=(Absent(),))
             )  # fmt: skip
-        elif assigned.is_revived or items[key]["definition"] != definition:
+        elif assigned.is_revived or any(items[key].get(k) != v for k, v in described.items()):
             changes.append(
                 Update(
                     Table.FEATURES, {"project": name, "item": key},
-                    set={"definition": definition, "status": GroupStatus.ACTIVE.value,
+                    set={**described, "status": GroupStatus.ACTIVE.value,
                          "updated_at": now},
                     expect=(Equals("status", items[key]["status"]),),
                 )
@@ -148,7 +164,7 @@ def registration(
 def _new_item(
     project: str,
     assigned: Assigned,
-    definition: dict[str, Any],
+    described: dict[str, Any],
     physical: str,
     cause: Cause,
     now: str,
@@ -156,7 +172,7 @@ def _new_item(
     group = assigned.group
     return {
         "project": project, "item": group_item(group.feature_group, assigned.version),
-        "group": group.feature_group, "version": assigned.version, "definition": definition,
+        "group": group.feature_group, "version": assigned.version, **described,
         "definition_digest": group.definition_digest, "status": GroupStatus.ACTIVE.value,
         "physical_name": physical, "source": group.source, "is_backfill": group.is_backfill,
         "created_at": now, "updated_at": now, "created_by": cause.actor,
@@ -187,6 +203,15 @@ def consumers(state: StateStore, project: str, group: str, version: int) -> list
     return found
 
 
+def _is_declared(project: Project, state: StateStore, found: GroupVersion) -> bool:
+    known = known_versions(state.query(Table.FEATURES, project.project, prefix=GROUPS))
+    return any(
+        assigned.group.feature_group == found.group.feature_group
+        and assigned.version == found.version
+        for assigned in assign_versions(known, project.feature_groups, project.data)
+    )
+
+
 def retire(
     project: str,
     group: str,
@@ -208,15 +233,8 @@ def retire(
     found = need_group_version(state, project, group, version)
     if not found.is_active:
         return {"group": group, "version": version, "status": found.item["status"]}
-    configured = state.get(Table.PROJECTS, {"project": project}) or {}
-    declared = [
-        FeatureGroup.model_validate(given)
-        for given in configured.get("config", {}).get("feature_groups", [])
-    ]
-    if any(
-        given.feature_group == group and given.definition_digest == found.item["definition_digest"]
-        for given in declared
-    ):
+    configured = state.get(Table.PROJECTS, {"project": project})
+    if configured is not None and _is_declared(parse_project(configured["config"]), state, found):
         raise RejectedError(
             f"{found.label} is what the project declares", field="version", value=version,
             allowed="a version whose definition was replaced or removed",

@@ -52,3 +52,57 @@ class BuiltDataset(_Strict):
     examples_uri: str
     train_rows: int
     heldout_rows: int
+
+
+class MaterialiseChunk(_Strict):
+    """Bring the next chunks of a delivery into a version of a feature group."""
+
+    project: str
+    group: str
+    version: int = Field(ge=1)
+    delivery_id: str
+    attempt: int = Field(ge=1)
+    correlation_id: str
+    causation_id: str
+
+
+class MaterialisedChunk(_Strict):
+    """How far it is.
+
+    Attributes:
+        done: Nothing is left to do.
+        chunks: Chunks that are in Parquet and online.
+        of: Chunks of the delivery.
+    """
+
+    done: bool
+    chunks: int
+    of: int
+
+
+class MaterialisationFailure(_Strict):
+    """What failed and where."""
+
+    state: str
+    error: str
+    cause: str
+
+
+class ConcludeMaterialisation(_Strict):
+    """Record that a materialisation failed."""
+
+    project: str
+    group: str
+    version: int = Field(ge=1)
+    delivery_id: str
+    attempt: int = Field(ge=1)
+    correlation_id: str
+    causation_id: str
+    execution_arn: str
+    failure: MaterialisationFailure
+
+
+class ConcludedMaterialisation(_Strict):
+    """Whether this call recorded the failure."""
+
+    recorded: bool
