@@ -104,7 +104,7 @@ def test_the_manifest_names_sources_split_rows_and_digests(tmp_path: Path) -> No
         built.manifest_uri.replace("manifest.json", "parquet/train.parquet")
     )
     assert manifest["parts"]["train"]["sha256"] == hashlib.sha256(parquet).hexdigest()
-    assert "duckdb" in manifest["engine"]
+    assert manifest["engine"]["name"] == "duckdb"
     assert built.manifest_uri.endswith(f"/datasets/diabetes/{built.dataset_id}/manifest.json")
 
 

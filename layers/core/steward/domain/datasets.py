@@ -11,14 +11,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from steward.domain import csv_files
-from steward.domain.column_rules import scalar, typed
+from steward.domain.column_rules import scalar
 from steward.domain.declaration import ColumnType
+from steward.domain.delivery_files import drop, load_typed
 from steward.domain.errors import DatasetTooSmallError
 from steward.domain.feature_transforms import TYPES
 from steward.domain.project import Project, Split
 from steward.domain.tables import Column, Data
-from steward.domain.validation import TABLE, load
 from steward.domain.workspace import Connection, identifier, literal
 
 MERGED = "merged"
@@ -31,6 +30,7 @@ DATASET = "dataset"
 """Examples with their features: ``row_``, ``part_`` and everything that is written."""
 
 ORDER = "entity id by bytes, then order of receipt"
+_DELIVERY = "delivery"
 _LIMBS = 8
 _ROW_GROUP = 65_536
 
@@ -59,19 +59,20 @@ class PartFile:
 
 
 def add_delivery(connection: Connection, path: Path, data: Data, order: int) -> None:
-    """Append an accepted delivery to :data:`MERGED`: typed values, and its place in the order."""
-    header = csv_files.read_header(path)
-    assert header is not None
-    load(connection, path, header)
-    values = ", ".join(f"{typed(c)} AS {identifier(c.name)}" for c in data.columns)
-    select = f"SELECT {order} AS order_, row_ AS source_row_, {values} FROM {TABLE}"
-    exists = connection.execute(
-        "SELECT count(*) FROM duckdb_tables() WHERE table_name = ?", [MERGED]
-    ).fetchone()
-    into = f"INSERT INTO {MERGED} {select}" if exists and exists[0] else None
-    connection.execute(into or f"CREATE TABLE {MERGED} AS {select}")
-    for table in (TABLE, "rejected", "rejected_scans"):
-        connection.execute(f"DROP TABLE IF EXISTS {table}")
+    """Append an accepted delivery to :data:`MERGED`: typed values, and its place in the order.
+
+    The entity id is its typed value's text, so that 7 and 007 are one entity where it is an
+    integer.
+    """
+    load_typed(connection, path, data, _DELIVERY)
+    columns = ", ".join(identifier(column.name) for column in data.columns)
+    select = f"SELECT {order} AS order_, row_ AS source_row_, {columns} FROM {_DELIVERY}"
+    exists = _count(
+        connection, f"SELECT count(*) FROM duckdb_tables() WHERE table_name = {literal(MERGED)}"
+    )
+    into = f"INSERT INTO {MERGED} {select}" if exists else f"CREATE TABLE {MERGED} AS {select}"
+    connection.execute(into)
+    drop(connection, _DELIVERY)
 
 
 def choose_examples(
@@ -98,10 +99,11 @@ def choose_examples(
         moment = cutoff.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "microseconds")
         column = identifier(data.label_known_at)
         known = f"coalesce({column} <= TIMESTAMP {literal(moment)}, false)"
-    kept = "true"
+    kept = ""
     if data.keep == "latest_per_entity":
         kept = (
-            f"row_number() OVER (PARTITION BY {entity} ORDER BY order_ DESC, source_row_ DESC) = 1"
+            f"QUALIFY row_number() OVER (PARTITION BY {entity}"
+            " ORDER BY order_ DESC, source_row_ DESC) = 1"
         )
     columns = ", ".join(identifier(column.name) for column in data.columns)
     connection.execute(
@@ -110,7 +112,7 @@ def choose_examples(
                    CASE WHEN position_ < {split.traffic!r} THEN 'traffic'
                         WHEN position_ < {split.traffic + split.heldout!r} THEN 'heldout'
                         ELSE 'train' END AS part_, {columns}
-            FROM (SELECT *, {position} AS position_ FROM {MERGED} WHERE {known} QUALIFY {kept})
+            FROM (SELECT *, {position} AS position_ FROM {MERGED} WHERE {known} {kept})
             WHERE {label} IS NOT NULL"""
     )
     rows = _count(connection, f"SELECT count(*) FROM {MERGED}")

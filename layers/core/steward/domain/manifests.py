@@ -20,8 +20,8 @@ from steward.domain.workspace import engine_version
 SCHEMA = "2"
 ID_DIGITS = 16
 _CODE = (
-    "column_rules", "csv_files", "dataset_features", "datasets", "expressions",
-    "feature_transforms", "feature_views", "point_in_time", "validation", "workspace",
+    "column_rules", "csv_files", "dataset_features", "datasets", "delivery_files", "expressions",
+    "feature_transforms", "feature_views", "point_in_time", "workspace",
 )  # fmt: skip
 RULES = {
     "records": "event_time <= prediction_time and known_at <= min(prediction_time, cutoff)",
@@ -42,6 +42,7 @@ class SourceObject:
         sha256: Digest of its bytes, which is the delivery's id.
         rows: Rows that count.
         accepted_uri: The file without the rows in quarantine, where there are any.
+        accepted_sha256: Digest of that file.
     """
 
     bucket: str
@@ -52,6 +53,7 @@ class SourceObject:
     rows: int
     table: str
     accepted_uri: str | None = None
+    accepted_sha256: str | None = None
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@ from steward.domain.project import Project
 from steward.domain.runs import DeliveryStatus
 from steward.domain.workspace import Connection, Limits, workspace
 from steward.ports import Clock, Ids, Item, ObjectStore, StateStore
-from steward.service.data.deliveries import deliveries_of, fetch
+from steward.service.data.deliveries import deliveries_of, fetch_accepted
 from steward.service.data.feature_files import fetch_features, joined_views, source_of
 from steward.service.emission import Cause, event
 from steward.service.pinned import pinned_run
@@ -86,7 +86,7 @@ def build_dataset(
                 f"delivery {delivery['delivery_id']} is {delivery['status']}",
                 field="deliveries", value=delivery["delivery_id"], allowed="accepted deliveries",
             )  # fmt: skip
-    views = joined_views(state, project, run.item.get("feature_views", []))
+    views = joined_views(state, run, command.deliveries)
     prepared = _prepare(project, deliveries, views, objects, limits)
     base = f"s3://{data_bucket}/datasets/{command.project}/{prepared.dataset_id}"
     built = BuiltDataset(
@@ -134,8 +134,8 @@ def _prepare(
     cutoff = cutoff_of(sources, views)
     with workspace(limits) as connection:
         for order, delivery in enumerate(deliveries):
-            local = limits.folder / "delivery.csv"
-            fetch(objects, delivery, local)
+            local = limits.folder / "delivery"
+            fetch_accepted(objects, delivery, local)
             add_delivery(connection, local, project.data, order)
             local.unlink()
         counts = choose_examples(connection, project.data, project.split, cutoff)

@@ -8,14 +8,15 @@ from typing import Any
 from steward.domain.dataset_features import PinnedView, pinned_views
 from steward.domain.datasets import file_digest
 from steward.domain.errors import EvidenceIncompleteError, FeaturesPendingError
-from steward.domain.feature_versions import group_item, materialisation_prefix
+from steward.domain.feature_versions import group_item, materialisation_item
 from steward.domain.manifests import FeatureFile, JoinedView, SourceObject
-from steward.domain.project import Project
 from steward.domain.runs import DeliveryStatus
 from steward.domain.tables import PRIMARY
 from steward.ports import Item, ObjectStore, StateStore, Table
+from steward.service.data.deliveries import deliveries_of
+from steward.service.pinned import PinnedRun
 
-DONE, FAILED = "done", "failed"
+DONE = "done"
 
 
 def source_of(delivery: Item) -> SourceObject:
@@ -24,74 +25,62 @@ def source_of(delivery: Item) -> SourceObject:
         bucket=delivery["bucket"], key=delivery["key"], version_id=delivery.get("version_id"),
         sha256=delivery["delivery_id"], received_at=delivery["received_at"],
         rows=int(delivery["rows"]), table=delivery.get("table", PRIMARY),
-        accepted_uri=delivery.get("accepted_uri"),
+        accepted_uri=delivery.get("accepted_uri"), accepted_sha256=delivery.get("accepted_sha256"),
     )  # fmt: skip
 
 
-def joined_views(
-    state: StateStore, project: Project, pins: list[dict[str, Any]]
-) -> list[JoinedView]:
-    """Return the views of a run with all files that were materialised for them.
+def joined_views(state: StateStore, run: PinnedRun, accepted: list[str]) -> list[JoinedView]:
+    """Return the views of a run with the files that its deliveries were made into.
+
+    Args:
+        accepted: The run's deliveries of the primary table.
 
     Raises:
-        FeaturesPendingError: A delivery that belongs to a view is accepted but not materialised
-            yet: the same deliveries would give another dataset later.
+        FeaturesPendingError: A delivery is not judged or not materialised yet. The run must wait,
+            or the same deliveries would give another dataset later.
         InvalidProjectError: A pinned version does not fit the project.
     """
+    project = run.project
     definitions: dict[str, tuple[int, Any]] = {}
-    created: dict[str, str] = {}
-    for pin in pins:
+    for pin in run.item.get("feature_views", []):
         group, version = pin["group"], int(pin["version"])
         key = {"project": project.project, "item": group_item(group, version)}
         item = state.get(Table.FEATURES, key)
         if item is not None:
             definitions[group] = (version, item["definition"])
-            created[group] = item["created_at"]
     views = pinned_views(project, definitions)
     if not views:
         return []
-    deliveries = {
-        item["delivery_id"]: item
-        for item in state.query(Table.DELIVERIES, project.project)
-        if item["status"] == DeliveryStatus.ACCEPTED
-    }
-    return [
-        _with_files(state, project.project, view, deliveries, created[view.group.feature_group])
-        for view in views
-    ]
+    ids = [*accepted, *run.item.get("feature_deliveries", [])]
+    deliveries = deliveries_of(state, project.project, ids)
+    return [_with_files(state, project.project, view, deliveries) for view in views]
 
 
 def _with_files(
-    state: StateStore, project: str, view: PinnedView, deliveries: dict[str, Item], created: str
+    state: StateStore, project: str, view: PinnedView, deliveries: list[Item]
 ) -> JoinedView:
-    prefix = materialisation_prefix(view.group.feature_group, view.version)
-    made = {
-        item["item"].removeprefix(prefix): item
-        for item in state.query(Table.FEATURES, project, prefix=prefix)
-    }
-    for delivery_id, delivery in deliveries.items():
-        belongs = delivery.get("table", PRIMARY) == view.group.source
-        status = made.get(delivery_id, {}).get("status")
-        expected = delivery_id in made or delivery["received_at"] >= created
-        if belongs and expected and status not in (DONE, FAILED):
-            raise FeaturesPendingError(
-                f"{view.label} of the delivery {delivery_id} is {status or 'not begun'}"
-            )
     files: list[FeatureFile] = []
     sources: list[SourceObject] = []
-    done = {
-        delivery_id: item
-        for delivery_id, item in made.items()
-        if item["status"] == DONE and delivery_id in deliveries
-    }
-    for delivery_id in sorted(done, key=lambda found: (deliveries[found]["received_at"], found)):
-        sources.append(source_of(deliveries[delivery_id]))
+    group = view.group
+    for delivery in deliveries:
+        delivery_id = delivery["delivery_id"]
+        of_group = delivery.get("table", PRIMARY) == group.source
+        if not of_group or delivery["status"] == DeliveryStatus.REJECTED:
+            continue
+        item = materialisation_item(group.feature_group, view.version, delivery_id)
+        made = state.get(Table.FEATURES, {"project": project, "item": item})
+        if made is None or made["status"] != DONE:
+            raise FeaturesPendingError(
+                f"{view.label} of the delivery {delivery_id} is"
+                f" {made['status'] if made else 'not begun'}"
+            )
+        sources.append(source_of(delivery))
         files += [
             FeatureFile(
                 uri=chunk["uri"], version_id=chunk.get("version_id"), sha256=chunk["sha256"],
                 rows=int(chunk["rows"]), delivery_id=delivery_id,
             )
-            for chunk in done[delivery_id]["chunks"]
+            for chunk in made["chunks"]
         ]  # fmt: skip
     return JoinedView(view, files, sources)
 
