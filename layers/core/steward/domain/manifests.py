@@ -14,14 +14,15 @@ from steward.domain.dataset_features import PinnedView
 from steward.domain.datasets import ORDER, PartFile, file_digest
 from steward.domain.digests import digest_of
 from steward.domain.point_in_time import JoinReport
-from steward.domain.project import Project
+from steward.domain.project import Project, parse_project
 from steward.domain.workspace import engine_version
 
 SCHEMA = "2"
 ID_DIGITS = 16
 _CODE = (
-    "column_rules", "csv_files", "dataset_features", "datasets", "delivery_files", "expressions",
-    "feature_transforms", "feature_views", "point_in_time", "workspace",
+    "column_rules", "csv_files", "dataset_build", "dataset_features", "datasets",
+    "delivery_files", "expressions", "feature_transforms", "feature_views", "point_in_time",
+    "workspace",
 )  # fmt: skip
 RULES = {
     "records": "event_time <= prediction_time and known_at <= min(prediction_time, cutoff)",
@@ -160,10 +161,26 @@ def manifest_of(project: Project, built: Built) -> dict[str, Any]:
 def _declaration(project: Project) -> dict[str, Any]:
     """Return the part of the declaration that decides a dataset, to build it again from."""
     declared = project.model_dump(mode="json")
-    return {
-        name: declared[name]
-        for name in ("project", "owner", "data", "feature_groups", "features", "split", "serving")
-    }
+    kept = {name: declared[name] for name in ("data", "feature_groups", "features", "split")}
+    return {**kept, "smoke_examples": project.serving.smoke.examples}
+
+
+def project_of(manifest: Mapping[str, Any]) -> Project:
+    """Return a project that builds the same dataset: what decides none has its default.
+
+    Raises:
+        InvalidProjectError: The declaration is none that this code understands.
+    """
+    declared = dict(manifest["declaration"])
+    return parse_project(
+        {
+            "project": manifest["project"],
+            "owner": "rebuild",
+            "serving": {"smoke": {"examples": declared.pop("smoke_examples")}},
+            "evaluation": {"seed": manifest["seed"]},
+            **declared,
+        }
+    )
 
 
 def _feature(joined: JoinedView) -> dict[str, Any]:

@@ -2,36 +2,15 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from steward.contracts.events import DatasetBuilt
 from steward.contracts.steps.data import BuildDataset, BuiltDataset
-from steward.domain.dataset_features import join_features, view_relation
-from steward.domain.datasets import (
-    EXAMPLES,
-    PartFile,
-    add_delivery,
-    choose_examples,
-    job_description,
-    logical_digest,
-    request_columns,
-    training_rows,
-    write_part,
-)
+from steward.domain.dataset_build import Prepared, json_bytes, prepare
+from steward.domain.dataset_features import view_relation
+from steward.domain.datasets import add_delivery, job_description
 from steward.domain.errors import DatasetRejectedError
-from steward.domain.examples import recorded_examples
-from steward.domain.manifests import (
-    Built,
-    JoinedView,
-    bytes_digest,
-    combined_digest,
-    cutoff_of,
-    dataset_id_of,
-    manifest_of,
-)
+from steward.domain.manifests import JoinedView
 from steward.domain.project import Project
 from steward.domain.runs import DeliveryStatus
 from steward.domain.workspace import Connection, Limits, workspace
@@ -40,18 +19,6 @@ from steward.service.data.deliveries import deliveries_of, fetch_accepted
 from steward.service.data.feature_files import fetch_features, joined_views, source_of
 from steward.service.emission import Cause, event
 from steward.service.pinned import pinned_run
-
-PARTS = ("train", "heldout")
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """A dataset in local files, and what its manifest says."""
-
-    manifest: dict[str, Any]
-    dataset_id: str
-    parts: dict[str, PartFile]
-    examples: bytes
 
 
 def build_dataset(
@@ -106,9 +73,11 @@ def build_dataset(
         written.path.unlink()
         written.csv_path.unlink()
     objects.write(built.examples_uri, prepared.examples)
-    objects.write(f"{built.config_uri}job.json", _json(job_description(project, command.run_id)))
+    objects.write(
+        f"{built.config_uri}job.json", json_bytes(job_description(project, command.run_id))
+    )
     manifest = prepared.manifest
-    objects.write(built.manifest_uri, _json({"dataset_id": prepared.dataset_id, **manifest}))
+    objects.write(built.manifest_uri, json_bytes({"dataset_id": prepared.dataset_id, **manifest}))
     payload = DatasetBuilt(
         dataset_id=prepared.dataset_id, manifest_uri=built.manifest_uri,
         deliveries=[delivery["delivery_id"] for delivery in deliveries],
@@ -131,33 +100,17 @@ def _prepare(
 ) -> Prepared:
     """Build in a workspace of its own; the parts stay below the limits' folder."""
     sources = [source_of(delivery) for delivery in deliveries]
-    cutoff = cutoff_of(sources, views)
     with workspace(limits) as connection:
         for order, delivery in enumerate(deliveries):
             local = limits.folder / "delivery"
             fetch_accepted(objects, delivery, local)
             add_delivery(connection, local, project.data, order)
             local.unlink()
-        counts = choose_examples(connection, project.data, project.split, cutoff)
         relations = [
             _relation(connection, project, view, number, objects, limits.folder)
             for number, view in enumerate(views)
         ]
-        report = join_features(
-            connection, project, [joined.view for joined in views], relations, cutoff
-        )
-        parts = {part: write_part(connection, project, part, limits.folder) for part in PARTS}
-        own = [(column.name, column.type) for column in project.data.columns]
-        spine_digest = logical_digest(connection, own, EXAMPLES)
-        rows = training_rows(connection, project, project.serving.smoke.examples)
-    examples = _json(recorded_examples(request_columns(project), rows))
-    built = Built(
-        sources=sources, views=views, cutoff=cutoff, counts=counts, spine_digest=spine_digest,
-        logical_digest=combined_digest([part.logical_digest for part in parts.values()]),
-        parts=parts, report=report, examples_sha256=bytes_digest(examples),
-    )  # fmt: skip
-    manifest = manifest_of(project, built)
-    return Prepared(manifest, dataset_id_of(manifest), parts, examples)
+        return prepare(connection, project, sources, views, relations, limits.folder)
 
 
 def _relation(
@@ -170,7 +123,3 @@ def _relation(
 ) -> tuple[str, str]:
     paths = fetch_features(objects, list(joined.files), folder / "features" / str(number))
     return view_relation(connection, joined.view, project, paths, number)
-
-
-def _json(document: object) -> bytes:
-    return json.dumps(document, indent=2, ensure_ascii=False, sort_keys=True).encode()
