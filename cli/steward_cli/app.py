@@ -20,6 +20,7 @@ from steward.domain.errors import (
 )
 from steward_cli.commands import (
     data,
+    dataset,
     image,
     lineage,
     local,
@@ -55,6 +56,7 @@ app.command("reject")(versions.reject)
 app.command("rollback")(release.rollback)
 app.add_typer(project.app, name="project")
 app.add_typer(data.app, name="data")
+app.add_typer(dataset.app, name="dataset")
 app.add_typer(runs.app, name="runs")
 app.add_typer(versions.app, name="versions")
 app.add_typer(release.app, name="release")

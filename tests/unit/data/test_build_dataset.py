@@ -99,8 +99,12 @@ def test_the_manifest_names_sources_split_rows_and_digests(tmp_path: Path) -> No
     assert manifest["split"]["salt"] == "steward"
     assert manifest["seed"] == 20
     train = scene.objects.read(built.train_uri)
-    assert manifest["parts"]["train"]["sha256"] == hashlib.sha256(train).hexdigest()
-    assert "duckdb" in manifest["engine"]
+    assert manifest["parts"]["train"]["csv_sha256"] == hashlib.sha256(train).hexdigest()
+    parquet = scene.objects.read(
+        built.manifest_uri.replace("manifest.json", "parquet/train.parquet")
+    )
+    assert manifest["parts"]["train"]["sha256"] == hashlib.sha256(parquet).hexdigest()
+    assert manifest["engine"]["name"] == "duckdb"
     assert built.manifest_uri.endswith(f"/datasets/diabetes/{built.dataset_id}/manifest.json")
 
 

@@ -1,4 +1,4 @@
-"""Training sets: deliveries merged, split by entity, written byte for byte reproducibly."""
+"""Training sets: deliveries merged, features joined in time, split by entity, written for good."""
 
 # ruff: noqa: S608 - names and values go through identifier() and literal()
 
@@ -7,19 +7,32 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from steward.domain import csv_files
-from steward.domain.column_rules import scalar, typed
+from steward.domain.column_rules import scalar
+from steward.domain.declaration import ColumnType
+from steward.domain.delivery_files import drop, load_typed
 from steward.domain.errors import DatasetTooSmallError
+from steward.domain.feature_transforms import TYPES
 from steward.domain.project import Project, Split
 from steward.domain.tables import Column, Data
-from steward.domain.validation import TABLE, load
 from steward.domain.workspace import Connection, identifier, literal
 
 MERGED = "merged"
+"""Rows of all deliveries: ``order_``, ``source_row_`` and the typed columns."""
+
+EXAMPLES = "examples"
+"""The rows that are examples: ``row_``, ``part_`` and the typed columns; the spine."""
+
+DATASET = "dataset"
+"""Examples with their features: ``row_``, ``part_`` and everything that is written."""
+
+ORDER = "entity id by bytes, then order of receipt"
+_DELIVERY = "delivery"
 _LIMBS = 8
+_ROW_GROUP = 65_536
 
 
 @dataclass(frozen=True)
@@ -27,94 +40,123 @@ class PartFile:
     """One written part.
 
     Attributes:
+        path: The Parquet file.
+        csv_path: The same rows as CSV, which script mode's channel reads.
         rows: Rows.
         positives: Rows with the positive label.
-        sha256: Digest of the bytes.
+        sha256: Digest of the Parquet's bytes.
+        csv_sha256: Digest of the CSV's bytes.
         logical_digest: Digest of the rows as a multiset, whatever their order.
     """
 
     path: Path
+    csv_path: Path
     rows: int
     positives: int
     sha256: str
+    csv_sha256: str
     logical_digest: str
 
 
 def add_delivery(connection: Connection, path: Path, data: Data, order: int) -> None:
     """Append an accepted delivery to :data:`MERGED`: typed values, and its place in the order.
 
-    The entity id stays as it is written, since the split hashes its bytes.
+    The entity id is its typed value's text, so that 7 and 007 are one entity where it is an
+    integer.
     """
-    header = csv_files.read_header(path)
-    assert header is not None
-    load(connection, path, header)
-    values = ", ".join(f"{_value(c, data)} AS {identifier(c.name)}" for c in data.columns)
-    select = f"SELECT {order} AS order_, row_, {values} FROM {TABLE}"
-    exists = connection.execute(
-        "SELECT count(*) FROM duckdb_tables() WHERE table_name = ?", [MERGED]
-    ).fetchone()
-    into = f"INSERT INTO {MERGED} {select}" if exists and exists[0] else None
-    connection.execute(into or f"CREATE TABLE {MERGED} AS {select}")
-    for table in (TABLE, "rejected", "rejected_scans"):
-        connection.execute(f"DROP TABLE IF EXISTS {table}")
+    load_typed(connection, path, data, _DELIVERY)
+    columns = ", ".join(identifier(column.name) for column in data.columns)
+    select = f"SELECT {order} AS order_, row_ AS source_row_, {columns} FROM {_DELIVERY}"
+    exists = _count(
+        connection, f"SELECT count(*) FROM duckdb_tables() WHERE table_name = {literal(MERGED)}"
+    )
+    into = f"INSERT INTO {MERGED} {select}" if exists else f"CREATE TABLE {MERGED} AS {select}"
+    connection.execute(into)
+    drop(connection, _DELIVERY)
 
 
-def _value(column: Column, data: Data) -> str:
-    return identifier(column.name) if column.name == data.entity_id else typed(column)
+def choose_examples(
+    connection: Connection, data: Data, split: Split, cutoff: datetime
+) -> dict[str, int]:
+    """Create :data:`EXAMPLES`: rows whose label was known at the cutoff, each with its part.
 
-
-def assign_parts(connection: Connection, data: Data, split: Split) -> dict[str, int]:
-    """Keep the latest row of each entity and give it its part.
-
-    Latest is by order of receipt, and within a delivery the later row; rows without a label
-    are left out. The position on the unit interval is the one of
-    :func:`steward.domain.splits.position_of`, in SQL.
+    A row whose ``label_known_at`` is after the cutoff, or empty, is no example yet. Of what is
+    left ``keep`` decides: latest is by order of receipt, and within a delivery the later row.
+    Rows without a label are left out after that. The position on the unit interval is the one of
+    :func:`steward.domain.splits.position_of`, in SQL, of the entity id's text.
 
     Returns:
-        Counts: ``rows``, ``superseded``, ``without_label``, ``traffic``, ``heldout``, ``train``.
+        Counts: ``rows``, ``labels_unknown``, ``superseded``, ``without_label``, ``traffic``,
+        ``heldout``, ``train``.
     """
     entity, label = identifier(data.entity_id), identifier(data.label.name)
     position = (
-        f"(('0x' || substr(sha256({literal(split.salt)} || ':' || {entity}), 1, 16))::UBIGINT"
-        " >> 11)::DOUBLE / 9007199254740992.0"
+        f"(('0x' || substr(sha256({literal(split.salt)} || ':' || {entity}::VARCHAR), 1, 16))"
+        "::UBIGINT >> 11)::DOUBLE / 9007199254740992.0"
     )
+    known = "true"
+    if data.label_known_at is not None:
+        moment = cutoff.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "microseconds")
+        column = identifier(data.label_known_at)
+        known = f"coalesce({column} <= TIMESTAMP {literal(moment)}, false)"
+    kept = ""
+    if data.keep == "latest_per_entity":
+        kept = (
+            f"QUALIFY row_number() OVER (PARTITION BY {entity}"
+            " ORDER BY order_ DESC, source_row_ DESC) = 1"
+        )
+    columns = ", ".join(identifier(column.name) for column in data.columns)
     connection.execute(
-        f"""CREATE TABLE assigned AS
-            SELECT * EXCLUDE (order_, row_, position_),
+        f"""CREATE TABLE {EXAMPLES} AS
+            SELECT row_number() OVER (ORDER BY order_, source_row_) - 1 AS row_,
                    CASE WHEN position_ < {split.traffic!r} THEN 'traffic'
                         WHEN position_ < {split.traffic + split.heldout!r} THEN 'heldout'
-                        ELSE 'train' END AS part_
-            FROM (SELECT *, {position} AS position_ FROM {MERGED}
-                  QUALIFY row_number() OVER (
-                      PARTITION BY {entity} ORDER BY order_ DESC, row_ DESC) = 1)
+                        ELSE 'train' END AS part_, {columns}
+            FROM (SELECT *, {position} AS position_ FROM {MERGED} WHERE {known} {kept})
             WHERE {label} IS NOT NULL"""
     )
-    counts = {"rows": 0, "superseded": 0, "without_label": 0}
-    for name, query in (
-        ("rows", f"SELECT count(*) FROM {MERGED}"),
-        ("superseded", f"SELECT count(*) - count(DISTINCT {entity}) FROM {MERGED}"),
-        ("assigned", "SELECT count(*) FROM assigned"),
-    ):
-        row = connection.execute(query).fetchone()
-        counts[name] = int(row[0]) if row else 0
-    counts["without_label"] = counts["rows"] - counts["superseded"] - counts.pop("assigned")
+    rows = _count(connection, f"SELECT count(*) FROM {MERGED}")
+    usable = _count(connection, f"SELECT count(*) FROM {MERGED} WHERE {known}")
+    chosen = usable
+    if data.keep == "latest_per_entity":
+        chosen = _count(connection, f"SELECT count(DISTINCT {entity}) FROM {MERGED} WHERE {known}")
+    assigned = _count(connection, f"SELECT count(*) FROM {EXAMPLES}")
+    counts = {
+        "rows": rows, "labels_unknown": rows - usable, "superseded": usable - chosen,
+        "without_label": chosen - assigned,
+    }  # fmt: skip
     for part in ("traffic", "heldout", "train"):
-        row = connection.execute("SELECT count(*) FROM assigned WHERE part_ = ?", [part]).fetchone()
-        counts[part] = int(row[0]) if row else 0
+        counts[part] = _count(
+            connection, f"SELECT count(*) FROM {EXAMPLES} WHERE part_ = {literal(part)}"
+        )
     return counts
 
 
-def write_part(connection: Connection, data: Data, part: str, path: Path) -> PartFile:
-    """Write the rows of a part as CSV, ordered by entity id, columns as declared.
+def _count(connection: Connection, query: str) -> int:
+    row = connection.execute(query).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def written_columns(project: Project) -> list[tuple[str, ColumnType]]:
+    """Return what a dataset's row holds, in order: the declared columns, then those of views."""
+    own = [(column.name, column.type) for column in project.data.columns]
+    return [*own, *((column.name, column.type) for column in project.feature_columns)]
+
+
+def write_part(connection: Connection, project: Project, part: str, folder: Path) -> PartFile:
+    """Write the rows of a part as Parquet and as CSV, the same bytes for the same rows.
 
     Raises:
         DatasetTooSmallError: The part has no row, or only one of the two labels.
     """
-    columns = ", ".join(identifier(column.name) for column in data.columns)
-    label = next(column for column in data.columns if column.name == data.label.name)
+    data = project.data
+    columns = written_columns(project)
+    label = data.column(data.label.name)
+    assert label is not None
     positive = f"{identifier(label.name)} = {scalar(label, data.label.positive)}"
     found = connection.execute(
-        f"SELECT count(*), count(*) FILTER (WHERE {positive}) FROM assigned WHERE part_ = ?",
+        f"SELECT count(*), count(*) FILTER (WHERE {positive}) FROM {DATASET} WHERE part_ = ?",
         [part],
     ).fetchone()
     rows, positives = found or (0, 0)
@@ -124,15 +166,35 @@ def write_part(connection: Connection, data: Data, part: str, path: Path) -> Par
             "it needs rows of both labels",
             field=f"split.{part}", value=rows, allowed="at least one row of each label",
         )  # fmt: skip
-    path.parent.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    parquet, csv = folder / f"{part}.parquet", folder / f"{part}.csv"
+    ordered = (
+        f"FROM {DATASET} WHERE part_ = {literal(part)}"
+        f' ORDER BY {identifier(data.entity_id)}::VARCHAR COLLATE "binary", row_'
+    )
+    plain = ", ".join(
+        f"{identifier(name)}::{TYPES[type_]} AS {identifier(name)}" for name, type_ in columns
+    )
     connection.execute(
-        f"COPY (SELECT {columns} FROM assigned WHERE part_ = {literal(part)}"
-        f' ORDER BY {identifier(data.entity_id)} COLLATE "binary")'
-        f" TO {literal(str(path))} (FORMAT csv, HEADER true, DELIMITER ',')"
+        f"COPY (SELECT {plain} {ordered}) TO {literal(str(parquet))}"
+        f" (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {_ROW_GROUP})"
+    )
+    texts = ", ".join(f"{_shown(name, type_)} AS {identifier(name)}" for name, type_ in columns)
+    connection.execute(
+        f"COPY (SELECT {texts} {ordered}) TO {literal(str(csv))}"
+        " (FORMAT csv, HEADER true, DELIMITER ',')"
     )
     return PartFile(
-        path, int(rows), int(positives), file_digest(path), _logical(connection, data, part)
-    )
+        parquet, csv, int(rows), int(positives), file_digest(parquet), file_digest(csv),
+        logical_digest(connection, columns, f"{DATASET} WHERE part_ = {literal(part)}"),
+    )  # fmt: skip
+
+
+def _shown(name: str, type_: ColumnType) -> str:
+    """Return SQL for a value as jobs and requests write it: times as ISO 8601 in UTC."""
+    if type_ == "timestamp":
+        return f"strftime({identifier(name)}, '%Y-%m-%dT%H:%M:%S.%gZ')"
+    return identifier(name)
 
 
 def file_digest(path: Path) -> str:
@@ -146,7 +208,7 @@ def canonical_row(values: Iterable[str | float | bool | None]) -> str:
 
     Each value as a letter for its kind, the length of its text in UTF-8 bytes, a colon and the
     text: ``n0:`` null, ``s`` string, ``i`` integer, ``f`` float as C's ``%.17g`` with no negative
-    zero, ``b`` boolean.
+    zero, ``b`` boolean. A timestamp is the integer of its milliseconds since the epoch.
     """
     parts = []
     for value in values:
@@ -170,16 +232,21 @@ def multiset_digest(rows: Iterable[str]) -> str:
     return f"{total % (1 << 256):064x}"
 
 
-_CANONICAL = {"string": "s", "integer": "i", "float": "f", "boolean": "b"}
+_CANONICAL = {"string": "s", "integer": "i", "float": "f", "boolean": "b", "timestamp": "i"}
 
 
-def _logical(connection: Connection, data: Data, part: str) -> str:
-    """Return :func:`multiset_digest` of the part's canonical rows, summed in 32-bit limbs."""
+def logical_digest(
+    connection: Connection, columns: list[tuple[str, ColumnType]], relation: str
+) -> str:
+    """Return :func:`multiset_digest` of a relation's canonical rows, summed in 32-bit limbs."""
     pieces = []
-    for column in data.columns:
-        kind = "s" if column.name == data.entity_id else _CANONICAL[column.type]
-        name = identifier(column.name)
-        text = f"format('{{:.17g}}', {name} + 0.0)" if kind == "f" else f"{name}::VARCHAR"
+    for plain, type_ in columns:
+        kind, name = _CANONICAL[type_], identifier(plain)
+        text = f"{name}::VARCHAR"
+        if type_ == "float":
+            text = f"format('{{:.17g}}', {name} + 0.0)"
+        if type_ == "timestamp":
+            text = f"epoch_ms({name})::VARCHAR"
         pieces.append(
             f"CASE WHEN {name} IS NULL THEN 'n0:'"
             f" ELSE '{kind}' || strlen({text}) || ':' || {text} END"
@@ -189,25 +256,32 @@ def _logical(connection: Connection, data: Data, part: str) -> str:
         for limb in range(_LIMBS)
     )
     sums = connection.execute(
-        f"SELECT {limbs} FROM (SELECT sha256({' || '.join(pieces)}) AS digest_"
-        " FROM assigned WHERE part_ = ?)",
-        [part],
+        f"SELECT {limbs} FROM (SELECT sha256({' || '.join(pieces)}) AS digest_ FROM {relation})"
     ).fetchone()
     assert sums is not None
-    total = sum(int(value) << (32 * (_LIMBS - 1 - limb)) for limb, value in enumerate(sums))
+    total = sum(int(value or 0) << (32 * (_LIMBS - 1 - limb)) for limb, value in enumerate(sums))
     return f"{total % (1 << 256):064x}"
 
 
-def training_rows(connection: Connection, data: Data, limit: int) -> list[dict[str, Any]]:
+def training_rows(connection: Connection, project: Project, limit: int) -> list[dict[str, Any]]:
     """Return the features of up to ``limit`` training rows, spread over the part by a hash."""
-    names = [column.name for column in data.features]
-    entity = identifier(data.entity_id)
+    names = [column.name for column in project.model_features]
+    values = ", ".join(_shown(column.name, column.type) for column in project.model_features)
+    entity = f"{identifier(project.data.entity_id)}::VARCHAR"
     found = connection.execute(
-        f"SELECT {', '.join(identifier(name) for name in names)} FROM assigned"
-        f" WHERE part_ = 'train' ORDER BY sha256({entity}), {entity} LIMIT ?",
+        f"SELECT {values} FROM {DATASET} WHERE part_ = 'train'"
+        f" ORDER BY sha256({entity}), {entity}, row_ LIMIT ?",
         [limit],
     ).fetchall()
     return [dict(zip(names, row, strict=True)) for row in found]
+
+
+def request_columns(project: Project) -> list[Column]:
+    """Return the model's features as a request gives them: a time is a string, ISO 8601."""
+    return [
+        column.model_copy(update={"type": "string"}) if column.type == "timestamp" else column
+        for column in project.model_features
+    ]
 
 
 def job_description(project: Project, run_id: str) -> dict[str, Any]:
@@ -224,7 +298,7 @@ def job_description(project: Project, run_id: str) -> dict[str, Any]:
                 "min": column.min, "max": column.max, "allowed": column.allowed,
                 "pattern": column.pattern,
             }
-            for column in data.features
+            for column in request_columns(project)
         ],
         "evaluation": evaluation,
     }  # fmt: skip

@@ -150,5 +150,9 @@ class DependencyError(RetryableError):
     """An AWS service failed in a way that may pass."""
 
 
+class FeaturesPendingError(RetryableError):
+    """An accepted delivery is still being made into the features that a dataset joins."""
+
+
 class AccessDeniedError(StewardError):
     """An AWS service refused the role; retrying does not help, a policy must change."""

@@ -8,8 +8,8 @@ from enum import StrEnum
 from typing import Any
 
 from steward.domain.digests import digest_of
-from steward.domain.errors import RejectedError
-from steward.domain.feature_groups import FeatureGroup
+from steward.domain.errors import InvalidProjectError, RejectedError
+from steward.domain.feature_groups import FeatureGroup, FeatureUse
 from steward.domain.tables import Column, Data, Table
 
 WIDTH = 4
@@ -159,3 +159,39 @@ def known_versions(items: Iterable[dict[str, Any]]) -> list[KnownVersion]:
         for item in items
         if str(item["item"]).startswith("group#")
     ]  # fmt: skip
+
+
+def pin_versions(
+    items: Iterable[dict[str, Any]], declared: Iterable[FeatureGroup], uses: Iterable[FeatureUse]
+) -> list[dict[str, Any]]:
+    """Return the versions that a run uses, ``{"group", "version"}`` in order of use.
+
+    A use that names a version gets it; any other the one that was registered for the group's
+    definition.
+
+    Raises:
+        InvalidProjectError: There is no such version, or it is retired.
+    """
+    known = known_versions(items)
+    by_name = {group.feature_group: group for group in declared}
+    pinned = []
+    for index, use in enumerate(uses):
+        mine = [found for found in known if found.group == use.group]
+        if use.version is not None:
+            fitting = [found for found in mine if found.version == use.version]
+        else:
+            digest = by_name[use.group].definition_digest
+            fitting = [found for found in mine if found.definition_digest == digest]
+        active = [found for found in fitting if found.status == GroupStatus.ACTIVE]
+        if not active:
+            versions = ", ".join(
+                f"v{found.version} ({found.status.value})" for found in mine
+            )  # fmt: skip
+            raise InvalidProjectError(
+                f"no active version of the feature group {use.group} fits",
+                field=f"features[{index}].version", value=use.version or "as declared",
+                allowed=versions or "a group that was registered by `steward project push`",
+            )  # fmt: skip
+        best = max(active, key=lambda found: found.version)
+        pinned.append({"group": use.group, "version": best.version})
+    return pinned

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from steward.domain import names
@@ -43,6 +43,8 @@ class Work:
         config_digest: Digest of the project's configuration.
         code_digest: SHA-256 of the code archive.
         image: Job image with its digest; empty where none was ever built.
+        feature_views: Versions of feature groups that are joined, as ``<group>/v<N>``.
+        feature_deliveries: Ids of the deliveries of other tables that those are made of.
     """
 
     project: str
@@ -50,6 +52,8 @@ class Work:
     config_digest: str
     code_digest: str
     image: str
+    feature_views: tuple[str, ...] = ()
+    feature_deliveries: frozenset[str] = frozenset()
 
     @property
     def key(self) -> str:
@@ -61,14 +65,14 @@ class Work:
                 "config_digest": self.config_digest,
                 "code_digest": self.code_digest,
                 "image": self.image,
+                "feature_views": list(self.feature_views),
+                "feature_deliveries": sorted(self.feature_deliveries),
             }
         )
 
     def on(self, deliveries: Iterable[str]) -> Work:
         """Return the same work on other deliveries."""
-        return Work(
-            self.project, frozenset(deliveries), self.config_digest, self.code_digest, self.image
-        )
+        return replace(self, deliveries=frozenset(deliveries))
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
+from steward.domain.feature_versions import label_of, parse_label, pin_versions
 from steward.domain.locks import training_lock
 from steward.domain.project import Project
 from steward.domain.runs import (
@@ -66,6 +68,45 @@ def usable_deliveries(state: StateStore, project: str) -> tuple[list[str], list[
     return by_status.get(DeliveryStatus.ACCEPTED, []), by_status.get(DeliveryStatus.RECEIVED, [])
 
 
+@dataclass(frozen=True)
+class FeaturePins:
+    """What a run takes of the feature groups, fixed when it starts.
+
+    Attributes:
+        views: Versions of groups in order of use, as ``<group>/v<N>``.
+        deliveries: Deliveries of other tables than the primary one that are not rejected.
+    """
+
+    views: tuple[str, ...] = ()
+    deliveries: frozenset[str] = frozenset()
+
+
+def feature_pins(state: StateStore, project: Project) -> FeaturePins:
+    """Return what a run that starts now takes of the feature groups.
+
+    Raises:
+        InvalidProjectError: A group has no active version of the declared definition.
+    """
+    if not project.features:
+        return FeaturePins()
+    items = state.query(Table.FEATURES, project.project, prefix="group#")
+    pins = pin_versions(items, project.feature_groups, project.features)
+    used = {use.group for use in project.features}
+    sources = {g.source for g in project.feature_groups if g.feature_group in used} - {PRIMARY}
+    deliveries = frozenset(
+        item["delivery_id"]
+        for item in (state.query(Table.DELIVERIES, project.project) if sources else [])
+        if item.get("table", PRIMARY) in sources and item["status"] != DeliveryStatus.REJECTED
+    )
+    return FeaturePins(tuple(label_of(p["group"], p["version"]) for p in pins), deliveries)
+
+
+def pins_of(run: Item) -> FeaturePins:
+    """Return what a run took of the feature groups."""
+    views = tuple(label_of(v["group"], int(v["version"])) for v in run.get("feature_views", []))
+    return FeaturePins(views, frozenset(run.get("feature_deliveries", [])))
+
+
 def new_run(
     run_id: str,
     attempt: int,
@@ -95,6 +136,11 @@ def new_run(
         "code_uri": configured["code_uri"],
         "author": configured["author"],
         "image": work.image,
+        "feature_views": [
+            {"group": group, "version": version}
+            for group, version in map(parse_label, work.feature_views)
+        ],
+        "feature_deliveries": sorted(work.feature_deliveries),
         "execution_arn": execution_arn(machine, run_id),
         "queued_at" if status is RunStatus.WAITING else "started_at": now,
     }  # fmt: skip

@@ -10,7 +10,7 @@ from steward.domain.errors import MalformedEventError
 from steward.domain.runs import RunStatus, Work, head_item
 from steward.ports import Change, Clock, Ids, Item, Put, StateStore, Table
 from steward.service.emission import Cause, event
-from steward.service.training.ledger import run_of, set_status
+from steward.service.training.ledger import pins_of, run_of, set_status
 
 MAX_CAUSE = 4000
 _FACTS = (
@@ -78,9 +78,10 @@ def _readable(cause: str) -> str:
 def _same_work(run: Item, deliveries: list[str], status: RunStatus) -> list[Change]:
     if not deliveries or sorted(deliveries) == sorted(run["deliveries"]):
         return []
+    pins = pins_of(run)
     work = Work(
         run["project"], frozenset(deliveries), run["config_digest"], run["code_digest"],
-        run["image"],
+        run["image"], pins.views, pins.deliveries,
     )  # fmt: skip
     head = {
         "project": work.project, "run_id": head_item(work.key), "latest": run["run_id"],

@@ -10,7 +10,7 @@ from steward.domain.runs import DeliveryStatus, RunStatus, Work
 from steward.domain.versions import alias_item, version_item
 from steward.ports import ObjectStore, StateStore, Table
 from steward.service.pinned import pinned_run
-from steward.service.training.ledger import head_of
+from steward.service.training.ledger import head_of, pins_of
 
 
 def resolve_run(
@@ -84,9 +84,10 @@ def _has_other_reason(state: StateStore, project: str, item: dict[str, object]) 
             before.append(delivery_id)
     if not before:
         return False
+    pins = pins_of(item)
     work = Work(
         project, frozenset(before), str(item["config_digest"]), str(item["code_digest"]),
-        str(item["image"]),
+        str(item["image"]), pins.views, pins.deliveries,
     )  # fmt: skip
     head = head_of(state, project, work.key)
     return head is None or head.status not in (RunStatus.SUCCEEDED, RunStatus.HELD)

@@ -46,6 +46,7 @@ from steward.ports import (
 )
 from steward.service.emission import Cause, event
 from steward.service.training.ledger import (
+    feature_pins,
     head_of,
     lease_of,
     new_run,
@@ -140,9 +141,10 @@ def _begin_once(
         suppress = replace(_NOTHING, reason="no delivery is there to train on")
         return _suppress(trigger, "", suppress, ports)
     image, missing = _image(ports.job_image)
+    pins = feature_pins(ports.state, project)
     work = Work(
         project.project, frozenset(accepted + pending), configured["config_digest"],
-        configured["code_digest"], image,
+        configured["code_digest"], image, pins.views, pins.deliveries,
     )  # fmt: skip
     head = head_of(ports.state, project.project, work.key)
     lease = lease_of(ports.state, project.project)
