@@ -10,15 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from steward.domain import csv_files
-from steward.domain.column_rules import scalar, typed
+from steward.domain.column_types import scalar
+from steward.domain.delivery_files import drop, load_typed
 from steward.domain.errors import DatasetTooSmallError
 from steward.domain.project import Project, Split
-from steward.domain.tables import Column, Data
-from steward.domain.validation import TABLE, load
+from steward.domain.tables import Data
 from steward.domain.workspace import Connection, identifier, literal
 
 MERGED = "merged"
+_DELIVERY = "delivery"
 _LIMBS = 8
 
 
@@ -45,22 +45,15 @@ def add_delivery(connection: Connection, path: Path, data: Data, order: int) -> 
 
     The entity id stays as it is written, since the split hashes its bytes.
     """
-    header = csv_files.read_header(path)
-    assert header is not None
-    load(connection, path, header)
-    values = ", ".join(f"{_value(c, data)} AS {identifier(c.name)}" for c in data.columns)
-    select = f"SELECT {order} AS order_, row_, {values} FROM {TABLE}"
+    load_typed(connection, path, data, _DELIVERY, as_written=(data.entity_id,))
+    names = ", ".join(identifier(column.name) for column in data.columns)
+    select = f"SELECT {order} AS order_, row_, {names} FROM {_DELIVERY}"
     exists = connection.execute(
         "SELECT count(*) FROM duckdb_tables() WHERE table_name = ?", [MERGED]
     ).fetchone()
     into = f"INSERT INTO {MERGED} {select}" if exists and exists[0] else None
     connection.execute(into or f"CREATE TABLE {MERGED} AS {select}")
-    for table in (TABLE, "rejected", "rejected_scans"):
-        connection.execute(f"DROP TABLE IF EXISTS {table}")
-
-
-def _value(column: Column, data: Data) -> str:
-    return identifier(column.name) if column.name == data.entity_id else typed(column)
+    drop(connection, _DELIVERY)
 
 
 def assign_parts(connection: Connection, data: Data, split: Split) -> dict[str, int]:

@@ -23,7 +23,7 @@ from steward.domain.project import Project
 from steward.domain.runs import DeliveryStatus
 from steward.domain.workspace import Limits, engine_version, workspace
 from steward.ports import Clock, Ids, Item, ObjectStore, StateStore
-from steward.service.data.deliveries import deliveries_of, fetch
+from steward.service.data.deliveries import deliveries_of, fetch_accepted
 from steward.service.emission import Cause, event
 from steward.service.pinned import pinned_run
 
@@ -65,7 +65,7 @@ def build_dataset(
     with workspace(limits) as connection:
         for order, delivery in enumerate(deliveries):
             local = limits.folder / "delivery.csv"
-            fetch(objects, delivery, local)
+            fetch_accepted(objects, delivery, local)
             add_delivery(connection, local, project.data, order)
             local.unlink()
         counts = assign_parts(connection, project.data, project.split)
