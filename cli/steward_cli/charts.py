@@ -10,6 +10,22 @@ from steward.domain.svg import NARROW, PALETTE, WIDE, colour, ticks
 from steward.domain.svg import svg as _svg
 from steward.domain.svg import text as _text
 
+__all__ = [
+    "NARROW",
+    "PALETTE",
+    "WIDE",
+    "Bar",
+    "Interval",
+    "Mark",
+    "colour",
+    "intervals",
+    "responsive",
+    "shares_over_time",
+    "stacked_bars",
+    "ticks",
+    "timeline",
+]
+
 
 @dataclass(frozen=True)
 class Mark:

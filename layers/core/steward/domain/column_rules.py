@@ -296,16 +296,20 @@ def _mixed_zones(connection: Connection, relation: str, column: Column) -> list[
     zone = identifier(zone_of(column))
     found = connection.execute(
         f"SELECT count(*) FILTER (WHERE {zone}), count(*) FILTER (WHERE NOT {zone}),"
-        f" min(row_) FILTER (WHERE NOT {zone}) FROM {relation}"
+        f" arg_min({{'row': row_, 'text': {text_of(column)}}}, row_) FILTER (WHERE NOT {zone})"
+        f" FROM {relation}"
     ).fetchone()
     if found is None or not found[0] or not found[1]:
         return []
     zoned, plain, first = found
+    example = Example(
+        row=first["row"], column=column.name, value=shown(first["text"]), rule="mixed_time_zones"
+    )
     violation = Violation(
         rule="mixed_time_zones", column=column.name, count=plain, share=plain / (zoned + plain),
         severity="warn",
         message=f"{column.name} has an offset in {zoned} rows and none in {plain}; "
         "values without one are taken as UTC",
-        examples=[Example(row=first, column=column.name, rule="mixed_time_zones")],
+        examples=[example],
     )  # fmt: skip
     return [Broken(violation, None)]

@@ -182,7 +182,7 @@ def _judge(
     context.told("counting values")
     found = profile(connection, relation, present, context.bins_of) if present else None
     drift = _drift(found, table, context)
-    violations += [violation for report in drift for violation in _drifted(report, table, counting)]
+    violations += [violation for report in drift for violation in _drifted(report, table)]
     report = FileReport(
         rows=rows, size=size, columns=structure.names, violations=violations,
         quarantined_rows=aside, profile=found, drift=drift,
@@ -289,11 +289,11 @@ _AGAINST: dict[Against, str] = {
 }  # fmt: skip
 
 
-def _drifted(report: DriftReport, table: Table, rows: int) -> list[Violation]:
+def _drifted(report: DriftReport, table: Table) -> list[Violation]:
     assert table.distribution is not None
     return [
         Violation(
-            rule="distribution", column=column.column, count=rows,
+            rule="distribution", column=column.column, count=1,
             severity=table.distribution.severity,
             message=f"{column.column} is distributed otherwise than in {_AGAINST[report.against]}: "
             f"effect {column.effect:.3f}, p {column.p:.2g}, empty {column.nulls[0]:.1%} "

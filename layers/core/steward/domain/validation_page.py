@@ -46,6 +46,8 @@ svg { display:block; width:100%; height:auto } .ink { fill:var(--ink) } .grid { 
 th, td { text-align:left; padding:4px 10px 4px 0; border-bottom:1px solid var(--line);
   vertical-align:top } th { color:var(--soft); font-weight:600; white-space:nowrap }
 td.n, th.n { text-align:right; font-variant-numeric:tabular-nums }
+table.places { width:auto } table.places td, table.places th { padding-right:18px }
+td.s { white-space:nowrap } td.n { white-space:nowrap }
 td.value { overflow-wrap:anywhere; font-family:ui-monospace, monospace; font-size:.82rem }
 abbr { text-decoration:underline dotted; cursor:help }
 dl { display:grid; grid-template-columns:auto 1fr; gap:0 10px; margin:6px 0 0; font-size:.85rem }
@@ -157,8 +159,8 @@ def _rule(found: Violation) -> str:
     )
     more = f"<p class='soft'>and {found.count - len(places):,} more</p>"
     return (
-        f"<div class='card rule'>{head}<div class='scroll'><table><tr><th class='n'>Row</th>"
-        f"<th class='n'>Line</th><th>Value</th><th></th></tr>{rows}</table></div>"
+        f"<div class='card rule'>{head}<div class='scroll'><table class='places'><tr>"
+        f"<th class='n'>Row</th><th class='n'>Line</th><th>Value</th><th></th></tr>{rows}</table></div>"
         f"{more if found.count > len(places) else ''}</div>"
     )
 
@@ -181,7 +183,7 @@ def _drift(report: DriftReport) -> str:
         "'>PSI</abbr></th><th class='n'>Empty</th></tr>"
     )
     rows = "".join(
-        f"<tr><td>{escape(c.column)}</td><td class='{_WORDS[c.verdict][0]}'>"
+        f"<tr><td>{escape(c.column)}</td><td class='s {_WORDS[c.verdict][0]}'>"
         f"{_WORDS[c.verdict][1]}</td><td class='n'>{_fixed(c.effect)}</td>"
         f"<td class='n'>{'' if c.p is None else f'{c.p:.2g}'}</td>"
         f"<td class='n'>{_fixed(c.detectable)}</td><td class='n'>{_fixed(c.psi)}</td>"
