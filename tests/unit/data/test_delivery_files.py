@@ -139,7 +139,7 @@ def test_a_file_of_another_format_is_refused(
         workspace(Limits(tmp_path, 300)) as connection,
         pytest.raises(UnreadableFileError, match=said),
     ):
-        reading_of(connection, plain_file(path, declared), declared)
+        reading_of(connection, plain_file(path, declared.format), declared)
 
 
 def test_what_unpacks_to_more_than_a_function_holds_is_refused(
@@ -149,4 +149,4 @@ def test_what_unpacks_to_more_than_a_function_holds_is_refused(
     path = tmp_path / "delivery"
     path.write_bytes(gzip.compress(b"a" * 2000))
     with pytest.raises(UnreadableFileError, match="unpacks to more"):
-        plain_file(path, table("csv"))
+        plain_file(path, "csv")

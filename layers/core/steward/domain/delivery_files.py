@@ -82,13 +82,13 @@ def unpack(path: Path, target: Path) -> None:
         ) from None
 
 
-def plain_file(path: Path, table: Table) -> Path:
+def plain_file(path: Path, format_: str) -> Path:
     """Return the file itself, or beside it one that is unpacked and has one kind of line ends."""
     readable = path
-    if table.format != "parquet" and is_packed(path):
+    if format_ != "parquet" and is_packed(path):
         readable = path.with_name(f"{path.name}.plain")
         unpack(path, readable)
-    if table.format == "csv" and csv_files.scan(readable).mixed_line_ends:
+    if format_ == "csv" and csv_files.scan(readable).mixed_line_ends:
         normal = path.with_name(f"{path.name}.normal")
         csv_files.normalise_line_ends(readable, normal)
         if readable != path:
@@ -137,7 +137,7 @@ def _jsonl_reading(path: Path, table: Table) -> Reading:
     columns = ", ".join(f"{literal(column.name)}: 'JSON'" for column in table.columns)
     relation = (
         f"read_json({literal(str(path))}, format = 'newline_delimited',"
-        f" maximum_object_size = {csv_files.MAX_FIELD * 8}, columns = {{{columns}}})"
+        f" maximum_object_size = {csv_files.MAX_FIELD * 2}, columns = {{{columns}}})"
     )
     raw = {column.name: identifier(column.name) for column in table.columns}
     return Reading(path, relation, raw, "jsonl")
@@ -303,7 +303,7 @@ def load_typed(
         UnreadableFileError: It is no such file.
         duckdb.Error: It cannot be read.
     """
-    plain = plain_file(path, table)
+    plain = plain_file(path, table.format)
     try:
         load(connection, reading_of(connection, plain, table), table, into, as_written=as_written)
     finally:

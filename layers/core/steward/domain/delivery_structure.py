@@ -169,11 +169,11 @@ def _jsonl(connection: Connection, path: Path, table: Table) -> Structure:
         return Structure(path, "jsonl", [], [fatal])
     faults: list[RowFault] = []
     readable = path
-    names = _keys(connection, path)
+    names = keys_of(connection, path)
     if names is None:
         readable = path.with_name(f"{path.name}.sound")
         faults = _sift(path, readable)
-        names = _keys(connection, readable) or []
+        names = keys_of(connection, readable) or []
     violations = [] if not names and not faults else _columns(names, table)
     reading = reading_of(connection, readable, table)
     for name in [name for name in reading.raw if name not in names]:
@@ -184,17 +184,17 @@ def _jsonl(connection: Connection, path: Path, table: Table) -> Structure:
     )  # fmt: skip
 
 
-def _keys(connection: Connection, path: Path) -> list[str] | None:
+def keys_of(connection: Connection, path: Path) -> list[str] | None:
     """Return the keys of all objects in the order of their first use; None for a broken file."""
     relation = (
         f"read_ndjson_objects({literal(str(path))},"
-        f" maximum_object_size = {csv_files.MAX_FIELD * 8})"
+        f" maximum_object_size = {csv_files.MAX_FIELD * 2})"
     )
     try:
         found = connection.execute(
             f"SELECT DISTINCT json_type(json), json_keys(json) FROM {relation}"
         ).fetchall()
-    except duckdb.Error:
+    except (duckdb.InvalidInputException, duckdb.ConversionException):
         return None
     if any(kind != "OBJECT" for kind, _ in found):
         return None

@@ -23,6 +23,8 @@ LEVELS = 100
 FEW = 20
 """Integers with at most so many values are shown by value."""
 _SAMPLE = 100_000
+EXACT = 200_000
+"""Rows up to which different values are counted, not estimated."""
 
 
 class _Frozen(BaseModel):
@@ -34,7 +36,8 @@ class ColumnProfile(_Frozen):
 
     Attributes:
         count: Rows with a value.
-        distinct: Different values, estimated to about 3 % by HyperLogLog beyond a few.
+        distinct: Different values: exact up to 200,000 rows, beyond them HyperLogLog's estimate,
+            which was off by up to 30 % in trials.
         min: Smallest value as text; timestamps as ISO 8601.
         bin_edges: Upper edges, inclusive, ascending; one more bin is above the last.
         bins: Rows in each bin; empty where the column is no number.
@@ -82,12 +85,14 @@ def profile(
         columns: Its columns.
         reference: Gives bins and levels, where it has the column with the same type.
     """
-    pieces = [piece for column in columns for piece in _moments(column)]
-    found = connection.execute(f"SELECT count(*), {', '.join(pieces)} FROM {relation}").fetchone()
+    counted = connection.execute(f"SELECT count(*) FROM {relation}").fetchone()
+    rows = int(counted[0]) if counted else 0
+    pieces = [piece for column in columns for piece in _moments(column, exact=rows <= EXACT)]
+    found = connection.execute(f"SELECT {', '.join(pieces)} FROM {relation}").fetchone()
     assert found is not None
-    rows, width = int(found[0]), len(pieces) // len(columns)
+    width = len(pieces) // len(columns)
     facts = {
-        column.name: found[1 + place * width : 1 + (place + 1) * width]
+        column.name: found[place * width : (place + 1) * width]
         for place, column in enumerate(columns)
     }
     known = {
@@ -178,16 +183,17 @@ def _is_counted_on_bins(column: Column) -> bool:
     return column.type in ("integer", "float", "timestamp")
 
 
-def _moments(column: Column) -> list[str]:
+def _moments(column: Column, *, exact: bool) -> list[str]:
     name = identifier(column.name)
     text = "strftime({}, '%Y-%m-%dT%H:%M:%S.%gZ')" if column.type == "timestamp" else "{}::VARCHAR"
     if column.type == "string":
         text = "left({}, 120)"
     numeric = column.type in ("integer", "float")
     mean = f"favg({name}::DOUBLE)" if numeric else "NULL::DOUBLE"
+    different = f"count(DISTINCT {name})" if exact else f"approx_count_distinct({name})"
     spread = f"stddev_pop({name}::DOUBLE)" if numeric else "NULL::DOUBLE"
     return [
-        f"count({name})", f"approx_count_distinct({name})", text.format(f"min({name})"),
+        f"count({name})", different, text.format(f"min({name})"),
         text.format(f"max({name})"), mean, spread,
     ]  # fmt: skip
 

@@ -133,7 +133,7 @@ def validate_file(
     with workspace(limits) as connection:
         check_table(connection, table)
         try:
-            plain = plain_file(path, table)
+            plain = plain_file(path, table.format)
         except UnreadableFileError as error:
             return _no_table(size, [], [_whole(error.field or "format", error.message)])
         try:

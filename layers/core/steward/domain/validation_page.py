@@ -13,7 +13,7 @@ from typing import Any
 from steward.domain.column_chart import distribution
 from steward.domain.delivery_drift import DriftReport
 from steward.domain.findings import Violation
-from steward.domain.profiles import ColumnProfile, TableProfile
+from steward.domain.profiles import EXACT, ColumnProfile, TableProfile
 from steward.domain.validation import FileReport
 
 _STYLE = """
@@ -93,10 +93,20 @@ def page(
         _columns(report, references),
         _facts(facts),
     ]
+    return _document(f"{file}: {verdict[1]}", parts)
+
+
+def profile_page(report: FileReport, file: str) -> str:
+    """Return the page of a file that nobody judged: what its columns hold."""
+    head = f"<h1>{escape(file)}</h1><p class='soft'>{report.rows:,} rows, {_bytes(report.size)}</p>"
+    return _document(file, [head, _columns(report, ())])
+
+
+def _document(title: str, parts: Sequence[str]) -> str:
     return (
         "<!doctype html><html lang='en'><head><meta charset='utf-8'>"
         "<meta name='viewport' content='width=device-width, initial-scale=1'>"
-        f"<title>{escape(file)}: {verdict[1]}</title><style>{_STYLE}</style></head>"
+        f"<title>{escape(title)}</title><style>{_STYLE}</style></head>"
         f"<body><main>{''.join(parts)}</main></body></html>"
     )
 
@@ -160,7 +170,8 @@ def _rule(found: Violation) -> str:
     more = f"<p class='soft'>and {found.count - len(places):,} more</p>"
     return (
         f"<div class='card rule'>{head}<div class='scroll'><table class='places'><tr>"
-        f"<th class='n'>Row</th><th class='n'>Line</th><th>Value</th><th></th></tr>{rows}</table></div>"
+        "<th class='n'>Row</th><th class='n'>Line</th><th>Value</th><th></th></tr>"
+        f"{rows}</table></div>"
         f"{more if found.count > len(places) else ''}</div>"
     )
 
@@ -225,7 +236,7 @@ def _card(column: ColumnProfile, before: ColumnProfile | None) -> str:
     rows = column.count + column.nulls
     facts = [
         ("empty", f"{column.nulls:,} ({column.nulls / rows:.1%})" if rows else "0"),
-        ("different", f"{'about ' if column.distinct > 100 else ''}{column.distinct:,}"),
+        ("different", f"{'about ' if rows > EXACT else ''}{column.distinct:,}"),
     ]
     if column.min is not None and column.type != "boolean":
         facts.append(("range", f"{_short(column.min)} to {_short(column.max or '')}"))
