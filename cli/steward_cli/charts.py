@@ -6,15 +6,25 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
 
-PALETTE = ("#2f6f9f", "#e08a1e", "#4f9d69", "#b0476b", "#7a68b3", "#8a8a8a")
-WIDE = 720.0
-NARROW = 360.0
-_FONT = "font-family='system-ui,sans-serif' font-size='12'"
+from steward.domain.svg import NARROW, PALETTE, WIDE, colour, ticks
+from steward.domain.svg import svg as _svg
+from steward.domain.svg import text as _text
 
-
-def colour(index: int) -> str:
-    """Return the palette's colour for a series."""
-    return PALETTE[index % len(PALETTE)]
+__all__ = [
+    "NARROW",
+    "PALETTE",
+    "WIDE",
+    "Bar",
+    "Interval",
+    "Mark",
+    "colour",
+    "intervals",
+    "responsive",
+    "shares_over_time",
+    "stacked_bars",
+    "ticks",
+    "timeline",
+]
 
 
 @dataclass(frozen=True)
@@ -66,35 +76,6 @@ def _rows(width: float, label_width: float) -> tuple[float, float]:
 def _row_label(text: str, left: float, y: float, above: float) -> str:
     """Draw a row's label beside its middle ``y``, or above it."""
     return _text(0, y - above + 1, text) if above else _text(left - 10, y + 4, text, "end")
-
-
-def _svg(width: float, height: float, title: str, parts: Sequence[str]) -> str:
-    return (
-        f"<svg viewBox='0 0 {width:.0f} {height:.0f}' role='img' "
-        f"aria-label='{escape(title, True)}' xmlns='http://www.w3.org/2000/svg' "
-        f"{_FONT}><title>{escape(title)}</title>" + "".join(parts) + "</svg>"
-    )
-
-
-def _text(x: float, y: float, text: str, anchor: str = "start", extra: str = "") -> str:
-    return (
-        f"<text x='{x:.1f}' y='{y:.1f}' text-anchor='{anchor}' class='ink' {extra}>"
-        f"{escape(text)}</text>"
-    )
-
-
-def ticks(low: float, high: float, about: int = 5) -> list[float]:
-    """Return round values that cover [low, high]."""
-    span = high - low
-    if span <= 0:
-        return [low]
-    power = 10.0 ** len(str(int(span / about))) / 10 if span / about >= 1 else 1.0
-    while power > span / about:
-        power /= 10
-    step = next(power * f for f in (1, 2, 5, 10) if power * f >= span / about)
-    first = int(low / step) * step
-    values = [first + i * step for i in range(int((high - first) / step) + 2)]
-    return [round(value, 10) for value in values if low - 1e-9 <= value <= high + 1e-9]
 
 
 def _about(width: float) -> int:

@@ -13,6 +13,7 @@ import yaml
 
 from steward.domain.errors import InvalidProjectError
 from steward.domain.project import Project, parse_project
+from steward.domain.tables import Table
 from steward_cli.console import CommandError, Exit
 
 _SKIPPED = {"__pycache__", ".git", ".venv", ".pytest_cache", ".mypy_cache", ".ruff_cache"}
@@ -56,7 +57,7 @@ def read_source(folder: Path, source: Path | None = None) -> Source:
         if isinstance(declared, dict):
             declared = {**declared, "feature_groups": read_feature_groups(folder / "features")}
         project = parse_project(declared)
-        _check_expressions(project)
+        _check_by_the_engine(project)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f"{declaration}:{mark.line + 1}:{mark.column + 1}" if mark else str(declaration)
@@ -77,15 +78,31 @@ def read_source(folder: Path, source: Path | None = None) -> Source:
     return Source(project, declared, archive, hashlib.sha256(archive).hexdigest())
 
 
-def _check_expressions(project: Project) -> None:
-    if project.feature_groups:
-        # The engine takes a moment to load; projects without feature groups need it for nothing.
-        import duckdb
+def _check_by_the_engine(project: Project) -> None:
+    """Let the engine read every pattern and bind every expression to its columns.
 
-        from steward.domain.feature_transforms import check_expressions
+    Raises:
+        InvalidProjectError: With the path of the first one that does not fit.
+    """
+    tables: dict[str, Table] = {"data": project.data}
+    tables |= {f"data.sources.{name}": table for name, table in project.data.sources.items()}
+    asked = {
+        path: table
+        for path, table in tables.items()
+        if table.rules or any(column.pattern for column in table.columns)
+    }
+    if not asked and not project.feature_groups:
+        # The engine takes a moment to load; such a project needs it for nothing.
+        return
+    import duckdb
 
-        with duckdb.connect() as connection:
-            check_expressions(connection, project)
+    from steward.domain.column_rules import check_table
+    from steward.domain.feature_transforms import check_expressions
+
+    with duckdb.connect() as connection:
+        for path, table in asked.items():
+            check_table(connection, table, path)
+        check_expressions(connection, project)
 
 
 def read_feature_groups(folder: Path) -> list[object]:

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
+from steward.domain.tables import PRIMARY
+from steward_cli.commands.data_profile import profile_file
 from steward_cli.console import CommandError, Exit, Json, progress, show, table
 from steward_cli.state import StackState
 from steward_cli.target import Target, choose
 
 app = typer.Typer(help="Deliveries: put a file, see what was accepted and why not.")
+
+_LISTED = (
+    "delivery", "table", "status", "rows", "set aside", "warnings", "file", "received",
+)  # fmt: skip
+
+app.command("profile")(profile_file)
 
 Project = Annotated[str, typer.Argument(help="Project name.")]
 
@@ -20,8 +29,11 @@ Project = Annotated[str, typer.Argument(help="Project name.")]
 @app.command("put")
 def put(
     context: typer.Context,
-    file: Annotated[Path, typer.Argument(help="CSV file.", exists=True, dir_okay=False)],
+    file: Annotated[
+        Path, typer.Argument(help="As project.yaml declares it.", exists=True, dir_okay=False)
+    ],
     project: Annotated[str, typer.Option("--project", "-p", help="Project name.")],
+    table_: Annotated[str, typer.Option("--table", help="A source of data.sources.")] = PRIMARY,
     json_: Json = False,
 ) -> None:
     """Deliver a file: everything else follows from the event.
@@ -29,20 +41,37 @@ def put(
     Example: `steward data put march.csv --project diabetes`
     """
     target = choose(context.obj)
-    StackState(target).project(project)
+    sources = StackState(target).project(project)["config"]["data"].get("sources", {})
+    if table_ != PRIMARY and table_ not in sources:
+        allowed = ", ".join([PRIMARY, *sorted(sources)])
+        raise CommandError(f"{project} has no table {table_!r}", Exit.USAGE, f"allowed: {allowed}")
     with progress(f"delivering {file.name}"):
-        placed = deliver(target, project, file)
+        placed = deliver(target, project, file, table_)
     show(placed, json_, lambda console: console.print(f"delivered to {placed['uri']}"))
 
 
-def deliver(target: Target, project: str, file: Path) -> dict[str, str]:
-    """Put a file where its arrival starts a run; S3 keeps the SHA-256 of its bytes."""
-    bucket, key = target.output("DataBucketName"), f"deliveries/{project}/{file.name}"
+def deliver(target: Target, project: str, file: Path, table_: str = PRIMARY) -> dict[str, str]:
+    """Put a file where its arrival is an event; S3 keeps the SHA-256 of its bytes."""
+    path = file.name if table_ == PRIMARY else f"{table_}/{file.name}"
+    bucket, key = target.output("DataBucketName"), f"deliveries/{project}/{path}"
     with file.open("rb") as body:
         answer = target.client("s3").put_object(
-            Bucket=bucket, Key=key, Body=body, ChecksumAlgorithm="SHA256", ContentType="text/csv"
+            Bucket=bucket,
+            Key=key,
+            Body=body,
+            ChecksumAlgorithm="SHA256",
+            ContentType=content_type_of(file),
         )
     return {"uri": f"s3://{bucket}/{key}", "version_id": answer.get("VersionId", "")}
+
+
+def content_type_of(file: Path) -> str:
+    """Return the media type of a delivered file."""
+    kinds = {
+        ".csv": "text/csv", ".jsonl": "application/x-ndjson", ".ndjson": "application/x-ndjson",
+        ".parquet": "application/vnd.apache.parquet", ".gz": "application/gzip",
+    }  # fmt: skip
+    return kinds.get(file.suffix.lower(), "application/octet-stream")
 
 
 @app.command("list")
@@ -59,14 +88,17 @@ def list_deliveries(context: typer.Context, project: Project, json_: Json = Fals
         rows = [
             (
                 item["delivery_id"][:12],
+                item.get("table", PRIMARY),
                 item["status"],
                 item.get("rows"),
+                item.get("quarantined_rows") or "",
+                item.get("warnings") or "",
                 item["key"].rsplit("/", 1)[-1],
                 item.get("received_at"),
             )
             for item in items
         ]
-        console.print(table(("delivery", "status", "rows", "file", "received"), rows))
+        console.print(table(_LISTED, rows))
 
     show(items, json_, render)
 
@@ -76,14 +108,13 @@ def show_report(
     context: typer.Context,
     project: Project,
     delivery: Annotated[str, typer.Argument(help="Delivery id or its beginning.")],
+    html: Annotated[Path | None, typer.Option("--html", help="Save the page with charts.")] = None,
     json_: Json = False,
 ) -> None:
     """Show the validation report of a delivery: rule, column, rows, values.
 
-    Example: `steward data report diabetes 91bc`
+    Example: `steward data report diabetes 91bc --html report.html`
     """
-    import json
-
     target = choose(context.obj)
     found = [
         item
@@ -95,14 +126,18 @@ def show_report(
             f"{len(found)} deliveries of {project} begin with {delivery!r} and have a report",
             Exit.NOT_FOUND, f"steward data list {project}",
         )  # fmt: skip
-    bucket, _, key = found[0]["report_uri"].removeprefix("s3://").partition("/")
-    body = target.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read()
-    report = json.loads(body)
+    report = json.loads(_read(target, found[0]["report_uri"]))
+    if html is not None:
+        html.write_bytes(_read(target, found[0]["page_uri"]))
 
     def render(console: Console) -> None:
         console.print(f"{found[0]['key']}: {found[0]['status']}, {found[0].get('rows', '?')} rows")
+        if found[0].get("quarantined_rows"):
+            aside = f"{found[0]['quarantined_rows']} rows are set aside"
+            console.print(f"{aside}: {found[0]['quarantine_uri']}", soft_wrap=True)
         rows = [
             (
+                violation.get("severity"),
                 violation.get("rule"),
                 violation.get("column"),
                 violation.get("count"),
@@ -114,6 +149,15 @@ def show_report(
             )
             for violation in report.get("violations", [])
         ]
-        console.print(table(("rule", "column", "count", "examples", "message"), rows))
+        heads = ("severity", "rule", "column", "count", "examples", "message")
+        console.print(table(heads, rows))
+        if html is not None:
+            console.print(f"page: {html}")
 
     show(report, json_, render)
+
+
+def _read(target: Target, uri: str) -> bytes:
+    bucket, _, key = uri.removeprefix("s3://").partition("/")
+    body: bytes = target.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read()
+    return body

@@ -7,7 +7,7 @@ from steward.contracts.incoming import Received
 from steward.domain.workspace import scratch
 from steward.entrypoint import on_event
 from steward.service.data.intake import receive_delivery
-from steward.service.data.validation import Bench
+from steward.service.data.judging import Bench
 
 
 @on_event("Object Created")

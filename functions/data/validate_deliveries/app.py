@@ -4,7 +4,8 @@ from steward.bootstrap import app
 from steward.contracts.steps.data import ValidatedDeliveries, ValidateDeliveries
 from steward.domain.workspace import scratch
 from steward.entrypoint import step
-from steward.service.data.validation import Bench, validate_deliveries
+from steward.service.data.judging import Bench
+from steward.service.data.validation import validate_deliveries
 
 
 @step(ValidateDeliveries)

@@ -10,7 +10,7 @@ import duckdb
 import pytest
 
 from steward.domain import delivery_files
-from steward.domain.delivery_files import load, load_typed, plain_file, source_of
+from steward.domain.delivery_files import load, load_typed, plain_file, reading_of
 from steward.domain.errors import UnreadableFileError
 from steward.domain.tables import Table
 from steward.domain.workspace import Limits, workspace
@@ -92,7 +92,7 @@ def test_mixed_line_ends_are_read(tmp_path: Path) -> None:
 def wrong_texts(tmp_path: Path, path: Path, declared: Table) -> list[dict[str, str]]:
     """Return, per row, what is none of its column's type."""
     with workspace(Limits(tmp_path, 300)) as connection:
-        load(connection, source_of(connection, path, declared), declared, "d", wrong=True)
+        load(connection, reading_of(connection, path, declared), declared, "d", judged=True)
         cursor = connection.execute("SELECT * FROM d")
         names = [column[0] for column in cursor.description]
         return [
@@ -139,7 +139,7 @@ def test_a_file_of_another_format_is_refused(
         workspace(Limits(tmp_path, 300)) as connection,
         pytest.raises(UnreadableFileError, match=said),
     ):
-        source_of(connection, plain_file(path, declared), declared)
+        reading_of(connection, plain_file(path, declared.format), declared)
 
 
 def test_what_unpacks_to_more_than_a_function_holds_is_refused(
@@ -149,4 +149,4 @@ def test_what_unpacks_to_more_than_a_function_holds_is_refused(
     path = tmp_path / "delivery"
     path.write_bytes(gzip.compress(b"a" * 2000))
     with pytest.raises(UnreadableFileError, match="unpacks to more"):
-        plain_file(path, table("csv"))
+        plain_file(path, "csv")

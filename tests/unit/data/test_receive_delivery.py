@@ -15,7 +15,7 @@ from steward.domain.workspace import Limits
 from steward.entrypoint import parse_event
 from steward.ports import Item, Table
 from steward.service.data.intake import receive_delivery
-from steward.service.data.validation import Bench
+from steward.service.data.judging import Bench
 from support.training_scene import ARTIFACTS, DATA, Scene, csv_of, declaration
 
 INCOMING = Path(__file__).parents[3] / "events" / "incoming" / "object_created.json"

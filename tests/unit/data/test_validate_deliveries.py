@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import json
+import re
+import xml.etree.ElementTree
 from pathlib import Path
 
 import pytest
@@ -13,10 +17,13 @@ from steward.domain.errors import (
     DatasetTooSmallError,
     EvidenceIncompleteError,
 )
+from steward.domain.project import parse_project
 from steward.domain.workspace import Limits
 from steward.ports import Item, Table
-from steward.service.data.validation import Bench, validate_deliveries
-from support.training_scene import ARTIFACTS, DATA, Scene, csv_of
+from steward.service.data.deliveries import fetch_accepted
+from steward.service.data.judging import Bench
+from steward.service.data.validation import validate_deliveries
+from support.training_scene import ARTIFACTS, DATA, Scene, csv_of, declaration
 
 GOOD, MORE = csv_of(1, 30), csv_of(31, 60)
 BAD = b"patient_id,age,bmi,sex,outcome\np1,999,6,F,1\np1,sixty,6,F,0\n"
@@ -139,3 +146,99 @@ def test_a_rejection_with_many_findings_stays_below_the_event_limit(
     with pytest.raises(DatasetRejectedError):
         validate(scene, run_id, tmp_path)
     assert len(scene.state.named("DatasetRejected")[0].detail_json()) < 64 * 1024
+
+
+def configured(scene: Scene, **data: object) -> None:
+    """Declare more of the table than the scene does."""
+    declared = declaration()
+    declared["data"] |= data
+    scene.configure(parse_project(declared))
+
+
+def test_rows_that_are_set_aside_are_kept_and_do_not_count(scene: Scene, tmp_path: Path) -> None:
+    rules = [{"name": "adult", "expression": "age >= 25", "severity": "quarantine_rows"}]
+    configured(scene, rules=rules, max_quarantined_share=0.5)
+    run_id = scene.deliver(GOOD)["run_id"]
+    validate(scene, run_id, tmp_path)
+    [item] = deliveries(scene).values()
+    young = [line for line in GOOD.decode().splitlines()[1:] if int(line.split(",")[1]) < 25]
+    assert young
+    assert (item["status"], item["quarantined_rows"]) == ("accepted", len(young))
+    assert item["rows"] == 30 - len(young)
+    base = f"s3://{DATA}/quarantine/diabetes/{item['delivery_id']}"
+    aside = scene.objects.read(f"{base}/rows.csv").decode().splitlines()[1:]
+    assert [line.split(",")[0] for line in aside] == [line.split(",")[0] for line in young]
+    assert len(scene.objects.read(f"{base}/reasons.csv").splitlines()) == len(young) + 1
+    fetch_accepted(scene.objects, item, tmp_path / "accepted")
+    kept = (tmp_path / "accepted").read_text().splitlines()[1:]
+    assert len(kept) == item["rows"]
+    [told] = scene.state.named("DatasetAccepted")
+    assert (told.data.rows, told.data.quarantined_rows) == (item["rows"], len(young))  # type: ignore[attr-defined]
+
+
+def test_the_accepted_rows_are_refused_when_they_are_others(scene: Scene, tmp_path: Path) -> None:
+    rules = [{"name": "adult", "expression": "age >= 25", "severity": "quarantine_rows"}]
+    configured(scene, rules=rules, max_quarantined_share=0.5)
+    validate(scene, scene.deliver(GOOD)["run_id"], tmp_path)
+    [item] = deliveries(scene).values()
+    scene.objects.write(item["accepted_uri"], MORE)
+    with pytest.raises(EvidenceIncompleteError, match="is not what was accepted"):
+        fetch_accepted(scene.objects, item, tmp_path / "accepted")
+
+
+def succeed(scene: Scene, run_id: str) -> None:
+    """Let a run end with a version."""
+    scene.state.put(Table.RUNS, {**scene.run(run_id), "status": "succeeded"})
+    scene.state.put(Table.LOCKS, {"lock": "diabetes/training"})
+
+
+def older(content: bytes, years: int) -> bytes:
+    """Return a delivery of people who are older, and others."""
+    header, *lines = content.decode().splitlines()
+    rows = [line.split(",") for line in lines]
+    aged = [[f"p9{row[0][1:]}", str(min(119, int(row[1]) + years)), *row[2:]] for row in rows]
+    return "\n".join([header, *(",".join(row) for row in aged), ""]).encode()
+
+
+def test_a_delivery_is_compared_with_the_last_one_and_with_what_was_trained_on(
+    scene: Scene, tmp_path: Path
+) -> None:
+    first, second = csv_of(1, 400), csv_of(401, 800, seed=8)
+    for content in (first, second):
+        run_id = scene.deliver(content)["run_id"]
+        validate(scene, run_id, tmp_path)
+        succeed(scene, run_id)
+    third = csv_of(801, 1200, seed=9)
+    run_id = scene.deliver(third)["run_id"]
+    validate(scene, run_id, tmp_path)
+    scene.end(run_id, "FAILED")
+    run_id = scene.deliver(older(csv_of(1201, 1600, seed=10), 25))["run_id"]
+    validate(scene, run_id, tmp_path)
+    latest = max(deliveries(scene).values(), key=lambda item: item["received_at"])
+    report = json.loads(scene.objects.read(latest["report_uri"]))
+    drift = {found["against"]: found for found in report["drift"]}
+    assert drift["last_accepted"]["deliveries"] == [hashlib.sha256(third).hexdigest()]
+    trained = [hashlib.sha256(content).hexdigest() for content in (first, second)]
+    assert drift["training_baseline"]["deliveries"] == trained
+    assert drift["training_baseline"]["rows"] == 800
+    changed = {v["column"] for v in report["violations"] if v["rule"] == "distribution"}
+    assert changed == {"age"}
+    assert (latest["status"], latest["warnings"]) == ("accepted", 2)
+
+
+def test_the_page_lies_beside_the_report_and_shows_every_column(
+    scene: Scene, tmp_path: Path
+) -> None:
+    for content in (GOOD, BAD):
+        run_id = scene.deliver(content)["run_id"]
+        with contextlib.suppress(DatasetRejectedError):
+            validate(scene, run_id, tmp_path)
+        scene.end(run_id, "FAILED")
+    for item in deliveries(scene).values():
+        assert item["page_uri"] == item["report_uri"].replace(".json", ".html")
+        page = scene.objects.read(item["page_uri"]).decode()
+        assert item["status"] in page
+        assert page.count("<div class='card'>") == 5
+        assert "<script" not in page
+        assert not re.search(r"(src|href)=", page)
+        xml.etree.ElementTree.fromstring(re.sub(r"<!doctype html>|<meta[^>]*>", "", page))

@@ -28,7 +28,7 @@ def data_of(**columns: dict[str, object]) -> Data:
 def check(tmp_path: Path, content: bytes, data: Data | None = None) -> FileReport:
     path = tmp_path / "delivery.csv"
     path.write_bytes(content)
-    return validate_file(path, data or data_of(), Limits(tmp_path, 300))
+    return validate_file(path, data or data_of(), Limits(tmp_path, 300)).report
 
 
 def found(report: FileReport) -> list[tuple[str, str | None, int, list[tuple[int | None, ...]]]]:
@@ -69,7 +69,8 @@ def test_a_sound_file_is_accepted_however_it_is_written(tmp_path: Path, content:
         (HEADER.removesuffix(b"\n"), "rows", "no rows"),
         (b"\n\r\n", "header", "no readable header"),
         ("patient_id,age".encode("utf-16"), "encoding", "UTF-16"),
-        (b"\x1f\x8b\x08\x00\x00", "encoding", "NUL"),
+        (b"\x1f\x8b\x08\x00\x00", "format", "damaged"),
+        (HEADER + b"p1,4\0,6,F,1\n", "encoding", "NUL"),
         (HEADER.replace(b",", b";") + b"p1;40;1;F;1\n", "format", "';'"),
     ],
 )
@@ -177,7 +178,7 @@ def test_two_hundred_thousand_rows_take_seconds(tmp_path: Path) -> None:
         for n in range(200_000):
             file.write(f"p{n},{draw.randint(0, 99)},{draw.gauss(26, 2):.2f},F,{n & 1}\n")
     started = time.perf_counter()
-    report = validate_file(tmp_path / "delivery.csv", data_of(), Limits(tmp_path, 300))
+    report = validate_file(tmp_path / "delivery.csv", data_of(), Limits(tmp_path, 300)).report
     assert report.accepted
     assert report.rows == 200_000
     assert time.perf_counter() - started < 30

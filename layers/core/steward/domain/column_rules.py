@@ -1,28 +1,36 @@
-"""The rules of a project's columns as SQL over a table of text."""
+"""The rules of a table as SQL over its typed relation."""
 
 # ruff: noqa: S608 - names and values go through identifier() and literal()
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
 import duckdb
 
-from steward.domain.declaration import Scalar
+from steward.domain.column_types import SQL_TYPES, scalar, wrong_of, zone_of
+from steward.domain.declaration import Scalar, Severity
 from steward.domain.errors import InvalidProjectError
 from steward.domain.findings import EXAMPLES, Example, Violation, shown
-from steward.domain.tables import Column, Data, Table
+from steward.domain.tables import Column, Data, RowRule, Table
 from steward.domain.workspace import Connection, identifier, literal
 
-_INTEGER = r"[+-]?[0-9]+"
-_FLOAT = r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?"
-_DATE, _TIME = r"([0-9]{4}-[0-9]{2}-[0-9]{2})", r"([0-9]{2}:[0-9]{2})"
-_SECOND, _OFFSET = r"(:[0-9]{2}(?:\.[0-9]{1,9})?)", r"(Z|[+-][0-9]{2}(?::?[0-9]{2})?)"
-_TIMESTAMP = f"{_DATE}(?:[T ]{_TIME}{_SECOND}?{_OFFSET}?)?"
-SQL_TYPES = {
-    "string": "VARCHAR", "integer": "BIGINT", "float": "DOUBLE", "boolean": "BOOLEAN",
-    "timestamp": "TIMESTAMP",
-}  # fmt: skip
+CLOCK_SLACK_S = 300
+"""How far an event time may lie after the receipt of its file: clocks differ."""
+
+
+@dataclass(frozen=True)
+class Circumstances:
+    """What rules need beside the file.
+
+    Attributes:
+        received_at: When the file arrived, aware.
+        event_times: Columns that are the event time of a feature group.
+    """
+
+    received_at: datetime | None = None
+    event_times: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -30,120 +38,71 @@ class Rule:
     """A rule that each row keeps or breaks by itself.
 
     Attributes:
-        condition: SQL that is true for a row that breaks it.
+        condition: SQL over the typed relation that is true for a row that breaks it.
+        columns: Columns whose values show why.
     """
 
     name: str
-    column: str
+    column: str | None
     condition: str
     message: str
+    severity: Severity
+    columns: tuple[str, ...]
 
 
-def instant(timestamp: str) -> str:
-    """Return SQL for a TIMESTAMP as Steward keeps it: finer than milliseconds is cut."""
-    return f"date_trunc('millisecond', {timestamp})"
+@dataclass(frozen=True)
+class Broken:
+    """A broken rule, and SQL that is true for the rows that break it; None for the whole file."""
+
+    violation: Violation
+    condition: str | None
 
 
-def typed(column: Column, text: str | None = None) -> str:
-    """Return SQL for a column's typed value; null where the text is none of its type.
-
-    Args:
-        column: The declaration.
-        text: SQL of the text; by default the column of that name.
-    """
-    text = text or identifier(column.name)
-    if column.type == "integer":
-        return (
-            f"CASE WHEN regexp_full_match({text}, {literal(_INTEGER)})"
-            f" THEN TRY_CAST({text} AS BIGINT) END"
-        )
-    if column.type == "float":
-        number = f"TRY_CAST({text} AS DOUBLE)"
-        return (
-            f"CASE WHEN regexp_full_match({text}, {literal(_FLOAT)}) AND isfinite({number})"
-            f" THEN {number} + 0.0 END"
-        )
-    if column.type == "boolean":
-        return (
-            f"CASE lower({text}) WHEN 'true' THEN true WHEN '1' THEN true"
-            " WHEN 'false' THEN false WHEN '0' THEN false END"
-        )
-    if column.type == "timestamp":
-        # ISO 8601. An offset is converted to UTC, none is UTC; finer than milliseconds is cut. A
-        # cast to TIMESTAMP would drop the offset in silence, so the parts are put together.
-        parts = (
-            f"coalesce(nullif(regexp_extract({text}, {literal(_TIMESTAMP)}, {group}), ''),"
-            f" '{plain}')"
-            for group, plain in ((1, ""), (2, "00:00"), (3, ":00"), (4, "Z"))
-        )
-        date, time, second, offset = parts
-        zoned = f"{date} || 'T' || {time} || {second} || {offset}"
-        moment = f"make_timestamp(epoch_us(TRY_CAST({zoned} AS TIMESTAMPTZ)))"
-        return (
-            f"CASE WHEN regexp_full_match({text}, {literal(_TIMESTAMP)}) THEN {instant(moment)} END"
-        )
-    return text
-
-
-def scalar(column: Column, value: Scalar) -> str:
-    """Return SQL for a declared value, of the column's type; null where it is none."""
-    text = str(value).lower() if isinstance(value, bool) else str(value)
-    return f"TRY_CAST({literal(text)} AS {SQL_TYPES[column.type]})"
-
-
-def rules_of(column: Column, table: Table) -> list[Rule]:
+def rules_of(column: Column, table: Table, circumstances: Circumstances) -> list[Rule]:
     """Return the rules that concern single rows of a column."""
-    text, value, name = identifier(column.name), typed(column), column.name
-    rules = []
+    value, name = identifier(column.name), column.name
+    wrong = identifier(wrong_of(column))
+    found: list[tuple[str, str, str]] = []
     if not column.nullable or (isinstance(table, Data) and name == table.entity_id):
-        rules.append(Rule("null", name, f"{text} IS NULL", f"{name} may not be empty"))
-    if column.type != "string":
-        rules.append(
-            Rule(
-                "type",
-                name,
-                f"{text} IS NOT NULL AND ({value}) IS NULL",
-                f"{name} must be {'an' if column.type == 'integer' else 'a'} {column.type}",
-            )
-        )
+        found.append(("null", f"{value} IS NULL AND {wrong} IS NULL", f"{name} may not be empty"))
+    kind = "an integer" if column.type == "integer" else f"a {column.type}"
+    found.append(("type", f"{wrong} IS NOT NULL", f"{name} must be {kind}"))
     if column.min is not None:
-        rules.append(
-            Rule("min", name, f"({value}) < {column.min!r}", f"{name} must be >= {column.min:g}")
-        )
+        found.append(("min", f"{value} < {column.min!r}", f"{name} must be >= {column.min:g}"))
     if column.max is not None:
-        rules.append(
-            Rule("max", name, f"({value}) > {column.max!r}", f"{name} must be <= {column.max:g}")
-        )
+        found.append(("max", f"{value} > {column.max!r}", f"{name} must be <= {column.max:g}"))
     if column.allowed is not None:
         values = ", ".join(scalar(column, allowed) for allowed in column.allowed)
         listed = ", ".join(str(allowed) for allowed in column.allowed)
-        rules.append(
-            Rule(
-                "allowed",
-                name,
-                f"({value}) IS NOT NULL AND ({value}) NOT IN ({values})",
-                f"{name} must be one of {listed}",
-            )
-        )
+        found.append(("allowed", f"{value} NOT IN ({values})", f"{name} must be one of {listed}"))
     if column.pattern is not None:
-        rules.append(
-            Rule(
-                "pattern",
-                name,
-                f"NOT regexp_full_match({text}, {literal(column.pattern)})",
-                f"{name} must match {column.pattern}",
-            )
-        )
-    return rules
+        unmatched = f"NOT regexp_full_match({value}, {literal(column.pattern)})"
+        found.append(("pattern", unmatched, f"{name} must match {column.pattern}"))
+    if name in circumstances.event_times and circumstances.received_at is not None:
+        latest = circumstances.received_at + timedelta(seconds=CLOCK_SLACK_S)
+        bound = latest.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "milliseconds")
+        said = f"{name} is in the future: it is a feature's event time and the file came before"
+        found.append(("future", f"{value} > TIMESTAMP {literal(bound)}", said))
+    return [
+        Rule(rule, name, condition, said, column.severity, (name,))
+        for rule, condition, said in found
+    ]
 
 
-def check_patterns(connection: Connection, declared: Table) -> None:
-    """Raise when a declared pattern is none that RE2 can read.
+def row_rule(rule: RowRule, table: Table) -> Rule:
+    """Return a declared rule over several columns; a row where it is null keeps it."""
+    parsed = rule.parsed([column.name for column in table.columns])
+    said = rule.message or f"{rule.name}: {rule.expression}"
+    return Rule(rule.name, None, f"NOT ({parsed.sql()})", said, rule.severity, parsed.columns)
+
+
+def check_table(connection: Connection, table: Table, path: str = "data") -> None:
+    """Raise when a pattern cannot be read, or a rule's expression does not fit its columns.
 
     Raises:
-        InvalidProjectError: With the path of the pattern.
+        InvalidProjectError: With the path of the pattern or expression.
     """
-    for index, column in enumerate(declared.columns):
+    for index, column in enumerate(table.columns):
         if column.pattern is None:
             continue
         try:
@@ -151,114 +110,155 @@ def check_patterns(connection: Connection, declared: Table) -> None:
         except duckdb.Error as error:
             raise InvalidProjectError(
                 f"pattern {column.pattern!r} of column {column.name} is not readable: {error}",
-                field=f"data.columns[{index}].pattern",
-                value=column.pattern,
+                field=f"{path}.columns[{index}].pattern", value=column.pattern,
                 allowed="RE2 syntax, matched against the whole value",
-            ) from None
+            ) from None  # fmt: skip
+    nulls = ", ".join(
+        f"NULL::{SQL_TYPES[column.type]} AS {identifier(column.name)}" for column in table.columns
+    )
+    for index, rule in enumerate(table.rules):
+        condition = row_rule(rule, table).condition
+        try:
+            connection.execute(f"SELECT CAST({condition} AS BOOLEAN) FROM (SELECT {nulls})")
+        except duckdb.Error as error:
+            reason = str(error).strip().splitlines()[0][:300]
+            raise InvalidProjectError(
+                f"rule {rule.name} does not fit its columns: {reason}",
+                field=f"{path}.rules[{index}].expression", value=rule.expression,
+                allowed="an expression that is true, false or null",
+            ) from None  # fmt: skip
 
 
 def broken_rules(
-    connection: Connection, table: str, declared: Table, present: set[str]
-) -> list[Violation]:
-    """Return every rule that rows of the table break, in the order of the columns.
+    connection: Connection,
+    relation: str,
+    table: Table,
+    present: list[Column],
+    circumstances: Circumstances,
+) -> list[Broken]:
+    """Return every rule that rows break, in the order of the columns, then the declared ones.
 
-    Examples carry the table's ``row_`` as their row.
+    Examples carry the relation's ``row_`` as their row.
 
     Args:
-        connection: Holds the table: ``row_`` and the columns as text.
-        table: Its name.
-        declared: Its declaration.
-        present: Columns that the table has; rules of others are not judged.
+        connection: Holds the relation that :func:`steward.domain.delivery_files.load` makes.
+        relation: Its name.
+        table: Its declaration.
+        present: Columns that the file has; rules that need another are not judged.
+        circumstances: What the rules need beside the file.
     """
-    columns = [column for column in declared.columns if column.name in present]
-    rules = [rule for column in columns for rule in rules_of(column, declared)]
-    violations = _by_row(connection, table, rules)
-    for column in columns:
+    names = {column.name for column in present}
+    rules = [rule for column in present for rule in rules_of(column, table, circumstances)]
+    declared = [row_rule(rule, table) for rule in table.rules]
+    rules += [rule for rule in declared if names.issuperset(rule.columns)]
+    total, broken = _by_row(connection, relation, rules, {c.name: c for c in present})
+    for column in present:
         if column.unique:
-            violations += _duplicates(connection, table, column)
-        if isinstance(declared, Data) and column.name == declared.label.name:
-            violations += _label(connection, table, column, declared.label.positive)
-    order = {column.name: place for place, column in enumerate(columns)}
-    return sorted(violations, key=lambda violation: order[violation.column or ""])
+            broken += _duplicates(connection, relation, column, total)
+        if isinstance(table, Data) and column.name == table.label.name:
+            broken += _label(connection, relation, column, table.label.positive, total)
+        if column.max_null_share is not None:
+            broken += _nulls(connection, relation, column, total)
+        if column.type == "timestamp":
+            broken += _mixed_zones(connection, relation, column)
+    order: dict[str | None, int] = {column.name: place for place, column in enumerate(present)}
+    return sorted(broken, key=lambda found: order.get(found.violation.column, len(order)))
 
 
-def _by_row(connection: Connection, table: str, rules: list[Rule]) -> list[Violation]:
-    if not rules:
-        return []
-    counts = ", ".join(f"count(*) FILTER (WHERE {rule.condition})" for rule in rules)
-    counted = connection.execute(f"SELECT {counts} FROM {table}").fetchone()
+def _by_row(
+    connection: Connection, relation: str, rules: list[Rule], columns: dict[str, Column]
+) -> tuple[int, list[Broken]]:
+    counts = "".join(f", count(*) FILTER (WHERE {rule.condition})" for rule in rules)
+    counted = connection.execute(f"SELECT count(*){counts} FROM {relation}").fetchone()
     assert counted is not None
-    violations = []
-    for rule, count in zip(rules, counted, strict=True):
-        if count:
-            found = connection.execute(
-                f"SELECT row_, {identifier(rule.column)} FROM {table} WHERE {rule.condition}"
-                f" ORDER BY row_ LIMIT {EXAMPLES}"
-            ).fetchall()
-            examples = [
-                Example(row=row, column=rule.column, value=shown(value), rule=rule.name)
-                for row, value in found
-            ]
-            violations.append(
-                Violation(
-                    rule=rule.name,
-                    column=rule.column,
-                    count=count,
-                    message=rule.message,
-                    examples=examples,
-                )
+    total, broken = int(counted[0]), []
+    for rule, count in zip(rules, counted[1:], strict=True):
+        if not count:
+            continue
+        texts = ", ".join(text_of(columns[name]) for name in rule.columns)
+        found = connection.execute(
+            f"SELECT row_{', ' if texts else ''}{texts} FROM {relation} WHERE {rule.condition}"
+            f" ORDER BY row_ LIMIT {EXAMPLES}"
+        ).fetchall()
+        examples = [
+            Example(
+                row=row, column=rule.column, rule=rule.name,
+                value=shown(values[0] if rule.column else _several(rule.columns, values)),
             )
-    return violations
+            for row, *values in found
+        ]  # fmt: skip
+        violation = Violation(
+            rule=rule.name, column=rule.column, count=count, share=count / total,
+            severity=rule.severity, message=rule.message, examples=examples,
+        )  # fmt: skip
+        broken.append(Broken(violation, rule.condition))
+    return total, broken
 
 
-def _duplicates(connection: Connection, table: str, column: Column) -> list[Violation]:
-    """Find values that are there again; compared as typed, the entity id as written."""
-    text, value = identifier(column.name), typed(column)
-    repeated = (
-        f"SELECT {value} AS value_, min(row_) AS first_, count(*) - 1 AS more_ FROM {table}"
-        f" WHERE ({value}) IS NOT NULL GROUP BY 1 HAVING count(*) > 1"
+def _several(names: tuple[str, ...], values: list[str | None]) -> str:
+    return ", ".join(
+        f"{name}={'null' if value is None else value}"
+        for name, value in zip(names, values, strict=True)
     )
-    total = connection.execute(f"SELECT coalesce(sum(more_), 0) FROM ({repeated})").fetchone()
-    if total is None or not total[0]:
+
+
+def text_of(column: Column) -> str:
+    """Return SQL for a value as it is shown: as written where it is wrong, else in plain form."""
+    value = identifier(column.name)
+    text = f"{value}::VARCHAR"
+    if column.type == "float":
+        text = f"regexp_replace({text}, '\\.0$', '')"
+    return f"coalesce({identifier(wrong_of(column))}, {text})"
+
+
+def _duplicates(connection: Connection, relation: str, column: Column, total: int) -> list[Broken]:
+    """Find values that are there again, compared as typed; the first one is kept."""
+    value = identifier(column.name)
+    repeated = (
+        f"SELECT {value} AS value_, min(row_) AS first_, count(*) - 1 AS more_ FROM {relation}"
+        f" WHERE {value} IS NOT NULL GROUP BY 1 HAVING count(*) > 1"
+    )
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE repeated_ AS {repeated}")
+    found = connection.execute("SELECT coalesce(sum(more_), 0) FROM repeated_").fetchone()
+    if found is None or not found[0]:
         return []
-    found = connection.execute(
-        f"SELECT row_, {text}, first_ FROM {table} JOIN ({repeated}) ON ({value}) = value_"
-        f" WHERE row_ > first_ ORDER BY row_ LIMIT {EXAMPLES}"
+    again = f"SELECT row_ FROM {relation} JOIN repeated_ ON {value} = value_ WHERE row_ > first_"
+    rows = connection.execute(
+        f"SELECT row_, {text_of(column)}, first_ FROM {relation} JOIN repeated_"
+        f" ON {value} = value_ WHERE row_ > first_ ORDER BY row_ LIMIT {EXAMPLES}"
     ).fetchall()
     examples = [
-        Example(row=row, column=column.name, value=shown(again), rule="unique", first_row=first)
-        for row, again, first in found
+        Example(row=row, column=column.name, value=shown(text), rule="unique", first_row=first)
+        for row, text, first in rows
     ]
-    message = f"{column.name} must be unique within a delivery"
-    return [
-        Violation(
-            rule="unique",
-            column=column.name,
-            count=int(total[0]),
-            message=message,
-            examples=examples,
-        )
-    ]
+    violation = Violation(
+        rule="unique", column=column.name, count=int(found[0]), share=int(found[0]) / total,
+        severity=column.severity, message=f"{column.name} must be unique within a delivery",
+        examples=examples,
+    )  # fmt: skip
+    return [Broken(violation, f"row_ IN ({again})")]
 
 
-def _label(connection: Connection, table: str, column: Column, positive: Scalar) -> list[Violation]:
+def _label(
+    connection: Connection, relation: str, column: Column, positive: Scalar, total: int
+) -> list[Broken]:
     """Find labels that are neither the positive value nor the one other value."""
-    text, value = identifier(column.name), typed(column)
-    is_positive = f"coalesce(({value}) = {scalar(column, positive)}, false)"
+    value = identifier(column.name)
+    is_positive = f"coalesce({value} = {scalar(column, positive)}, false)"
     groups = connection.execute(
-        f"SELECT {value} AS value_, bool_or({is_positive}), count(*) FROM {table}"
-        f" WHERE ({value}) IS NOT NULL GROUP BY 1 ORDER BY 3 DESC, 1 LIMIT 1000"
+        f"SELECT {value}::VARCHAR, bool_or({is_positive}), count(*) FROM {relation}"
+        f" WHERE {value} IS NOT NULL GROUP BY {value} ORDER BY 3 DESC, 1 LIMIT 1000"
     ).fetchall()
     others = [(found, count) for found, matches, count in groups if not matches]
     if len(others) <= 1:
         return []
-    negative = others[0][0]
-    condition = f"NOT {is_positive} AND ({value}) <> ?"
-    count = connection.execute(f"SELECT count(*) FROM {table} WHERE {condition}", [negative])
-    broken = count.fetchone()
+    negative = scalar(column, others[0][0])
+    condition = f"NOT {is_positive} AND {value} <> {negative}"
+    counted = connection.execute(f"SELECT count(*) FROM {relation} WHERE {condition}").fetchone()
+    count = counted[0] if counted else 0
     rows = connection.execute(
-        f"SELECT row_, {text} FROM {table} WHERE {condition} ORDER BY row_ LIMIT {EXAMPLES}",
-        [negative],
+        f"SELECT row_, {text_of(column)} FROM {relation} WHERE {condition}"
+        f" ORDER BY row_ LIMIT {EXAMPLES}"
     ).fetchall()
     message = (
         f"{column.name} must be binary: {positive!r} or one other value, "
@@ -268,12 +268,48 @@ def _label(connection: Connection, table: str, column: Column, positive: Scalar)
         Example(row=row, column=column.name, value=shown(found), rule="binary")
         for row, found in rows
     ]
-    return [
-        Violation(
-            rule="binary",
-            column=column.name,
-            count=broken[0] if broken else 0,
-            message=message,
-            examples=examples,
-        )
-    ]
+    violation = Violation(
+        rule="binary", column=column.name, count=count, share=count / total,
+        severity=column.severity, message=message, examples=examples,
+    )  # fmt: skip
+    return [Broken(violation, condition)]
+
+
+def _nulls(connection: Connection, relation: str, column: Column, total: int) -> list[Broken]:
+    empty = f"{identifier(column.name)} IS NULL AND {identifier(wrong_of(column))} IS NULL"
+    found = connection.execute(f"SELECT count(*) FROM {relation} WHERE {empty}").fetchone()
+    count = int(found[0]) if found else 0
+    assert column.max_null_share is not None
+    if not total or count / total <= column.max_null_share:
+        return []
+    violation = Violation(
+        rule="max_null_share", column=column.name, count=count, share=count / total,
+        severity="warn" if column.severity == "warn" else "reject",
+        message=f"{column.name} is empty in {count / total:.1%} of the rows; "
+        f"allowed: {column.max_null_share:.1%}",
+    )  # fmt: skip
+    return [Broken(violation, None)]
+
+
+def _mixed_zones(connection: Connection, relation: str, column: Column) -> list[Broken]:
+    """Find a column of which only some values say their offset: the others count as UTC."""
+    zone = identifier(zone_of(column))
+    found = connection.execute(
+        f"SELECT count(*) FILTER (WHERE {zone}), count(*) FILTER (WHERE NOT {zone}),"
+        f" arg_min({{'row': row_, 'text': {text_of(column)}}}, row_) FILTER (WHERE NOT {zone})"
+        f" FROM {relation}"
+    ).fetchone()
+    if found is None or not found[0] or not found[1]:
+        return []
+    zoned, plain, first = found
+    example = Example(
+        row=first["row"], column=column.name, value=shown(first["text"]), rule="mixed_time_zones"
+    )
+    violation = Violation(
+        rule="mixed_time_zones", column=column.name, count=plain, share=plain / (zoned + plain),
+        severity="warn",
+        message=f"{column.name} has an offset in {zoned} rows and none in {plain}; "
+        "values without one are taken as UTC",
+        examples=[example],
+    )  # fmt: skip
+    return [Broken(violation, None)]

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from steward.domain.column_rules import scalar
+from steward.domain.column_types import scalar
 from steward.domain.declaration import ColumnType
 from steward.domain.delivery_files import drop, load_typed
 from steward.domain.errors import DatasetTooSmallError

@@ -2,7 +2,7 @@
 
 CSV is text. JSON Lines carries JSON's own kinds, and a number in quotes is a string. Parquet
 carries physical types. Whatever the format, a value that is none of the declared type is null in
-the typed column and kept, as written, in the column's second one, ``!<name>``.
+the typed column; :func:`load` can keep it, as written, in the column's second one.
 
 Rows are numbered from 1 in the order of the file. A gzip file is known by its first bytes.
 """
@@ -19,7 +19,7 @@ from pathlib import Path
 import duckdb
 
 from steward.domain import csv_files
-from steward.domain.column_rules import SQL_TYPES, instant, typed
+from steward.domain.column_types import SQL_TYPES, instant, is_zoned, typed, wrong_of, zone_of
 from steward.domain.errors import UnreadableFileError
 from steward.domain.tables import Column, Table
 from steward.domain.workspace import Connection, identifier, literal
@@ -33,22 +33,22 @@ _WHOLE = 9_007_199_254_740_992  # 2**53: beyond it a double is not one whole num
 
 
 @dataclass(frozen=True)
-class Source:
+class Reading:
     """A file as DuckDB reads it.
 
     Attributes:
+        path: The plain file.
         relation: SQL that yields the file's rows in order.
         raw: SQL of each column's value as the file has it, by the column's name.
         physical: Parquet type by column; empty for text formats.
         format: The table's format.
-        header_lines: Lines of a CSV file before its rows.
     """
 
+    path: Path
     relation: str
     raw: dict[str, str]
     format: str
     physical: dict[str, str] = field(default_factory=dict)
-    header_lines: int = 0
 
 
 def is_packed(path: Path) -> bool:
@@ -82,13 +82,13 @@ def unpack(path: Path, target: Path) -> None:
         ) from None
 
 
-def plain_file(path: Path, table: Table) -> Path:
+def plain_file(path: Path, format_: str) -> Path:
     """Return the file itself, or beside it one that is unpacked and has one kind of line ends."""
     readable = path
-    if table.format != "parquet" and is_packed(path):
+    if format_ != "parquet" and is_packed(path):
         readable = path.with_name(f"{path.name}.plain")
         unpack(path, readable)
-    if table.format == "csv" and csv_files.scan(readable).mixed_line_ends:
+    if format_ == "csv" and csv_files.scan(readable).mixed_line_ends:
         normal = path.with_name(f"{path.name}.normal")
         csv_files.normalise_line_ends(readable, normal)
         if readable != path:
@@ -97,7 +97,7 @@ def plain_file(path: Path, table: Table) -> Path:
     return readable
 
 
-def source_of(connection: Connection, path: Path, table: Table) -> Source:
+def reading_of(connection: Connection, path: Path, table: Table) -> Reading:
     """Return how a plain file is read.
 
     Args:
@@ -112,13 +112,13 @@ def source_of(connection: Connection, path: Path, table: Table) -> Source:
         header = csv_files.read_header(path)
         if header is None or not header.names:
             raise UnreadableFileError("the file has no readable header line", field="header")
-        return csv_source(path, header)
+        return csv_reading(path, header)
     if table.format == "jsonl":
-        return _jsonl_source(path, table)
-    return _parquet_source(connection, path)
+        return _jsonl_reading(path, table)
+    return _parquet_reading(connection, path)
 
 
-def csv_source(path: Path, header: csv_files.Header) -> Source:
+def csv_reading(path: Path, header: csv_files.Header) -> Reading:
     """Return how a CSV file with this header is read.
 
     Columns are read by their place, since DuckDB does not tell names of other case apart.
@@ -130,20 +130,20 @@ def csv_source(path: Path, header: csv_files.Header) -> Source:
         store_rejects = true, rejects_table = '{REJECTS}', rejects_scan = '{REJECTS}_scans',
         rejects_limit = {MAX_LOCATED_FAULTS})"""
     raw = dict(zip(header.names, places, strict=True))
-    return Source(relation, raw, "csv", header_lines=header.lines)
+    return Reading(path, relation, raw, "csv")
 
 
-def _jsonl_source(path: Path, table: Table) -> Source:
+def _jsonl_reading(path: Path, table: Table) -> Reading:
     columns = ", ".join(f"{literal(column.name)}: 'JSON'" for column in table.columns)
     relation = (
         f"read_json({literal(str(path))}, format = 'newline_delimited',"
-        f" maximum_object_size = {csv_files.MAX_FIELD * 8}, columns = {{{columns}}})"
+        f" maximum_object_size = {csv_files.MAX_FIELD * 2}, columns = {{{columns}}})"
     )
     raw = {column.name: identifier(column.name) for column in table.columns}
-    return Source(relation, raw, "jsonl")
+    return Reading(path, relation, raw, "jsonl")
 
 
-def _parquet_source(connection: Connection, path: Path) -> Source:
+def _parquet_reading(connection: Connection, path: Path) -> Reading:
     relation = f"read_parquet({literal(str(path))})"
     try:
         described = connection.execute(f"DESCRIBE SELECT * FROM {relation}").fetchall()
@@ -152,7 +152,7 @@ def _parquet_source(connection: Connection, path: Path) -> Source:
             f"not readable as Parquet: {str(error).strip().splitlines()[0][:300]}", field="format"
         ) from None
     physical = {str(row[0]): str(row[1]) for row in described}
-    return Source(relation, {n: identifier(n) for n in physical}, "parquet", physical)
+    return Reading(path, relation, {n: identifier(n) for n in physical}, "parquet", physical)
 
 
 _KINDS = {
@@ -178,25 +178,26 @@ def fits(column: Column, physical: str) -> bool:
 
 @dataclass(frozen=True)
 class _Cell:
-    """SQL of one column: its typed value, and its text."""
+    """SQL of one column: its typed value, its text, and whether that may say an offset."""
 
     value: str
     text: str
+    says_zone: bool = True
 
 
-def _cell(column: Column, source: Source) -> _Cell:
-    raw = source.raw[column.name]
-    if source.format == "csv":
+def _cell(column: Column, reading: Reading) -> _Cell:
+    raw = reading.raw[column.name]
+    if reading.format == "csv":
         return _Cell(typed(column, raw), raw)
-    if source.format == "jsonl":
+    if reading.format == "jsonl":
         is_text = f"starts_with({raw}::VARCHAR, '\"')"
         text = f"CASE WHEN {is_text} THEN {raw}->>'$' ELSE {raw}::VARCHAR END"
         kind = is_text if column.type in ("string", "timestamp") else f"NOT {is_text}"
         return _Cell(f"CASE WHEN {kind} THEN {typed(column, f'({text})')} END", text)
-    physical, text = source.physical[column.name], f"{raw}::VARCHAR"
+    physical, text = reading.physical[column.name], f"{raw}::VARCHAR"
     if not fits(column, physical):
         return _Cell(f"NULL::{SQL_TYPES[column.type]}", text)
-    return _Cell(_of_parquet(column, raw, physical), text)
+    return _Cell(_of_parquet(column, raw, physical), text, physical.startswith("VARCHAR"))
 
 
 def _of_parquet(column: Column, raw: str, physical: str) -> str:
@@ -218,21 +219,23 @@ def _of_parquet(column: Column, raw: str, physical: str) -> str:
 
 def load(
     connection: Connection,
-    source: Source,
+    reading: Reading,
     table: Table,
     into: str,
     *,
-    wrong: bool = False,
+    judged: bool = False,
     as_written: Collection[str] = (),
 ) -> list[Column]:
     """Read a file once into the relation ``into``: ``row_`` and the declared columns, typed.
 
     Args:
         connection: Gets a table ``<into>_rows_`` and the view ``into`` of it.
-        source: The file.
+        reading: The file.
         table: Its declaration; columns that the file does not have are left out.
         into: Name of the relation.
-        wrong: Keep, as ``!<name>``, the text of values that are none of the declared type.
+        judged: Keep beside each column what rules ask for: the text of values that are none of
+            the declared type (``!<name>``), and of timestamps whether they say an offset
+            (``@<name>``).
         as_written: Columns that stay text, as an entity id that is hashed.
 
     Returns:
@@ -241,35 +244,32 @@ def load(
     Raises:
         duckdb.Error: The file cannot be read at all.
     """
-    columns = [column for column in table.columns if column.name in source.raw]
+    columns = [column for column in table.columns if column.name in reading.raw]
     inner, outer = [], []
     for column in columns:
-        cell, name = _cell(column, source), identifier(column.name)
+        cell, name = _cell(column, reading), identifier(column.name)
         if column.name in as_written:
             inner.append(f"{cell.text} AS {name}")
             outer.append(name)
             continue
         inner.append(f"{cell.value} AS {name}")
         outer.append(name)
-        if wrong and not (source.format == "csv" and column.type == "string"):
-            raw, text = source.raw[column.name], identifier(f"={column.name}")
+        if judged:
+            raw, text = reading.raw[column.name], identifier(f"={column.name}")
             inner.append(f"CASE WHEN {raw} IS NOT NULL THEN {cell.text} END AS {text}")
-            outer.append(
-                f"CASE WHEN {name} IS NULL THEN {text} END AS {identifier(wrong_of(column))}"
-            )
+            kept = identifier(wrong_of(column))
+            outer.append(f"CASE WHEN {name} IS NULL THEN {text} END AS {kept}")
+            if column.type == "timestamp":
+                zoned = is_zoned(text) if cell.says_zone else "NULL::BOOLEAN"
+                outer.append(f"{zoned} AS {identifier(zone_of(column))}")
     rows = identifier(f"{into}_rows_")
     connection.execute(
         f"CREATE TABLE {rows} AS SELECT {', '.join(outer)}"
-        f" FROM (SELECT {', '.join(inner)} FROM {source.relation})"
+        f" FROM (SELECT {', '.join(inner)} FROM {reading.relation})"
     )
     # A table that is made at once has ascending row ids without gaps, so the number costs nothing.
     connection.execute(f"CREATE VIEW {identifier(into)} AS SELECT rowid + 1 AS row_, * FROM {rows}")
     return columns
-
-
-def wrong_of(column: Column) -> str:
-    """Return the name of the column that holds what is none of the declared type."""
-    return f"!{column.name}"
 
 
 def drop(connection: Connection, into: str) -> None:
@@ -303,9 +303,9 @@ def load_typed(
         UnreadableFileError: It is no such file.
         duckdb.Error: It cannot be read.
     """
-    plain = plain_file(path, table)
+    plain = plain_file(path, table.format)
     try:
-        load(connection, source_of(connection, plain, table), table, into, as_written=as_written)
+        load(connection, reading_of(connection, plain, table), table, into, as_written=as_written)
     finally:
         if plain != path:
             plain.unlink(missing_ok=True)

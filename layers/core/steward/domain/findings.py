@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from steward.domain.declaration import Severity
+
 EXAMPLES = 20
 MAX_SHOWN = 120
 
@@ -24,12 +26,19 @@ class Example(_Frozen):
 
 
 class Violation(_Frozen):
-    """One broken rule: how often, and up to 20 places."""
+    """One broken rule: how often, and up to 20 places.
+
+    Attributes:
+        count: Rows that break it, or 1 where it concerns the whole file.
+        share: Of all rows; None where it concerns the whole file.
+    """
 
     rule: str
     column: str | None = None
     count: int
     message: str
+    severity: Severity = "reject"
+    share: float | None = None
     examples: list[Example] = Field(default_factory=list)
 
 

@@ -8,6 +8,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from steward.domain.declaration import ColumnType, GroupName, Name, Scalar, Severity, Strict
+from steward.domain.expressions import ExpressionError, Parsed, parse
 
 
 class Label(Strict):
@@ -22,7 +23,8 @@ class Column(Strict):
 
     Attributes:
         max_null_share: Largest share of rows without a value, for nullable columns.
-        severity: What any broken rule of this column does.
+        severity: What any broken rule of this column does. A share of rows cannot be set aside:
+            for ``max_null_share`` ``quarantine_rows`` rejects.
     """
 
     name: Name
@@ -62,6 +64,17 @@ class RowRule(Strict):
     message: str = Field(default="", max_length=300)
     severity: Severity = "reject"
 
+    def parsed(self, columns: list[str]) -> Parsed:
+        """Return the checked expression.
+
+        Raises:
+            ValueError: It is no expression over these columns.
+        """
+        try:
+            return parse(self.expression, columns)
+        except ExpressionError as error:
+            raise ValueError(f"rule {self.name}: {error}") from None
+
 
 class RowCount(Strict):
     """How many rows a delivery has."""
@@ -94,13 +107,16 @@ class Distribution(Strict):
     Attributes:
         columns: Columns that are compared; all but keys and timestamps by default.
         fdr: False discovery rate over the columns.
-        min_effect: Floor on |2 AUC - 1| (numbers) or total variation (others).
+        min_effect: Floor on |2 AUC - 1| and total variation (numbers), or total variation.
     """
 
     columns: list[Name] | None = None
     fdr: float = Field(default=0.03, gt=0, lt=0.5)
     min_effect: float = Field(default=0.1, ge=0, lt=1)
     severity: Literal["reject", "warn"] = "warn"
+
+
+_RESERVED = frozenset({"row_", "order_", "part_", "position_"})
 
 
 class Table(Strict):
@@ -124,6 +140,14 @@ class Table(Strict):
         alike = sorted({name for name in names if folded.count(name.lower()) > 1})
         if alike:
             raise ValueError(f"columns that differ in case alone: {', '.join(alike)}")
+        taken = sorted(_RESERVED.intersection(folded))
+        if taken:
+            raise ValueError(f"columns named like Steward's own: {', '.join(taken)}")
+        for place, rule in enumerate(self.rules):
+            try:
+                rule.parsed(names)
+            except ValueError as error:
+                raise ValueError(f"rules[{place}].expression: {error}") from None
         ruled = [rule.name for rule in self.rules]
         if len(set(ruled)) < len(ruled):
             raise ValueError("two rules have one name")

@@ -1,36 +1,78 @@
-"""Rules of a delivery, rendered to SQL and counted by DuckDB; every broken rule is reported.
+"""A delivered file against the declaration of its table: every broken rule is reported.
 
-Values are compared as they are written: no trimming, no guessing. An empty field is null,
-quoted or not. Integers are digits with an optional sign, floats decimal numbers with an optional
-exponent (never NaN or infinity), booleans true, false, 1 or 0 in any case.
+Values are compared as they are written: no trimming, no guessing. An empty CSV field is null,
+quoted or not. See :mod:`steward.domain.column_types` for what each type may look like.
+
+The file is read once into typed columns; one aggregate counts all rules of rows, and the profile
+is counted over the rows that count: those that no rule of severity ``quarantine_rows`` sets aside.
 """
 
 # ruff: noqa: S608 - names and values go through identifier() and literal()
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import duckdb
-import numpy as np
-from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
-from steward.domain import csv_files
-from steward.domain.column_rules import broken_rules, check_patterns
-from steward.domain.csv_files import RowFault, Scan
-from steward.domain.findings import EXAMPLES, Example, Violation, shown
-from steward.domain.tables import Table
+from steward.domain import delivery_structure
+from steward.domain.column_rules import Broken, Circumstances, broken_rules, check_table
+from steward.domain.delivery_drift import Against, DriftReport, compare
+from steward.domain.delivery_files import Reading, load, plain_file
+from steward.domain.delivery_structure import Structure, structure_of
+from steward.domain.errors import UnreadableFileError
+from steward.domain.findings import Violation
+from steward.domain.profiles import TableProfile, profile
+from steward.domain.rows_set_aside import SetAside, write_both
+from steward.domain.tables import Column, Data, Table
 from steward.domain.workspace import Connection, Limits, identifier, literal, workspace
 
-TABLE = "delivery"
-REJECTS = "rejected"
-MAX_LOCATED_FAULTS = 100_000
-Rows = NDArray[np.int64]
+RELATION = "delivery"
+_ASIDE = "set_aside"
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A profile that a delivery is compared with; see :class:`DriftReport` for its parts."""
+
+    against: Against
+    deliveries: list[str]
+    profile: TableProfile
+
+
+@dataclass(frozen=True)
+class Context:
+    """What judging a file needs beside it.
+
+    Attributes:
+        received_at: When it arrived, aware; without it nothing is judged that needs a clock.
+        event_times: Columns that are the event time of a feature group.
+        references: Profiles to compare with.
+        bins_of: Gives the profile its bins, so that profiles of deliveries merge.
+        told: Is told of each stage.
+    """
+
+    received_at: datetime | None = None
+    event_times: frozenset[str] = frozenset()
+    references: tuple[Reference, ...] = ()
+    bins_of: TableProfile | None = None
+    told: Callable[[str], None] = field(default=lambda _stage: None)
 
 
 class FileReport(BaseModel):
-    """What came of one delivery."""
+    """What came of one delivery.
+
+    Attributes:
+        rows: Rows of the file, sound or not.
+        quarantined_rows: Rows that are set aside; the others count.
+        violations: Broken rules, in the order of the columns.
+        profile: Of the rows that count; None where the file is no table.
+        drift: Comparisons with earlier deliveries.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
@@ -38,205 +80,235 @@ class FileReport(BaseModel):
     size: int
     columns: list[str]
     violations: list[Violation]
+    quarantined_rows: int = 0
+    profile: TableProfile | None = None
+    drift: list[DriftReport] = Field(default_factory=list)
 
     @property
     def accepted(self) -> bool:
-        """Whether every rule was kept."""
-        return not self.violations
+        """Whether every rule was kept that may reject the delivery."""
+        return not any(found.severity == "reject" for found in self.violations)
+
+    @property
+    def warnings(self) -> int:
+        """Broken rules of severity ``warn``."""
+        return sum(found.severity == "warn" for found in self.violations)
 
 
-def validate_file(path: Path, declared: Table, limits: Limits) -> FileReport:
-    """Check a CSV file against the declaration of its table.
+@dataclass(frozen=True)
+class Validated:
+    """A judged file.
+
+    Attributes:
+        aside: The written parts where rows are set aside and the file is accepted.
+    """
+
+    report: FileReport
+    aside: SetAside | None = None
+
+
+def validate_file(
+    path: Path, table: Table, limits: Limits, context: Context | None = None
+) -> Validated:
+    """Check a file against the declaration of its table.
 
     Structure first (bytes, header, fields per row), then every rule of every column that is
     there. Rows with a wrong structure are left out of the column rules; where the parsers do not
     agree on which rows those are, the column rules are not judged.
 
+    Args:
+        path: The file, in a folder where others may be written.
+        table: Its declaration.
+        limits: Of the engine.
+        context: What it is judged beside.
+
     Raises:
-        InvalidProjectError: A declared pattern is none that DuckDB (RE2) can read.
+        InvalidProjectError: A declared pattern or expression is none that the engine can use.
     """
-    seen = csv_files.scan(path)
-    fatal = _bytes(seen)
-    if fatal:
-        return FileReport(rows=0, size=seen.size, columns=[], violations=[fatal])
-    header = csv_files.read_header(path)
-    if header is None or not header.names:
-        missing = _violation("header", 1, "the file has no readable header line")
-        return FileReport(rows=0, size=seen.size, columns=[], violations=[missing])
-    violations = _header(header.names, declared)
-    if len(set(header.names)) < len(header.names):
-        return FileReport(rows=0, size=seen.size, columns=header.names, violations=violations)
+    circumstances = context or Context()
+    size = path.stat().st_size
+    if size == 0:
+        return _no_table(size, [], [_whole("empty", "the file has 0 bytes")])
+    circumstances.told("reading")
     with workspace(limits) as connection:
-        check_patterns(connection, declared)
-        readable = _readable(path, seen, limits)
+        check_table(connection, table)
         try:
-            load(connection, readable, header)
-        except duckdb.Error as error:
-            broken = _violation("format", 1, f"not readable as CSV: {_first_line(error)}")
-            return FileReport(
-                rows=0, size=seen.size, columns=header.names, violations=[*violations, broken]
+            plain = plain_file(path, table.format)
+        except UnreadableFileError as error:
+            return _no_table(size, [], [_whole(error.field or "format", error.message)])
+        try:
+            structure = structure_of(connection, plain, table)
+            if structure.reading is None:
+                return _no_table(size, structure.names, structure.violations)
+            return _judge(connection, structure, structure.reading, table, size, circumstances)
+        finally:
+            for made in {plain, plain.with_name(f"{plain.name}.sound")} - {path}:
+                made.unlink(missing_ok=True)
+
+
+def _judge(
+    connection: Connection,
+    structure: Structure,
+    reading: Reading,
+    table: Table,
+    size: int,
+    context: Context,
+) -> Validated:
+    try:
+        present = load(connection, reading, table, RELATION, judged=True)
+    except duckdb.Error as error:
+        said = _whole("format", f"not readable as {table.format}: {_first_line(error)}")
+        return _no_table(size, structure.names, [*structure.violations, said])
+    context.told("checking rules")
+    sound = _count(connection, RELATION)
+    structure = delivery_structure.with_rejects(connection, structure, reading, sound)
+    rows = sound + len(structure.faults)
+    violations = list(structure.violations)
+    if rows == 0:
+        violations.append(_whole("rows", "the file has columns but no rows"))
+    broken: list[Broken] = []
+    if structure.numbers is not None:
+        seen = Circumstances(context.received_at, context.event_times)
+        broken = broken_rules(connection, RELATION, table, present, seen)
+    aside = _set_aside(connection, broken)
+    counting = rows - aside
+    violations += structure.located([found.violation for found in broken])
+    if aside and aside / rows > table.max_quarantined_share:
+        violations.append(_too_many(aside, rows, table))
+    if rows and (counting < table.row_count.min or (table.row_count.max or counting) < counting):
+        violations.append(_row_count(counting, table))
+    relation = _counting_relation(connection, aside)
+    violations += _freshness(connection, relation, table, present, context)
+    context.told("counting values")
+    found = profile(connection, relation, present, context.bins_of) if present else None
+    drift = _drift(found, table, context)
+    violations += [violation for report in drift for violation in _drifted(report, table)]
+    report = FileReport(
+        rows=rows, size=size, columns=structure.names, violations=violations,
+        quarantined_rows=aside, profile=found, drift=drift,
+    )  # fmt: skip
+    written = None
+    if aside and report.accepted:
+        context.told("setting rows aside")
+        written = write_both(connection, reading, _ASIDE)
+    return Validated(report, written)
+
+
+def _set_aside(connection: Connection, broken: list[Broken]) -> int:
+    """Collect the rows that rules of severity ``quarantine_rows`` set aside, with the rule."""
+    connection.execute(f"CREATE TABLE {_ASIDE} (row_ BIGINT, rule VARCHAR, column_ VARCHAR)")
+    for found in broken:
+        violation = found.violation
+        if violation.severity == "quarantine_rows" and found.condition is not None:
+            column = "NULL" if violation.column is None else literal(violation.column)
+            connection.execute(
+                f"INSERT INTO {_ASIDE} SELECT row_, {literal(violation.rule)}, {column}"
+                f" FROM {RELATION} WHERE {found.condition}"
             )
-        rows = _count(connection, TABLE)
-        misshapen = _faults(connection, readable, header.names)
-        if rows == 0 and not misshapen:
-            empty = _violation("rows", 1, "the file has a header but no rows")
-            violations.append(empty)
-        violations += _fault_violations(misshapen)
-        numbers = _row_numbers(readable, misshapen, rows)
-        if numbers is not None:
-            found = broken_rules(connection, TABLE, declared, present=set(header.names))
-            violations += _located(found, numbers, readable, simple=seen.lines == rows + 1)
-    return FileReport(
-        rows=rows + len(misshapen), size=seen.size, columns=header.names, violations=violations
-    )
+    counted = connection.execute(f"SELECT count(DISTINCT row_) FROM {_ASIDE}").fetchone()
+    return int(counted[0]) if counted else 0
 
 
-def load(connection: Connection, path: Path, header: csv_files.Header) -> None:
-    """Read a file into :data:`TABLE`: ``row_`` (1, 2, ...) and each column as text.
-
-    Raises:
-        duckdb.Error: The file cannot be read as comma-separated values at all.
-    """
-    columns = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in header.names)
+def _counting_relation(connection: Connection, aside: int) -> str:
+    if not aside:
+        return RELATION
     connection.execute(
-        f"""CREATE TABLE {TABLE} AS
-            SELECT row_number() OVER () AS row_, *
-            FROM read_csv({literal(str(path))}, auto_detect = false, delim = ',', quote = '"',
-                          escape = '"', header = false, skip = {header.lines},
-                          columns = {{{columns}}}, store_rejects = true,
-                          rejects_table = '{REJECTS}', rejects_scan = '{REJECTS}_scans',
-                          rejects_limit = {MAX_LOCATED_FAULTS})"""
+        f"CREATE VIEW counting AS SELECT * FROM {RELATION}"
+        f" WHERE row_ NOT IN (SELECT row_ FROM {_ASIDE})"
     )
+    return "counting"
 
 
-def _bytes(seen: Scan) -> Violation | None:
-    if seen.size == 0:
-        return _violation("empty", 1, "the file has 0 bytes")
-    if seen.utf16:
-        return _violation("encoding", 1, "the file is UTF-16; allowed: UTF-8 with or without BOM")
-    if seen.nul_line is not None:
-        example = Example(row=None, line=seen.nul_line, column=None, value="\\0", rule="encoding")
-        message = "the file holds NUL bytes, so it is no text file"
-        return Violation(rule="encoding", count=1, message=message, examples=[example])
-    return None
+def _too_many(aside: int, rows: int, table: Table) -> Violation:
+    return Violation(
+        rule="max_quarantined_share", count=aside, share=aside / rows,
+        message=f"{aside / rows:.1%} of the rows would be set aside; "
+        f"allowed: {table.max_quarantined_share:.1%}",
+    )  # fmt: skip
 
 
-def _header(names: list[str], table: Table) -> list[Violation]:
-    declared = [column.name for column in table.columns]
-    violations = [
-        _violation("missing_column", 1, f"column {name!r} is missing", column=name)
-        for name in declared
-        if name not in names
-    ]
-    for name in dict.fromkeys(names):
-        if name not in declared:
-            hint = f"column {shown(name)!r} is not declared; allowed: {', '.join(declared)}"
-            violations.append(_violation("unexpected_column", 1, hint, column=shown(name)))
-        elif names.count(name) > 1:
-            message = f"column {name!r} is there {names.count(name)} times"
-            violations.append(_violation("duplicate_column", names.count(name), message, name))
-    if len(names) == 1 and ";" in names[0]:
-        violations.append(_violation("format", 1, "fields are separated by ';'; allowed: ','"))
-    return violations
+def _row_count(rows: int, table: Table) -> Violation:
+    bounds = table.row_count
+    most = "" if bounds.max is None else f" and at most {bounds.max}"
+    return Violation(
+        rule="row_count", count=1, severity=bounds.severity,
+        message=f"{rows} rows count; allowed: at least {bounds.min}{most}",
+    )  # fmt: skip
 
 
-def _readable(path: Path, seen: Scan, limits: Limits) -> Path:
-    if not seen.mixed_line_ends:
-        return path
-    normal = limits.folder / "normal.csv"
-    csv_files.normalise_line_ends(path, normal)
-    return normal
-
-
-def _faults(connection: Connection, path: Path, columns: list[str]) -> list[RowFault]:
-    if _count(connection, REJECTS) == 0:
-        return []
-    found: list[RowFault] = []
-    for fault in csv_files.faults(path, columns):
-        found.append(fault)
-        if len(found) == MAX_LOCATED_FAULTS:
-            break
-    if found:
-        return found
-    # Only the engine objects, for instance to a line above its bound.
-    return [
-        RowFault(0, 0, "format", column, str(message))
-        for column, message in connection.execute(
-            f"SELECT column_name, error_message FROM {REJECTS} LIMIT {EXAMPLES}"
-        ).fetchall()
-    ]
-
-
-_FAULTS = {
-    "field_count": "row with another number of fields than the header",
-    "encoding": "text that is not UTF-8",
-    "quoting": "a quote that is not closed, or text after a closing quote",
-    "format": "row that is not readable",
-}
-
-
-def _fault_violations(found: list[RowFault]) -> list[Violation]:
-    violations = []
-    for rule, message in _FAULTS.items():
-        broken = [fault for fault in found if fault.rule == rule]
-        if broken:
-            examples = [
-                Example(
-                    row=fault.row or None,
-                    line=fault.line or None,
-                    column=fault.column,
-                    value=shown(fault.value),
-                    rule=rule,
-                )
-                for fault in broken[:EXAMPLES]
-            ]
-            violations.append(
-                Violation(rule=rule, count=len(broken), message=message, examples=examples)
-            )
-    return violations
-
-
-def _row_numbers(path: Path, misshapen: list[RowFault], sound: int) -> Rows | None:
-    """Return the rows that are misshapen, ascending; None where the parsers disagree."""
-    bad = np.array(sorted({fault.row for fault in misshapen}), dtype=np.int64)
-    if bad.size and (bad[0] == 0 or csv_files.count_rows(path) != sound + bad.size):
-        return None
-    return bad
-
-
-def _located(
-    found: list[Violation],
-    misshapen: Rows,
-    path: Path,
-    *,
-    simple: bool,
+def _freshness(
+    connection: Connection, relation: str, table: Table, present: list[Column], context: Context
 ) -> list[Violation]:
-    """Turn positions among the sound rows into row numbers and lines of the file."""
-    shifts = misshapen - np.arange(misshapen.size)
-
-    def number(position: int) -> int:
-        return position + int(np.searchsorted(shifts, position, side="right"))
-
-    rows = {number(e.row) for v in found for e in v.examples if e.row is not None}
-    lines = {row: row + 1 for row in rows}
-    if not simple and rows:
-        lines = csv_files.lines_of(path, rows)
-    located = []
-    for violation in found:
-        examples = []
-        for example in violation.examples:
-            row = number(example.row) if example.row is not None else None
-            first = number(example.first_row) if example.first_row is not None else None
-            line = lines.get(row) if row is not None else None
-            examples.append(
-                example.model_copy(update={"row": row, "line": line, "first_row": first})
-            )
-        located.append(violation.model_copy(update={"examples": examples}))
-    return located
+    declared = table.freshness
+    names = {column.name for column in present}
+    if declared is None or context.received_at is None or declared.column not in names:
+        return []
+    newest = connection.execute(
+        f"SELECT max({identifier(declared.column)}) FROM {relation}"
+    ).fetchone()
+    at = newest[0].replace(tzinfo=UTC) if newest and newest[0] else None
+    oldest = context.received_at - timedelta(seconds=declared.max_age_s)
+    if at is not None and at >= oldest:
+        return []
+    age = "there is none" if at is None else f"it is {at.isoformat(timespec='milliseconds')}"
+    return [
+        Violation(
+            rule="freshness", column=declared.column, count=1, severity=declared.severity,
+            message=f"the newest {declared.column} may be {declared.max_age_s} s old at receipt; "
+            f"{age}, received {context.received_at.isoformat(timespec='milliseconds')}",
+        )
+    ]  # fmt: skip
 
 
-def _violation(rule: str, count: int, message: str, column: str | None = None) -> Violation:
-    return Violation(rule=rule, column=column, count=count, message=message)
+def _drift(found: TableProfile | None, table: Table, context: Context) -> list[DriftReport]:
+    declared = table.distribution
+    if declared is None or found is None:
+        return []
+    columns = declared.columns or _compared_columns(table)
+    return [
+        compare(
+            found, reference.profile, columns, against=reference.against,
+            deliveries=reference.deliveries, fdr=declared.fdr, min_effect=declared.min_effect,
+        )
+        for reference in context.references
+    ]  # fmt: skip
+
+
+def _compared_columns(table: Table) -> list[str]:
+    """Return all columns but keys and timestamps."""
+    keys = {table.entity_id} if isinstance(table, Data) else set()
+    return [
+        column.name
+        for column in table.columns
+        if column.type != "timestamp" and not column.unique and column.name not in keys
+    ]
+
+
+_AGAINST: dict[Against, str] = {
+    "last_accepted": "the last accepted delivery", "training_baseline": "the training baseline",
+}  # fmt: skip
+
+
+def _drifted(report: DriftReport, table: Table) -> list[Violation]:
+    assert table.distribution is not None
+    return [
+        Violation(
+            rule="distribution", column=column.column, count=1,
+            severity=table.distribution.severity,
+            message=f"{column.column} is distributed otherwise than in {_AGAINST[report.against]}: "
+            f"effect {column.effect:.3f}, p {column.p:.2g}, empty {column.nulls[0]:.1%} "
+            f"for {column.nulls[1]:.1%}",
+        )
+        for column in report.changed
+    ]  # fmt: skip
+
+
+def _no_table(size: int, names: list[str], violations: list[Violation]) -> Validated:
+    return Validated(FileReport(rows=0, size=size, columns=names, violations=violations))
+
+
+def _whole(rule: str, message: str) -> Violation:
+    return Violation(rule=rule, count=1, message=message)
 
 
 def _count(connection: Connection, table: str) -> int:

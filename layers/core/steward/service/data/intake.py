@@ -12,7 +12,7 @@ from steward.domain.project import parse_project
 from steward.domain.runs import DeliveryStatus
 from steward.domain.tables import PRIMARY, source_of
 from steward.ports import Absent, Equals, Item, Put, Table, Update
-from steward.service.data.validation import Bench, Judgement, judge_delivery
+from steward.service.data.judging import Bench, Judgement, event_times_of, judge_delivery
 from steward.service.emission import Cause, event
 
 
@@ -53,7 +53,10 @@ def receive_delivery(received: Received, bench: Bench) -> dict[str, Any]:
         return {"outcome": "known", "delivery_id": item["delivery_id"], "status": item["status"]}
     delivery_id = item["delivery_id"]
     cause = Cause(name, delivery_id[:12], received.id, created.requester or "s3")
-    judgement = Judgement(name, source, table, delivery_id, configured["config_digest"], cause)
+    judgement = Judgement(
+        name, source, table, delivery_id, configured["config_digest"], cause,
+        event_times_of(project, source),
+    )  # fmt: skip
     judged = judge_delivery(item, judgement, bench)
     return {
         "outcome": judged["status"], "delivery_id": delivery_id, "table": source,
