@@ -72,19 +72,23 @@ def answer(
     for record in sorted(usable, key=_order):
         assert record.event is not None
         winners[record.event] = record
-    values = [_window(winners, moment, *window) for window in definition.windows]
+    values = [_window(usable, winners, moment, *window) for window in definition.windows]
     return Answer("found", best.value, values)
 
 
 def _window(
-    winners: dict[datetime, Record], moment: datetime, function: str, seconds: int
-) -> Any:  # fmt: skip
+    usable: Sequence[Record],
+    winners: dict[datetime, Record],
+    moment: datetime,
+    function: str,
+    seconds: int,
+) -> Any:
     start = moment - timedelta(seconds=seconds)
-    erased = max((e for e, r in winners.items() if r.deleted), default=start)
+    erased = max((r.event for r in usable if r.deleted and r.event), default=start)
     inside = [r for e, r in winners.items() if e > start and e > erased and not r.deleted]
-    if function == "count":
-        return len(inside)
     amounts = [r.amount for r in inside if r.amount is not None]
+    if function == "count":
+        return len(amounts)
     if not amounts:
         return None
     if function == "mean":

@@ -62,7 +62,7 @@ def load_spine(connection: Connection, rows: Sequence[tuple[Any, Any, datetime |
 
 def view_of(name: str, definition: Definition = PLAIN) -> FeatureView:
     windows = tuple(
-        Window(function, None if function == "count" else "of_amount", "float", s, f"{name}_{i}")  # type: ignore[arg-type]
+        Window(function, "of_amount", "float", s, f"{name}_{i}")  # type: ignore[arg-type]
         for i, (function, s) in enumerate(definition.windows)
     )
     return FeatureView(

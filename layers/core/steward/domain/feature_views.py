@@ -11,9 +11,9 @@ dataset with knowledge cutoff ``c``:
 * A tombstone that wins gives null. Otherwise a record older than ``t - ttl`` gives null; a record
   of exactly that age counts. A TTL of 0 is without end.
 * An aggregate is null where the winning record gives null. Otherwise its window is
-  ``(t - window, t]``: of records with one event time the winner by the order above; a tombstone
-  takes the records before it out of the window. ``count`` of an empty window is 0, the others
-  are null.
+  ``(t - window, t]``: of records with one event time the winner by the order above; what lies at
+  or before the event time of a known tombstone is gone for good. ``count`` of an empty window is
+  0, the others are null.
 * Every spine row gives exactly one row, duplicates too; what is missing is null.
 """
 
@@ -43,13 +43,13 @@ class Window:
     """An aggregate of a view and its column in the result.
 
     Attributes:
-        contribution: Column of the relation with what each record contributes; ``count`` has
-            none.
+        contribution: Column of the relation with what each record contributes, BIGINT or
+            DECIMAL(38, 9).
         name: Column of the result.
     """
 
     function: Literal["count", "sum", "mean", "min", "max"]
-    contribution: str | None
+    contribution: str
     of_type: Literal["integer", "float"]
     window_s: int
     name: str
@@ -57,10 +57,8 @@ class Window:
 
 def window_of(aggregate: Aggregate, name: str) -> Window:
     """Return a declared aggregate as a window over the group's Parquet."""
-    contribution = None if aggregate.function == "count" else f"of_{aggregate.name}"
-    return Window(
-        aggregate.function, contribution, aggregate.of_type, aggregate.window_s, name
-    )  # fmt: skip
+    contribution = f"of_{aggregate.name}"
+    return Window(aggregate.function, contribution, aggregate.of_type, aggregate.window_s, name)
 
 
 @dataclass(frozen=True)

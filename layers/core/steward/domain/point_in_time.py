@@ -159,7 +159,7 @@ def _check_keys(connection: Connection, spine: Spine, view: FeatureView) -> None
     needed = [
         view.event_time, view.known_at, view.deleted, view.digest,
         *(feature.column for feature in view.features),
-        *(w.contribution for w in view.aggregates if w.contribution is not None),
+        *(window.contribution for window in view.aggregates),
     ]  # fmt: skip
     for name in needed:
         if name not in of_view:
@@ -269,23 +269,20 @@ def _pick(connection: Connection, view: FeatureView, number: int, at: Moment, in
 def window_sql(window: Window, contribution: str, counts: str) -> str:
     """Return SQL of a window's value over the records of a group.
 
-    Sums are exact whatever the order: integers as HUGEINT, others as DECIMAL(38, 9).
+    Contributions are BIGINT or DECIMAL(38, 9): sums are exact whatever the order.
 
     Args:
         contribution: SQL of what a record contributes.
         counts: SQL that tells whether a record lies in the window.
     """
+    within = f"FILTER (WHERE {counts})"
     if window.function == "count":
-        return f"count(*) FILTER (WHERE {counts})"
-    exact = "HUGEINT" if window.of_type == "integer" else "DECIMAL(38, 9)"
-    plain = "BIGINT" if window.of_type == "integer" else "DOUBLE"
-    value = f"({contribution})::{exact}"
+        return f"count({contribution}) {within}"
     if window.function == "mean":
-        return (
-            f"sum({value}) FILTER (WHERE {counts})::DOUBLE"
-            f" / nullif(count({value}) FILTER (WHERE {counts}), 0)"
-        )
-    return f"({window.function}({value}) FILTER (WHERE {counts}))::{plain}"
+        total = f"CAST(sum({contribution}) {within} AS DOUBLE)"
+        return f"{total} / nullif(count({contribution}) {within}, 0)"
+    plain = "BIGINT" if window.of_type == "integer" else "DOUBLE"
+    return f"TRY_CAST({window.function}({contribution}) {within} AS {plain})"
 
 
 def _in_window(view: FeatureView, number: int, window_s: int) -> str:
@@ -302,7 +299,7 @@ def _aggregate(connection: Connection, view: FeatureView, number: int, at: Momen
     longest = max(window.window_s for window in view.aggregates)
     event, known = f"v.{identifier(view.event_time)}", f"v.{identifier(view.known_at)}"
     deleted = f"coalesce(v.{identifier(view.deleted)}, false)"
-    contributions = sorted({w.contribution for w in view.aggregates if w.contribution})
+    contributions = sorted({window.contribution for window in view.aggregates})
     carried = "".join(f", v.{identifier(column)}" for column in contributions)
     early = f"{known} IS NOT NULL" if at.event_time_only else f"{known} <= {at.limit('m.moment_')}"
     values = []
@@ -311,22 +308,19 @@ def _aggregate(connection: Connection, view: FeatureView, number: int, at: Momen
             f"event_ > moment_ - to_seconds({int(window.window_s)}) AND NOT deleted_"
             " AND (erased_ IS NULL OR event_ > erased_)"
         )
-        contribution = identifier(window.contribution) if window.contribution else ""
-        values.append(f"{window_sql(window, contribution, counts)} AS {identifier(window.name)}")
+        value = window_sql(window, identifier(window.contribution), counts)
+        values.append(f"{value} AS {identifier(window.name)}")
     connection.execute(
         f"""CREATE TEMP TABLE windows_{number} AS
             SELECT row_, {", ".join(values)}
             FROM (
-                SELECT *, max(event_) FILTER (WHERE deleted_) OVER (PARTITION BY row_) AS erased_
-                FROM (
-                    SELECT m.row_, m.moment_, {event} AS event_, {deleted} AS deleted_{carried}
-                    FROM {_in_window(view, number, longest)}
-                    WHERE {early}
-                    QUALIFY row_number() OVER (
-                        PARTITION BY m.row_, {event}
-                        ORDER BY {known} DESC, {deleted} DESC,
-                                 v.{identifier(view.digest)} DESC) = 1
-                )
+                SELECT m.row_, m.moment_, {event} AS event_, {deleted} AS deleted_{carried},
+                       max({event}) FILTER (WHERE {deleted}) OVER (PARTITION BY m.row_) AS erased_
+                FROM {_in_window(view, number, longest)}
+                WHERE {early}
+                QUALIFY row_number() OVER (
+                    PARTITION BY m.row_, {event}
+                    ORDER BY {known} DESC, {deleted} DESC, v.{identifier(view.digest)} DESC) = 1
             )
             GROUP BY row_"""
     )
