@@ -47,9 +47,16 @@ def with_feature_groups(
     data_bucket: str,
     key_arn: str,
     role_arn: str,
+    on_call_topic: str = "",
 ) -> str:
-    """Return the template with a SageMaker feature group for each version, and its alarm."""
+    """Return the template with a SageMaker feature group for each version, and their alarms.
+
+    Args:
+        on_call_topic: Who is told when an alarm goes off; nobody where it is empty.
+    """
     resources: dict[str, Any] = {}
+    if served and project.features:
+        resources["FeatureSkewAlarm"] = _skew_alarm(project, environment)
     for group, version in served:
         name = "".join(part.title() for part in group.feature_group.split("-"))
         resources[f"{name}V{version}FeatureGroup"] = _feature_group(
@@ -60,6 +67,9 @@ def with_feature_groups(
             resources[f"{name}V{version}StaleAlarm"] = _alarm(
                 project, group, version, environment, limit
             )
+    for resource in resources.values():
+        if resource["Type"] == "AWS::CloudWatch::Alarm" and on_call_topic:
+            resource["Properties"]["AlarmActions"] = [on_call_topic]
     # JSON is YAML: each resource is one line of the Resources section.
     lines = "".join(f"  {name}: {json.dumps(body)}\n" for name, body in resources.items())
     before, outputs, after = template.partition("\nOutputs:\n")
@@ -114,6 +124,30 @@ def _feature_group(
             },
             "RoleArn": role_arn,
             "Tags": [{"Key": key, "Value": value} for key, value in tags.items()],
+        },
+    }
+
+
+def _skew_alarm(project: Project, environment: str) -> dict[str, Any]:
+    limit = project.alarms.feature_skew.max_share
+    return {
+        "Type": "AWS::CloudWatch::Alarm",
+        "Properties": {
+            "AlarmName": alarm_name(environment, project.project, "feature-skew"),
+            "AlarmDescription": (
+                f"Of a feature more than {limit:.1%} of the served values differ from what "
+                f"training would have seen; see reports/{project.project}/skew/."
+            ),
+            "Namespace": "Steward",
+            "MetricName": "FeatureSkew",
+            "Dimensions": [{"Name": "project", "Value": project.project}],
+            "Statistic": "Maximum",
+            "Period": 60,
+            "EvaluationPeriods": 1,
+            "Threshold": limit,
+            "ComparisonOperator": "GreaterThanThreshold",
+            # Measured hourly: in between it stays as the last measurement left it.
+            "TreatMissingData": "ignore",
         },
     }
 

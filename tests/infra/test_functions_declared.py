@@ -73,6 +73,7 @@ def test_control_functions_do_without_the_analytics_layer(function: Function) ->
         "BuildDatasetFunction",
         "CompareCandidateFunction",
         "ReadFeaturesFunction",
+        "MeasureSkewFunction",
     }
     assert ("Layers" in properties) == (name in computes)
 

@@ -92,18 +92,23 @@ def vitals_record(
 ) -> dict[str, str]:
     """Return a record of ``vitals`` as SageMaker holds it: texts, null left out."""
     at = epoch_ms(event_time)
-    window = [[at, at, "5.5"], [at - 3_600_000, at - 3_600_000, "6.5"]]
+    digest = "ab" * 32
+    earlier = at - 3_600_000
+    window = [[earlier, earlier, digest[:16], "6.5"], [at, at, digest[:16], "5.5"]]
     return {
         "entity": entity,
+        "written_at": event_time,
         "event_time": event_time,
         "known_at": event_time,
+        "digest": digest,
+        "deleted": "0",
         "pulse": "71",
         "glucose": "5.5",
         "fasting": "1",
         "seen_at": event_time,
-        "measured_1d": json.dumps([[event, known, "1"] for event, known, _ in window]),
+        "measured_1d": json.dumps([[*row[:3], "1"] for row in window]),
         "glucose_1d": json.dumps(window),
-        "pulse_max_1d": json.dumps([[event, known, "71"] for event, known, _ in window]),
+        "pulse_max_1d": json.dumps([[*row[:3], "71"] for row in window]),
         **values,
     }
 

@@ -201,6 +201,7 @@ def deploy_project_stack(target: Target, project: Project) -> str:
             template, project, served,
             environment=target.environment_name, data_bucket=target.output("DataBucketName"),
             key_arn=target.output("KeyArn"), role_arn=target.output("FeatureStoreRoleArn"),
+            on_call_topic=target.output("OnCallTopic"),
         )  # fmt: skip
     name = project_stack_name(target, project.project)
     errors, latency = project.alarms.errors, project.alarms.latency

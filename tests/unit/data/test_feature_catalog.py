@@ -124,6 +124,7 @@ def rendered(world: World, project: Project) -> dict[str, Any]:
         template, project, served_versions(project, items), environment="local",
         data_bucket="data", key_arn="arn:aws:kms:us-east-1:000000000000:key/1",
         role_arn="arn:aws:iam::000000000000:role/store",
+        on_call_topic="arn:aws:sns:us-east-1:000000000000:on-call",
     )  # fmt: skip
 
     class Loader(yaml.SafeLoader):
@@ -153,6 +154,16 @@ def test_the_stack_holds_every_active_version_and_the_one_that_is_about_to_be(
     world.retire("labs", 1)
     assert "LabsV1FeatureGroup" not in rendered(world, changed)
     assert resources["LabsV1StaleAlarm"]["Properties"]["Threshold"] == 30 * 86_400
+
+
+def test_a_project_that_uses_features_has_an_alarm_on_their_skew(world: World) -> None:
+    project = project_of(alarms={"feature_skew": {"max_share": 0.05}})
+    alarm = rendered(world, project)["FeatureSkewAlarm"]["Properties"]
+    assert alarm["AlarmName"] == "steward-local-clinic-feature-skew"
+    assert (alarm["Threshold"], alarm["Statistic"]) == (0.05, "Maximum")
+    assert alarm["Dimensions"] == [{"Name": "project", "Value": "clinic"}]
+    assert alarm["AlarmActions"] == ["arn:aws:sns:us-east-1:000000000000:on-call"]
+    assert "FeatureSkewAlarm" not in rendered(world, project_of(features=[]))
 
 
 def test_a_project_without_groups_has_the_template_as_it_is(world: World) -> None:

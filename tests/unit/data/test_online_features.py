@@ -77,6 +77,15 @@ def test_an_unknown_entity_gives_null_and_is_not_expired(scene: OnlineScene) -> 
     assert (record.found, record.expired, record.freshness_s) == (False, False, None)
 
 
+def test_a_tombstone_gives_null_and_is_no_record(scene: OnlineScene) -> None:
+    scene.put(deleted="1", erased_until="2026-01-05T08:00:00.000Z")
+    found = scene.read()
+    assert found.values == {**NOTHING, "pulse_by_age": None}
+    (record,) = found.records
+    assert (record.found, record.expired) == (False, False)
+    assert record.event_time == "2026-01-05T08:00:00.000Z"
+
+
 def test_a_null_key_is_no_entity(scene: OnlineScene) -> None:
     command = ReadFeatures(project=PROJECT, version=1, entities=[{"patient_id": None, "age": 59}])
     (found,) = scene.service.read(command).entities
@@ -253,7 +262,7 @@ def test_clashing_names_of_two_groups_have_their_group_s_prefix(scene: OnlineSce
     scene.put(2)
     key = RecordKey("steward-local-diabetes-resting-vitals-v1", "p1")
     record = vitals_record(pulse="50")
-    kept = ("entity", "event_time", "known_at", "pulse")
+    kept = ("entity", "written_at", "event_time", "known_at", "digest", "deleted", "pulse")
     scene.online.put(key, {name: record[name] for name in kept})
     found = groups(
         scene, WantedGroup(group="vitals", select=["pulse", "glucose"]),

@@ -15,18 +15,13 @@ from steward.domain.online_values import (
     given_value,
     iso,
     moment,
-    record_of,
+    reading_of,
     shown,
 )
-from support.online_scene import VITALS
+from support.online_scene import VITALS, vitals_record
 
 AT = datetime(2026, 1, 5, 8, 0, tzinfo=UTC)
-TEXTS = {
-    "entity": "p1", "event_time": "2026-01-05T08:00:00.000Z",
-    "known_at": "2026-01-05T08:30:00.000Z", "pulse": "71", "glucose": "5.5", "fasting": "1",
-    "seen_at": "2026-01-05T08:00:00.000Z",
-    "glucose_1d": '[[1767600000000,1767601800000,"5.5"],[1767596400000,1767596400000,null]]',
-}  # fmt: skip
+TEXTS = vitals_record("p1", "2026-01-05T08:00:00.000Z")
 
 
 @pytest.fixture
@@ -34,28 +29,19 @@ def group() -> FeatureGroup:
     return FeatureGroup.model_validate(VITALS)
 
 
-def test_texts_become_values_of_their_types_and_what_is_left_out_is_null(
-    group: FeatureGroup,
-) -> None:
-    record = record_of(group, TEXTS)
-    assert record.values == {
+def test_stored_values_have_their_types_and_what_is_left_out_is_null(group: FeatureGroup) -> None:
+    stored = reading_of(group, TEXTS, AT).stored(group)
+    assert stored == {
         "pulse": 71, "glucose": 5.5, "posture": None, "fasting": True, "seen_at": AT,
+        "measured_1d": None, "glucose_1d": None, "pulse_max_1d": None,
     }  # fmt: skip
-    assert record.values["fasting"] is True
-    assert (record.event_time, record.known_at) == (AT, AT + timedelta(minutes=30))
-    assert record.contributions == {
-        "measured_1d": {},
-        "glucose_1d": {
-            (1767600000000, 1767601800000): "5.5", (1767596400000, 1767596400000): None,
-        },
-        "pulse_max_1d": {},
-    }  # fmt: skip
+    assert stored["fasting"] is True
 
 
 @pytest.mark.parametrize(
     "broken",
     [
-        {"pulse": "fast"}, {"event_time": "yesterday"}, {"glucose_1d": "{"}, {"fasting": "yes"},
+        {"pulse": "fast"}, {"event_time": "yesterday"}, {"glucose_1d": "{"}, {"seen_at": "noon"},
         {"glucose_1d": "[[1]]"},
     ],
 )  # fmt: skip
@@ -63,39 +49,36 @@ def test_a_record_of_another_shape_is_an_error_and_no_null(
     group: FeatureGroup, broken: dict[str, str]
 ) -> None:
     with pytest.raises(EvidenceIncompleteError, match="vitals"):
-        record_of(group, {**TEXTS, **broken})
+        reading_of(group, {**TEXTS, **broken}, AT)
 
 
 def test_a_record_without_times_is_none_of_ours(group: FeatureGroup) -> None:
     with pytest.raises(EvidenceIncompleteError, match="known_at"):
-        record_of(group, {name: text for name, text in TEXTS.items() if name != "known_at"})
+        reading_of(group, {name: text for name, text in TEXTS.items() if name != "known_at"}, AT)
 
 
 @pytest.mark.parametrize(("late_ms", "expired"), [(0, False), (1, True), (-1, False)])
 def test_the_ttl_is_inclusive(group: FeatureGroup, late_ms: int, expired: bool) -> None:
     now = AT + timedelta(seconds=group.ttl_s, milliseconds=late_ms)
-    assert record_of(group, TEXTS).expired(group, now) is expired
+    reading = reading_of(group, TEXTS, now)
+    assert (reading.expired, reading.counts) == (expired, not expired)
 
 
 def test_a_ttl_of_zero_never_ends(group: FeatureGroup) -> None:
     endless = group.model_copy(update={"ttl_s": 0})
-    assert not record_of(endless, TEXTS).expired(endless, AT + timedelta(days=10_000))
+    assert reading_of(endless, TEXTS, AT + timedelta(days=10_000)).counts
 
 
-def test_values_of_an_expired_record_are_null_and_those_of_none_too(group: FeatureGroup) -> None:
-    record = record_of(group, TEXTS)
-    names = [f.name for f in group.features] + [a.name for a in group.aggregates]
-    nothing = dict.fromkeys(names)
-    assert Reading(record, expired=True, aggregates={"measured_1d": 4}).stored(group) == nothing
-    assert Reading().stored(group) == nothing
-    counted = Reading(record, aggregates={"measured_1d": 4}).stored(group)
+def test_nothing_of_what_does_not_count_is_shown(group: FeatureGroup) -> None:
+    nothing = dict.fromkeys(
+        [*(f.name for f in group.features), *(a.name for a in group.aggregates)]
+    )
+    row = reading_of(group, TEXTS, AT).row
+    assert Reading(row, expired=True, aggregates={"measured_1d": 4}).stored(group) == nothing
+    assert reading_of(group, None, AT).stored(group) == nothing
+    assert reading_of(group, {**TEXTS, "deleted": "1"}, AT).stored(group) == nothing
+    counted = Reading(row, aggregates={"measured_1d": 4}).stored(group)
     assert (counted["pulse"], counted["measured_1d"], counted["pulse_max_1d"]) == (71, 4, None)
-
-
-def test_age_is_that_of_the_event_time(group: FeatureGroup) -> None:
-    record = record_of(group, TEXTS)
-    assert record.age_s(AT + timedelta(seconds=90.5)) == 90.5
-    assert record.age_s(AT - timedelta(seconds=2)) == -2
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ import duckdb
 
 from steward.domain.declaration import ColumnType
 from steward.domain.feature_groups import FeatureGroup
+from steward.domain.feature_records import OnlineRow, contributions_of
 from steward.domain.feature_transforms import (
     TYPES,
     aggregate_sql,
@@ -21,7 +22,7 @@ from steward.domain.feature_transforms import (
     contribution_type,
     on_demand_sql,
 )
-from steward.domain.online_values import Contributions, Value
+from steward.domain.online_values import Value, milliseconds_of
 from steward.domain.workspace import Connection, identifier, literal
 
 
@@ -52,8 +53,8 @@ class WindowQuery:
             "WITH moments AS (SELECT row_, make_timestamp({at}) AS at_, at_ AS known_by_"
             " FROM (VALUES {moments}) AS m(row_)), contributions AS (SELECT row_,"
             " make_timestamp(event_us) AS event_time_, make_timestamp(known_us) AS known_at_,"
-            f" false AS deleted_, '' AS digest_{values}"
-            f" FROM (VALUES {{contributions}}) AS c(row_, event_us, known_us{columns}))"
+            f" false AS deleted_, digest_{values}"
+            f" FROM (VALUES {{contributions}}) AS c(row_, event_us, known_us, digest_{columns}))"
             f" {select.replace('{', '{{').replace('}', '}}')}",
         )
 
@@ -133,27 +134,20 @@ class OnlineEngine:
         self._connection.close()
 
     def windows(
-        self, query: WindowQuery, at: datetime, entities: Sequence[Mapping[str, Contributions]]
+        self, query: WindowQuery, at: datetime, entities: Sequence[OnlineRow]
     ) -> list[dict[str, Value]]:
-        """Return the aggregates of each entity as of ``at``.
-
-        Args:
-            entities: What the rows of each entity add to each aggregate.
-        """
-        rows = []
-        for row, entity in enumerate(entities):
-            merged: dict[tuple[int, int], dict[str, str | None]] = {}
-            for name in query.names:
-                for moment, text in entity.get(name, {}).items():
-                    merged.setdefault(moment, {})[name] = text
-            for (event, known), added in merged.items():
-                values = (_literal(added.get(name)) for name in query.names)
-                rows.append(f"({row}, {event * 1000}, {known * 1000}, {', '.join(values)})")
-        nothing = f"(NULL, NULL, NULL{', NULL' * len(query.names)})"
+        """Return the aggregates of each entity as of ``at``."""
+        rows = [
+            f"({number}, {event * 1000}, {known * 1000}, {literal(digest)}"
+            f"{''.join(', ' + _literal(values.get(name)) for name in query.names)})"
+            for number, entity in enumerate(entities)
+            for event, known, digest, values in contributions_of(entity)
+        ]
         sql = query.sql.format(
             at=_micros(at),
-            moments=", ".join(f"({row})" for row in range(len(entities))),
-            contributions=", ".join(rows) or nothing,
+            moments=", ".join(f"({number})" for number in range(len(entities))),
+            contributions=", ".join(rows)
+            or f"(NULL, NULL, NULL, NULL{', NULL' * len(query.names)})",
         )
         return self._run(sql, query.names, len(entities))
 
@@ -175,7 +169,7 @@ class OnlineEngine:
 
 
 def _micros(at: datetime) -> int:
-    return round(at.timestamp() * 1000) * 1000
+    return milliseconds_of(at) * 1000
 
 
 def _literal(value: Value) -> str:

@@ -6,48 +6,21 @@ Pure and without the engine. Windows and on-demand features are computed by the 
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 from steward.domain.declaration import ColumnType
-from steward.domain.digests import canonical_json
 from steward.domain.errors import EvidenceIncompleteError, RejectedError
 from steward.domain.feature_groups import FeatureGroup
+from steward.domain.feature_records import OnlineRow, entity_text, from_record
 
 Value = str | int | float | bool | datetime | None
 """A timestamp is an aware datetime in UTC."""
 
-Contributions = dict[tuple[int, int], str | None]
-"""What rows add to an aggregate, by event time and known-at in epoch milliseconds."""
-
 _LARGEST = 2**63
-
-
-@dataclass(frozen=True)
-class OnlineRecord:
-    """The newest record of an entity, as it lies in the online store.
-
-    Attributes:
-        values: Row features; null ones are there.
-        contributions: By aggregate.
-    """
-
-    event_time: datetime
-    known_at: datetime
-    values: Mapping[str, Value]
-    contributions: Mapping[str, Contributions]
-
-    def age_s(self, now: datetime) -> float:
-        """Return the age of the event time; negative where a source's clock is ahead."""
-        return (now - self.event_time).total_seconds()
-
-    def expired(self, group: FeatureGroup, now: datetime) -> bool:
-        """Whether its values do not count any more; a record of exactly the TTL still counts."""
-        return group.ttl_s > 0 and self.event_time < now - timedelta(seconds=group.ttl_s)
 
 
 @dataclass(frozen=True)
@@ -55,26 +28,59 @@ class Reading:
     """What a group has for one entity at a moment.
 
     Attributes:
-        record: None where there is no record.
-        expired: Its record is older than the TTL.
+        row: None where there is no record.
+        expired: Its newest row is older than the TTL; one of exactly the TTL still counts.
     """
 
-    record: OnlineRecord | None = None
+    row: OnlineRow | None = None
     expired: bool = False
     aggregates: Mapping[str, Value] = field(default_factory=dict)
 
     @property
     def counts(self) -> bool:
-        """Whether there are values: a record, and not expired."""
-        return self.record is not None and not self.expired
+        """Whether there are values: a row that is neither a tombstone nor expired."""
+        return self.row is not None and not self.row.deleted and not self.expired
 
     def stored(self, group: FeatureGroup) -> dict[str, Value]:
         """Return row features and aggregates by name; all null where nothing counts."""
-        names = [f.name for f in group.features] + [a.name for a in group.aggregates]
-        if self.record is None or self.expired:
-            return dict.fromkeys(names)
-        known = {**self.record.values, **self.aggregates}
-        return {name: known.get(name) for name in names}
+        found: dict[str, Value] = dict.fromkeys(
+            [f.name for f in group.features] + [a.name for a in group.aggregates]
+        )
+        if self.row is not None and self.counts:
+            for feature in group.features:
+                value = self.row.values.get(feature.name)
+                is_time = feature.type == "timestamp" and isinstance(value, str)
+                found[feature.name] = moment(str(value)) if is_time else value
+            found.update(self.aggregates)
+        return found
+
+
+def reading_of(group: FeatureGroup, texts: Mapping[str, str] | None, now: datetime) -> Reading:
+    """Return what a record of the online store says, without its aggregates.
+
+    Raises:
+        EvidenceIncompleteError: It is none of this group's records.
+    """
+    if texts is None:
+        return Reading()
+    try:
+        row = from_record(group, texts)
+        for feature in group.features:
+            if feature.type == "timestamp" and row.values.get(feature.name) is not None:
+                moment(row.values[feature.name])
+    except (KeyError, ValueError, TypeError) as error:
+        raise EvidenceIncompleteError(
+            f"the online record of {group.feature_group} is not readable: "
+            f"{type(error).__name__}: {error}",
+            field=group.feature_group, allowed="a record that Steward has written",
+        ) from None  # fmt: skip
+    expired = not row.deleted and 0 < group.ttl_s * 1000 < milliseconds_of(now) - row.event_ms
+    return Reading(row, expired)
+
+
+def milliseconds_of(at: datetime) -> int:
+    """Return whole milliseconds since the epoch."""
+    return round(at.timestamp() * 1000)
 
 
 def moment(text: str) -> datetime:
@@ -116,49 +122,8 @@ def entity_of(keys: Sequence[str], given: Mapping[str, Any], columns: Sequence[s
             return None
         if isinstance(value, bool) or not isinstance(value, str | int) or value == "":
             raise _refused(column, value, "a text or an integer")
-        texts.append(str(value))
-    return texts[0] if len(texts) == 1 else canonical_json(texts).decode()
-
-
-def record_of(group: FeatureGroup, texts: Mapping[str, str]) -> OnlineRecord:
-    """Return the record that SageMaker holds as texts.
-
-    Raises:
-        EvidenceIncompleteError: It is none of this group's records.
-    """
-    try:
-        contributions = {
-            aggregate.name: _contributions(texts.get(aggregate.name))
-            for aggregate in group.aggregates
-        }
-        return OnlineRecord(
-            event_time=moment(texts["event_time"]),
-            known_at=moment(texts["known_at"]),
-            values={f.name: _of_text(texts.get(f.name), f.type) for f in group.features},
-            contributions=contributions,
-        )
-    except (KeyError, ValueError, TypeError) as error:
-        raise EvidenceIncompleteError(
-            f"the online record of {group.feature_group} is not readable: "
-            f"{type(error).__name__}: {error}",
-            field=group.feature_group, allowed="a record that Steward has written",
-        ) from None  # fmt: skip
-
-
-def _contributions(text: str | None) -> Contributions:
-    return {(int(event), int(known)): value for event, known, value in json.loads(text or "[]")}
-
-
-def _of_text(text: str | None, type_: ColumnType) -> Value:
-    if text is None or type_ == "string":
-        return text
-    if type_ == "integer":
-        return int(text)
-    if type_ == "float":
-        return float(text)
-    if type_ == "boolean":
-        return bool(int(text))
-    return moment(text)
+        texts.append(value)
+    return entity_text(texts)
 
 
 def given_value(name: str, value: Any, type_: ColumnType) -> Value:

@@ -170,11 +170,22 @@ class LatencyAlarm(Strict):
     datapoints_to_alarm: int = Field(default=2, ge=1, le=10)
 
 
+class SkewAlarm(Strict):
+    """Served features that differ from what training would have seen.
+
+    Attributes:
+        max_share: Share of compared reads of any one feature that may differ.
+    """
+
+    max_share: float = Field(default=0.01, ge=0, lt=1)
+
+
 class Alarms(Strict):
-    """CloudWatch alarms on the candidate during a release."""
+    """CloudWatch alarms: on the candidate during a release, on served features always."""
 
     errors: ErrorAlarm = Field(default_factory=ErrorAlarm)
     latency: LatencyAlarm = Field(default_factory=LatencyAlarm)
+    feature_skew: SkewAlarm = Field(default_factory=SkewAlarm)
 
 
 class Project(Strict):

@@ -55,7 +55,7 @@ class RecordRead(_Strict):
 
     Attributes:
         entity: The record identifier; None where a key is null.
-        found: Whether there is a record.
+        found: Whether there is a record; a tombstone is none.
         freshness_s: Age of the record's event time when it was read.
         expired: The age is above the group's TTL: the values are null.
     """

@@ -9,6 +9,7 @@ from typing import Any
 
 from steward.contracts.steps.features import EntityRead, FeaturesRead, ReadFeatures, RecordRead
 from steward.domain.errors import RejectedError
+from steward.domain.feature_records import iso as record_time
 from steward.domain.online_engine import OnlineEngine
 from steward.domain.online_values import (
     Reading,
@@ -16,7 +17,8 @@ from steward.domain.online_values import (
     entity_of,
     given_value,
     iso,
-    record_of,
+    milliseconds_of,
+    reading_of,
     shown,
 )
 from steward.ports import Clock, OnlineFeatures, RecordKey, StateStore
@@ -116,20 +118,14 @@ class FeatureService:
         found: list[Reading] = []
         for name in names:
             texts = records.get(RecordKey(view.physical_name, name)) if name is not None else None
-            if texts is None:
-                found.append(Reading())
-            else:
-                newest = record_of(view.group, texts)
-                found.append(Reading(newest, newest.expired(view.group, now)))
+            found.append(reading_of(view.group, texts, now))
         counting = [n for n, reading in enumerate(found) if reading.counts]
         if view.windows is None or not counting:
             return found
-        contributions = [
-            record.contributions for n in counting if (record := found[n].record) is not None
-        ]
-        windows = self.engine.windows(view.windows, now, contributions)
+        rows = [row for n in counting if (row := found[n].row) is not None]
+        windows = self.engine.windows(view.windows, now, rows)
         for n, aggregates in zip(counting, windows, strict=True):
-            found[n] = Reading(found[n].record, aggregates=aggregates)
+            found[n] = Reading(found[n].row, aggregates=aggregates)
         return found
 
     def _values(
@@ -181,14 +177,14 @@ def _inputs_of(view: OnlineView, views: OnlineViews, row: Row, now: datetime) ->
 
 
 def _told(view: OnlineView, name: str | None, reading: Reading, now: datetime) -> RecordRead:
-    record = reading.record
+    row = reading.row
     return RecordRead(
         group=view.group.feature_group,
         version=view.version,
         entity=name,
-        found=record is not None,
-        event_time=iso(record.event_time) if record else None,
-        known_at=iso(record.known_at) if record else None,
-        freshness_s=round(record.age_s(now), 3) if record else None,
+        found=row is not None and not row.deleted,
+        event_time=record_time(row.event_ms) if row else None,
+        known_at=record_time(row.known_ms) if row else None,
+        freshness_s=(milliseconds_of(now) - row.event_ms) / 1000 if row else None,
         expired=reading.expired,
     )

@@ -2,8 +2,6 @@
 
 A Lambda is frozen once it has answered, so nothing is sent from here: CloudWatch Logs turns
 metric lines into metrics, and a subscription carries capture lines through Firehose to S3.
-
-Source: https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
 """
 
 from __future__ import annotations
@@ -14,8 +12,8 @@ from dataclasses import asdict
 from datetime import datetime
 
 from steward.domain.exposures import Exposure
+from steward.service.embedded_metrics import metric_line
 
-NAMESPACE = "Steward"
 MAX_LINE_BYTES = 200_000
 """A log event holds 256 KB; a longer capture is dropped and counted."""
 
@@ -61,28 +59,8 @@ class Telemetry:
         return True
 
     def _emit(self, dimensions: dict[str, str], at: datetime, metrics: dict[str, float]) -> None:
-        line = {
-            "_aws": {
-                "Timestamp": int(at.timestamp() * 1000),
-                "CloudWatchMetrics": [
-                    {
-                        "Namespace": NAMESPACE,
-                        "Dimensions": [list(dimensions)],
-                        "Metrics": [
-                            {
-                                "Name": name,
-                                "Unit": _UNITS.get(name, "Count"),
-                                "StorageResolution": 1,
-                            }
-                            for name in metrics
-                        ],
-                    }
-                ],
-            },
-            **dimensions,
-            **metrics,
-        }
+        line = metric_line(dimensions, at, metrics, units=_UNITS, resolution_s=1)
         try:
-            self._write(json.dumps(line, separators=(",", ":")) + "\n")
+            self._write(line)
         except OSError:
             return
