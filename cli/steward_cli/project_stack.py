@@ -20,7 +20,6 @@ from steward.ports import Item
 MEASURED_EVERY_S = 900
 """How often ``data/measure_freshness`` looks."""
 
-SKEW_MEASURED_EVERY_S = 3600
 """How often ``data/measure_skew`` looks."""
 
 
@@ -146,11 +145,12 @@ def _skew_alarm(project: Project, environment: str) -> dict[str, Any]:
             "MetricName": "FeatureSkew",
             "Dimensions": [{"Name": "project", "Value": project.project}],
             "Statistic": "Maximum",
-            "Period": SKEW_MEASURED_EVERY_S,
+            "Period": 60,
             "EvaluationPeriods": 1,
             "Threshold": limit,
             "ComparisonOperator": "GreaterThanThreshold",
-            "TreatMissingData": "notBreaching",
+            # Measured hourly: in between it stays as the last measurement left it.
+            "TreatMissingData": "ignore",
         },
     }
 

@@ -61,6 +61,7 @@ class VitalsHistory:
     group: FeatureGroup = field(default_factory=lambda: FeatureGroup.model_validate(VITALS))
     table: SourceTable = field(default_factory=lambda: SourceTable.model_validate(MEASUREMENTS))
     deliveries: int = 0
+    project: str = PROJECT
 
     @classmethod
     def of(cls, scene: OnlineScene, objects: Any, version: int = 1) -> VitalsHistory:
@@ -84,7 +85,7 @@ class VitalsHistory:
         received = datetime.fromisoformat(received_at).astimezone(UTC)
         self.deliveries += 1
         key = (
-            f"features/{PROJECT}/vitals/v{self.version}/delivery-{self.deliveries:04d}/"
+            f"features/{self.project}/vitals/v{self.version}/delivery-{self.deliveries:04d}/"
             "00000.parquet"
         )
         columns = ", ".join(f'"{c.name}" {TYPES[c.type]}' for c in self.table.columns)
