@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+_PIPED = 240
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
 
 
@@ -43,8 +44,12 @@ class CommandError(Exception):
 
 
 def stdout() -> Console:
-    """Return the console for results; rich respects NO_COLOR and pipes by itself."""
-    return Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+    """Return the console for results; rich respects NO_COLOR and pipes by itself.
+
+    A pipe has no width: what is written there is folded far out, so that words stay whole.
+    """
+    terminal = sys.stdout.isatty()
+    return Console(highlight=False, soft_wrap=not terminal, width=None if terminal else _PIPED)
 
 
 def stderr() -> Console:
