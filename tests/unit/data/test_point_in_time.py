@@ -158,6 +158,16 @@ def test_duplicates_of_the_spine_are_kept_and_unknown_keys_are_null(
     assert (report.views[0].found, report.views[0].missing) == (2, 3)
 
 
+def test_a_row_without_a_moment_gets_nothing_in_a_long_history_either(
+    connection: Connection,
+) -> None:
+    load_view(connection, "one", [record(n, n, float(n), digest=f"{n:04x}") for n in range(2000)])
+    load_spine(connection, [("a", 1, None if n % 10 == 0 else at(n)) for n in range(500)])
+    rows, report = join(connection, [view_of("one")])
+    assert [row["one_v"] for row in rows if row["row_"] % 10 == 0] == [None] * 50
+    assert (report.views[0].found, report.views[0].missing) == (450, 50)
+
+
 def test_views_with_other_keys_stand_side_by_side(connection: Connection) -> None:
     load_view(connection, "one", [record(1, 1, 10.0)])
     connection.execute("CREATE TABLE site AS SELECT * EXCLUDE (k) FROM one")

@@ -181,6 +181,8 @@ def _number_entities(connection: Connection, spine: Spine, view: FeatureView, nu
     """Create ``entities_<number>`` and ``moments_<number>``: each entity of the spine as a number.
 
     Sorting and joining by one small integer is what makes the join cheap, whatever the keys are.
+    A row without a moment has no entity: the engine's ASOF join sorts null last, and would give
+    it the newest record of all.
     """
     keys = [(f"key_{i}_", identifier(other)) for i, (_, other) in enumerate(view.keys)]
     named = ", ".join(f"{other} AS {key}" for key, other in keys)
@@ -195,7 +197,8 @@ def _number_entities(connection: Connection, spine: Spine, view: FeatureView, nu
         f"""CREATE TEMP TABLE moments_{number} AS
             SELECT s.{identifier(spine.row)} AS row_, e.entity_,
                    s.{identifier(spine.prediction_time)} AS moment_
-            FROM {identifier(spine.relation)} s LEFT JOIN entities_{number} e ON {matches}"""
+            FROM {identifier(spine.relation)} s LEFT JOIN entities_{number} e
+              ON {matches} AND s.{identifier(spine.prediction_time)} IS NOT NULL"""
     )
 
 
