@@ -8,6 +8,7 @@ import pytest
 
 from steward.domain.errors import ConflictError, DependencyError, MalformedEventError
 from steward.ports import Table
+from support.online_scene import feature_declaration
 from support.registry_scene import PROJECT, RUN, Scene
 
 
@@ -26,6 +27,27 @@ def test_a_candidate_becomes_a_pending_package_a_record_and_an_event() -> None:
     (told,) = scene.state.named("VersionRegistered")
     assert told.data.model_dump()["model_package_arn"] == registered.model_package_arn
     assert told.meta.correlation_id == RUN
+
+
+def test_a_version_says_which_features_it_is_served_and_of_which_group_versions() -> None:
+    scene = Scene()
+    command = scene.command(**feature_declaration())
+    views = [{"group": "vitals", "version": 3}]
+    run = scene.state.get(Table.RUNS, {"project": PROJECT, "run_id": RUN})
+    assert run is not None
+    scene.state.put(Table.RUNS, {**run, "feature_views": views})
+    scene.run_task(command)
+    served = scene.item()["served_features"]
+    assert scene.item()["feature_views"] == views
+    assert served["entity_id"] == "patient_id"
+    assert served["columns"][:2] == ["pulse", "glucose"]
+    assert len(served["columns"]) == 9
+
+
+def test_a_version_without_views_is_served_nothing() -> None:
+    scene = Scene()
+    scene.register()
+    assert scene.item()["served_features"] is None
 
 
 def test_package_properties_keep_sagemakers_limits() -> None:

@@ -13,7 +13,6 @@ from steward.domain.approvals import quorum_of
 from steward.domain.digests import digest_of
 from steward.domain.errors import ConflictError
 from steward.domain.names import package_group
-from steward.domain.project import Project
 from steward.domain.versions import VersionState, version_item
 from steward.ports import (
     Absent,
@@ -28,7 +27,7 @@ from steward.ports import (
     Update,
 )
 from steward.service.emission import Cause, event
-from steward.service.pinned import pinned_run
+from steward.service.pinned import PinnedRun, pinned_run
 
 CONTENT_TYPES = ["application/json", "text/csv"]
 _LOOKED_THROUGH = 50
@@ -60,8 +59,8 @@ def register_version(
         return _registered(known)
     group = package_group(environment, command.project)
     arn, version = _package(command, group, known is not None, state, registry, clock)
-    project = pinned_run(state, command.project, command.run_id).project
-    item = _item(command, version, arn, project, clock)
+    run = pinned_run(state, command.project, command.run_id)
+    item = _item(command, version, arn, run, clock)
     registered = event(
         VersionRegistered(
             version=version, run_id=command.run_id, model_package_arn=arn,
@@ -159,7 +158,8 @@ def package_request(command: RegisterVersion, group: str) -> Mapping[str, Any]:
     }
 
 
-def _item(command: RegisterVersion, version: int, arn: str, project: Project, clock: Clock) -> Item:
+def _item(command: RegisterVersion, version: int, arn: str, run: PinnedRun, clock: Clock) -> Item:
+    project = run.project
     joined = [column.name for column in project.feature_columns]
     served = {"entity_id": project.data.entity_id, "columns": joined} if joined else None
     return {
@@ -170,6 +170,7 @@ def _item(command: RegisterVersion, version: int, arn: str, project: Project, cl
         "model_package_arn": arn,
         "approvals": [],
         "quorum": quorum_of(command.author, project.quorum),
+        "feature_views": run.item.get("feature_views"),
         "served_features": served,
         "created_at": clock.now().isoformat(timespec="milliseconds"),
     }
