@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from steward_cli.demo.data import deliveries, traffic_rows
+from steward_cli.demo.data import FEATURES, deliveries, patients
 from support.job_container import (
     DIABETES,
     Container,
@@ -25,8 +25,8 @@ from support.job_container import (
 
 PROJECT = load_project(DIABETES)
 JOB = job_document(PROJECT)
-REQUESTS = [request["features"] for request in traffic_rows()]
-ROW: dict[str, Any] = dict(REQUESTS[0])  # type: ignore[call-overload]
+REQUESTS = [{name: row[name] for name in FEATURES} for row in part(patients(), PROJECT, "traffic")]
+ROW: dict[str, Any] = REQUESTS[0]
 
 
 @pytest.fixture(scope="module")

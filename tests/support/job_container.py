@@ -19,10 +19,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from steward.domain.project import Project, parse_project
+from steward.domain.project import Project
 from steward.domain.splits import part_of
+from steward_cli.sources import read_source
 
 ROOT = Path(__file__).parents[2]
 DIABETES = ROOT / "projects" / "diabetes"
@@ -31,7 +30,7 @@ TABULAR = ROOT / "projects" / "tabular"
 
 def load_project(folder: Path) -> Project:
     """The project that a folder declares."""
-    return parse_project(yaml.safe_load((folder / "project.yaml").read_text(encoding="utf-8")))
+    return read_source(folder).project
 
 
 def job_document(project: Project, run_id: str = "0123456789ab-1") -> dict[str, Any]:
@@ -40,7 +39,7 @@ def job_document(project: Project, run_id: str = "0123456789ab-1") -> dict[str, 
         column.model_dump(
             mode="json", include={"name", "type", "nullable", "min", "max", "allowed"}
         )
-        for column in project.data.features
+        for column in project.model_features
     ]
     return {
         "project": project.project,

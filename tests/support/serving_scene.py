@@ -135,7 +135,7 @@ class Scene:
     def __post_init__(self) -> None:
         config = self.project.model_dump(mode="json")
         self.state.put(Table.PROJECTS, {"project": PROJECT, "config": config})
-        examples = recorded_examples(self.project.data.features, ROWS)
+        examples = recorded_examples(self.project.model_features, ROWS)
         self.objects.write(
             f"s3://{DATA}/datasets/{PROJECT}/abc/examples.json", json.dumps(examples).encode()
         )

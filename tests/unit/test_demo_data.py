@@ -10,18 +10,26 @@ from sklearn.datasets import load_diabetes
 
 from steward.domain.splits import part_of
 from steward_cli.demo.data import (
+    DRAWN_AT,
     FAULTS,
     FEATURES,
     HELDOUT_SHARE,
+    LAB_FEATURES,
     LABEL,
+    OUTCOME_AT,
+    OWN_FEATURES,
+    REPORTED_AT,
     SALT,
     TRAFFIC_SHARE,
+    VISITED_AT,
     Fault,
+    corrections,
     deliveries,
     outcome_rows,
     patients,
     traffic_rows,
     write_deliveries,
+    write_lab_deliveries,
     write_malformed,
 )
 from support.job_container import DIABETES, load_project
@@ -67,9 +75,52 @@ def test_written_deliveries_keep_every_value_and_the_projects_columns(tmp_path: 
     for path, rows in zip(write_deliveries(tmp_path), deliveries(), strict=True):
         written = _read(path)
         assert list(written[0]) == [column.name for column in PROJECT.data.columns]
-        assert [[float(row[name]) for name in FEATURES] for row in written] == [
-            [row[name] for name in FEATURES] for row in rows
+        assert [[float(row[name]) for name in OWN_FEATURES] for row in written] == [
+            [row[name] for name in OWN_FEATURES] for row in rows
         ]
+
+
+def test_the_laboratory_reports_every_value_before_the_visit(tmp_path: Path) -> None:
+    visited = {row["patient_id"]: row[VISITED_AT] for path in write_deliveries(tmp_path)
+               for row in _read(path)}  # fmt: skip
+    reported: dict[str, list[float]] = {}
+    for path in write_lab_deliveries(tmp_path):
+        written = _read(path)
+        assert list(written[0]) == [c.name for c in PROJECT.data.sources["labs"].columns]
+        for row in written:
+            assert row[DRAWN_AT] < row[REPORTED_AT]
+            if row[REPORTED_AT] < visited[row["patient_id"]]:
+                reported[row["patient_id"]] = [float(row[name]) for name in LAB_FEATURES]
+    assert reported == {
+        row["patient_id"]: [row[name] for name in LAB_FEATURES] for row in patients()
+    }
+
+
+def test_a_correction_is_reported_after_the_visit_under_the_time_of_the_draw(
+    tmp_path: Path,
+) -> None:
+    visited = {row["patient_id"]: row for path in write_deliveries(tmp_path)
+               for row in _read(path)}  # fmt: skip
+    files = [_read(path) for path in write_lab_deliveries(tmp_path)]
+    first: dict[str, dict[str, str]] = {}
+    late = []
+    for row in (row for rows in files for row in rows):
+        known = first.setdefault(row["patient_id"], row)
+        if known is not row:
+            late.append((known, row))
+    assert len(late) == sum(len(corrections(rows)) for rows in deliveries()[:2]) == 27
+    for known, row in late:
+        visit = visited[row["patient_id"]]
+        assert row[DRAWN_AT] == known[DRAWN_AT]
+        assert visit[VISITED_AT] < row[REPORTED_AT] < visit[OUTCOME_AT]
+        assert float(row["s6"]) > float(known["s6"])
+
+
+def test_outcomes_are_known_a_year_after_the_visit(tmp_path: Path) -> None:
+    for path in write_deliveries(tmp_path):
+        for row in _read(path):
+            assert int(row[OUTCOME_AT][:4]) - int(row[VISITED_AT][:4]) in (0, 1)
+            assert row[VISITED_AT] < row[OUTCOME_AT]
 
 
 def test_no_delivered_row_has_a_pending_value(tmp_path: Path) -> None:
@@ -87,7 +138,7 @@ def _pending(share: float) -> set[str]:
     return {
         str(request["entity_id"])
         for request in traffic_rows(share)
-        if request["features"]["s6"] is None  # type: ignore[index]
+        if "s6" in request["features"]  # type: ignore[operator]
     }
 
 
@@ -99,8 +150,12 @@ def test_the_declared_share_of_patients_waits_for_the_laboratory() -> None:
     assert half <= _pending(0.7)
 
 
-def test_a_request_holds_the_features_and_never_the_label() -> None:
-    assert all(tuple(request["features"]) == FEATURES for request in traffic_rows(0.5))  # type: ignore[arg-type]
+def test_a_request_holds_what_the_ward_measured_and_never_the_label() -> None:
+    asked: list[tuple[str, ...]] = [
+        tuple(request["features"])  # type: ignore[arg-type]
+        for request in traffic_rows(0.5)
+    ]
+    assert set(asked) == {OWN_FEATURES, (*OWN_FEATURES, "s6")}
 
 
 def test_outcomes_are_the_labels_of_those_who_asked() -> None:

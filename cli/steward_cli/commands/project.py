@@ -77,7 +77,7 @@ def check(folder: Folder, source: SourceOption = None, json_: Json = False) -> N
          "code_digest": found.sha256},
         json_,
         lambda console: console.print(
-            f"{found.project.project} is valid: {len(found.project.data.features)} features, "
+            f"{found.project.project} is valid: {len(found.project.model_features)} features, "
             f"code {found.sha256[:12]}"
         ),
     )  # fmt: skip

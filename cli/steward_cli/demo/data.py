@@ -5,6 +5,12 @@ angle regression", Annals of Statistics 32 (2004), as scikit-learn bundles it: 4
 sex, body mass index, blood pressure, six blood serum values (s6 is glucose), and a measure of
 disease progression one year later. The label is whether that measure is above 140.
 
+The study has no dates, so these are made up here: a visit every 36 hours from 2023-01-09 on, blood
+drawn the day before and reported eight hours later, the outcome a year after the visit. So are the
+laboratory's late corrections: of about one patient in twelve glucose (s6) is corrected 12 days
+after the visit, under the time at which the blood was drawn. Whoever joins by that time alone
+trains on what nobody knew at the visit.
+
 Which patients may ask for predictions is decided by the project's own split: only those of the
 ``traffic`` part do, so no live request has trained or judged a version.
 """
@@ -15,6 +21,7 @@ import csv
 import gzip
 import io
 from collections.abc import Collection, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -31,12 +38,20 @@ TRAFFIC_SHARE = 0.3
 HELDOUT_SHARE = 0.3
 ENTITY_ID = "patient_id"
 LABEL = "progression_above_140"
-FEATURES = ("age", "sex", "bmi", "bp", "s1", "s2", "s3", "s4", "s5", "s6")
+OWN_FEATURES = ("age", "sex", "bmi", "bp")
+LAB_FEATURES = ("s1", "s2", "s3", "s4", "s5", "s6")
+FEATURES = OWN_FEATURES + LAB_FEATURES
+VISITED_AT, OUTCOME_AT = "visited_at", "outcome_at"
+DRAWN_AT, REPORTED_AT = "drawn_at", "reported_at"
 PENDING_FEATURE = "s6"
 DELIVERY_ROWS = (240, 144, 58)
 """Patients of each delivery: 119 of the first 384 are held out when version 2 is judged."""
 FAULTS: tuple[Fault, ...] = get_args(Fault)
 _PROGRESSION = 140
+_FIRST_VISIT = datetime(2023, 1, 9, 9, tzinfo=UTC)
+_BETWEEN_VISITS = timedelta(hours=36)
+_CORRECTED_SHARE = 1 / 12
+_CORRECTED_AFTER = timedelta(days=12)
 
 
 @cache
@@ -70,12 +85,73 @@ def deliveries() -> list[list[Row]]:
     return found
 
 
+def visits(rows: Sequence[Row]) -> list[Row]:
+    """Return the primary table of these patients: a visit with its times and its outcome."""
+    return [
+        {
+            ENTITY_ID: row[ENTITY_ID],
+            VISITED_AT: _iso(_visit(row)),
+            OUTCOME_AT: _iso(_visit(row) + timedelta(days=365)),
+            **{name: row[name] for name in OWN_FEATURES},
+            LABEL: row[LABEL],
+        }
+        for row in rows
+    ]
+
+
+def labs(rows: Sequence[Row]) -> list[Row]:
+    """Return what the laboratory reported of these patients before their visits."""
+    return [_lab_report(row) for row in rows]
+
+
+def corrections(rows: Sequence[Row]) -> list[Row]:
+    """Return the late corrections of these patients' glucose, reported after their visits."""
+    found = []
+    for row in rows:
+        if position_of(str(row[ENTITY_ID]), salt="late-correction") < _CORRECTED_SHARE:
+            corrected = _lab_report(row)
+            glucose = corrected[PENDING_FEATURE]
+            assert isinstance(glucose, float)
+            corrected[PENDING_FEATURE] = round(glucose * 1.2, 2)
+            corrected[REPORTED_AT] = _iso(_visit(row) + _CORRECTED_AFTER)
+            found.append(corrected)
+    return found
+
+
 def write_deliveries(folder: Path) -> list[Path]:
     """Write ``delivery-1.csv`` to ``delivery-3.csv`` and return their paths."""
     return [
-        _write(folder / f"delivery-{number}.csv", rows)
+        _write(folder / f"delivery-{number}.csv", visits(rows))
         for number, rows in enumerate(deliveries(), start=1)
     ]
+
+
+def write_lab_deliveries(folder: Path) -> list[Path]:
+    """Write ``labs-1.csv`` to ``labs-3.csv``: new values, and corrections of the one before."""
+    found = deliveries()
+    before: list[list[Row]] = [[], *found]
+    return [
+        _write(folder / f"labs-{number}.csv", [*labs(rows), *corrections(earlier)])
+        for number, (rows, earlier) in enumerate(zip(found, before, strict=False), start=1)
+    ]
+
+
+def _visit(row: Row) -> datetime:
+    return _FIRST_VISIT + _BETWEEN_VISITS * (int(str(row[ENTITY_ID])[1:]) - 1)
+
+
+def _lab_report(row: Row) -> Row:
+    drawn = _visit(row) - timedelta(days=1)
+    return {
+        ENTITY_ID: row[ENTITY_ID],
+        DRAWN_AT: _iso(drawn),
+        REPORTED_AT: _iso(drawn + timedelta(hours=8)),
+        **{name: row[name] for name in LAB_FEATURES},
+    }
+
+
+def _iso(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def write_malformed(folder: Path, faults: Collection[Fault] = FAULTS) -> Path:
@@ -86,7 +162,7 @@ def write_malformed(folder: Path, faults: Collection[Fault] = FAULTS) -> Path:
     - ``duplicate_id``: the 9th row has the id of the 8th.
     - ``impossible_age``: the 12th patient is 430 years old.
     """
-    rows = [dict(row) for row in deliveries()[2]]
+    rows = visits(deliveries()[2])
     for number, row in enumerate(rows, start=443):
         row[ENTITY_ID] = f"p{number}"
     if "text_in_number" in faults:
@@ -105,16 +181,18 @@ def traffic_rows(pending_share: float = 0.0) -> list[dict[str, object]]:
     """Return one request for each patient of the traffic part.
 
     Args:
-        pending_share: Share of these patients whose lab has not reported ``s6`` yet: it is null
-            in their request. Who they are follows from their id, so a patient pending at one
-            share is pending at each larger one.
+        pending_share: Share of these patients whose lab has not reported ``s6`` yet: the request
+            says so by null, which counts more than what the feature store knows. Who they are
+            follows from their id, so a patient pending at one share is pending at each larger
+            one.
 
     Returns:
-        ``{"entity_id": ..., "features": {...}}`` for each patient, without the label.
+        ``{"entity_id": ..., "features": {...}}`` for each patient: what the ward measured. The
+        laboratory's values are the feature store's, and the label nobody's yet.
     """
     requests: list[dict[str, object]] = []
     for row in _traffic_patients():
-        features = {name: row[name] for name in FEATURES}
+        features: dict[str, object] = {name: row[name] for name in OWN_FEATURES}
         entity_id = str(row[ENTITY_ID])
         if position_of(entity_id, salt="pending-lab") < pending_share:
             features[PENDING_FEATURE] = None

@@ -189,6 +189,11 @@ class FeatureGroup(Strict):
             *(feature.name for feature in self.on_demand),
         ]
 
+    def plain_column(self, feature: str) -> str | None:
+        """Return the source's column that a feature is as it stands, else None."""
+        found = next((f for f in self.features if f.name == feature), None)
+        return feature if found is not None and found.expression is None else None
+
     @property
     def is_backfill(self) -> bool:
         """Whether ``known_at`` is declared by a delay."""

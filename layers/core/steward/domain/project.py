@@ -241,11 +241,22 @@ class Project(Strict):
 
     @property
     def model_features(self) -> list[Column]:
-        """Everything that a model sees: own columns, then those of views, which may be null."""
-        joined = [
-            Column(name=column.name, type=column.type, nullable=True)
-            for column in self.feature_columns
-        ]
+        """Everything that a model sees: own columns, then those of views, which may be null.
+
+        A feature that is a column of its source as it stands keeps that column's bounds.
+        """
+        groups = {group.feature_group: group for group in self.feature_groups}
+        joined = []
+        for found in self.feature_columns:
+            plain = groups[found.group].plain_column(found.feature)
+            table = self.data.table(groups[found.group].source)
+            column = table.column(plain) if table and plain else None
+            bounds = (
+                column.model_dump(include={"min", "max", "allowed", "pattern"})
+                if column is not None and column.type == found.type
+                else {}
+            )
+            joined.append(Column(name=found.name, type=found.type, nullable=True, **bounds))
         return [*self.data.features, *joined]
 
     @property
