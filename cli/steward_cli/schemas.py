@@ -1,7 +1,8 @@
-"""Generates what says in public which events there are: JSON Schemas and the event catalogue.
+"""Generates what says in public what there is: event schemas and catalogue, project reference.
 
-``python -m steward_cli.schemas`` writes ``events/schemas/*.json`` and ``docs/events.md`` of the
-repository in the working directory; ``--check`` only compares and exits 1 where they differ.
+``python -m steward_cli.schemas`` writes ``events/schemas/*.json``, ``docs/events.md`` and
+``docs/project.md`` of the repository in the working directory; ``--check`` only compares and
+exits 1 where they differ.
 """
 
 from __future__ import annotations
@@ -22,10 +23,12 @@ from pydantic.json_schema import models_json_schema
 from steward.contracts.events import MAX_EVENT_BYTES, PAYLOADS, SCHEMA_VERSION, Meta, Payload
 from steward.contracts.incoming import AWS_DETAILS
 from steward.entrypoint import detail_types_of
+from steward_cli.project_reference import reference
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 SCHEMAS = Path("events/schemas")
 CATALOGUE = Path("docs/events.md")
+PROJECT = Path("docs/project.md")
 
 
 def schema_of(payload: type[Payload]) -> dict[str, Any]:
@@ -168,7 +171,7 @@ def generated(root: Path) -> dict[Path, str]:
         SCHEMAS / f"{name}.json": json.dumps(schema_of(payload), indent=2) + "\n"
         for name, payload in PAYLOADS.items()
     }
-    return {**files, CATALOGUE: catalogue(root)}
+    return {**files, CATALOGUE: catalogue(root), PROJECT: reference()}
 
 
 def stale(root: Path) -> list[Path]:

@@ -62,7 +62,7 @@ def test_a_batch_of_rows_gets_as_many_predictions_in_order(endpoint: Endpoint) -
 
 
 def test_csv_rows_get_the_same_probabilities_as_json(endpoint: Endpoint) -> None:
-    rows = [dict(row) for row in REQUESTS[:3]]  # type: ignore[call-overload]
+    rows = [dict(row) for row in REQUESTS[:3]]
     text = "".join(",".join(map(str, row.values())) + "\r\n" for row in rows)
     as_csv = endpoint.ask(text, content_type="text/csv; charset=utf-8")
     assert (as_csv.status, as_csv.content_type) == (200, "text/csv")

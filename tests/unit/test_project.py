@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from steward.domain.errors import InvalidProjectError
 from steward.domain.project import Project, parse_project
+from steward_cli.sources import read_source
 
 PROJECTS = Path(__file__).resolve().parents[2] / "projects"
 
@@ -54,8 +54,7 @@ def test_little_has_to_be_said() -> None:
 
 @pytest.mark.parametrize("name", ["diabetes", "tabular"])
 def test_projects_of_the_repository_are_valid(name: str) -> None:
-    text = (PROJECTS / name / "project.yaml").read_text(encoding="utf-8")
-    assert isinstance(parse_project(yaml.safe_load(text)), Project)
+    assert isinstance(read_source(PROJECTS / name).project, Project)
 
 
 def test_defaults_written_out_change_no_digest() -> None:

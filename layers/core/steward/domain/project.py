@@ -17,7 +17,13 @@ Share = Annotated[float, Field(gt=0, lt=1)]
 
 
 class Split(Strict):
-    """Shares of entities, assigned for good by a salted hash; the rest trains."""
+    """Shares of entities, assigned for good by a salted hash; the rest trains.
+
+    Attributes:
+        salt: Decides who belongs where; another salt would mix the parts of earlier versions.
+        traffic: Entities whose requests are answered and never trained on.
+        heldout: Entities that judge versions.
+    """
 
     salt: str = Field(default="steward", min_length=1, max_length=64)
     traffic: Share = 0.3
@@ -31,7 +37,15 @@ class Split(Strict):
 
 
 class Training(Strict):
-    """How a candidate is trained."""
+    """How a candidate is trained.
+
+    Attributes:
+        source: Folder of the code, beside `project.yaml`.
+        entry_point: Script of SageMaker's script mode.
+        instance_type: For the training and the evaluation job.
+        max_runtime_s: The training job is stopped after it.
+        hyperparameters: Passed to the entry point as `--name value`.
+    """
 
     source: str = "src"
     entry_point: str = "train.py"
@@ -41,7 +55,12 @@ class Training(Strict):
 
 
 class Slice(Strict):
-    """Rows judged apart: by value of a column, or by intervals between edges."""
+    """Rows judged apart: by value of a column, or by intervals between edges.
+
+    Attributes:
+        column: A column of the primary table or of a view.
+        edges: Ascending; each interval between two is a slice.
+    """
 
     column: Name
     edges: list[float] | None = None
@@ -55,7 +74,18 @@ class Slice(Strict):
 
 
 class Evaluation(Strict):
-    """How candidate and champion are compared on the same held-out rows."""
+    """How candidate and champion are compared on the same held-out rows.
+
+    Attributes:
+        loss: Loss of a row, averaged.
+        margin: Mean loss that a candidate may lose and still pass (non-inferiority).
+        confidence: One-sided, of the verdict.
+        bootstrap_samples: Paired bootstrap repetitions.
+        seed: Of the bootstrap.
+        slices: Rows that are judged apart.
+        slice_confidence: One-sided; a slice stops a candidate only when it is proved worse.
+        slice_minimum_rows: Thinner slices are reported as not judged.
+    """
 
     loss: Literal["brier", "log_loss", "squared_error", "zero_one"] = "brier"
     margin: float = Field(default=0.02, gt=0)
@@ -68,7 +98,13 @@ class Evaluation(Strict):
 
 
 class MetricGate(Strict):
-    """A bound on a held-out metric, beside the comparison with the champion."""
+    """A bound on a held-out metric, beside the comparison with the champion.
+
+    Attributes:
+        metric: Held-out metric.
+        min: Lowest value that passes.
+        max: Highest value that passes.
+    """
 
     metric: Literal["brier", "log_loss", "accuracy", "roc_auc"]
     min: float | None = None
@@ -90,7 +126,12 @@ class MetricGate(Strict):
 
 
 class Smoke(Strict):
-    """The test of a staged version with recorded examples."""
+    """The test of a staged version with recorded examples.
+
+    Attributes:
+        max_latency_ms: Slowest answer that passes.
+        examples: Training rows that are recorded as requests.
+    """
 
     max_latency_ms: int = Field(default=2000, ge=1)
     examples: int = Field(default=8, ge=1, le=100)
@@ -100,6 +141,10 @@ class Serving(Strict):
     """How a version answers.
 
     Attributes:
+        router: Who shares traffic between versions.
+        memory_mb: Memory of the serverless endpoint.
+        max_concurrency: Requests that an endpoint answers at once.
+        smoke: The test before approval.
         provisioned_concurrency: Workers that the production endpoint keeps warm, paid by the
             hour; 0 leaves cold starts to the warm-up calls of a release.
     """
@@ -121,7 +166,13 @@ class Serving(Strict):
 
 
 class Guardrails(Strict):
-    """What stops a release at a step."""
+    """What stops a release at a step.
+
+    Attributes:
+        max_error_rate: Largest share of failed answers of the candidate.
+        min_requests: Fewer answers in a bake prove nothing: the bake is repeated.
+        max_latency_ms: Slower answers count as slow.
+    """
 
     max_error_rate: Share = 0.02
     min_requests: int = Field(default=10, ge=1)
@@ -129,7 +180,15 @@ class Guardrails(Strict):
 
 
 class Release(Strict):
-    """How traffic moves to an approved version."""
+    """How traffic moves to an approved version.
+
+    Attributes:
+        strategy: How shares grow.
+        steps: Percentages of traffic, ascending to 100.
+        bake_s: Time at each step before it is judged.
+        previous_retention_s: How long the version before stays warm.
+        guardrails: What stops a release at a step.
+    """
 
     strategy: Literal["all_at_once", "canary"] = "canary"
     steps: list[int] = Field(default_factory=lambda: [10, 50, 100])
@@ -147,13 +206,24 @@ class Release(Strict):
 
 
 class Approval(Strict):
-    """How long an approval request stays open."""
+    """How long an approval request stays open.
+
+    Attributes:
+        lifetime_s: Afterwards it expires.
+    """
 
     lifetime_s: int = Field(default=604_800, ge=60)
 
 
 class ErrorAlarm(Strict):
-    """Gross failures of the candidate: a count of failed answers per period."""
+    """Gross failures of the candidate: a count of failed answers per period.
+
+    Attributes:
+        threshold: Failed answers within a period that are an alarm.
+        period_s: Length of a period.
+        evaluation_periods: Periods that are looked at.
+        datapoints_to_alarm: Of these, how many must fail.
+    """
 
     threshold: int = Field(default=3, ge=1)
     period_s: Literal[10, 30, 60, 300] = 10
@@ -162,7 +232,14 @@ class ErrorAlarm(Strict):
 
 
 class LatencyAlarm(Strict):
-    """A slow candidate: p95 of its answers per period."""
+    """A slow candidate: p95 of its answers per period.
+
+    Attributes:
+        threshold_ms: 95th percentile of a period that is an alarm.
+        period_s: Length of a period.
+        evaluation_periods: Periods that are looked at.
+        datapoints_to_alarm: Of these, how many must be slow.
+    """
 
     threshold_ms: int = Field(default=2000, ge=1)
     period_s: Literal[10, 30, 60, 300] = 60
@@ -181,7 +258,13 @@ class SkewAlarm(Strict):
 
 
 class Alarms(Strict):
-    """CloudWatch alarms: on the candidate during a release, on served features always."""
+    """CloudWatch alarms: on the candidate during a release, on served features always.
+
+    Attributes:
+        errors: Failed answers of the candidate.
+        latency: Slow answers of the candidate.
+        skew: Served features that differ from what training would have seen.
+    """
 
     errors: ErrorAlarm = Field(default_factory=ErrorAlarm)
     latency: LatencyAlarm = Field(default_factory=LatencyAlarm)
@@ -189,7 +272,25 @@ class Alarms(Strict):
 
 
 class Project(Strict):
-    """One ``project.yaml``, whole and valid."""
+    """One ``project.yaml``, whole and valid.
+
+    Attributes:
+        project: Name; part of many resources' names, so it is chosen once.
+        description: One sentence for mails, reports and cards.
+        owner: Who answers for the model.
+        risk_tier: How strict the gate is and how many approve: two for `high`.
+        data: What is delivered.
+        feature_groups: What ``features/*.yaml`` declare.
+        features: Views of feature groups that the model sees beside its own columns.
+        split: Who trains, who judges, who is traffic.
+        training: The training job.
+        evaluation: The comparison with the champion.
+        gates: Bounds beside that comparison.
+        serving: The endpoints.
+        release: The way into production.
+        approval: The approval request.
+        alarms: What takes a candidate out of traffic.
+    """
 
     project: Annotated[str, StringConstraints(pattern=PROJECT_PATTERN)]
     description: str = Field(default="", max_length=500)
