@@ -30,7 +30,9 @@ def write_report(facts: Facts, path: Path) -> Path:
     page = environment.get_template("demo.html.j2").render(
         facts=facts,
         patients=sum(
-            int(d.get("rows") or 0) for d in facts.deliveries if d["status"] == "accepted"
+            int(d.get("rows") or 0)
+            for d in facts.deliveries
+            if d["status"] == "accepted" and d.get("table", "data") == "data"
         ),
         when=datetime.fromtimestamp(facts.started_at, UTC).strftime("on %Y-%m-%d at %H:%M UTC"),
         tiles=_tiles(facts),

@@ -50,6 +50,7 @@ class Story:
         self.feed = Feed(target, self._heard)
         self._folder = Path(tempfile.mkdtemp(prefix="steward-demo-"))
         self._files = diabetes.write_deliveries(self._folder)
+        self._labs = diabetes.write_lab_deliveries(self._folder)
 
     def play(self) -> Facts:
         """Play all chapters and read back what the stack recorded.
@@ -63,11 +64,13 @@ class Story:
             with self._chapter("The ward asks for predictions; outcomes follow"):
                 self._traffic("version 1 alone", None)
             with self._chapter("Delivery 2: version 2 is not worse than 1; canary, promoted"):
+                self._deliver_labs(2)
                 self._deliver_and_stage(2, self._files[1])
                 self._approve(2)
                 self._canary(2)
             with self._chapter("Version 3 passes every test and fails on pending lab values"):
                 self._add_project(self.projects / "diabetes" / "src_v3")
+                self._deliver_labs(3)
                 self._deliver_and_stage(3, self._files[2])
                 self._approve(3)
                 self._rolled_back(3)
@@ -95,6 +98,7 @@ class Story:
         with self._chapter("The data scientist adds the project"):
             self._add_project(None)
         with self._chapter("Delivery 1 arrives: version 1 is trained, judged and staged"):
+            self._deliver_labs(1)
             self._deliver_and_stage(1, self._files[0])
         with self._chapter("Approval: its author may not, the approver may; version 1 goes live"):
             self._approve(1, author_tries=True)
@@ -125,10 +129,31 @@ class Story:
         pushed = push(self.theo, found)
         self._note(f"code {found.sha256[:12]} by {pushed['author']}, configuration valid")
 
+    def _deliver_labs(self, number: int) -> None:
+        """Deliver what the laboratory reported; wait until it is in the feature group."""
+        file = self._labs[number - 1]
+        deliver(self.target, PROJECT, file, table="labs")
+        unless = ("DatasetRejected", "FeatureMaterialisationFailed")
+        done = self.feed.wait_for("FeaturesMaterialised", unless=unless, count=number)
+        late = len(diabetes.corrections(diabetes.deliveries()[number - 2])) if number > 1 else 0
+        self._note(
+            f"{file.name}: {done.data['rows']} laboratory reports in feature group "
+            f"{done.data['group']} v{done.data['version']}"
+            + (f", {late} of them corrections of what was reported before" if late else "")
+        )
+
     def _deliver_and_stage(self, version: int, file: Path) -> None:
         deliver(self.target, PROJECT, file)
-        accepted = self.feed.wait_for("DatasetAccepted", unless=_RUN_ENDS_BADLY, count=version)
+        accepted = self.feed.wait_for(
+            "DatasetAccepted", unless=_RUN_ENDS_BADLY, count=version, table="data"
+        )
         self._note(f"{file.name}: {accepted.data['rows']} rows accepted")
+        built = self.feed.wait_for("DatasetBuilt", unless=_RUN_ENDS_BADLY, count=version)
+        self._note(
+            f"dataset {built.data['dataset_id'][:12]}: {built.data['train_rows']} rows train, "
+            f"{built.data['heldout_rows']} judge; joined by event time alone, "
+            f"{built.data['rows_with_later_knowledge']} would know a later correction"
+        )
         judged = self.feed.wait_for("CandidateEvaluated", unless=_RUN_ENDS_BADLY, count=version)
         metrics = judged.data["metrics"]
         against = judged.data.get("champion_version")
