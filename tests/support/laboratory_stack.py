@@ -54,16 +54,21 @@ class Laboratory:
         self.ward = acting_as(self.choice, "ward-app")
 
     def add_project(self, name: str, files: dict[str, str] | None = None) -> None:
-        """Add a project like the demo's, with some of its source files replaced."""
+        """Add a project like the demo's without feature groups, some of its files replaced."""
         home = self.folder / name
         if home.exists():
             shutil.rmtree(home)
         shutil.copytree(self.projects / "diabetes", home)
         declaration = home / "project.yaml"
-        text = declaration.read_text(encoding="utf-8").replace(
-            "project: diabetes", f"project: {name}", 1
-        )
+        text = declaration.read_text(encoding="utf-8")
+        for old, new in (
+            ("project: diabetes", f"project: {name}"),
+            ("features:\n  - group: labs\n", "features: []\n"),
+        ):
+            assert text.count(old) == 1
+            text = text.replace(old, new)
         declaration.write_text(text, encoding="utf-8")
+        shutil.rmtree(home / "features")
         for path, content in (files or {}).items():
             (home / path).write_text(content, encoding="utf-8")
         source = read_source(home)
