@@ -132,7 +132,7 @@ class Story:
     def _deliver_labs(self, number: int) -> None:
         """Deliver what the laboratory reported; wait until it is in the feature group."""
         file = self._labs[number - 1]
-        deliver(self.target, PROJECT, file, table="labs")
+        deliver(self.target, PROJECT, file, "labs")
         unless = ("DatasetRejected", "FeatureMaterialisationFailed")
         done = self.feed.wait_for("FeaturesMaterialised", unless=unless, count=number)
         late = len(diabetes.corrections(diabetes.deliveries()[number - 2])) if number > 1 else 0

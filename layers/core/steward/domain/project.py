@@ -263,7 +263,7 @@ class Alarms(Strict):
     Attributes:
         errors: Failed answers of the candidate.
         latency: Slow answers of the candidate.
-        skew: Served features that differ from what training would have seen.
+        feature_skew: Served features that differ from what training would have seen.
     """
 
     errors: ErrorAlarm = Field(default_factory=ErrorAlarm)
