@@ -77,7 +77,8 @@ def _with_files(
         sources.append(source_of(delivery))
         files += [
             FeatureFile(
-                uri=chunk["uri"], version_id=chunk.get("version_id"), sha256=chunk["sha256"],
+                uri=f"s3://{delivery['bucket']}/{chunk['key']}",
+                version_id=chunk.get("version_id"), sha256=chunk["sha256"],
                 rows=int(chunk["rows"]), delivery_id=delivery_id,
             )
             for chunk in made["chunks"]
