@@ -81,6 +81,21 @@ def test_the_same_delivery_starts_nothing_twice(facts: Facts) -> None:
     assert len(trainings) == 4
 
 
+def test_every_dataset_is_built_again_to_the_same_digests(facts: Facts) -> None:
+    assert len(facts.datasets) == 3
+    assert all(built.equal for built in facts.datasets)
+    assert {built.views for built in facts.datasets} == {("labs/v1",)}
+
+
+def test_late_corrections_would_leak_by_event_time_alone(facts: Facts) -> None:
+    assert [built.later_knowledge for built in facts.datasets] == [0, 18, 27]
+
+
+def test_the_lineage_of_a_version_is_drawn(facts: Facts) -> None:
+    assert facts.lineage_nodes > 10
+    assert "labs" in facts.lineage
+
+
 def test_only_the_malformed_run_failed(facts: Facts) -> None:
     failed = [e for e in facts.executions if e["status"] != "SUCCEEDED"]
     assert [e["machine"] for e in failed] == ["training"]

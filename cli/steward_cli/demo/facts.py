@@ -29,6 +29,25 @@ class Window:
     asked: list[Asked] = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class Built:
+    """A dataset of the story, and what building it again showed.
+
+    Attributes:
+        later_knowledge: Rows that a join by event time alone would have given a value that was
+            not known at their prediction time.
+        equal: Whether the rebuilt rows and bytes are the same.
+    """
+
+    dataset_id: str
+    rows: int
+    views: tuple[str, ...]
+    cutoff: str
+    later_knowledge: int
+    logical_digest: str
+    equal: bool
+
+
 @dataclass
 class Facts:
     """Everything that the story measured and read back from the stack."""
@@ -50,6 +69,9 @@ class Facts:
     route: dict[str, Any] = field(default_factory=dict)
     mails: list[dict[str, Any]] = field(default_factory=list)
     costs: list[dict[str, Any]] = field(default_factory=list)
+    datasets: list[Built] = field(default_factory=list)
+    lineage: str = ""
+    lineage_nodes: int = 0
     exposures: int = 0
     exposure_objects: int = 0
     fault_to_alarm_s: float | None = None

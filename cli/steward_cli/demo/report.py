@@ -13,6 +13,7 @@ from steward_cli.demo.facts import Facts
 from steward_cli.state import person
 
 _MACHINE_COLOURS = {
+    "materialisation": charts.PALETTE[1],
     "training": charts.PALETTE[0],
     "staging": charts.PALETTE[4],
     "release": charts.PALETTE[2],
@@ -38,6 +39,7 @@ def write_report(facts: Facts, path: Path) -> Path:
         tiles=_tiles(facts),
         versions=[_version(facts, item) for item in facts.versions],
         violations=_violations(facts),
+        lineage=facts.lineage[facts.lineage.find("<svg") :],
         costs=costs_by_run(facts),
         shares_chart=_shares(facts),
         brier_chart=_brier(facts),

@@ -15,19 +15,25 @@ from steward_cli.commands.mail import letters
 from steward_cli.commands.project import deploy_project_stack, push
 from steward_cli.commands.versions import decide
 from steward_cli.console import CommandError, Exit
+from steward_cli.datasets import Datasets
 from steward_cli.demo import data as diabetes
-from steward_cli.demo.facts import Chapter, Facts, Window
+from steward_cli.demo.facts import Built, Chapter, Facts, Window
 from steward_cli.demo.feed import Feed, Heard
 from steward_cli.demo.people import acting_as
 from steward_cli.demo.traffic import Asked, ask_all
 from steward_cli.function_urls import call
+from steward_cli.lineage_graph import LineageGraph
+from steward_cli.lineage_picture import picture
 from steward_cli.sources import Source, read_source
 from steward_cli.state import StackState
 from steward_cli.target import Choice, Target
 
 PROJECT = "diabetes"
 _RUN_ENDS_BADLY = ("TrainingFailed", "CandidateHeld", "DatasetRejected", "StagingFailed")
-_MACHINES = ("TrainingMachineArn", "StagingMachineArn", "ReleaseMachineArn", "RollbackMachineArn")
+_MACHINES = (
+    "MaterialisationMachineArn", "TrainingMachineArn", "StagingMachineArn", "ReleaseMachineArn",
+    "RollbackMachineArn",
+)  # fmt: skip
 _RELEASE_ENDS_BADLY = ("ReleaseFailed", "ReleaseRolledBack", "RollbackFailed")
 
 
@@ -355,6 +361,8 @@ class Story:
                 )
         facts.executions.sort(key=lambda execution: execution["started"])
         facts.costs = self._wait_for_costs(len(facts.executions))
+        self._rebuild_datasets()
+        self._draw_lineage()
         self._read_captures()
         if self.target.engine is not None:
             facts.mails = [vars(letter) for letter in letters(self.target.engine.mailbox)]
@@ -362,6 +370,37 @@ class Story:
             f"{facts.exposures} exposures captured of {len(facts.requests)} requests; "
             f"{len(facts.mails)} mails; {len(facts.executions)} executions"
         )
+
+    def _rebuild_datasets(self) -> None:
+        """Build every dataset again from its source objects; the same digests must come out."""
+        datasets = Datasets.of(self.target)
+        for manifest in datasets.all_of(PROJECT):
+            outcome = datasets.rebuild(manifest)
+            self.facts.datasets.append(
+                Built(
+                    manifest["dataset_id"], int(manifest["rows"]),
+                    tuple(feature["view"] for feature in manifest["features"]),
+                    manifest["cutoff"], int(manifest["knowledge"]["rows_with_later_knowledge"]),
+                    manifest["logical_digest"], outcome.equal,
+                )
+            )  # fmt: skip
+        differing = [built.dataset_id for built in self.facts.datasets if not built.equal]
+        if differing:
+            raise CommandError(f"datasets could not be built again: {', '.join(differing)}")
+        self._note(
+            f"{len(self.facts.datasets)} datasets built again from their source objects: the same "
+            "rows, the same bytes"
+        )
+
+    def _draw_lineage(self) -> None:
+        """Draw what version 2 was made of and what it made."""
+        graph = LineageGraph(self.state.store)
+        start = graph.one(f"version:{PROJECT}/2")
+        walks = [graph.walk(start, "up"), graph.walk(start, "down")]
+        nodes = {name for found in walks for name in found.steps}
+        graph.prefetch(nodes)
+        self.facts.lineage, self.facts.lineage_nodes = picture(walks, graph), len(nodes)
+        self._note(f"lineage of version 2: {len(nodes)} nodes from source objects to predictions")
 
     def _wait_until_idle(self, timeout_s: float = 30) -> None:
         """Wait until no execution runs, so that the books are closed."""

@@ -46,6 +46,7 @@ def print_summary(facts: Facts, console: Console) -> None:
         f"[bold]Requests[/bold] {len(facts.requests)} sent, {facts.lost} lost, "
         f"{facts.exposures} exposures captured"
     )
+    console.print(f"[bold]Datasets[/bold] {_datasets(facts)}", soft_wrap=True)
     console.print(f"[bold]Mails[/bold]    {escape(_mails(facts))}", soft_wrap=True)
     console.print(f"[bold]Cost[/bold]     {_costs(facts)}")
 
@@ -59,6 +60,15 @@ def _version(facts: Facts, item: dict[str, Any]) -> tuple[Any, ...]:
     against = f"{comparison.get('verdict')} ({found[0]:+.4f})" if found else "no champion"
     approvers = ", ".join(person(a["identity"]) for a in item.get("approvals") or [])
     return number, item["state"], person(item.get("author")), approvers, brier, against
+
+
+def _datasets(facts: Facts) -> str:
+    equal = sum(built.equal for built in facts.datasets)
+    leaks = ", ".join(str(built.later_knowledge) for built in facts.datasets)
+    return (
+        f"{len(facts.datasets)}, {equal} built again to the same digests; joined by event time "
+        f"alone, rows that know a later correction: {leaks}; here 0"
+    )
 
 
 def _mails(facts: Facts) -> str:
