@@ -343,7 +343,7 @@ class Story:
             arn = self.target.output(output)
             for execution in states.list_executions(stateMachineArn=arn)["executions"]:
                 if execution["name"] not in runs and not execution["name"].startswith(
-                    f"{PROJECT}-"
+                    (f"{PROJECT}-", f"{PROJECT}_")
                 ):
                     continue
                 stopped = execution.get("stopDate")
