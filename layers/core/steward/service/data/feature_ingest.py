@@ -11,6 +11,7 @@ from typing import Any
 from steward.contracts.events import FeatureRecordReceived
 from steward.contracts.incoming import Received
 from steward.domain import delivery_files
+from steward.domain.column_types import wrong_of
 from steward.domain.digests import digest_of
 from steward.domain.errors import FeatureGroupNotFoundError, RejectedError
 from steward.domain.feature_records import iso
@@ -125,12 +126,12 @@ def _load(
     read = {column.name: row.get(column.name) for column in table.columns}
     path.write_text(json.dumps(read) + "\n", encoding="utf-8")
     try:
-        source = delivery_files.source_of(connection, path, table)
-        delivery_files.load(connection, source, table, "source", wrong=True)
+        reading = delivery_files.reading_of(connection, path, table)
+        delivery_files.load(connection, reading, table, "source", judged=True)
     finally:
         path.unlink(missing_ok=True)
     for column in table.columns:
-        wrong = identifier(delivery_files.wrong_of(column))
+        wrong = identifier(wrong_of(column))
         found = connection.execute(f"SELECT {wrong} FROM source").fetchone()
         if found is not None and found[0] is not None:
             raise RejectedError(
