@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 from collections.abc import Iterator
@@ -10,9 +11,13 @@ from typing import Any
 
 import pytest
 import yaml
+from typer.testing import CliRunner
 
+from steward.domain.feature_groups import FeatureGroup
+from steward_cli.app import app
 from steward_cli.commands.project import deploy_project_stack, push
 from steward_cli.sources import read_source
+from steward_cli.target import Choice
 from support.feature_scene import CSV_HEADER, csv_row, declaration, labs
 from support.laboratory_stack import Laboratory, eventually
 
@@ -194,3 +199,66 @@ def test_a_materialisation_that_fails_says_so_once(lab: Laboratory) -> None:
     item = materialisation(lab, "tight", 1, "failed", "done")
     assert (item["status"], item["error"]) == ("failed", "FeatureWindowError")
     assert "the window of an entity has 2 rows" in item["cause"]
+
+
+def test_the_command_lists_shows_searches_and_retires(
+    lab: Laboratory, clinic: Path, choice: Choice
+) -> None:
+    def steward(*words: str) -> Any:
+        run = CliRunner().invoke(
+            app, ["--target", "local", "--state-dir", str(choice.state_dir), *words, "--json"]
+        )
+        assert run.exit_code == 0, run.output
+        return json.loads(run.stdout)
+
+    add(lab, "clinic", labs())
+    before = {one["label"] for one in steward("features", "list", "clinic")}
+    add(lab, "clinic", labs(where="glucose > 1"))
+    labels = {one["label"] for one in steward("features", "list", "clinic")}
+    [newest] = labels - before
+    shown = steward("features", "show", "clinic", newest)
+    assert shown["definition"]["where"] == "glucose > 1"
+    hits = steward("features", "search", "glucose_mean", "--project", "clinic")
+    assert {hit["label"] for hit in hits} >= {"labs/v1", newest}
+    assert steward("features", "consumers", "clinic", "labs/v1") == []
+    assert steward("features", "retire", "clinic", "labs/v1", "--yes")["status"] == "retired"
+    sagemaker = lab.target.client("sagemaker")
+    name = f"steward-{lab.target.environment_name}-clinic-labs-v1"
+    with pytest.raises(sagemaker.exceptions.ResourceNotFound):
+        sagemaker.describe_feature_group(FeatureGroupName=name)
+
+
+def test_a_streamed_row_is_online_and_what_does_not_fit_is_buried(
+    lab: Laboratory, clinic: Path
+) -> None:
+    def send(**row: Any) -> None:
+        meta = {
+            "correlation_id": "c", "causation_id": "c", "project": "clinic", "actor": "ward",
+        }  # fmt: skip
+        lab.target.client("events").put_events(
+            Entries=[
+                {
+                    "Source": "steward.data", "DetailType": "FeatureRecordReceived",
+                    "EventBusName": lab.target.output("BusName"),
+                    "Detail": json.dumps({"meta": meta, "data": {"group": "labs", "row": row}}),
+                }
+            ]
+        )  # fmt: skip
+
+    add(lab, "clinic", labs())
+    [version] = [
+        int(item["version"])
+        for item in lab.state.features("clinic")
+        if item["status"] == "active" and item["definition"] == _definition(labs())
+    ]
+    times = {"taken_at": "2026-01-20T10:00:00Z", "reported_at": "2026-01-20T11:00:00Z"}
+    send(patient=77, glucose="much", **times)
+    send(patient=77, glucose=150.5, **times)
+    eventually(
+        lambda: online(lab, "clinic", 77, version=version).get("glucose") == "150.5",
+        "the streamed row online",
+    )
+
+
+def _definition(group: dict[str, Any]) -> dict[str, Any]:
+    return FeatureGroup.model_validate(group).model_dump(mode="json")
