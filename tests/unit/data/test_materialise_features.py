@@ -28,6 +28,8 @@ from steward.service.data.feature_materialisation import (
     materialisation_that_ended,
     start_materialisation,
 )
+from steward.service.emission import Cause
+from steward.service.feature_catalog import retire
 from support.feature_scene import csv_row as row
 from support.feature_scene import labs
 from support.materialisation_scene import GROUP, MACHINE, FeatureWorld, received
@@ -93,6 +95,28 @@ def test_a_new_version_gets_what_was_accepted_before(world: FeatureWorld) -> Non
     started = start_materialisation(received(versioned, "event-9"), world.starter())["started"]
     assert started == [f"clinic_labs_v2_{id_[:12]}_1" for id_ in (first, other)]
     assert world.work(first, version=2).done
+
+
+def test_a_version_that_comes_back_after_retirement_is_put_online_anew(world: FeatureWorld) -> None:
+    delivery = world.materialise(row(1, 10, 90))
+    files = world.item(delivery)["chunks"]
+    world.push(labs(ttl_s=60))
+    retire(
+        "clinic", "labs", 1, state=world.state, clock=world.clock, ids=world.ids,
+        cause=Cause("clinic", "c", "r", "tess"),
+    )  # fmt: skip
+    world.records.groups[GROUP].clear()
+    world.clock.advance(60)
+    world.push(labs())
+    versioned = FeatureGroupVersioned(
+        group="labs", version=1, definition_digest="d", physical_name="p", source_table="lab"
+    )
+    started = start_materialisation(received(versioned, "event-9"), world.starter())["started"]
+    assert started == [f"clinic_labs_v1_{delivery[:12]}_2"]
+    assert world.work(delivery).done
+    assert world.online(1).values["glucose"] == 90.0
+    assert world.item(delivery)["chunks"] == files
+    assert start_materialisation(received(versioned, "event-10"), world.starter())["started"] == []
 
 
 @pytest.mark.parametrize("death", ["before_parquet", "after_parquet", "between_records", "at_end"])

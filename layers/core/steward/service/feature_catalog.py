@@ -148,7 +148,7 @@ def registration(
                 Update(
                     Table.FEATURES, {"project": name, "item": key},
                     set={**described, "status": GroupStatus.ACTIVE.value,
-                         "updated_at": now},
+                         "updated_at": now, **({"revived_at": now} if assigned.is_revived else {})},
                     expect=(Equals("status", items[key]["status"]),),
                 )
             )  # fmt: skip
