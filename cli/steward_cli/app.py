@@ -13,6 +13,7 @@ from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 from steward.domain.errors import (
     AccessDeniedError,
     ConflictError,
+    FeatureGroupNotFoundError,
     ProjectNotFoundError,
     RejectedError,
     StewardError,
@@ -21,6 +22,7 @@ from steward.domain.errors import (
 from steward_cli.commands import (
     data,
     dataset,
+    features,
     image,
     lineage,
     local,
@@ -57,6 +59,7 @@ app.command("rollback")(release.rollback)
 app.add_typer(project.app, name="project")
 app.add_typer(data.app, name="data")
 app.add_typer(dataset.app, name="dataset")
+app.add_typer(features.app, name="features")
 app.add_typer(runs.app, name="runs")
 app.add_typer(versions.app, name="versions")
 app.add_typer(release.app, name="release")
@@ -94,6 +97,7 @@ def options(
 _CODES: tuple[tuple[type[StewardError], Exit], ...] = (
     (ProjectNotFoundError, Exit.NOT_FOUND),
     (VersionNotFoundError, Exit.NOT_FOUND),
+    (FeatureGroupNotFoundError, Exit.NOT_FOUND),
     (ConflictError, Exit.CONFLICT),
     (AccessDeniedError, Exit.DENIED),
     (RejectedError, Exit.FAILED),

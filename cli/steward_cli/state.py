@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from steward.adapters.state import DynamoStateStore
+from steward.domain.feature_versions import consumers_of
 from steward.domain.versions import alias_item, version_item
 from steward.ports import Item, StateStore, Table
 from steward_cli.console import CommandError, Exit
@@ -62,6 +63,12 @@ class StackState:
     def features(self, project: str, prefix: str = "group#") -> list[Item]:
         """Return items of a project's features: versions of groups, or what ``prefix`` says."""
         return self._store.query(Table.FEATURES, project, prefix=prefix)
+
+    def feature_consumers(self, project: str, group: str, version: int) -> list[Item]:
+        """Return the model versions that a version of a feature group has trained."""
+        runs = {str(run["run_id"]): run for run in self.runs(project)}
+        route = self.route(project)
+        return consumers_of(group, version, self.versions(project), runs, route)
 
     def runs(self, project: str) -> list[Item]:
         """Return a project's runs, oldest first."""

@@ -70,6 +70,7 @@ def test_control_functions_do_without_the_analytics_layer(function: Function) ->
     computes = {
         "ReceiveDeliveryFunction",
         "MaterialiseChunkFunction",
+        "IngestRecordFunction",
         "ValidateDeliveriesFunction",
         "BuildDatasetFunction",
         "CompareCandidateFunction",

@@ -82,6 +82,20 @@ def declaration(*groups: dict[str, Any], **changes: Any) -> dict[str, Any]:
     }
 
 
+CSV_HEADER = "patient,taken_at,reported_at,withdrawn,glucose,visits,ward\n"
+
+
+def csv_row(
+    patient: int, day: int, glucose: float | str, reported: int | None = None, withdrawn: str = ""
+) -> str:
+    """Return a line of the laboratory's file, of a day in January 2026."""
+    known = day if reported is None else reported
+    return (
+        f"{patient},2026-01-{day:02d}T10:00:00Z,2026-01-{known:02d}T11:00:00Z,{withdrawn},"
+        f"{glucose},1,icu\n"
+    )
+
+
 def project_of(*groups: dict[str, Any], **changes: Any) -> Project:
     """Return the project of :func:`declaration`."""
     return parse_project(declaration(*groups, **changes))

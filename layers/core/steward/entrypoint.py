@@ -21,6 +21,7 @@ from steward.contracts.events import PAYLOADS
 from steward.contracts.incoming import AWS_DETAILS, Envelope, OwnDetail, Received
 from steward.domain.errors import (
     ConflictError,
+    FeatureGroupNotFoundError,
     MalformedEventError,
     NotAuthorizedError,
     ProjectNotFoundError,
@@ -413,6 +414,7 @@ def _status_of(error: StewardError) -> int:
         (NotAuthorizedError, 403),
         (ProjectNotFoundError, 404),
         (VersionNotFoundError, 404),
+        (FeatureGroupNotFoundError, 404),
         (RejectedError, 400),
         (ConflictError, 409),
         (RetryableError, 503),

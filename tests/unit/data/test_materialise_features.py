@@ -2,183 +2,49 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import tempfile
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import pytest
 
-from steward.contracts.events import DatasetAccepted, FeatureGroupVersioned
-from steward.contracts.incoming import ExecutionStatusChange, OwnDetail, Received
+from steward.contracts.events import FeatureGroupVersioned
+from steward.contracts.incoming import ExecutionStatusChange, Received
 from steward.contracts.steps.data import (
     ConcludeMaterialisation,
     MaterialisationFailure,
-    MaterialiseChunk,
-    MaterialisedChunk,
 )
 from steward.domain.errors import (
     FeatureGroupNotFoundError,
     IllegalTransitionError,
     LockHeldError,
 )
-from steward.domain.feature_groups import FeatureGroup
-from steward.domain.feature_records import from_record
-from steward.domain.feature_versions import materialisation_item, statistics_item
+from steward.domain.feature_versions import statistics_item
 from steward.domain.locks import feature_lock
-from steward.domain.workspace import Limits
 from steward.ports import Put, Table
 from steward.service.data import feature_chunks
-from steward.service.data.feature_chunks import Workbench, materialise_chunk
 from steward.service.data.feature_materialisation import (
-    Starter,
     conclude_materialisation,
     materialisation_that_ended,
     start_materialisation,
 )
 from steward.service.emission import Cause
-from steward.service.feature_catalog import registration
-from support.fakes import (
-    FakeClock,
-    FakeFeatureRecords,
-    FakeIds,
-    FakeObjects,
-    FakeState,
-    FakeWorkflows,
-)
-from support.feature_scene import labs, project_of
-
-DATA = "data"
-MACHINE = "arn:aws:states:us-east-1:000000000000:stateMachine:steward-materialise-features"
-HEADER = "patient,taken_at,reported_at,withdrawn,glucose,visits,ward\n"
-GROUP = "steward-local-clinic-labs-v1"
+from steward.service.feature_catalog import retire
+from support.feature_scene import csv_row as row
+from support.feature_scene import labs
+from support.materialisation_scene import GROUP, MACHINE, FeatureWorld, received
 
 
 class Killed(BaseException):
     """The worker is gone: nothing may catch it."""
 
 
-def row(patient: int, day: int, glucose: float | str, reported: int | None = None,
-        withdrawn: str = "") -> str:  # fmt: skip
-    known = day if reported is None else reported
-    return (
-        f"{patient},2026-01-{day:02d}T10:00:00Z,2026-01-{known:02d}T11:00:00Z,{withdrawn},"
-        f"{glucose},1,icu\n"
-    )
-
-
-class World:
-    """A project with a group, its SageMaker group and a worker that may be killed."""
-
-    def __init__(self, folder: Path, **changes: Any) -> None:
-        self.state, self.objects, self.ids = FakeState(), FakeObjects(), FakeIds()
-        self.clock, self.records, self.workflows = (
-            FakeClock(), FakeFeatureRecords(), FakeWorkflows(),
-        )  # fmt: skip
-        self.clock.advance(30 * 86_400)
-        self.folder = folder
-        self.lines: list[str] = []
-        self.left = 800.0
-        self.push(labs(**changes))
-
-    def push(self, group: dict[str, Any]) -> None:
-        project = project_of(group)
-        changes, events = registration(
-            project, state=self.state, environment="local", clock=self.clock, ids=self.ids,
-            cause=Cause("clinic", "c", "push", "tess"),
-        )  # fmt: skip
-        item = {"project": "clinic", "config": project.model_dump(mode="json")}
-        self.state.commit([Put(Table.PROJECTS, item), *changes], events)
-        for known in self.state.query(Table.FEATURES, "clinic", prefix="group#"):
-            self.records.create(known["physical_name"])
-
-    @property
-    def group(self) -> FeatureGroup:
-        [item] = self.state.query(Table.FEATURES, "clinic", prefix="group#labs#v0001")
-        return FeatureGroup.model_validate(item["definition"])
-
-    def accept(self, *rows: str, table: str = "lab") -> str:
-        content = (HEADER + "".join(rows)).encode()
-        delivery_id = hashlib.sha256(content).hexdigest()
-        key = f"deliveries/clinic/{table}/{delivery_id[:8]}.csv"
-        self.objects.write(f"s3://{DATA}/{key}", content)
-        self.clock.advance(1)
-        item = {
-            "project": "clinic", "delivery_id": delivery_id, "bucket": DATA, "key": key,
-            "version_id": None, "status": "accepted", "rows": len(rows), "table": table,
-            "received_at": self.clock.now().isoformat(timespec="milliseconds"),
-        }  # fmt: skip
-        self.state.commit([Put(Table.DELIVERIES, item)])
-        return delivery_id
-
-    def starter(self) -> Starter:
-        return Starter(self.state, self.workflows, self.clock, MACHINE)
-
-    def start(self, delivery_id: str, event_id: str = "event-1") -> dict[str, Any]:
-        accepted = DatasetAccepted(
-            delivery_id=delivery_id, key="k", rows=1, report_uri="r", table="lab"
-        )
-        return start_materialisation(received(accepted, event_id), self.starter())
-
-    def item(self, delivery_id: str, version: int = 1) -> dict[str, Any]:
-        name = materialisation_item("labs", version, delivery_id)
-        item = self.state.get(Table.FEATURES, {"project": "clinic", "item": name})
-        assert item is not None
-        return item
-
-    def work(self, delivery_id: str, version: int = 1) -> MaterialisedChunk:
-        attempt = self.item(delivery_id, version)["attempt"]
-        command = MaterialiseChunk(
-            project="clinic", group="labs", version=version, delivery_id=delivery_id,
-            attempt=attempt, correlation_id="c", causation_id="e",
-        )  # fmt: skip
-        with tempfile.TemporaryDirectory(dir=self.folder) as folder:
-            bench = Workbench(
-                self.state, self.objects, self.records, self.clock, self.ids,
-                Limits(Path(folder), 400), DATA, lambda: self.left, self.lines.append,
-            )  # fmt: skip
-            return materialise_chunk(command, bench)
-
-    def materialise(self, *rows: str) -> str:
-        delivery_id = self.accept(*rows)
-        self.start(delivery_id)
-        assert self.work(delivery_id).done
-        return delivery_id
-
-    def online(self, patient: int) -> Any:
-        [record] = self.records.read(GROUP, [str(patient)]).values()
-        return from_record(self.group, record)
-
-    def parquet(self, delivery_id: str) -> list[tuple[Any, ...]]:
-        rows = []
-        for chunk in self.item(delivery_id)["chunks"]:
-            path = self.folder / "read.parquet"
-            self.objects.download(DATA, chunk["key"], str(path), chunk["version_id"])
-            assert hashlib.sha256(path.read_bytes()).hexdigest() == chunk["sha256"]
-            rows += duckdb.execute(f"FROM read_parquet('{path}')").fetchall()
-        return sorted(rows)
-
-
-def received(payload: Any, event_id: str) -> Received:
-    meta = {"correlation_id": "c", "causation_id": "x", "project": "clinic", "actor": "steward"}
-    own = OwnDetail[type(payload)].model_validate(  # type: ignore[misc]
-        {"meta": meta, "data": payload.model_dump()}
-    )
-    return Received(
-        id=event_id, time="2026-02-01T00:00:00Z", source="steward.data",
-        detail_type=type(payload).__name__, resources=[], replayed=False, meta=own.meta,
-        detail=own.data,
-    )  # fmt: skip
-
-
 @pytest.fixture
-def world(tmp_path: Path) -> World:
-    return World(tmp_path)
+def world(tmp_path: Path) -> FeatureWorld:
+    return FeatureWorld(tmp_path)
 
 
-def test_rows_are_in_parquet_and_the_newest_of_each_entity_online(world: World) -> None:
+def test_rows_are_in_parquet_and_the_newest_of_each_entity_online(world: FeatureWorld) -> None:
     delivery = world.materialise(row(1, 10, 90), row(1, 12, 120), row(2, 11, 180), row(1, 11, 100))
     assert [(r[0], r[5]) for r in world.parquet(delivery)] == [
         (1, 90.0), (1, 100.0), (1, 120.0), (2, 180.0),
@@ -191,7 +57,9 @@ def test_rows_are_in_parquet_and_the_newest_of_each_entity_online(world: World) 
     assert event.data.newest_event_time == "2026-01-12T10:00:00.000Z"  # type: ignore[attr-defined]
 
 
-def test_the_same_work_is_started_once_and_what_failed_by_another_event(world: World) -> None:
+def test_the_same_work_is_started_once_and_what_failed_by_another_event(
+    world: FeatureWorld,
+) -> None:
     delivery = world.accept(row(1, 10, 90))
     assert world.start(delivery)["started"] == [f"clinic_labs_v1_{delivery[:12]}_1"]
     assert world.start(delivery) == {"started": [], "suppressed": [f"labs/v1 {delivery[:12]}"]}
@@ -203,7 +71,7 @@ def test_the_same_work_is_started_once_and_what_failed_by_another_event(world: W
 
 
 def test_a_start_that_died_before_the_execution_is_healed_by_the_events_retry(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    world: FeatureWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     delivery = world.accept(row(1, 10, 90))
 
@@ -217,7 +85,7 @@ def test_a_start_that_died_before_the_execution_is_healed_by_the_events_retry(
     assert world.start(delivery)["started"] == [f"clinic_labs_v1_{delivery[:12]}_1"]
 
 
-def test_a_new_version_gets_what_was_accepted_before(world: World) -> None:
+def test_a_new_version_gets_what_was_accepted_before(world: FeatureWorld) -> None:
     first, other = world.accept(row(1, 10, 90)), world.accept(row(1, 11, 91))
     world.accept(row(1, 11, 92), table="data")
     world.push(labs(ttl_s=60))
@@ -229,13 +97,35 @@ def test_a_new_version_gets_what_was_accepted_before(world: World) -> None:
     assert world.work(first, version=2).done
 
 
+def test_a_version_that_comes_back_after_retirement_is_put_online_anew(world: FeatureWorld) -> None:
+    delivery = world.materialise(row(1, 10, 90))
+    files = world.item(delivery)["chunks"]
+    world.push(labs(ttl_s=60))
+    retire(
+        "clinic", "labs", 1, state=world.state, clock=world.clock, ids=world.ids,
+        cause=Cause("clinic", "c", "r", "tess"),
+    )  # fmt: skip
+    world.records.groups[GROUP].clear()
+    world.clock.advance(60)
+    world.push(labs())
+    versioned = FeatureGroupVersioned(
+        group="labs", version=1, definition_digest="d", physical_name="p", source_table="lab"
+    )
+    started = start_materialisation(received(versioned, "event-9"), world.starter())["started"]
+    assert started == [f"clinic_labs_v1_{delivery[:12]}_2"]
+    assert world.work(delivery).done
+    assert world.online(1).values["glucose"] == 90.0
+    assert world.item(delivery)["chunks"] == files
+    assert start_materialisation(received(versioned, "event-10"), world.starter())["started"] == []
+
+
 @pytest.mark.parametrize("death", ["before_parquet", "after_parquet", "between_records", "at_end"])
 def test_a_worker_that_is_killed_leaves_what_a_rerun_completes_without_duplicates(
-    world: World, death: str, monkeypatch: pytest.MonkeyPatch
+    world: FeatureWorld, death: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows = [row(patient, 10 + patient % 3, 90 + patient) for patient in range(1, 40)]
     rows += [row(patient, 9, 50) for patient in range(1, 40)]
-    whole = World(world.folder)
+    whole = FeatureWorld(world.folder)
     whole.materialise(*rows)
 
     monkeypatch.setattr(feature_chunks, "CHUNK_ROWS", 20)
@@ -262,7 +152,7 @@ def test_a_worker_that_is_killed_leaves_what_a_rerun_completes_without_duplicate
     assert not list(world.state.scan(Table.LOCKS))
 
 
-def kill(world: World, death: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def kill(world: FeatureWorld, death: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def die(*_: Any, **__: Any) -> None:
         raise Killed
 
@@ -277,7 +167,7 @@ def kill(world: World, death: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_time_that_runs_out_ends_the_call_and_the_next_goes_on(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    world: FeatureWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(feature_chunks, "CHUNK_ROWS", 10)
     delivery = world.accept(*(row(patient, 10, 90) for patient in range(1, 40)))
@@ -301,7 +191,7 @@ def test_time_that_runs_out_ends_the_call_and_the_next_goes_on(
     assert len(world.records.puts) == 39
 
 
-def test_an_older_delivery_that_comes_late_changes_no_newer_value(world: World) -> None:
+def test_an_older_delivery_that_comes_late_changes_no_newer_value(world: FeatureWorld) -> None:
     world.materialise(row(1, 20, 120), row(2, 20, 121))
     world.materialise(row(1, 10, 80), row(2, 21, 99))
     assert (world.online(1).values["glucose"], world.online(2).values["glucose"]) == (120.0, 99.0)
@@ -309,7 +199,7 @@ def test_an_older_delivery_that_comes_late_changes_no_newer_value(world: World) 
     assert world.online(1).values["glucose"] == 130.0
 
 
-def test_a_late_row_counts_in_the_window_of_a_newer_record(world: World) -> None:
+def test_a_late_row_counts_in_the_window_of_a_newer_record(world: FeatureWorld) -> None:
     world.clock.time = world.clock.time.replace(year=2026, month=1, day=22)
     world.materialise(row(1, 20, 100))
     world.materialise(row(1, 18, 50))
@@ -318,7 +208,7 @@ def test_a_late_row_counts_in_the_window_of_a_newer_record(world: World) -> None
     assert world.online(1).values["glucose"] == 100.0
 
 
-def test_a_tombstone_empties_the_record(world: World) -> None:
+def test_a_tombstone_empties_the_record(world: FeatureWorld) -> None:
     world.materialise(row(1, 10, 90), row(2, 10, 91))
     world.materialise(row(1, 12, "", withdrawn="true"))
     assert (world.online(1).deleted, world.online(1).values) == (True, {})
@@ -328,7 +218,7 @@ def test_a_tombstone_empties_the_record(world: World) -> None:
 
 
 def test_what_is_left_out_is_counted_and_statistics_are_of_the_latest_delivery(
-    world: World,
+    world: FeatureWorld,
 ) -> None:
     future = "1,2031-01-01T00:00:00Z,2031-01-01T00:00:00Z,,1,1,x\n"
     world.materialise(row(1, 10, 90), row(2, 11, ""), future)
@@ -352,7 +242,7 @@ def test_what_is_left_out_is_counted_and_statistics_are_of_the_latest_delivery(
 
 
 def test_a_shard_that_somebody_else_writes_is_left_to_them_until_their_lease_ends(
-    world: World,
+    world: FeatureWorld,
 ) -> None:
     delivery = world.accept(row(1, 10, 90))
     world.start(delivery)
@@ -368,7 +258,7 @@ def test_a_shard_that_somebody_else_writes_is_left_to_them_until_their_lease_end
     assert world.work(delivery).done
 
 
-def test_without_its_sagemaker_group_it_fails_and_says_what_to_do(world: World) -> None:
+def test_without_its_sagemaker_group_it_fails_and_says_what_to_do(world: FeatureWorld) -> None:
     world.records.groups.clear()
     delivery = world.accept(row(1, 10, 90))
     world.start(delivery)
@@ -376,7 +266,7 @@ def test_without_its_sagemaker_group_it_fails_and_says_what_to_do(world: World) 
         world.work(delivery)
 
 
-def test_an_attempt_that_was_given_up_does_nothing_more(world: World) -> None:
+def test_an_attempt_that_was_given_up_does_nothing_more(world: FeatureWorld) -> None:
     delivery = world.accept(row(1, 10, 90))
     world.start(delivery)
     fail(world, delivery)
@@ -384,7 +274,7 @@ def test_an_attempt_that_was_given_up_does_nothing_more(world: World) -> None:
         world.work(delivery)
 
 
-def fail(world: World, delivery: str) -> bool:
+def fail(world: FeatureWorld, delivery: str) -> bool:
     command = ConcludeMaterialisation(
         project="clinic", group="labs", version=1, delivery_id=delivery,
         attempt=world.item(delivery)["attempt"], correlation_id="c", causation_id="e",
@@ -395,7 +285,7 @@ def fail(world: World, delivery: str) -> bool:
     ).recorded
 
 
-def test_a_failure_is_recorded_once_with_its_event(world: World) -> None:
+def test_a_failure_is_recorded_once_with_its_event(world: FeatureWorld) -> None:
     delivery = world.accept(row(1, 10, 90))
     world.start(delivery)
     assert fail(world, delivery) is True
@@ -406,7 +296,7 @@ def test_a_failure_is_recorded_once_with_its_event(world: World) -> None:
     assert fail(world, done) is False
 
 
-def test_an_execution_that_timed_out_is_concluded_by_its_status_event(world: World) -> None:
+def test_an_execution_that_timed_out_is_concluded_by_its_status_event(world: FeatureWorld) -> None:
     delivery = world.accept(row(1, 10, 90))
     world.start(delivery)
 

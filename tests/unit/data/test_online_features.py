@@ -70,6 +70,14 @@ def test_an_expired_record_gives_null_and_says_so(scene: OnlineScene) -> None:
     assert record.freshness_s == 86_400.001
 
 
+def test_a_tombstone_is_no_record(scene: OnlineScene) -> None:
+    scene.put(deleted="1")
+    found = scene.read()
+    assert found.values == {**NOTHING, "pulse_by_age": None}
+    (record,) = found.records
+    assert record.found is False
+
+
 def test_an_unknown_entity_gives_null_and_is_not_expired(scene: OnlineScene) -> None:
     found = scene.read(entity="nobody")
     assert found.values == {**NOTHING, "pulse_by_age": None}

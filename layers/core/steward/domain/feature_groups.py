@@ -24,7 +24,7 @@ from steward.domain.expressions import ExpressionError, Parsed, parse
 from steward.domain.tables import PRIMARY, Data, Table
 
 RESERVED = frozenset(
-    ("entity", "event_time", "known_at", "deleted", "digest", "digests", "erased_until",
+    ("entity", "event_time", "known_at", "deleted", "digest", "erased_until",
      "written_at", "is_deleted", "write_time", "api_invocation_time")
 )  # fmt: skip
 """What a record of SageMaker Feature Store holds besides features, ours first; see

@@ -16,9 +16,8 @@ A record's features, all text for SageMaker:
 ``digest``                String      of the newest row
 ``deleted``               Integral    1 where the newest row is a tombstone
 ``erased_until``          String      event time of the latest tombstone ever; left out without one
-``digests``               String      of the rows in windows, for ties: ``{event_ms: digits}``
 each row feature          by type     left out where it is null
-each aggregate            String      its window: ``[[event_ms, known_ms, value], ...]``
+each aggregate            String      its window: ``[[event_ms, known_ms, digest, value], ...]``
 ========================  ==========  ===========================================================
 
 Pure: no engine, no clock.
@@ -228,13 +227,8 @@ def to_record(group: FeatureGroup, row: OnlineRow, *, now_ms: int) -> dict[str, 
         value = row.values.get(feature.name)
         if value is not None:
             record[feature.name] = _text(value)
-    digests: dict[str, str] = {}
     for name, window in row.windows.items():
-        shown = [[given.event_ms, given.known_ms, given.value] for given in window]
-        record[name] = canonical_json(shown).decode()
-        digests.update({str(given.event_ms): given.digest for given in window})
-    if digests:
-        record["digests"] = canonical_json(digests).decode()
+        record[name] = canonical_json([list(given) for given in window]).decode()
     return record
 
 
@@ -259,12 +253,8 @@ def from_record(group: FeatureGroup, record: Mapping[str, str]) -> OnlineRow:
             values[feature.name] = text == "1"
         else:
             values[feature.name] = text
-    digests = json.loads(record.get("digests", "{}"))
     windows = {
-        aggregate.name: tuple(
-            Contribution(event_ms, known_ms, digests[str(event_ms)], value)
-            for event_ms, known_ms, value in json.loads(record[aggregate.name])
-        )
+        aggregate.name: tuple(Contribution(*given) for given in json.loads(record[aggregate.name]))
         for aggregate in group.aggregates
         if aggregate.name in record
     }
@@ -302,7 +292,7 @@ def feature_definitions(group: FeatureGroup) -> list[dict[str, str]]:
     """Return SageMaker's ``FeatureDefinitions`` of the group, in the order of a record."""
     kinds = {
         IDENTIFIER: "String", EVENT_TIME: "String", "event_time": "String", "known_at": "String",
-        "digest": "String", "deleted": "Integral", "erased_until": "String", "digests": "String",
+        "digest": "String", "deleted": "Integral", "erased_until": "String",
         **{feature.name: SAGEMAKER_TYPES[feature.type] for feature in group.features},
         **{aggregate.name: "String" for aggregate in group.aggregates},
     }  # fmt: skip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -195,3 +195,35 @@ def pin_versions(
         best = max(active, key=lambda found: found.version)
         pinned.append({"group": use.group, "version": best.version})
     return pinned
+
+
+def consumers_of(
+    group: str,
+    version: int,
+    models: Iterable[dict[str, Any]],
+    runs: Mapping[str, dict[str, Any]],
+    route: Mapping[str, Any] | None,
+) -> list[dict[str, Any]]:
+    """Return the model versions that were trained on a version, and whether they answer now.
+
+    Args:
+        group: The feature group.
+        version: Its version.
+        models: Items of the project's model versions, which may pin views themselves.
+        runs: Items of runs by id, which pin the views of the versions that they trained.
+        route: What the project's gateway follows.
+    """
+    answering = {int(arm["version"]) for arm in (route or {}).get("arms", [])}
+    found = []
+    for item in models:
+        run = runs.get(str(item.get("run_id")), {})
+        views = item.get("feature_views") or run.get("feature_views") or ()
+        if (group, version) in {(view["group"], int(view["version"])) for view in views}:
+            number = int(item["version"])
+            found.append(
+                {
+                    "version": number, "state": item.get("state"), "run_id": item.get("run_id"),
+                    "answers": number in answering,
+                }
+            )  # fmt: skip
+    return found

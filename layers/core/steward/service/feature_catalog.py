@@ -15,6 +15,7 @@ from steward.domain.feature_versions import (
     Assigned,
     GroupStatus,
     assign_versions,
+    consumers_of,
     group_item,
     known_versions,
     label_of,
@@ -147,7 +148,7 @@ def registration(
                 Update(
                     Table.FEATURES, {"project": name, "item": key},
                     set={**described, "status": GroupStatus.ACTIVE.value,
-                         "updated_at": now},
+                         "updated_at": now, **({"revived_at": now} if assigned.is_revived else {})},
                     expect=(Equals("status", items[key]["status"]),),
                 )
             )  # fmt: skip
@@ -184,23 +185,12 @@ def consumers(state: StateStore, project: str, group: str, version: int) -> list
 
     Reads the projects, runs, versions and routes tables.
     """
-    route = state.get(Table.ROUTES, {"project": project}) or {}
-    answering = {int(arm["version"]) for arm in route.get("arms", [])}
-    found = []
-    for item in state.query(Table.VERSIONS, project, prefix="version#"):
-        views = item.get("feature_views")
-        if views is None and item.get("run_id"):
-            run = state.get(Table.RUNS, {"project": project, "run_id": item["run_id"]}) or {}
-            views = run.get("feature_views")
-        pinned = {(view["group"], int(view["version"])) for view in views or ()}
-        if (group, version) in pinned:
-            found.append(
-                {
-                    "version": int(item["version"]), "state": item.get("state"),
-                    "run_id": item.get("run_id"), "answers": int(item["version"]) in answering,
-                }
-            )  # fmt: skip
-    return found
+    models = state.query(Table.VERSIONS, project, prefix="version#")
+    runs: dict[str, Item] = {}
+    for run_id in {str(item["run_id"]) for item in models if item.get("run_id")}:
+        run = state.get(Table.RUNS, {"project": project, "run_id": run_id})
+        runs[run_id] = run or {}
+    return consumers_of(group, version, models, runs, state.get(Table.ROUTES, {"project": project}))
 
 
 def _is_declared(project: Project, state: StateStore, found: GroupVersion) -> bool:

@@ -108,11 +108,13 @@ def _start(
         "project": project, "item": materialisation_item(group, version.version, delivery_id)
     }  # fmt: skip
     known = starter.state.get(Table.FEATURES, key)
-    if known is None or (known["status"] == "failed" and known["event_id"] != received.id):
+    if known is None or _is_due_again(known, version, received):
         attempt = int(known["attempt"]) + 1 if known else 1
         name = execution_name(project, group, version.version, delivery_id, attempt)
         # What a failed attempt has finished stays: the next one goes on behind it.
         kept = {k: v for k, v in (known or {}).items() if k not in ("error", "cause", "ended_at")}
+        if known is not None and known["status"] == "done":
+            kept.update(online_chunks=0, online_rows=0)
         item = {
             **kept, **key, "group": group, "version": version.version, "delivery_id": delivery_id,
             "received_at": delivery["received_at"], "status": "running", "attempt": attempt,
@@ -138,6 +140,16 @@ def _start(
         return None
     starter.state.commit([Update(Table.FEATURES, key, set={"started": True})])
     return name
+
+
+def _is_due_again(known: Item, version: GroupVersion, received: Received) -> bool:
+    """What failed, by another event; what was done before the version was retired and came back.
+
+    Retiring takes the SageMaker group away, so its records are put anew; the Parquet is there.
+    """
+    if known["status"] == "done":
+        return str(known["ended_at"]) < str(version.item.get("revived_at", ""))
+    return bool(known["status"] == "failed" and known["event_id"] != received.id)
 
 
 def execution_name(project: str, group: str, version: int, delivery_id: str, attempt: int) -> str:
