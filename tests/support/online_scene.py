@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from steward.contracts.steps.features import EntityRead, ReadFeatures
 from steward.domain.feature_groups import FeatureGroup
+from steward.domain.feature_records import Contribution, OnlineRow, to_record
 from steward.domain.feature_versions import group_item
 from steward.domain.names import feature_group_name
 from steward.domain.online_engine import OnlineEngine
@@ -92,25 +92,24 @@ def vitals_record(
 ) -> dict[str, str]:
     """Return a record of ``vitals`` as SageMaker holds it: texts, null left out."""
     at = epoch_ms(event_time)
-    digest = "ab" * 32
-    earlier = at - 3_600_000
-    window = [[earlier, earlier, digest[:16], "6.5"], [at, at, digest[:16], "5.5"]]
-    return {
-        "entity": entity,
-        "written_at": event_time,
-        "event_time": event_time,
-        "known_at": event_time,
-        "digest": digest,
-        "deleted": "0",
-        "pulse": "71",
-        "glucose": "5.5",
-        "fasting": "1",
-        "seen_at": event_time,
-        "measured_1d": json.dumps([[*row[:3], "1"] for row in window]),
-        "glucose_1d": json.dumps(window),
-        "pulse_max_1d": json.dumps([[*row[:3], "71"] for row in window]),
-        **values,
-    }
+    group = FeatureGroup.model_validate(VITALS)
+
+    def window(earlier: str, newest: str) -> tuple[Contribution, ...]:
+        hour = 3_600_000
+        return (
+            Contribution(at - hour, at - hour, "ab" * 8, earlier),
+            Contribution(at, at, "ab" * 8, newest),
+        )
+
+    row = OnlineRow(
+        entity=entity, event_ms=at, known_ms=at, deleted=False, digest="ab" * 32,
+        values={"pulse": 71, "glucose": 5.5, "fasting": True, "seen_at": event_time},
+        windows={
+            "measured_1d": window("1", "1"), "glucose_1d": window("6.5", "5.5"),
+            "pulse_max_1d": window("71", "71"),
+        },
+    )  # fmt: skip
+    return {**to_record(group, row, now_ms=at), **values}
 
 
 @dataclass

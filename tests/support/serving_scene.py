@@ -135,7 +135,9 @@ class Scene:
     def __post_init__(self) -> None:
         config = self.project.model_dump(mode="json")
         self.state.put(Table.PROJECTS, {"project": PROJECT, "config": config})
-        examples = recorded_examples(self.project.model_features, ROWS)
+        columns = self.project.model_features
+        rows = [dict.fromkeys(column.name for column in columns) | row for row in ROWS]
+        examples = recorded_examples(columns, rows)
         self.objects.write(
             f"s3://{DATA}/datasets/{PROJECT}/abc/examples.json", json.dumps(examples).encode()
         )
