@@ -16,6 +16,7 @@ _FLOAT = r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?"
 _DATE, _TIME = r"([0-9]{4}-[0-9]{2}-[0-9]{2})", r"([0-9]{2}:[0-9]{2})"
 _SECOND, _OFFSET = r"(:[0-9]{2}(?:\.[0-9]{1,9})?)", r"(Z|[+-][0-9]{2}(?::?[0-9]{2})?)"
 _TIMESTAMP = f"{_DATE}(?:[T ]{_TIME}{_SECOND}?{_OFFSET}?)?"
+_IN_UTC = r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,6})?Z?"
 SQL_TYPES = {
     "string": "VARCHAR", "integer": "BIGINT", "float": "DOUBLE", "boolean": "BOOLEAN",
     "timestamp": "TIMESTAMP",
@@ -36,9 +37,11 @@ def typed(column: Column, text: str | None = None) -> str:
     """
     text = text or identifier(column.name)
     if column.type == "integer":
+        # A number that is written as the engine writes it needs no expression to be matched.
+        number = f"TRY_CAST({text} AS BIGINT)"
         return (
-            f"CASE WHEN regexp_full_match({text}, {literal(_INTEGER)})"
-            f" THEN TRY_CAST({text} AS BIGINT) END"
+            f"CASE WHEN {number}::VARCHAR = {text} THEN {number}"
+            f" WHEN regexp_full_match({text}, {literal(_INTEGER)}) THEN {number} END"
         )
     if column.type == "float":
         number = f"TRY_CAST({text} AS DOUBLE)"
@@ -53,7 +56,8 @@ def typed(column: Column, text: str | None = None) -> str:
         )
     if column.type == "timestamp":
         # ISO 8601. An offset is converted to UTC, none is UTC; finer than milliseconds is cut. A
-        # cast to TIMESTAMP would drop the offset in silence, so the parts are put together.
+        # cast to TIMESTAMP would drop the offset in silence, so the parts are put together, which
+        # takes twenty times as long: not for what is written in UTC.
         parts = (
             f"coalesce(nullif(regexp_extract({text}, {literal(_TIMESTAMP)}, {group}), ''),"
             f" '{plain}')"
@@ -62,8 +66,10 @@ def typed(column: Column, text: str | None = None) -> str:
         date, time, second, offset = parts
         zoned = f"{date} || 'T' || {time} || {second} || {offset}"
         moment = f"make_timestamp(epoch_us(TRY_CAST({zoned} AS TIMESTAMPTZ)))"
+        plain = instant(f"TRY_CAST(rtrim({text}, 'Z') AS TIMESTAMP)")
         return (
-            f"CASE WHEN regexp_full_match({text}, {literal(_TIMESTAMP)}) THEN {instant(moment)} END"
+            f"CASE WHEN regexp_full_match({text}, {literal(_IN_UTC)}) THEN {plain}"
+            f" WHEN regexp_full_match({text}, {literal(_TIMESTAMP)}) THEN {instant(moment)} END"
         )
     return text
 
