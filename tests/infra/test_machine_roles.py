@@ -108,7 +108,7 @@ def test_jobs_that_are_waited_for_may_use_their_managed_rule(path: Path) -> None
 @by_file
 def test_the_role_may_invoke_exactly_the_functions_that_the_machine_names(path: Path) -> None:
     [(_, _, properties)] = declarations(path)
-    substitutions = properties["DefinitionSubstitutions"]
+    substitutions = properties.get("DefinitionSubstitutions", {})
     wanted = set()
     for _, state in _tasks(path):
         if _integration(state) == "lambda:invoke":

@@ -14,6 +14,7 @@ from support.feature_scene import project_of
 from support.templates import CHILDREN, ORDER, ROOT, TEMPLATES, transformed
 
 PROJECT_STACK = ROOT / "projects" / "project-stack.yaml"
+PROFILING_STACK = ROOT / "projects" / "profiling-stack.yaml"
 _CLOUDFORMATION_RESOURCES = 500
 _CLOUDFORMATION_BYTES = 1_000_000
 
@@ -28,7 +29,9 @@ def test_all_children_are_linted_here() -> None:
     assert {path.stem for path in CHILDREN} == set(ORDER)
 
 
-@pytest.mark.parametrize("path", [*TEMPLATES, PROJECT_STACK], ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path", [*TEMPLATES, PROJECT_STACK, PROFILING_STACK], ids=lambda path: path.stem
+)
 def test_a_template_as_written_has_no_findings(path: Path) -> None:
     assert _findings(path.read_text(encoding="utf-8")) == []
 

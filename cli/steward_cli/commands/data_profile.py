@@ -14,6 +14,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from steward_cli.console import CommandError, Exit, Json, show, stderr, table
+from steward_cli.profiling import Engine, engine_for, start_profile_job
+from steward_cli.target import choose
 
 if TYPE_CHECKING:
     from steward.domain.profiles import ColumnProfile
@@ -25,8 +27,10 @@ _TICK_S = 0.2
 
 
 def profile_file(
+    context: typer.Context,
     file: Annotated[Path, typer.Argument(help="CSV, JSON Lines (each .gz too) or Parquet.",
                                          exists=True, dir_okay=False)],
+    *,
     suggest_: Annotated[bool, typer.Option("--suggest", help="Propose a project.yaml.")] = False,
     entity_id: Annotated[str | None, typer.Option("--entity-id", help="Whom a row is about.")]
         = None,
@@ -34,20 +38,33 @@ def profile_file(
     source: Annotated[str | None, typer.Option("--source", help="Propose it as a further table "
                                                "of this name, for data.sources.")] = None,
     html: Annotated[Path | None, typer.Option("--html", help="Write a page with charts.")] = None,
+    engine: Annotated[Engine, typer.Option("--engine", help="auto chooses by the file's size.")]
+        = "auto",
+    project: Annotated[str | None, typer.Option("--project", "-p", help="For DataBrew.")] = None,
     json_: Json = False,
 ) -> None:  # fmt: skip
     """Show what a file holds, or propose the declaration of its table.
 
-    Nothing leaves this machine. A proposal is wide on purpose: half the range is added on either
-    side; make it as narrow as the data must be.
+    DuckDB reads it on this machine, and nothing leaves it. A file that is too large for one
+    function (4.5 GB) goes to the AWS Glue DataBrew job of the project that --project names;
+    DataBrew writes its profile beside the project's reports and proposes nothing.
+
+    A proposal is wide on purpose: half the range is added on either side; make it as narrow as
+    the data must be.
 
     Example: `steward data profile march.csv --suggest > project.yaml`
     """
     from steward.domain.errors import UnreadableFileError
-    from steward.domain.schema_suggestion import suggest
+    from steward.domain.schema_suggestion import format_of, suggest
     from steward.domain.workspace import scratch
 
     try:
+        if engine_for(file.stat().st_size, engine, project) == "databrew":
+            assert project is not None
+            started = start_profile_job(choose(context.obj), project, file, format_of(file))
+            said = "{execution_arn} profiles it into {output_uri}".format(**started)
+            show(started, json_, lambda console: console.print(said, soft_wrap=True))
+            return
         with scratch(MEMORY_MB) as limits, _told(file.name) as told:
             found = suggest(file, limits, told)
     except UnreadableFileError as error:

@@ -255,9 +255,12 @@ def load(
         inner.append(f"{cell.value} AS {name}")
         outer.append(name)
         if judged:
+            kept = identifier(wrong_of(column))
+            if reading.format == "csv" and column.type == "string":
+                outer.append(f"NULL::VARCHAR AS {kept}")
+                continue
             raw, text = reading.raw[column.name], identifier(f"={column.name}")
             inner.append(f"CASE WHEN {raw} IS NOT NULL THEN {cell.text} END AS {text}")
-            kept = identifier(wrong_of(column))
             outer.append(f"CASE WHEN {name} IS NULL THEN {text} END AS {kept}")
             if column.type == "timestamp":
                 zoned = is_zoned(text) if cell.says_zone else "NULL::BOOLEAN"

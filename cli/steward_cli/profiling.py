@@ -1,0 +1,118 @@
+"""Profiling beyond one function: AWS Glue DataBrew, deployed for a project when it is asked for."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from pathlib import Path
+from typing import Any, Literal
+
+from botocore.exceptions import ClientError, WaiterError
+
+from steward.domain.delivery_files import MAX_UNPACKED_BYTES
+from steward_cli.commands.local import repository_root
+from steward_cli.console import CommandError, Exit
+from steward_cli.target import Target
+
+Engine = Literal["auto", "duckdb", "databrew"]
+_FORMATS = {"csv": "CSV", "jsonl": "JSON", "parquet": "PARQUET"}
+
+
+def engine_for(size: int, asked: Engine, project: str | None) -> Literal["duckdb", "databrew"]:
+    """Return the engine that profiles a file of so many bytes.
+
+    DuckDB on this machine takes what a function could read too; a larger file goes to DataBrew
+    where a project says which stack it belongs to.
+
+    Raises:
+        CommandError: DataBrew was asked for without a project.
+    """
+    if asked == "databrew" and project is None:
+        raise CommandError(
+            "DataBrew runs in a project's stack", Exit.USAGE, "name it with --project"
+        )
+    if asked != "auto":
+        return asked
+    return "databrew" if size > MAX_UNPACKED_BYTES and project is not None else "duckdb"
+
+
+def profiling_parameters(target: Target, project: str, format_: str) -> dict[str, str]:
+    """Return the parameters of ``projects/profiling-stack.yaml``."""
+    return {
+        "Project": project,
+        "Environment": target.environment_name,
+        "Format": _FORMATS[format_],
+        "DataBucket": target.output("DataBucketName"),
+        "ArtifactsBucket": target.output("ArtifactsBucketName"),
+        "KeyArn": target.output("KeyArn"),
+    }
+
+
+def start_profile_job(target: Target, project: str, file: Path, format_: str) -> dict[str, str]:
+    """Put a file where the project's job reads it, and start the job by its state machine.
+
+    Returns:
+        ``execution_arn`` and ``output_uri``, the prefix where DataBrew writes its JSON.
+
+    Raises:
+        CommandError: The target is the embedded AWS, which has no DataBrew, or CloudFormation
+            refused the stack.
+    """
+    if target.engine is not None:
+        raise CommandError(
+            "the embedded AWS has no DataBrew", Exit.USAGE,
+            "use --engine duckdb, or another target",
+        )  # fmt: skip
+    parameters = profiling_parameters(target, project, format_)
+    _deploy(target, f"{target.stack}-profiling-{project}", parameters)
+    bucket = parameters["DataBucket"]
+    target.client("s3").upload_file(str(file), bucket, f"profiling/{project}/{file.name}")
+    account = target.client("sts").get_caller_identity()["Arn"].split(":")
+    machine = (
+        f"arn:{account[1]}:states:{target.region}:{account[4]}"
+        f":stateMachine:{target.stack}-profile-file"
+    )
+    work = {
+        "project": project, "correlation_id": uuid.uuid4().hex[:12],
+        "job": f"steward-{target.environment_name}-{project}-profile",
+    }  # fmt: skip
+    started = target.client("stepfunctions").start_execution(
+        stateMachineArn=machine, input=json.dumps(work)
+    )
+    output = f"s3://{parameters['ArtifactsBucket']}/profiles/databrew/{project}/"
+    return {"execution_arn": started["executionArn"], "output_uri": output}
+
+
+def _deploy(target: Target, name: str, parameters: dict[str, str]) -> None:
+    template = repository_root() / "projects" / "profiling-stack.yaml"
+    request: dict[str, Any] = {
+        "StackName": name,
+        "TemplateBody": template.read_text(encoding="utf-8"),
+        "Capabilities": ["CAPABILITY_IAM"],
+        "Parameters": [
+            {"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()
+        ],
+    }
+    cloudformation = target.client("cloudformation")
+    try:
+        cloudformation.create_stack(
+            **request, Tags=[{"Key": "steward:stack", "Value": target.stack}]
+        )
+        waiter = "stack_create_complete"
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "AlreadyExistsException":
+            raise
+        try:
+            cloudformation.update_stack(**request)
+        except ClientError as unchanged:
+            if "No updates are to be performed" in str(unchanged):
+                return
+            raise
+        waiter = "stack_update_complete"
+    try:
+        cloudformation.get_waiter(waiter).wait(StackName=name)
+    except WaiterError:
+        raise CommandError(
+            f"the stack {name} was not deployed", Exit.FAILED,
+            f"aws cloudformation describe-stack-events --stack-name {name}",
+        ) from None  # fmt: skip
