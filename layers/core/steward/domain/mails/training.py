@@ -18,6 +18,7 @@ from steward.domain.mails.layout import (
     shortened,
     table,
 )
+from steward.domain.tables import PRIMARY
 
 _SHOWN_PLACES = 12
 
@@ -35,9 +36,10 @@ class BrokenRule:
 
 def dataset_rejected(
     where: Where, *, key: str, delivery_id: str, quarantine_uri: str, report_uri: str,
-    rules: Sequence[BrokenRule],
+    rules: Sequence[BrokenRule], table_name: str = PRIMARY,
 ) -> Letter:  # fmt: skip
     """Tell the owner what is wrong with a delivery: rule, column, rows, values."""
+    to_table = "" if table_name == PRIMARY else f" --table {table_name}"
     file = key.rpartition("/")[2]
     places = [place for rule in rules for place in _places(rule)]
     more = sum(rule.count for rule in rules) - len(places)
@@ -56,13 +58,18 @@ def dataset_rejected(
         shown,
         facts(
             "The file",
-            [("Delivered as", key), ("Kept as", quarantine_uri), ("Delivery", delivery_id)],
+            [
+                ("Delivered as", key),
+                ("Table", table_name),
+                ("Kept as", quarantine_uri),
+                ("Delivery", delivery_id),
+            ],
         ),
         commands(
             "To read the report, and to deliver it again once it is mended",
             f"steward data report {where.project} {delivery_id[:12]}",
-            f"steward report open {report_uri}",
-            f"steward data put {file} --project {where.project}",
+            f"steward report open {report_uri.removesuffix('.json')}.html",
+            f"steward data put {file} --project {where.project}{to_table}",
         ),
     )
 

@@ -119,6 +119,7 @@ def _dataset_rejected(occasion: _Occasion) -> Letter:
             BrokenRule(found.rule, found.column, found.count, found.message, found.examples)
             for found in data.violations
         ],
+        table_name=data.table,
     )
 
 
