@@ -8,9 +8,11 @@ import tarfile
 from pathlib import Path
 
 import pytest
+import yaml
 
 from steward_cli.console import CommandError, Exit
 from steward_cli.sources import pack, read_source
+from support.training_scene import declaration
 
 PROJECTS = Path(__file__).resolve().parents[2] / "projects"
 
@@ -75,3 +77,25 @@ def test_a_missing_entry_point_is_named(tmp_path: Path) -> None:
     (tmp_path / "project.yaml").write_text(text)
     with pytest.raises(CommandError, match=r"train.py is missing"):
         read_source(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("changed", "path"),
+    [
+        ({"rules": [{"name": "r", "expression": "lower(age) > 3"}]}, "data.rules[0].expression"),
+        ({"rules": [{"name": "r", "expression": "age > (SELECT 1)"}]}, "rules[0].expression"),
+        ({"sources": {"labs": {"columns": [
+            {"name": "id", "type": "string", "pattern": "(?=x)"},
+            {"name": "x", "type": "float"},
+        ]}}}, "data.sources.labs.columns[0].pattern"),
+    ],
+)  # fmt: skip
+def test_a_rule_that_does_not_fit_is_refused_with_its_path(
+    tmp_path: Path, changed: dict[str, object], path: str
+) -> None:
+    declared = declaration()
+    declared["data"] |= changed
+    (tmp_path / "project.yaml").write_text(yaml.safe_dump(declared))
+    with pytest.raises(CommandError) as refused:
+        read_source(tmp_path)
+    assert path in f"{refused.value.message} {refused.value.hint}"
