@@ -176,6 +176,25 @@ def test_a_dataset_without_features_is_built_again_too(tmp_path: Path) -> None:
     assert datasets.rebuild(manifest).equal
 
 
+def test_rows_that_came_as_events_take_part_and_are_rebuilt_from_their_parquet(
+    tmp_path: Path,
+) -> None:
+    scene = DatasetScene(tmp_path)
+    scene.materialise(scene.put_source(lab(ROWS)))
+    taken, known = START.replace(day=12, hour=23), START.replace(day=12, hour=23, minute=5)
+    for patient in range(1, 321):
+        scene.stream(f"{patient},{taken.isoformat()},{known.isoformat()},false,55.5,1,er\n")
+    built = scene.build(scene.accept(asked(1, 320)))
+    scene.stream(f"1,{taken.isoformat()},{known.isoformat()},false,66.6,1,er\n")  # After it.
+    rows = scene.scene.objects.read(built.train_uri).decode().splitlines()[1:]
+    assert sum(",55.5," in row for row in rows) > 10
+    assert not any(",66.6," in row for row in rows)
+    manifest = json.loads(scene.scene.objects.read(built.manifest_uri))
+    assert sum(s["table"] == "stream" for s in manifest["features"][0]["sources"]) == 320
+    datasets = Datasets(scene.scene.state, scene.scene.objects, DATA)
+    assert datasets.rebuild(manifest).equal
+
+
 def test_two_datasets_are_told_apart_by_sources_and_values(tmp_path: Path) -> None:
     story = Story(tmp_path)
     later = story.scene.put_source(late())

@@ -18,6 +18,7 @@ from steward.domain.delivery_files import drop, load_typed
 from steward.domain.feature_groups import FeatureGroup, FeatureUse
 from steward.domain.feature_transforms import rows_sql
 from steward.domain.manifests import (
+    STREAM,
     FeatureFile,
     JoinedView,
     SourceObject,
@@ -32,6 +33,7 @@ from steward.domain.workspace import (
     engine_version,
     identifier,
     literal,
+    lock,
     workspace,
 )
 
@@ -146,6 +148,7 @@ def rebuild(
             brought += _brought(connection, joined.view, more, relation[0], cutoff)
             views.append(replace(joined, sources=[*joined.sources, *more]))
             relations.append(relation)
+        lock(connection, limits)
         prepared = prepare(
             connection, project, sources, views, relations, limits.folder, cutoff=cutoff,
             event_time_only=bool(manifest["event_time_only"]),
@@ -182,13 +185,16 @@ def _remake(
     exists = False
     for source in [*joined.sources, *later]:
         fetch(source, local)
-        load_typed(connection, local, table, _SOURCE)
-        local.unlink()
-        rows = rows_sql(group, _SOURCE, received_at=moment(source.received_at))
+        if source.table == STREAM:
+            rows = f"FROM read_parquet({literal(str(local))})"
+        else:
+            load_typed(connection, local, table, _SOURCE)
+            rows = rows_sql(group, _SOURCE, received_at=moment(source.received_at))
         select = f"SELECT *, {literal(source.sha256)} AS source_ FROM ({rows})"
         connection.execute(
             f"INSERT INTO {made} {select}" if exists else f"CREATE TABLE {made} AS {select}"
         )
+        local.unlink()
         drop(connection, _SOURCE)
         exists = True
     return (made, "v.rowid") if exists else view_relation(
