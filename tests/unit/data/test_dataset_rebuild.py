@@ -125,6 +125,16 @@ def test_tombstones_that_came_later_are_a_deletion(story: Story) -> None:
     assert story.causes(with_later=True) == [Cause.DELETION]
 
 
+def test_a_join_by_event_time_alone_says_how_many_rows_it_leaks_into(story: Story) -> None:
+    outcome = story.datasets.rebuild(story.manifest, event_time_only=True)
+    assert not outcome.rows
+    [difference] = outcome.differences
+    assert difference.cause is Cause.LATER_KNOWLEDGE
+    leaked = story.manifest["knowledge"]["rows_with_later_knowledge"]
+    assert leaked > 0
+    assert difference.detail.startswith(f"{leaked} rows")
+
+
 def test_other_code_is_named_where_the_rows_differ(
     story: Story, monkeypatch: pytest.MonkeyPatch
 ) -> None:
