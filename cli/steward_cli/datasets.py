@@ -120,13 +120,17 @@ class Datasets:
             )  # fmt: skip
         return found[0]
 
-    def rebuild(self, manifest: Manifest, with_later: bool = False) -> Outcome:
+    def rebuild(
+        self, manifest: Manifest, with_later: bool = False, event_time_only: bool = False
+    ) -> Outcome:
         """Build a dataset again from its source objects and compare digests.
 
         Args:
             manifest: Of the dataset.
             with_later: Let deliveries to its views that came since take part: what they say
                 about the time before the cutoff is then a difference with its cause.
+            event_time_only: Join without regard to what was known; the rows that this leaks into
+                are a difference too.
         """
         project, dataset_id = str(manifest["project"]), str(manifest["dataset_id"])
         stored = self._stored(manifest)
@@ -139,7 +143,7 @@ class Datasets:
             )
         with scratch(MEMORY_MB) as limits:
             prepared, brought = rebuild(
-                manifest, self._fetch, limits, later if with_later else None
+                manifest, self._fetch, limits, later if with_later else None, event_time_only
             )
         after = prepared.manifest
         differences += [*compare(manifest, after, brought), *stored]

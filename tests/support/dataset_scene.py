@@ -15,7 +15,7 @@ from steward.domain.feature_transforms import rows_sql
 from steward.domain.feature_versions import group_item, materialisation_item
 from steward.domain.manifests import moment
 from steward.domain.project import Project
-from steward.domain.workspace import Limits, workspace
+from steward.domain.workspace import Connection, Limits, workspace
 from steward.ports import Table
 from steward.service.data.dataset import build_dataset
 from support.feature_scene import project_of
@@ -133,18 +133,45 @@ class DatasetScene:
                     " ORDER BY digest_, known_at_)"
                     f" TO '{part}' (FORMAT parquet)"
                 )
-                uri = (
-                    f"s3://{DATA}/features/{self.project.project}/{group}/v{version}/"
-                    f"{delivery_id}/{part.name}"
+                key_of_part = (
+                    f"features/{self.project.project}/{group}/v{version}/{delivery_id}/{part.name}"
                 )
-                digest = self.scene.objects.upload(str(part), uri)
-                row = connection.execute(f"SELECT count(*) FROM '{part}'").fetchone()
-                assert row is not None
-                written.append({"uri": uri, "sha256": digest, "rows": row[0]})
+                written.append(self._upload(connection, part, key_of_part))
         item = {
             "project": self.project.project,
             "item": materialisation_item(group, version, delivery_id),
             "status": "done", "chunks": written, "received_at": delivery["received_at"],
+        }  # fmt: skip
+        self.scene.state.put(Table.FEATURES, item)
+
+    def _upload(self, connection: Connection, part: Path, key: str) -> dict[str, Any]:
+        digest = self.scene.objects.upload(str(part), f"s3://{DATA}/{key}")
+        info = self.scene.objects.describe(DATA, key)
+        row = connection.execute(f"SELECT count(*) FROM '{part}'").fetchone()
+        assert row is not None
+        assert info is not None
+        return {"key": key, "version_id": info.version_id, "sha256": digest, "rows": row[0]}
+
+    def stream(self, line: str, group: str = "labs", version: int = 1) -> None:
+        """Ingest one laboratory value as an event, as the streaming path records it."""
+        declared = next(g for g in self.project.feature_groups if g.feature_group == group)
+        table = self.project.data.table(declared.source)
+        assert table is not None
+        self.scene.clock.advance(60)
+        now = self.scene.ports.now()
+        record_id = f"stream-{hashlib.sha256(line.encode()).hexdigest()[:32]}"
+        path, part = self.folder / "record.csv", self.folder / "record.parquet"
+        path.write_text(LAB_HEADER + line)
+        with workspace(Limits(self.folder, 300)) as connection:
+            load_typed(connection, path, table, "source_rows")
+            sql = rows_sql(declared, "source_rows", received_at=moment(now))
+            connection.execute(f"COPY ({sql}) TO '{part}' (FORMAT parquet)")
+            key = f"features/{self.project.project}/{group}/v{version}/stream/{record_id}.parquet"
+            written = self._upload(connection, part, key)
+        item = {
+            "project": self.project.project,
+            "item": materialisation_item(group, version, record_id),
+            "status": "done", "chunks": [written], "received_at": now,
         }  # fmt: skip
         self.scene.state.put(Table.FEATURES, item)
 

@@ -107,6 +107,12 @@ def rebuild_dataset(
         bool,
         typer.Option("--with-later", help="Let deliveries that came since take part."),
     ] = False,
+    event_time_only: Annotated[
+        bool,
+        typer.Option(
+            "--event-time-only", help="Ignore what was known when: shows what would leak."
+        ),
+    ] = False,
     json_: Json = False,
 ) -> None:
     """Build a dataset again from its source objects; compare rows and bytes; name the causes.
@@ -118,7 +124,7 @@ def rebuild_dataset(
     datasets = Datasets.of(choose(context.obj))
     manifest = datasets.find(dataset)
     with progress(f"building {manifest['dataset_id']} again"):
-        outcome = datasets.rebuild(manifest, with_later)
+        outcome = datasets.rebuild(manifest, with_later, event_time_only)
 
     def render(console: Console) -> None:
         console.print(record(_verdict(outcome)))

@@ -125,6 +125,16 @@ def test_tombstones_that_came_later_are_a_deletion(story: Story) -> None:
     assert story.causes(with_later=True) == [Cause.DELETION]
 
 
+def test_a_join_by_event_time_alone_says_how_many_rows_it_leaks_into(story: Story) -> None:
+    outcome = story.datasets.rebuild(story.manifest, event_time_only=True)
+    assert not outcome.rows
+    [difference] = outcome.differences
+    assert difference.cause is Cause.LATER_KNOWLEDGE
+    leaked = story.manifest["knowledge"]["rows_with_later_knowledge"]
+    assert leaked > 0
+    assert difference.detail.startswith(f"{leaked} rows")
+
+
 def test_other_code_is_named_where_the_rows_differ(
     story: Story, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -172,6 +182,25 @@ def test_a_dataset_without_features_is_built_again_too(tmp_path: Path) -> None:
     scene = DatasetScene(tmp_path, project=plain)
     built = scene.build(scene.accept(asked(1, 200), asked(100, 260, seed=4)))
     manifest = json.loads(scene.scene.objects.read(built.manifest_uri))
+    datasets = Datasets(scene.scene.state, scene.scene.objects, DATA)
+    assert datasets.rebuild(manifest).equal
+
+
+def test_rows_that_came_as_events_take_part_and_are_rebuilt_from_their_parquet(
+    tmp_path: Path,
+) -> None:
+    scene = DatasetScene(tmp_path)
+    scene.materialise(scene.put_source(lab(ROWS)))
+    taken, known = START.replace(day=12, hour=23), START.replace(day=12, hour=23, minute=5)
+    for patient in range(1, 321):
+        scene.stream(f"{patient},{taken.isoformat()},{known.isoformat()},false,55.5,1,er\n")
+    built = scene.build(scene.accept(asked(1, 320)))
+    scene.stream(f"1,{taken.isoformat()},{known.isoformat()},false,66.6,1,er\n")  # After it.
+    rows = scene.scene.objects.read(built.train_uri).decode().splitlines()[1:]
+    assert sum(",55.5," in row for row in rows) > 10
+    assert not any(",66.6," in row for row in rows)
+    manifest = json.loads(scene.scene.objects.read(built.manifest_uri))
+    assert sum(s["table"] == "stream" for s in manifest["features"][0]["sources"]) == 320
     datasets = Datasets(scene.scene.state, scene.scene.objects, DATA)
     assert datasets.rebuild(manifest).equal
 

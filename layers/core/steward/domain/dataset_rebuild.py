@@ -18,6 +18,7 @@ from steward.domain.delivery_files import drop, load_typed
 from steward.domain.feature_groups import FeatureGroup, FeatureUse
 from steward.domain.feature_transforms import rows_sql
 from steward.domain.manifests import (
+    STREAM,
     FeatureFile,
     JoinedView,
     SourceObject,
@@ -32,6 +33,7 @@ from steward.domain.workspace import (
     engine_version,
     identifier,
     literal,
+    lock,
     workspace,
 )
 
@@ -45,6 +47,7 @@ class Cause(StrEnum):
     SOURCE_CHANGED = "source object changed"
     DELETION = "deletion"
     LATE_ROW = "late row"
+    LATER_KNOWLEDGE = "knowledge from the future"
     CODE = "code"
     ENGINE = "engine"
     DECLARATION = "declaration"
@@ -114,6 +117,7 @@ def rebuild(
     fetch: Fetch,
     limits: Limits,
     later: Mapping[str, Sequence[SourceObject]] | None = None,
+    event_time_only: bool = False,
 ) -> tuple[Prepared, list[Difference]]:
     """Build a dataset again from its source objects and the definitions in its manifest.
 
@@ -124,9 +128,11 @@ def rebuild(
         fetch: Writes a source object's rows that count to a path.
         limits: Of the engine; the files of the parts stay below its folder.
         later: By view, deliveries that came since: their rows take part, with the same cutoff.
+        event_time_only: Join without regard to what was known, to see what that would leak.
 
     Returns:
-        The dataset, and what the later deliveries brought that was known at the cutoff.
+        The dataset, and what was let in on purpose: what later deliveries say about the time
+        before the cutoff, and rows with values from the future.
     """
     project = project_of(manifest)
     sources = [SourceObject(**source) for source in manifest["sources"]]
@@ -146,10 +152,15 @@ def rebuild(
             brought += _brought(connection, joined.view, more, relation[0], cutoff)
             views.append(replace(joined, sources=[*joined.sources, *more]))
             relations.append(relation)
+        lock(connection, limits)
         prepared = prepare(
             connection, project, sources, views, relations, limits.folder, cutoff=cutoff,
-            event_time_only=bool(manifest["event_time_only"]),
+            event_time_only=event_time_only or bool(manifest["event_time_only"]),
         )  # fmt: skip
+    leaked = prepared.manifest["knowledge"]["rows_with_later_knowledge"]
+    if event_time_only and leaked:
+        detail = f"{leaked} rows hold values that were not known at their prediction time"
+        brought.append(Difference(Cause.LATER_KNOWLEDGE, "event time alone", detail))
     return prepared, brought
 
 
@@ -182,13 +193,16 @@ def _remake(
     exists = False
     for source in [*joined.sources, *later]:
         fetch(source, local)
-        load_typed(connection, local, table, _SOURCE)
-        local.unlink()
-        rows = rows_sql(group, _SOURCE, received_at=moment(source.received_at))
+        if source.table == STREAM:
+            rows = f"FROM read_parquet({literal(str(local))})"
+        else:
+            load_typed(connection, local, table, _SOURCE)
+            rows = rows_sql(group, _SOURCE, received_at=moment(source.received_at))
         select = f"SELECT *, {literal(source.sha256)} AS source_ FROM ({rows})"
         connection.execute(
             f"INSERT INTO {made} {select}" if exists else f"CREATE TABLE {made} AS {select}"
         )
+        local.unlink()
         drop(connection, _SOURCE)
         exists = True
     return (made, "v.rowid") if exists else view_relation(
@@ -232,7 +246,7 @@ def compare(
     Args:
         before: The dataset's manifest.
         after: The manifest of the rebuilt one.
-        brought: What later deliveries added to it.
+        brought: What :func:`rebuild` let in on purpose.
     """
     rows, bytes_ = same_rows(before, after), same_bytes(before, after)
     if rows and bytes_:

@@ -19,6 +19,9 @@ from steward.domain.workspace import engine_version
 
 SCHEMA = "2"
 ID_DIGITS = 16
+STREAM = "stream"
+"""In the place of a table: a row that came as an event; its source object is its Parquet."""
+
 _CODE = (
     "column_rules", "csv_files", "dataset_build", "dataset_features", "datasets",
     "delivery_files", "expressions", "feature_transforms", "feature_views", "point_in_time",

@@ -13,7 +13,7 @@ from steward.domain.errors import DatasetRejectedError
 from steward.domain.manifests import JoinedView
 from steward.domain.project import Project
 from steward.domain.runs import DeliveryStatus
-from steward.domain.workspace import Connection, Limits, workspace
+from steward.domain.workspace import Connection, Limits, lock, workspace
 from steward.ports import Clock, Ids, Item, ObjectStore, StateStore
 from steward.service.data.deliveries import deliveries_of, fetch_accepted
 from steward.service.data.feature_files import fetch_features, joined_views, source_of
@@ -53,7 +53,7 @@ def build_dataset(
                 f"delivery {delivery['delivery_id']} is {delivery['status']}",
                 field="deliveries", value=delivery["delivery_id"], allowed="accepted deliveries",
             )  # fmt: skip
-    views = joined_views(state, run, command.deliveries)
+    views = joined_views(state, run, deliveries, data_bucket)
     prepared = _prepare(project, deliveries, views, objects, limits)
     base = f"s3://{data_bucket}/datasets/{command.project}/{prepared.dataset_id}"
     built = BuiltDataset(
@@ -110,6 +110,7 @@ def _prepare(
             _relation(connection, project, view, number, objects, limits.folder)
             for number, view in enumerate(views)
         ]
+        lock(connection, limits)
         return prepare(connection, project, sources, views, relations, limits.folder)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,14 @@ from steward.domain.dataset_features import PinnedView, pinned_views
 from steward.domain.datasets import file_digest
 from steward.domain.errors import EvidenceIncompleteError, FeaturesPendingError
 from steward.domain.feature_versions import group_item, materialisation_item
-from steward.domain.manifests import FeatureFile, JoinedView, SourceObject
+from steward.domain.manifests import (
+    STREAM,
+    FeatureFile,
+    JoinedView,
+    SourceObject,
+    cutoff_of,
+    moment,
+)
 from steward.domain.runs import DeliveryStatus
 from steward.domain.tables import PRIMARY
 from steward.ports import Item, ObjectStore, StateStore, Table
@@ -29,11 +37,17 @@ def source_of(delivery: Item) -> SourceObject:
     )  # fmt: skip
 
 
-def joined_views(state: StateStore, run: PinnedRun, accepted: list[str]) -> list[JoinedView]:
+def joined_views(
+    state: StateStore, run: PinnedRun, primary: list[Item], data_bucket: str
+) -> list[JoinedView]:
     """Return the views of a run with the files that its deliveries were made into.
 
+    Rows that came as events, one by one, take part when they came before the newest of the
+    run's deliveries.
+
     Args:
-        accepted: The run's deliveries of the primary table.
+        primary: The run's deliveries of the primary table.
+        data_bucket: Where feature files lie.
 
     Raises:
         FeaturesPendingError: A delivery is not judged or not materialised yet. The run must wait,
@@ -51,13 +65,17 @@ def joined_views(state: StateStore, run: PinnedRun, accepted: list[str]) -> list
     views = pinned_views(project, definitions)
     if not views:
         return []
-    ids = [*accepted, *run.item.get("feature_deliveries", [])]
-    deliveries = deliveries_of(state, project.project, ids)
-    return [_with_files(state, project.project, view, deliveries) for view in views]
+    others = deliveries_of(state, project.project, run.item.get("feature_deliveries", []))
+    found = [
+        _with_files(state, project.project, view, [*primary, *others], data_bucket)
+        for view in views
+    ]
+    cutoff = cutoff_of([source_of(delivery) for delivery in primary], found)
+    return [_with_stream(state, project.project, joined, cutoff, data_bucket) for joined in found]
 
 
 def _with_files(
-    state: StateStore, project: str, view: PinnedView, deliveries: list[Item]
+    state: StateStore, project: str, view: PinnedView, deliveries: list[Item], bucket: str
 ) -> JoinedView:
     files: list[FeatureFile] = []
     sources: list[SourceObject] = []
@@ -75,15 +93,39 @@ def _with_files(
                 f" {made['status'] if made else 'not begun'}"
             )
         sources.append(source_of(delivery))
-        files += [
-            FeatureFile(
-                uri=f"s3://{delivery['bucket']}/{chunk['key']}",
-                version_id=chunk.get("version_id"), sha256=chunk["sha256"],
-                rows=int(chunk["rows"]), delivery_id=delivery_id,
-            )
-            for chunk in made["chunks"]
-        ]  # fmt: skip
+        files += [_file(chunk, delivery_id, bucket) for chunk in made["chunks"]]
     return JoinedView(view, files, sources)
+
+
+def _with_stream(
+    state: StateStore, project: str, joined: JoinedView, cutoff: datetime, bucket: str
+) -> JoinedView:
+    """Add the rows that came as events: their Parquet is all that there is of them."""
+    group, version = joined.view.group.feature_group, joined.view.version
+    prefix = materialisation_item(group, version, f"{STREAM}-")
+    came = [
+        item
+        for item in state.query(Table.FEATURES, project, prefix=prefix)
+        if item["status"] == DONE and moment(item["received_at"]) <= cutoff
+    ]
+    files, sources = list(joined.files), list(joined.sources)
+    for item in sorted(came, key=lambda item: (item["received_at"], item["item"])):
+        for chunk in item["chunks"]:
+            files.append(_file(chunk, item["item"].rpartition("#")[2], bucket))
+            sources.append(
+                SourceObject(
+                    bucket, chunk["key"], chunk.get("version_id"), chunk["sha256"],
+                    item["received_at"], int(chunk["rows"]), STREAM,
+                )
+            )  # fmt: skip
+    return JoinedView(joined.view, files, sources)
+
+
+def _file(chunk: dict[str, Any], delivery_id: str, bucket: str) -> FeatureFile:
+    return FeatureFile(
+        uri=f"s3://{bucket}/{chunk['key']}", version_id=chunk.get("version_id"),
+        sha256=chunk["sha256"], rows=int(chunk["rows"]), delivery_id=delivery_id,
+    )  # fmt: skip
 
 
 def fetch_features(
