@@ -309,12 +309,14 @@ def delete(params: dict[str, Any], _caller: Principal) -> dict[str, Any]:
         group.online.clear()
 
     def finish() -> None:
-        if group.offline is not None:
-            group.offline.flush()
         with at.lock:
             at.feature_groups.pop(group.record["FeatureGroupName"].lower(), None)
             at.tags.pop(group.record["FeatureGroupArn"], None)
         group.deleted.set()
+        # Afterwards: CloudFormation waits for the deletion on the thread that would have to
+        # answer the writing of the offline store.
+        if group.offline is not None:
+            group.offline.flush()
 
     _later(finish, f"delete-{group.record['FeatureGroupName']}")
     return {}
