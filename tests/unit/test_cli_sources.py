@@ -73,7 +73,7 @@ def test_an_invalid_declaration_names_path_and_what_is_allowed(tmp_path: Path) -
 
 
 def test_a_missing_entry_point_is_named(tmp_path: Path) -> None:
-    text = (PROJECTS / "diabetes" / "project.yaml").read_text(encoding="utf-8")
+    text = (PROJECTS / "tabular" / "project.yaml").read_text(encoding="utf-8")
     (tmp_path / "project.yaml").write_text(text)
     with pytest.raises(CommandError, match=r"train.py is missing"):
         read_source(tmp_path)

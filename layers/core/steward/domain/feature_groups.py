@@ -38,6 +38,9 @@ class RowFeature(Strict):
     """A feature of one row of the source.
 
     Attributes:
+        name: The feature.
+        type: Of its value.
+        description: For people.
         expression: SQL over the source's typed columns; the column of its name by default.
     """
 
@@ -64,6 +67,11 @@ class Aggregate(Strict):
     HUGEINT, floats as DECIMAL(38, 9); a mean is sum / count as DOUBLE.
 
     Attributes:
+        name: The feature.
+        function: What is computed of the window.
+        of_type: Type of ``of``.
+        window_s: Length of the window.
+        description: For people.
         of: SQL over the source's typed columns; ``count`` needs none.
         max_rows: Rows of a window that the online record may hold; more is an error, not a
             silent cut.
@@ -100,6 +108,9 @@ class OnDemandFeature(Strict):
     """A feature computed at the request.
 
     Attributes:
+        name: The feature.
+        type: Of its value.
+        description: For people.
         expression: SQL over the group's features and the request's columns.
         inputs: Columns of the request (of the primary table offline) that it reads.
     """
@@ -117,7 +128,11 @@ class OnDemandFeature(Strict):
 
 
 class Backfill(Strict):
-    """``known_at`` of a history that has none: event time and a delay; flagged in every report."""
+    """``known_at`` of a history that has none: event time and a delay; flagged in every report.
+
+    Attributes:
+        backfill_delay_s: Added to the event time.
+    """
 
     backfill_delay_s: int = Field(ge=0)
 
@@ -126,6 +141,14 @@ class FeatureGroup(Strict):
     """One ``features/<name>.yaml``.
 
     Attributes:
+        feature_group: Its name, as the file's.
+        description: For people, and in SageMaker.
+        owner: Who answers for it.
+        tags: For search.
+        source: The table that it is made of: `data` or one of `data.sources`.
+        features: Of one row.
+        aggregates: Over a window.
+        on_demand: Computed at the request.
         keys: Columns of the source that name the entity.
         event_time: When it was so.
         known_at: When it was known: a column, or a backfill's delay. Without it, event time.
@@ -278,6 +301,7 @@ class FeatureUse(Strict):
     """A model's view of a group.
 
     Attributes:
+        group: Name of the feature group.
         select: Features of it; all by default.
         version: A version of the group; the newest by default, pinned when the run starts.
         keys: For each key of the group the column of the primary table; same name by default.

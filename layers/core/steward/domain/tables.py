@@ -12,7 +12,12 @@ from steward.domain.expressions import ExpressionError, Parsed, parse
 
 
 class Label(Strict):
-    """The column that is predicted, and the value that counts as positive."""
+    """The column that is predicted, and the value that counts as positive.
+
+    Attributes:
+        name: Column that is predicted.
+        positive: Its value whose probability is asked for.
+    """
 
     name: Name
     positive: Scalar = 1
@@ -22,6 +27,14 @@ class Column(Strict):
     """One column of a table and what its values may be.
 
     Attributes:
+        name: As in the header.
+        type: Timestamps are ISO 8601; an offset is converted to UTC, none is UTC.
+        nullable: Whether a value may be missing.
+        unique: No value twice within a delivery.
+        min: Smallest number.
+        max: Largest number.
+        allowed: The closed list of values.
+        pattern: RE2 expression for the whole string.
         max_null_share: Largest share of rows without a value, for nullable columns.
         severity: What any broken rule of this column does. A share of rows cannot be set aside:
             for ``max_null_share`` ``quarantine_rows`` rejects.
@@ -56,7 +69,10 @@ class RowRule(Strict):
     """A rule over several columns of a row.
 
     Attributes:
+        name: Shown where it is broken.
         expression: SQL over the typed columns that is true or null for a row that keeps it.
+        message: What a person is told.
+        severity: What a broken rule does.
     """
 
     name: Name
@@ -77,7 +93,13 @@ class RowRule(Strict):
 
 
 class RowCount(Strict):
-    """How many rows a delivery has."""
+    """How many rows a delivery has.
+
+    Attributes:
+        min: Fewest rows.
+        max: Most rows.
+        severity: What another number does.
+    """
 
     min: int = Field(default=1, ge=0)
     max: int | None = Field(default=None, ge=1)
@@ -91,7 +113,13 @@ class RowCount(Strict):
 
 
 class Freshness(Strict):
-    """The newest value of a timestamp column is at most this old when the delivery arrives."""
+    """The newest value of a timestamp column is at most this old when the delivery arrives.
+
+    Attributes:
+        column: A timestamp column.
+        max_age_s: Greatest age.
+        severity: What an older one does.
+    """
 
     column: Name
     max_age_s: int = Field(ge=1)
@@ -108,6 +136,7 @@ class Distribution(Strict):
         columns: Columns that are compared; all but keys and timestamps by default.
         fdr: False discovery rate over the columns.
         min_effect: Floor on |2 AUC - 1| and total variation (numbers), or total variation.
+        severity: What a difference does.
     """
 
     columns: list[Name] | None = None
@@ -120,7 +149,17 @@ _RESERVED = frozenset({"row_", "order_", "part_", "position_"})
 
 
 class Table(Strict):
-    """One kind of file that is delivered. A name that ends in ``.gz`` is unpacked."""
+    """One kind of file that is delivered. A name that ends in ``.gz`` is unpacked.
+
+    Attributes:
+        format: Of the file.
+        columns: In any order in the file; others are refused.
+        rules: Rules over several columns.
+        row_count: How many rows a delivery has.
+        freshness: How old its newest row may be.
+        distribution: Comparison with earlier deliveries; null for none.
+        max_quarantined_share: Largest share of rows that may be set aside; more rejects.
+    """
 
     format: Literal["csv", "jsonl", "parquet"] = "csv"
     columns: list[Column] = Field(min_length=2)
@@ -179,6 +218,8 @@ class Data(Table):
     """The primary table: one row is one example, with its label.
 
     Attributes:
+        label: What is predicted.
+        minimum_rows: Fewest accepted rows that a run trains on.
         entity_id: Whom a row is about; decides traffic, held-out or train.
         prediction_time: When the prediction is asked for; needed to join features in time.
         label_known_at: When the label was known; a row whose label was not known at the
