@@ -6,8 +6,8 @@ turns, from Parquet to Parquet; its time is the median of the rounds, its memory
 process, and the ratio to raw the median of the rounds' ratios. Right is what a brute-force query
 over all pairs says, which shares nothing with the engines: a row is lost when it is not in the
 output, wrong when any of its values differs. The raw queries order by event time and known-at;
-ties beyond that, tombstones, TTL and reports are Steward's own work. ``--rows 10000000`` is the large case.
-Run: ``make bench NAME=point_in_time``.
+ties beyond that, tombstones, TTL and reports are Steward's own work.
+``--rows 10000000`` is the large case. Run: ``make bench NAME=point_in_time``.
 """
 
 from __future__ import annotations
