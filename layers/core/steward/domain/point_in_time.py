@@ -73,7 +73,7 @@ def point_in_time_join(
     report_later_knowledge: bool = True,
     into: str = "joined",
 ) -> JoinReport:
-    """Create the table ``into``: the spine's ``row`` and every view's columns.
+    """Create the temporary table ``into``: the spine's ``row`` and every view's columns.
 
     Args:
         cutoff: Knowledge cutoff, aware.
@@ -188,6 +188,7 @@ def _number_entities(connection: Connection, spine: Spine, view: FeatureView, nu
     named = ", ".join(f"{other} AS {key}" for key, other in keys)
     filled = " AND ".join(f"{other} IS NOT NULL" for _, other in keys)
     matches = " AND ".join(f"s.{other} = e.{key}" for key, other in keys)
+    moment = identifier(spine.prediction_time)
     connection.execute(
         f"""CREATE TEMP TABLE entities_{number} AS
             SELECT *, row_number() OVER ()::INTEGER AS entity_
@@ -195,10 +196,9 @@ def _number_entities(connection: Connection, spine: Spine, view: FeatureView, nu
     )
     connection.execute(
         f"""CREATE TEMP TABLE moments_{number} AS
-            SELECT s.{identifier(spine.row)} AS row_, e.entity_,
-                   s.{identifier(spine.prediction_time)} AS moment_
-            FROM {identifier(spine.relation)} s LEFT JOIN entities_{number} e
-              ON {matches} AND s.{identifier(spine.prediction_time)} IS NOT NULL"""
+            SELECT s.{identifier(spine.row)} AS row_, s.{moment} AS moment_,
+                   CASE WHEN s.{moment} IS NOT NULL THEN e.entity_ END AS entity_
+            FROM {identifier(spine.relation)} s LEFT JOIN entities_{number} e ON {matches}"""
     )
 
 
@@ -403,7 +403,7 @@ def _gather(connection: Connection, spine: Spine, views: list[FeatureView], into
                     f" AS {identifier(window.name)}"
                 )
     connection.execute(
-        f"CREATE TABLE {identifier(into)} AS SELECT {', '.join(columns)}"
+        f"CREATE TEMP TABLE {identifier(into)} AS SELECT {', '.join(columns)}"
         f" FROM {identifier(spine.relation)} s {' '.join(joins)}"
     )
 
