@@ -127,6 +127,10 @@ def show_report(
             Exit.NOT_FOUND, f"steward data list {project}",
         )  # fmt: skip
     report = json.loads(_read(target, found[0]["report_uri"]))
+    if html is not None and not found[0].get("page_uri"):
+        raise CommandError(
+            f"{found[0]['delivery_id'][:12]} was judged before pages were written", Exit.NOT_FOUND
+        )
     if html is not None:
         html.write_bytes(_read(target, found[0]["page_uri"]))
 
