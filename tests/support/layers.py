@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -28,8 +29,8 @@ def unpacked(layer: str) -> Path:
     digest = hashlib.sha256(lock.read_bytes() + repr(_PLATFORMS).encode()).hexdigest()[:16]
     goal = ROOT / ".tools" / "layers" / f"{layer}-{digest}"
     if not goal.is_dir():
-        making = goal.with_name(f"{goal.name}.new")
-        shutil.rmtree(making, ignore_errors=True)
+        # Several processes may find it missing at once: each makes its own, the first one counts.
+        making = goal.with_name(f"{goal.name}.{os.getpid()}")
         subprocess.run(
             [
                 *(sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"),
@@ -40,7 +41,12 @@ def unpacked(layer: str) -> Path:
             ],
             check=True,
         )
-        making.rename(goal)
+        try:
+            making.rename(goal)
+        except OSError:
+            if not goal.is_dir():
+                raise
+            shutil.rmtree(making)
     return goal
 
 
