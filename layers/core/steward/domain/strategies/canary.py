@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from steward.domain.guardrails import judge
-from steward.domain.project import Release
 from steward.domain.strategies.plan import Plan, Strategy, steps_at
+
+if TYPE_CHECKING:
+    from steward.domain.project import Release
 
 
 def plan(release: Release) -> Plan:

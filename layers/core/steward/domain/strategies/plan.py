@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from steward.domain.digests import digest_of
 from steward.domain.guardrails import MAX_HOLDS, Judgement, Limits, StepStatistics
-from steward.domain.project import Release
+
+if TYPE_CHECKING:
+    from steward.domain.project import Release
 
 
 class Planned(BaseModel):

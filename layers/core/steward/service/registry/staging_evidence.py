@@ -5,18 +5,20 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from steward.contracts.events import ApprovalRequested, StagingFailed, VersionStaged
 from steward.domain.errors import ConflictError, EvidenceIncompleteError
 from steward.domain.evidence import Dataset, Evidence, Gate, Reference, Staging, evidence_uri
 from steward.domain.model_summary import ModelSummary, summarize
-from steward.domain.project import Project
 from steward.domain.versions import VersionState
 from steward.ports import Clock, Equals, Ids, Item, ObjectStore, StateStore, Table, Update
 from steward.service.emission import Cause, event
 from steward.service.pinned import pinned_run
 from steward.service.registry.records import need_version, version_key
+
+if TYPE_CHECKING:
+    from steward.domain.project import Project
 
 
 def record_staging_evidence(

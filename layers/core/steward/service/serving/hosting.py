@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from steward.contracts.steps.serving import EndpointPlan
 from steward.domain import names
 from steward.domain.errors import DependencyError, EvidenceIncompleteError
-from steward.domain.project import Serving
 from steward.ports import Endpoints, Item
+
+if TYPE_CHECKING:
+    from steward.domain.project import Serving
 
 READY = frozenset({"InService", "Creating", "Updating", "SystemUpdating"})
 

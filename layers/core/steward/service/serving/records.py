@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
 
 from steward.contracts.steps.serving import Failure
 from steward.domain.errors import (
@@ -11,12 +12,14 @@ from steward.domain.errors import (
     ProjectNotFoundError,
     VersionNotFoundError,
 )
-from steward.domain.project import Project, parse_project
 from steward.domain.releases import ReleaseStatus, releases_of
 from steward.domain.routes import Route
 from steward.domain.strategies import Plan
 from steward.domain.versions import version_item
 from steward.ports import Item, StateStore, Table
+
+if TYPE_CHECKING:
+    from steward.domain.project import Project
 
 MAX_CAUSE = 1000
 
@@ -32,6 +35,8 @@ def project_of(state: StateStore, name: str) -> Project:
         raise ProjectNotFoundError(
             f"no project {name!r}", field="project", value=name, allowed="a configured project"
         )
+    from steward.domain.project import parse_project  # large, and few tasks need it
+
     return parse_project(item["config"])
 
 

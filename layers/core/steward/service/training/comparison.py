@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from steward.contracts.events import CandidateEvaluated
 from steward.contracts.steps.training import CompareCandidate, ComparedCandidate
@@ -13,10 +13,12 @@ from steward.domain.comparison import Comparison, ComparisonSettings, compare
 from steward.domain.errors import EvidenceIncompleteError
 from steward.domain.evaluation_report import EvaluationReport
 from steward.domain.predictions import Predictions, read_predictions
-from steward.domain.project import Project
 from steward.ports import Clock, Ids, ObjectStore, StateStore
 from steward.service.emission import Cause, event
 from steward.service.pinned import pinned_run
+
+if TYPE_CHECKING:
+    from steward.domain.project import Project
 
 
 def compare_candidate(

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from steward.domain.feature_versions import label_of, parse_label, pin_versions
 from steward.domain.locks import training_lock
-from steward.domain.project import Project
 from steward.domain.runs import (
     DeliveryStatus,
     Head,
@@ -31,6 +30,9 @@ from steward.ports import (
     Update,
 )
 from steward.service.training.triggers import Trigger
+
+if TYPE_CHECKING:
+    from steward.domain.project import Project
 
 LEASE_SLACK_S = 4 * 3600
 """Time of a run beside its training job: validation, dataset, evaluation, registration."""
