@@ -124,29 +124,31 @@ def workers_of(function: str) -> Iterator[int]:
 def test_a_worker_that_is_killed_between_offline_and_online_is_completed_without_duplicates(
     lab: Laboratory,
 ) -> None:
-    add(lab, "ward", labs())
+    add(lab, "hospital", labs())
     patients = 4000
-    put(lab, "ward", "many.csv", *(csv_row(n, 10 + n % 9, 90 + n % 50) for n in range(patients)))
+    put(
+        lab, "hospital", "many.csv", *(csv_row(n, 10 + n % 9, 90 + n % 50) for n in range(patients))
+    )
     function = lab.function("Data", "MaterialiseChunkFunction")
 
     def half_way() -> dict[str, Any] | None:
-        found = lab.state.features("ward", "materialisation#")
+        found = lab.state.features("hospital", "materialisation#")
         started = found and found[0].get("chunks") and int(found[0]["online_chunks"]) == 0
-        return found[0] if started and identifiers(lab, "ward", most=100) else None
+        return found[0] if started and identifiers(lab, "hospital", most=100) else None
 
     item = eventually(half_way, "Parquet written and records on the way", within=120)
     killed = list(workers_of(function))
     assert killed
     for process in killed:
         os.kill(process, signal.SIGKILL)
-    before = records(lab, "ward")
+    before = records(lab, "hospital")
     assert 0 < len(before) < patients, "the worker was faster than the test"
     assert item["status"] == "running"
 
-    done = materialisation(lab, "ward", 1, "done", "failed")
+    done = materialisation(lab, "hospital", 1, "done", "failed")
     assert (done["status"], done["attempt"], done["rows"]) == ("done", 1, patients)
     assert len(done["chunks"]) == 1
-    after = records(lab, "ward")
+    after = records(lab, "hospital")
     assert len(after) == patients
     # What was there before the kill was not written again.
     kept = sum(after[name]["written_at"] == record["written_at"] for name, record in before.items())

@@ -110,7 +110,7 @@ def test_people_got_their_mail(facts: Facts) -> None:
 def test_every_run_has_a_cost(facts: Facts) -> None:
     runs = {e["name"] for e in facts.executions if e["machine"] == "training"}
     costs = {row["run"]: row for row in costs_by_run(facts)}
-    assert set(costs) == runs
+    assert set(costs) == runs | {"features"}
     assert all(row["dollars"] > 0 for row in costs.values())
     assert sum(c["kind"] == "execution" for c in facts.costs) == len(facts.executions)
 

@@ -11,6 +11,8 @@ import pytest
 import yaml
 from sklearn.datasets import load_diabetes
 
+from steward_cli.demo.data import FEATURES
+from steward_cli.sources import read_source
 from steward_local.sagemaker.image import local_image_uri
 from support.embedded import Account, unique
 from support.laboratory import Laboratory
@@ -37,7 +39,7 @@ def rows_as_csv(part: slice, columns: list[str]) -> str:
 
 
 def job_description(project: dict[str, Any]) -> dict[str, Any]:
-    known = ("name", "type", "nullable", "min", "max", "allowed")
+    known = {"name", "type", "nullable", "min", "max", "allowed"}
     label = project["data"]["label"]
     return {
         "project": project["project"],
@@ -45,9 +47,8 @@ def job_description(project: dict[str, Any]) -> dict[str, Any]:
         "entity_id": project["data"]["entity_id"],
         "label": label,
         "features": [
-            {key: column[key] for key in known if key in column}
-            for column in project["data"]["columns"]
-            if column["name"] not in {project["data"]["entity_id"], label["name"]}
+            {key: value for key, value in column.model_dump(include=known).items()}
+            for column in read_source(PROJECT).project.model_features
         ],
         "evaluation": {**project["evaluation"], "bootstrap_samples": 200},
     }
@@ -55,7 +56,7 @@ def job_description(project: dict[str, Any]) -> dict[str, Any]:
 
 def test_project_is_trained_evaluated_and_served_by_the_image(lab: Laboratory) -> None:
     project = yaml.safe_load((PROJECT / "project.yaml").read_text())
-    columns = [column["name"] for column in project["data"]["columns"]]
+    columns = ["patient_id", *FEATURES, "progression_above_140"]
     prefix = unique("image")
     archive = io.BytesIO()
     with tarfile.open(fileobj=archive, mode="w:gz") as tar:

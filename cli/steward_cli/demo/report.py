@@ -173,10 +173,15 @@ def _violations(facts: Facts) -> list[dict[str, Any]]:
 
 
 def costs_by_run(facts: Facts) -> list[dict[str, Any]]:
-    """Return what each run cost from delivery to release: entries, dollars, dollars by kind."""
+    """Return what each run cost from delivery to release: entries, dollars, dollars by kind.
+
+    What belongs to no run, materialising features, is the row ``features``.
+    """
+    trained = {e["name"] for e in facts.executions if e["machine"] == "training"}
     runs: dict[str, dict[str, Any]] = {}
     for cost in facts.costs:
-        row = runs.setdefault(cost["run_id"], {"run": cost["run_id"], "count": 0, "dollars": 0.0})
+        name = cost["run_id"] if cost["run_id"] in trained else "features"
+        row = runs.setdefault(name, {"run": name, "count": 0, "dollars": 0.0})
         row["count"] += 1
         row["dollars"] += cost["dollars"] or 0.0
         row[cost["kind"]] = row.get(cost["kind"], 0.0) + (cost["dollars"] or 0.0)
