@@ -47,7 +47,7 @@ def job_description(project: dict[str, Any]) -> dict[str, Any]:
         "entity_id": project["data"]["entity_id"],
         "label": label,
         "features": [
-            {key: value for key, value in column.model_dump(include=known).items()}
+            column.model_dump(include=known)
             for column in read_source(PROJECT).project.model_features
         ],
         "evaluation": {**project["evaluation"], "bootstrap_samples": 200},
