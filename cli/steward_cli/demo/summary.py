@@ -82,5 +82,8 @@ def _mails(facts: Facts) -> str:
 def _costs(facts: Facts) -> str:
     """Give the sum, and each run's from delivery to release."""
     runs = costs_by_run(facts)
-    parts = ", ".join(f"run {row['run']} ${row['dollars']:.4f}" for row in runs)
+    parts = ", ".join(
+        f"{'' if row['run'] == 'features' else 'run '}{row['run']} ${row['dollars']:.4f}"
+        for row in runs
+    )
     return f"${sum(row['dollars'] for row in runs):.4f} on AWS" + (f": {parts}" if parts else "")
