@@ -16,6 +16,10 @@ from support.templates import as_list, identity_statements, of_type, transformed
 _NEEDS: dict[str, set[str]] = {
     "lambda:invoke": {"lambda:InvokeFunction"},
     "states:startExecution": {"states:StartExecution"},
+    "states:startExecution.sync:2": {
+        "states:StartExecution", "states:DescribeExecution", "states:StopExecution",
+        "events:PutTargets", "events:PutRule", "events:DescribeRule",
+    },
     "sagemaker:createTrainingJob.sync": {
         "sagemaker:CreateTrainingJob", "sagemaker:DescribeTrainingJob",
         "sagemaker:StopTrainingJob", "sagemaker:ListTags", "sagemaker:AddTags", "iam:PassRole",
@@ -35,7 +39,7 @@ _NEEDS: dict[str, set[str]] = {
         "athena:GetDataCatalog", "glue:GetDatabase", "glue:GetTable", "glue:GetPartition",
         "glue:GetPartitions", "glue:BatchGetPartition", "s3:GetBucketLocation", "s3:GetObject",
         "s3:ListBucket", "s3:ListBucketMultipartUploads", "s3:ListMultipartUploadParts",
-        "s3:AbortMultipartUpload", "s3:PutObject",
+        "s3:AbortMultipartUpload", "s3:PutObject", "glue:CreateTable", "glue:DeleteTable",
     },
     "athena:getQueryResults": {"athena:GetQueryResults", "s3:GetObject"},
     "databrew:startJobRun.sync": {
@@ -45,6 +49,7 @@ _NEEDS: dict[str, set[str]] = {
 _RULES = {
     "sagemaker:createTrainingJob.sync": "StepFunctionsGetEventsForSageMakerTrainingJobsRule",
     "sagemaker:createProcessingJob.sync": "StepFunctionsGetEventsForSageMakerProcessingJobsRule",
+    "states:startExecution.sync:2": "StepFunctionsGetEventsForStepFunctionsExecutionRule",
 }
 # Not of an integration: log delivery, traces, the key.
 _BESIDES = ("logs:", "xray:", "kms:")

@@ -35,7 +35,7 @@ _ERRORS = {
 # Names that AWS gives to errors: of Step Functions, of Lambda's integration, of services.
 _QUESTION = r"(Is|Has|Was|Are|Does|Did|May|Can|Should|Needs|What|Which)[A-Z]"
 _AWS_ERROR = re.compile(
-    r"^(States|Lambda|Runtime|Sandbox|SageMaker|DynamoDB|StepFunctions|DataBrew)\.\w+$"
+    r"^(States|Lambda|Runtime|Sandbox|SageMaker|DynamoDB|StepFunctions|DataBrew|Athena)\.\w+$"
 )
 
 

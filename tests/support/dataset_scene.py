@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from steward.contracts.steps.data import BuildDataset, BuiltDataset
+from steward.contracts.steps.data import BuildDataset, BuiltDataset, MadeJoin, PlannedJoin
 from steward.domain.delivery_files import load_typed
 from steward.domain.feature_transforms import rows_sql
 from steward.domain.feature_versions import group_item, materialisation_item
@@ -184,10 +184,16 @@ class DatasetScene:
         return run_id
 
     def build(self, run_id: str) -> BuiltDataset:
-        """Build the dataset of a run."""
+        """Build the dataset of a run in one function."""
+        built = self.answer(run_id)
+        assert isinstance(built, BuiltDataset)
+        return built
+
+    def answer(self, run_id: str, join: MadeJoin | None = None) -> BuiltDataset | PlannedJoin:
+        """Return what the task answers for a run."""
         command = BuildDataset(
             project=self.project.project, run_id=run_id, correlation_id=run_id,
-            deliveries=self.scene.run(run_id)["deliveries"],
+            deliveries=self.scene.run(run_id)["deliveries"], join=join,
         )  # fmt: skip
         return build_dataset(
             command, state=self.scene.state, objects=self.scene.objects, clock=self.scene.clock,

@@ -9,7 +9,12 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from steward.contracts.steps.data import BuildDataset, BuiltDataset, ValidateDeliveries
+from steward.contracts.steps.data import (
+    BuildDataset,
+    BuiltDataset,
+    PlannedJoin,
+    ValidateDeliveries,
+)
 from steward.contracts.steps.governance import GateDecision, JudgeCandidate
 from steward.contracts.steps.registry import RegisterVersion
 from steward.contracts.steps.training import (
@@ -54,6 +59,16 @@ def scripted(**changes: Any) -> dict[str, Task]:
         command = RecordTrainingOutcome.model_validate(payload)
         return RecordedOutcome(outcome=command.outcome, version=command.version).model_dump()
 
+    def joined(arguments: Any) -> Any:
+        plan = PlannedJoin.model_validate(arguments["Input"]["plan"])
+        return {
+            "Status": "SUCCEEDED",
+            "Output": {
+                "plan_uri": plan.plan_uri,
+                "joined_uri": plan.joined_uri.replace("{attempt}", "x-0"),
+            },
+        }
+
     said = {**SCENARIO, **{k: v for k, v in changes.items() if k in SCENARIO}}
     ResolvedRun.model_validate(said["resolved"])
     BuiltDataset.model_validate(said["dataset"])
@@ -63,6 +78,8 @@ def scripted(**changes: Any) -> dict[str, Task]:
         "ResolveRun": step(ResolveRun, said["resolved"]),
         "ValidateDeliveries": step(ValidateDeliveries, said["validated"]),
         "BuildDataset": step(BuildDataset, said["dataset"]),
+        "JoinWithAthena": joined,
+        "FinishDataset": step(BuildDataset, said["dataset"]),
         "TrainCandidate": lambda _: said["trained"],
         "EvaluateCandidate": lambda _: {"ProcessingJobStatus": "Completed"},
         "CompareCandidate": step(CompareCandidate, said["compared"]),
@@ -80,6 +97,19 @@ def run(**changes: Any) -> Played:
     return play(DEFINITION, scripted(**changes), SCENARIO["input"], redrives=redrives)
 
 
+PLANNED = PlannedJoin(
+    plan_uri="s3://data/joins/diabetes/join_a/plan.json",
+    tables=[{"create": "CREATE 1", "drop": "DROP 1"}, {"create": "CREATE 2", "drop": "DROP 2"}],
+    unload="UNLOAD (SELECT 1) TO 's3://data/joins/diabetes/join_a/joined-{attempt}/'",
+    joined_uri="s3://data/joins/diabetes/join_a/joined-{attempt}/",
+).model_dump()
+
+
+def planned(_given: Any) -> Any:
+    """Answer as BuildDataset does where Athena has to join."""
+    return PLANNED
+
+
 def with_champion() -> dict[str, Any]:
     champion = SCENARIO["champion"]
     return {
@@ -92,7 +122,7 @@ def test_a_candidate_that_passes_is_registered() -> None:
     played = run()
     assert (played.status, played.output) == ("SUCCEEDED", {"outcome": "succeeded", "version": 1})
     assert played.path == [
-        "ResolveRun", "ValidateDeliveries", "BuildDataset", "TrainCandidate",
+        "ResolveRun", "ValidateDeliveries", "BuildDataset", "IsJoinPlanned", "TrainCandidate",
         "EvaluateCandidate", "CompareCandidate", "JudgeCandidate", "IsGatePassed",
         "RegisterVersion", "RecordSuccess", "EndRegistered",
     ]  # fmt: skip
@@ -101,6 +131,33 @@ def test_a_candidate_that_passes_is_registered() -> None:
     assert register["champion_version"] is None
     recorded = played.arguments["RecordSuccess"][0]["Payload"]
     assert recorded["deliveries"] == ["d1", "d2"]
+
+
+def test_a_dataset_that_outgrows_one_function_is_joined_by_athena_and_then_built() -> None:
+    played = run(BuildDataset=planned)
+    assert played.status == "SUCCEEDED"
+    assert played.path[2:7] == [
+        "BuildDataset", "IsJoinPlanned", "JoinWithAthena", "FinishDataset", "TrainCandidate",
+    ]  # fmt: skip
+    first = played.arguments["BuildDataset"][0]["Payload"]
+    assert played.arguments["FinishDataset"][0]["Payload"] == {
+        **first,
+        "join": {
+            "plan_uri": PLANNED["plan_uri"],
+            "joined_uri": "s3://data/joins/diabetes/join_a/joined-x-0/",
+        },
+    }
+    [job] = played.arguments["TrainCandidate"]
+    sources = {c["ChannelName"]: c["DataSource"]["S3DataSource"] for c in job["InputDataConfig"]}
+    assert sources["train"]["S3Uri"] == SCENARIO["dataset"]["train_uri"]
+
+
+@pytest.mark.parametrize("error", ["States.TaskFailed", "States.Timeout"])
+def test_a_join_that_fails_or_takes_too_long_fails_the_run(error: str) -> None:
+    played = run(BuildDataset=planned, JoinWithAthena=Failing(TaskError(error, "exhausted")))
+    assert (played.status, played.error) == ("FAILED", error)
+    assert len(played.arguments["JoinWithAthena"]) == 1
+    assert "TrainCandidate" not in played.path
 
 
 def test_the_champion_is_an_input_of_the_evaluation_only_where_there_is_one() -> None:
@@ -126,7 +183,8 @@ def test_a_held_candidate_is_a_result_and_no_failure() -> None:
 def test_a_failing_state_is_recorded_by_name_and_ends_in_fail(state: str) -> None:
     gate = {**SCENARIO["gate"], "verdict": "hold"} if state == "RecordHeld" else SCENARIO["gate"]
     failing = Failing(TaskError("AccessDeniedError", "no"))
-    played = run(gate=gate, **{state: failing})
+    joins = {"BuildDataset": planned} if state in ("JoinWithAthena", "FinishDataset") else {}
+    played = run(gate=gate, **joins, **{state: failing})
     assert (played.status, played.error, played.cause) == ("FAILED", "AccessDeniedError", "no")
     assert played.path[-3:] == [state, "RecordFailure", "FailRun"]
     recorded = played.arguments["RecordFailure"][0]["Payload"]
@@ -178,7 +236,7 @@ def test_the_time_of_the_training_task_follows_the_project() -> None:
 
 def test_every_custom_error_name_is_an_error_of_ours() -> None:
     known = {name for name in dir(errors) if name.endswith("Error")}
-    foreign = ("Lambda.", "SageMaker.", "States.")
+    foreign = ("Lambda.", "SageMaker.", "States.", "StepFunctions.")
     for state in TASKS.values():
         for rule in [*state.get("Retry", []), *state.get("Catch", [])]:
             for name in rule["ErrorEquals"]:

@@ -101,6 +101,41 @@ def test_both_engines_give_equal_rows_on_random_data(
     assert len(of_duckdb) == spine
 
 
+@settings(max_examples=40, deadline=None)
+@given(
+    seed=st.integers(0, 10**6), records=st.integers(0, 60), cutoff=st.integers(0, 14),
+    ttl_s=st.integers(0, 6),
+)  # fmt: skip
+def test_both_engines_report_the_same_on_random_data(
+    seed: int, records: int, cutoff: int, ttl_s: int
+) -> None:
+    views, spine = [view("one", ttl_s), view("two", 0)], Spine("spine")
+    moment = START + timedelta(seconds=cutoff)
+    with duckdb.connect(":memory:", config={"threads": 2}) as connection:
+        fill(connection, seed, records, 12, 13)
+        report = point_in_time_join(connection, spine, views, moment)
+        query = join_query(spine, views, moment, with_report=True)
+        [rendered] = sqlglot.transpile(query, read="athena", write="duckdb")
+        connection.execute(f"CREATE TABLE told AS {rendered}")
+        for number, told in enumerate(report.views):
+            counted = connection.execute(
+                f"SELECT count(*) FILTER (WHERE state_{number} = 'found'),"
+                f" count(*) FILTER (WHERE state_{number} = 'missing'),"
+                f" count(*) FILTER (WHERE state_{number} = 'deleted'),"
+                f" count(*) FILTER (WHERE state_{number} = 'expired'),"
+                f" count(*) FILTER (WHERE leaks_{number}),"
+                f" count(*) FILTER (WHERE exists_{number} AND state_{number} = 'missing') FROM told"
+            ).fetchone()
+            assert counted == (
+                told.found, told.missing, told.deleted, told.expired, told.later_knowledge,
+                told.null_by_known_at,
+            )  # fmt: skip
+        leaked = connection.execute(
+            "SELECT count(*) FILTER (WHERE leaks_0 OR leaks_1) FROM told"
+        ).fetchone()
+    assert leaked == (report.rows_with_later_knowledge,)
+
+
 def test_both_engines_agree_on_a_long_history() -> None:
     with duckdb.connect(":memory:", config={"threads": 2}) as connection:
         fill(connection, 5, 3000, 400, 2000)

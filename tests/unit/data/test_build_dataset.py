@@ -27,10 +27,12 @@ def build(scene: Scene, tmp_path: Path, run_id: str) -> BuiltDataset:
         project="diabetes", run_id=run_id, correlation_id=run_id,
         deliveries=scene.run(run_id)["deliveries"],
     )  # fmt: skip
-    return build_dataset(
+    built = build_dataset(
         command, state=scene.state, objects=scene.objects, clock=scene.clock, ids=scene.ids,
         limits=Limits(tmp_path, 300), data_bucket=DATA,
     )  # fmt: skip
+    assert isinstance(built, BuiltDataset)
+    return built
 
 
 def accepted(*contents: bytes) -> tuple[Scene, str]:

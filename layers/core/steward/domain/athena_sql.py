@@ -43,7 +43,12 @@ def unload(query: str, location: str) -> str:
 
 
 def join_query(
-    spine: Spine, views: Sequence[FeatureView], cutoff: datetime, *, event_time_only: bool = False
+    spine: Spine,
+    views: Sequence[FeatureView],
+    cutoff: datetime,
+    *,
+    event_time_only: bool = False,
+    with_report: bool = False,
 ) -> str:
     """Return the query whose rows are those of :func:`~.point_in_time.point_in_time_join`.
 
@@ -52,6 +57,9 @@ def join_query(
         views: Their relations are tables in Athena; ``row_id`` is not used.
         cutoff: Knowledge cutoff, aware.
         event_time_only: Ignore known-at and cutoff.
+        with_report: Give for each view, by number, what a report counts: ``state_<n>`` is found,
+            missing, deleted or expired; ``exists_<n>`` and ``leaks_<n>`` tell of a join by event
+            time alone whether it gives a value, and one that was not known.
     """
     moment = cutoff.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "milliseconds")
     limit = f"TIMESTAMP {literal(moment)}"
@@ -78,6 +86,11 @@ def join_query(
             if window.function == "count":
                 value = f"coalesce({value}, 0)"
             columns.append(f"CASE WHEN {found} THEN {value} END AS {identifier(window.name)}")
+        if with_report:
+            told, more, places = _report(spine, view, number, limit)
+            columns += told
+            parts += more
+            joins += places
     with_ = f"WITH {', '.join(parts)} " if parts else ""
     return f"{with_}SELECT {', '.join(columns)} FROM {spine.relation} AS s {' '.join(joins)}"
 
@@ -98,14 +111,55 @@ def _records(spine: Spine, view: FeatureView, limit: str) -> str:
     )
 
 
+def _report(
+    spine: Spine, view: FeatureView, number: int, limit: str
+) -> tuple[list[str], list[str], list[str]]:
+    """Return columns, named queries and joins that tell how the rows fared with a view."""
+    row, asked = f"s.{identifier(spine.row)}", f"s.{identifier(spine.prediction_time)}"
+    by_event = _records(spine, view, "")
+
+    def state(record: str) -> str:
+        expired = ""
+        if view.ttl_s:
+            expired = f" WHEN {record}.event_ < {_before(asked, view.ttl_s)} THEN 'expired'"
+        return (
+            f"CASE WHEN {record}.row_ IS NULL THEN 'missing'"
+            f" WHEN {record}.deleted_ THEN 'deleted'{expired} ELSE 'found' END"
+        )
+
+    exists = f"{state(f'l{number}')} = 'found'"
+    latest = f"least({asked}, {limit})"
+    leaks = f"l{number}.known_ > {latest}"
+    parts = [f"later_{number} AS ({_picked(spine, view, by_event)})"]
+    joins = [f"LEFT JOIN later_{number} AS l{number} ON l{number}.row_ = {row}"]
+    if view.aggregates:
+        longest = max(window.window_s for window in view.aggregates)
+        inside = (
+            f"SELECT DISTINCT {row} AS row_ FROM {by_event}"
+            f" AND r.{identifier(view.event_time)} > {_before(asked, longest)}"
+            f" AND r.{identifier(view.known_at)} > {latest}"
+            f" AND NOT coalesce(r.{identifier(view.deleted)}, false)"
+        )
+        parts.append(f"inside_{number} AS ({inside})")
+        joins.append(f"LEFT JOIN inside_{number} AS i{number} ON i{number}.row_ = {row}")
+        leaks = f"({leaks} OR i{number}.row_ IS NOT NULL)"
+    columns = [
+        f"{state(f'p{number}')} AS state_{number}",
+        f"{exists} AS exists_{number}",
+        f"coalesce({exists} AND {leaks}, false) AS leaks_{number}",
+    ]
+    return columns, parts, joins
+
+
 def _picked(spine: Spine, view: FeatureView, records: str) -> str:
     event, known = f"r.{identifier(view.event_time)}", f"r.{identifier(view.known_at)}"
     deleted = f"coalesce(r.{identifier(view.deleted)}, false)"
     features = "".join(f", r.{identifier(feature.column)}" for feature in view.features)
     names = "".join(f", {identifier(feature.column)}" for feature in view.features)
     return (
-        f"SELECT row_, event_, deleted_{names} FROM (SELECT s.{identifier(spine.row)} AS row_,"
-        f" {event} AS event_, {deleted} AS deleted_{features}, row_number() OVER ("
+        f"SELECT row_, event_, known_, deleted_{names} FROM (SELECT"
+        f" s.{identifier(spine.row)} AS row_, {event} AS event_, {known} AS known_,"
+        f" {deleted} AS deleted_{features}, row_number() OVER ("
         f"PARTITION BY s.{identifier(spine.row)} ORDER BY {event} DESC, {known} DESC,"
         f" {deleted} DESC, r.{identifier(view.digest)} DESC) AS rank_ FROM {records})"
         " WHERE rank_ = 1"

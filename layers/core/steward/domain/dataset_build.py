@@ -9,7 +9,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from steward.domain.dataset_features import join_features
+from steward.domain.dataset_features import finish_join, join_features
+from steward.domain.dataset_join import load_joined
 from steward.domain.datasets import (
     EXAMPLES,
     PartFile,
@@ -21,6 +22,8 @@ from steward.domain.datasets import (
 )
 from steward.domain.examples import recorded_examples
 from steward.domain.manifests import (
+    ATHENA,
+    DUCKDB,
     Built,
     JoinedView,
     SourceObject,
@@ -56,6 +59,7 @@ def prepare(
     *,
     cutoff: datetime | None = None,
     event_time_only: bool = False,
+    joined: Sequence[str] | None = None,
 ) -> Prepared:
     """Choose the examples of the merged deliveries, join the views, write the parts.
 
@@ -68,13 +72,20 @@ def prepare(
         folder: Where the files of the parts go.
         cutoff: Knowledge cutoff; the newest receipt of all that is used by default.
         event_time_only: Join without regard to what was known; the manifest says so.
+        joined: Parquet files of the join that Athena made by
+            :func:`~.dataset_join.planned_statements`; the views are not joined again.
     """
     known_until = cutoff or cutoff_of(sources, views)
     counts = choose_examples(connection, project.data, project.split, known_until)
-    report = join_features(
-        connection, project, [joined.view for joined in views], list(relations), known_until,
-        event_time_only=event_time_only,
-    )  # fmt: skip
+    pinned = [found.view for found in views]
+    if joined is None:
+        report = join_features(
+            connection, project, pinned, list(relations), known_until,
+            event_time_only=event_time_only,
+        )  # fmt: skip
+    else:
+        report = load_joined(connection, project, pinned, joined)
+        finish_join(connection, project, pinned)
     parts = {part: write_part(connection, project, part, folder) for part in PARTS}
     own = [(column.name, column.type) for column in project.data.columns]
     spine_digest = logical_digest(connection, own, EXAMPLES)
@@ -84,7 +95,7 @@ def prepare(
         sources=sources, views=views, cutoff=known_until, counts=counts, spine_digest=spine_digest,
         logical_digest=combined_digest([part.logical_digest for part in parts.values()]),
         parts=parts, report=report, examples_sha256=bytes_digest(examples),
-        event_time_only=event_time_only,
+        event_time_only=event_time_only, engine=DUCKDB if joined is None else ATHENA,
     )  # fmt: skip
     manifest = manifest_of(project, built)
     return Prepared(manifest, dataset_id_of(manifest), parts, examples)

@@ -96,7 +96,7 @@ def join_features(
         return JoinReport(int(row[0]), (), 0)
     assert project.data.prediction_time is not None
     described = [
-        _view(view, number, relation, row_id)
+        described_view(view, number, relation, row_id)
         for number, (view, (relation, row_id)) in enumerate(zip(views, relations, strict=True))
     ]
     report = point_in_time_join(
@@ -161,7 +161,10 @@ def _needed(view: PinnedView) -> set[str]:
     return set(selected)
 
 
-def _view(view: PinnedView, number: int, relation: str, row_id: str) -> FeatureView:
+def described_view(
+    view: PinnedView, number: int, relation: str, row_id: str = "v.rowid"
+) -> FeatureView:
+    """Return a pinned view as every engine joins it; its columns go to :data:`JOINED`."""
     group, needed = view.group, _needed(view)
     return FeatureView(
         name=view.label,

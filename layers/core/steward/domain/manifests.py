@@ -19,13 +19,17 @@ from steward.domain.workspace import engine_version
 
 SCHEMA = "2"
 ID_DIGITS = 16
+DUCKDB = {"name": "duckdb"}
+ATHENA = {"name": "athena", "joined_by": "Athena engine version 3"}
+"""Athena joins, DuckDB chooses the examples and writes the parts, whatever joined them."""
+
 STREAM = "stream"
 """In the place of a table: a row that came as an event; its source object is its Parquet."""
 
 _CODE = (
-    "column_rules", "csv_files", "dataset_build", "dataset_features", "datasets",
-    "delivery_files", "expressions", "feature_transforms", "feature_views", "point_in_time",
-    "workspace",
+    "athena_sql", "column_rules", "csv_files", "dataset_build", "dataset_features",
+    "dataset_join", "datasets", "delivery_files", "expressions", "feature_transforms",
+    "feature_views", "point_in_time", "workspace",
 )  # fmt: skip
 RULES = {
     "records": "event_time <= prediction_time and known_at <= min(prediction_time, cutoff)",
@@ -99,7 +103,7 @@ class Built:
     report: JoinReport
     examples_sha256: str
     event_time_only: bool = False
-    engine: Mapping[str, str] = field(default_factory=lambda: {"name": "duckdb"})
+    engine: Mapping[str, str] = field(default_factory=lambda: DUCKDB)
 
 
 @cache

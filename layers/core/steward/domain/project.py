@@ -6,6 +6,7 @@ from typing import Annotated, Literal, Self, get_args
 
 from pydantic import BaseModel, Field, StringConstraints, ValidationError, model_validator
 
+from steward.domain.dataset_engine import DatasetEngine
 from steward.domain.declaration import MisplacedError, Name, Scalar, Strict
 from steward.domain.digests import digest_of
 from steward.domain.errors import InvalidProjectError
@@ -282,6 +283,7 @@ class Project(Strict):
         data: What is delivered.
         feature_groups: What ``features/*.yaml`` declare.
         features: Views of feature groups that the model sees beside its own columns.
+        dataset: What joins the views.
         split: Who trains, who judges, who is traffic.
         training: The training job.
         evaluation: The comparison with the champion.
@@ -299,6 +301,7 @@ class Project(Strict):
     data: Data
     feature_groups: list[FeatureGroup] = Field(default_factory=list)
     features: list[FeatureUse] = Field(default_factory=list)
+    dataset: DatasetEngine = Field(default_factory=DatasetEngine)
     split: Split = Field(default_factory=Split)
     training: Training = Field(default_factory=Training)
     evaluation: Evaluation = Field(default_factory=Evaluation)

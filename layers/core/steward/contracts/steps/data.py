@@ -32,13 +32,30 @@ class ValidatedDeliveries(_Strict):
     rejected: list[str]
 
 
+class MadeJoin(_Strict):
+    """A planned join that Athena has made.
+
+    Attributes:
+        plan_uri: The plan.
+        joined_uri: Prefix of the Parquet that Athena unloaded, and of nothing else.
+    """
+
+    plan_uri: str
+    joined_uri: str
+
+
 class BuildDataset(_Strict):
-    """Build the dataset of a run from accepted deliveries."""
+    """Build the dataset of a run from accepted deliveries.
+
+    Attributes:
+        join: Nothing at first; where the answer was a :class:`PlannedJoin`, what came of it.
+    """
 
     project: str
     run_id: str
     correlation_id: str
     deliveries: list[str] = Field(min_length=1)
+    join: MadeJoin | None = None
 
 
 class BuiltDataset(_Strict):
@@ -52,6 +69,29 @@ class BuiltDataset(_Strict):
     examples_uri: str
     train_rows: int
     heldout_rows: int
+
+
+class JoinTable(_Strict):
+    """A table that a join needs for a while."""
+
+    create: str
+    drop: str
+
+
+class PlannedJoin(_Strict):
+    """What Athena has to do before the dataset can be built.
+
+    Attributes:
+        plan_uri: What the plan was made for.
+        tables: Statements in Athena's SQL without database.
+        unload: The statement that writes the join below ``joined_uri``; in both ``{attempt}``
+            stands for what makes the prefix a fresh one.
+    """
+
+    plan_uri: str
+    tables: list[JoinTable] = Field(min_length=2)
+    unload: str
+    joined_uri: str
 
 
 class MaterialiseChunk(_Strict):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from steward.contracts.events import DatasetBuilt
-from steward.contracts.steps.data import BuildDataset, BuiltDataset
+from steward.contracts.steps.data import BuildDataset, BuiltDataset, MadeJoin, PlannedJoin
 from steward.domain.dataset_build import Prepared, json_bytes, prepare
 from steward.domain.dataset_features import view_relation
 from steward.domain.datasets import add_delivery, job_description
@@ -15,8 +17,14 @@ from steward.domain.project import Project
 from steward.domain.runs import DeliveryStatus
 from steward.domain.workspace import Connection, Limits, lock, workspace
 from steward.ports import Clock, Ids, Item, ObjectStore, StateStore
+from steward.service.data.dataset_join import fetch_joined, plan_join, planned_views
 from steward.service.data.deliveries import deliveries_of, fetch_accepted
-from steward.service.data.feature_files import fetch_features, joined_views, source_of
+from steward.service.data.feature_files import (
+    fetch_features,
+    joined_views,
+    source_of,
+    views_of,
+)
 from steward.service.emission import Cause, event
 from steward.service.pinned import pinned_run
 
@@ -30,7 +38,7 @@ def build_dataset(
     ids: Ids,
     limits: Limits,
     data_bucket: str,
-) -> BuiltDataset:
+) -> BuiltDataset | PlannedJoin:
     """Merge the accepted deliveries, join the features as they were known, split and write.
 
     The knowledge cutoff is the newest receipt of all deliveries that are used. Rows of the
@@ -38,6 +46,10 @@ def build_dataset(
     ``datasets/<project>/<dataset id>/`` follows from the manifest alone, so the same deliveries
     and declaration give the same bytes in the same place; ``job.json``, which names the run,
     lies below ``runs/<run id>/`` there.
+
+    Where the project's ``dataset.engine`` takes Athena, nothing is built yet: the answer is a
+    :class:`PlannedJoin`, and the command with ``join`` then builds the dataset of what Athena
+    wrote. It holds the same rows and bytes as the one that DuckDB joins.
 
     Raises:
         DatasetRejectedError: A delivery was not accepted.
@@ -53,8 +65,18 @@ def build_dataset(
                 f"delivery {delivery['delivery_id']} is {delivery['status']}",
                 field="deliveries", value=delivery["delivery_id"], allowed="accepted deliveries",
             )  # fmt: skip
-    views = joined_views(state, run, deliveries, data_bucket)
-    prepared = _prepare(project, deliveries, views, objects, limits)
+    if command.join is None:
+        views = joined_views(state, run, deliveries, data_bucket)
+        rows = [sum(file.rows for file in view.files) for view in views]
+        if project.dataset.takes_athena(rows):
+            with _merged(project, deliveries, objects, limits) as connection:
+                return plan_join(
+                    connection, project, [source_of(delivery) for delivery in deliveries], views,
+                    objects=objects, ids=ids, limits=limits, data_bucket=data_bucket,
+                )  # fmt: skip
+    else:
+        views = planned_views(objects, command.join, views_of(state, run))
+    prepared = _prepare(project, deliveries, views, command.join, objects, limits)
     base = f"s3://{data_bucket}/datasets/{command.project}/{prepared.dataset_id}"
     built = BuiltDataset(
         dataset_id=prepared.dataset_id,
@@ -95,23 +117,39 @@ def _prepare(
     project: Project,
     deliveries: list[Item],
     views: list[JoinedView],
+    join: MadeJoin | None,
     objects: ObjectStore,
     limits: Limits,
 ) -> Prepared:
     """Build in a workspace of its own; the parts stay below the limits' folder."""
     sources = [source_of(delivery) for delivery in deliveries]
+    with _merged(project, deliveries, objects, limits) as connection:
+        relations, joined = [], None
+        if join is None:
+            relations = [
+                _relation(connection, project, view, number, objects, limits.folder)
+                for number, view in enumerate(views)
+            ]
+        else:
+            joined = fetch_joined(objects, join, limits)
+        lock(connection, limits)
+        return prepare(
+            connection, project, sources, views, relations, limits.folder, joined=joined
+        )  # fmt: skip
+
+
+@contextmanager
+def _merged(
+    project: Project, deliveries: list[Item], objects: ObjectStore, limits: Limits
+) -> Iterator[Connection]:
+    """Open a workspace that has all deliveries."""
     with workspace(limits) as connection:
         for order, delivery in enumerate(deliveries):
             local = limits.folder / "delivery"
             fetch_accepted(objects, delivery, local)
             add_delivery(connection, local, project.data, order)
             local.unlink()
-        relations = [
-            _relation(connection, project, view, number, objects, limits.folder)
-            for number, view in enumerate(views)
-        ]
-        lock(connection, limits)
-        return prepare(connection, project, sources, views, relations, limits.folder)
+        yield connection
 
 
 def _relation(

@@ -55,14 +55,7 @@ def joined_views(
         InvalidProjectError: A pinned version does not fit the project.
     """
     project = run.project
-    definitions: dict[str, tuple[int, Any]] = {}
-    for pin in run.item.get("feature_views", []):
-        group, version = pin["group"], int(pin["version"])
-        key = {"project": project.project, "item": group_item(group, version)}
-        item = state.get(Table.FEATURES, key)
-        if item is not None:
-            definitions[group] = (version, item["definition"])
-    views = pinned_views(project, definitions)
+    views = views_of(state, run)
     if not views:
         return []
     others = deliveries_of(state, project.project, run.item.get("feature_deliveries", []))
@@ -72,6 +65,23 @@ def joined_views(
     ]
     cutoff = cutoff_of([source_of(delivery) for delivery in primary], found)
     return [_with_stream(state, project.project, joined, cutoff, data_bucket) for joined in found]
+
+
+def views_of(state: StateStore, run: PinnedRun) -> list[PinnedView]:
+    """Return the views of a run in the versions that it pinned.
+
+    Raises:
+        InvalidProjectError: A pinned version does not fit the project.
+    """
+    project = run.project
+    definitions: dict[str, tuple[int, Any]] = {}
+    for pin in run.item.get("feature_views", []):
+        group, version = pin["group"], int(pin["version"])
+        key = {"project": project.project, "item": group_item(group, version)}
+        item = state.get(Table.FEATURES, key)
+        if item is not None:
+            definitions[group] = (version, item["definition"])
+    return pinned_views(project, definitions)
 
 
 def _with_files(
