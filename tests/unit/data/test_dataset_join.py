@@ -15,7 +15,7 @@ from steward.domain.project import parse_project
 from steward_cli.datasets import Datasets
 from support import athena_stand_in
 from support.dataset_scene import DatasetScene, asked, lab, lab_rows
-from support.feature_scene import declaration, project_of
+from support.feature_scene import declaration, labs, project_of
 from support.training_scene import DATA
 
 ROWS = lab_rows(300)
@@ -63,6 +63,38 @@ def test_both_engines_build_the_same_bytes_and_tell_the_same(tmp_path: Path) -> 
     assert of_athena == of_duckdb
     [event] = two.events("DatasetBuilt")
     assert event.rows_with_later_knowledge > 10
+
+
+@pytest.mark.parametrize("filled", [True, False])
+def test_several_views_with_and_without_files_are_joined_alike(
+    tmp_path: Path, filled: bool
+) -> None:
+    manifests = []
+    for engine in ("duckdb", "athena"):
+        folder = tmp_path / engine
+        folder.mkdir()
+        declared = declaration(
+            labs(), labs(feature_group="checks", ttl_s=86_400 * 2, on_demand=[]),
+            features=[{"group": "labs"}, {"group": "checks", "select": ["glucose", "ward"]}],
+        )  # fmt: skip
+        project = parse_project({**declared, "dataset": {"engine": engine}})
+        scene = DatasetScene(folder, project=project)
+        if filled:
+            delivery = scene.put_source(lab(ROWS))
+            for group in ("labs", "checks"):
+                scene.materialise(delivery, group)
+        run_id = scene.accept(asked(1, 320))
+        if engine == "athena":
+            manifests.append(made(scene, run_id))
+        else:
+            built = scene.build(run_id)
+            manifests.append(json.loads(scene.scene.objects.read(built.manifest_uri)))
+    of_duckdb, of_athena = manifests
+    for name in ("logical_digest", "parts", "knowledge"):
+        assert of_athena[name] == of_duckdb[name], name
+    found = [view["found"] for view in of_athena["knowledge"]["views"]]
+    assert (min(found) > 0) == filled
+    assert len(found) == 2
 
 
 def test_it_is_built_again_by_duckdb_with_the_same_rows_and_bytes(tmp_path: Path) -> None:
