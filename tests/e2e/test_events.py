@@ -175,7 +175,7 @@ def test_what_is_no_event_ends_in_each_consumers_own_queue_with_a_logged_reason(
             lambda name=consumer.physical: refusals(lab, name),  # type: ignore[misc]
             f"the logged refusal of {consumer}",
         )
-        assert told in [refusal["message"] for refusal in logged], str(consumer)
+        assert told in [refusal.get("message") for refusal in logged], str(consumer)
 
 
 def test_who_asks_with_nonsense_is_told_so_and_it_is_logged(
