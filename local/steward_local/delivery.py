@@ -48,6 +48,7 @@ class ServiceSender:
         context = {
             "aws:sourcearn": self.source_arn,
             "aws:sourceaccount": get_account_id(),
+            "aws:securetransport": "true",
             "aws:tagkeys": None,
         }
         if self.owned:

@@ -89,7 +89,7 @@ def test_a_late_alarm_of_an_earlier_release_does_not_end_the_next(serving: Scene
     serving.begin(2)
     late = serving.alarm(ERRORS.replace("errors", "latency"))
     rolled_back(serving, serving.start_rollback(serving.alarm()))
-    serving.clock.advance(1)
+    serving.clock.advance(2)
     serving.begin(3)
     assert "rang before" in serving.start_rollback(late)["ignored"]
     assert serving.shares() == {1: 90, 3: 10}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from steward.contracts.events import (
@@ -56,6 +56,9 @@ from steward.service.serving.records import readable, release_in_force, release_
 from steward.service.serving.staging import execution_failure
 
 RACES = 6
+CLOCKS_DIFFER = timedelta(seconds=1)
+"""What the clocks of CloudWatch and of a function may be apart; some alarms say whole seconds."""
+
 ROLLED_BACK_FROM = (ReleaseStatus.RUNNING.value, ReleaseStatus.COMPLETED.value)
 
 
@@ -133,8 +136,9 @@ def _concerned(state: StateStore, alarm: AlarmStateChange, environment: str) -> 
 
 
 def _before(rang_at: str | None, shifted_at: str) -> bool:
+    """Tell whether an alarm is surely older; in doubt it counts, since clocks differ."""
     return rang_at is not None and (
-        datetime.fromisoformat(rang_at) < datetime.fromisoformat(shifted_at)
+        datetime.fromisoformat(rang_at) < datetime.fromisoformat(shifted_at) - CLOCKS_DIFFER
     )
 
 
