@@ -22,6 +22,7 @@ _OUTPUTS = {
     Table.COSTS: "CostsTable",
     Table.LINEAGE: "LineageTable",
     Table.FEATURES: "FeaturesTable",
+    Table.EXPERIMENTS: "ExperimentsTable",
 }
 
 

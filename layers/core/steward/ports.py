@@ -84,6 +84,8 @@ class Table(StrEnum):
     COSTS = "costs"
     FEATURES = "features"
     LINEAGE = "lineage"
+    EXPERIMENTS = "experiments"
+    ASSIGNMENTS = "assignments"
 
 
 KEYS: dict[Table, tuple[str, ...]] = {
@@ -97,6 +99,8 @@ KEYS: dict[Table, tuple[str, ...]] = {
     Table.COSTS: ("project", "entry"),
     Table.FEATURES: ("project", "item"),
     Table.LINEAGE: ("node", "item"),
+    Table.EXPERIMENTS: ("project", "item"),
+    Table.ASSIGNMENTS: ("project", "entity"),
 }
 
 

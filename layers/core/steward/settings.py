@@ -36,6 +36,8 @@ class Settings(BaseModel):
     costs_table: str = ""
     features_table: str = ""
     lineage_table: str = ""
+    experiments_table: str = ""
+    assignments_table: str = ""
     data_bucket: str = ""
     artifacts_bucket: str = ""
     capture_bucket: str = ""

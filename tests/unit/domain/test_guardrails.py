@@ -16,7 +16,7 @@ from steward.domain.guardrails import (
     binomial_tail,
     judge,
 )
-from steward.domain.project import Release
+from steward.domain.release_declaration import Release
 from steward.domain.strategies import STRATEGIES, strategy_for
 
 LIMITS = STRATEGIES["canary"].plan(Release()).steps[0].limits

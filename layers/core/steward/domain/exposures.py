@@ -24,14 +24,20 @@ class Exposure:
     Attributes:
         assignment_probability: Chance that an entity is assigned this variant at this step.
         assigned_version: Version that the entity belongs to; analysis goes by this one.
+        assigned_role: ``stable``, ``candidate``, or ``shadow`` for the unseen answer to a copy.
         answering_version: Version whose answer was given; differs after a fallback.
         first_exposure: Whether this execution environment of the gateway had not seen the
             entity in this step before. Environments do not share memory, so several may say
             so; the analysis takes the earliest time.
-        shadow_pair_id: Joins an answer with that of a shadow version.
+        shadow_pair_id: Joins an answer with that of a shadow version: the inference id of the
+            answer, in both.
         time: ISO 8601 with milliseconds.
         features: What the model was given: of the request, and read online.
+        prediction: None where nobody answered.
         online: What was read online, with the records by pseudonym; None where nothing was.
+        release_id: Release that the route belongs to.
+        failed: Whether the assigned version failed, before any fallback.
+        latency_ms: What the assigned version took, failed or not.
     """
 
     project: str
@@ -48,8 +54,11 @@ class Exposure:
     inference_id: str
     time: str
     features: dict[str, Any]
-    prediction: dict[str, Any]
+    prediction: dict[str, Any] | None
     online: dict[str, Any] | None = None
+    release_id: str | None = None
+    failed: bool = False
+    latency_ms: float = 0.0
 
 
 class SeenEntities:

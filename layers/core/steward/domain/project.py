@@ -12,9 +12,8 @@ from steward.domain.digests import digest_of
 from steward.domain.errors import InvalidProjectError
 from steward.domain.feature_groups import FeatureColumn, FeatureGroup, FeatureUse, feature_columns
 from steward.domain.names import PROJECT_PATTERN
+from steward.domain.release_declaration import Release, Share
 from steward.domain.tables import Column, Data
-
-Share = Annotated[float, Field(gt=0, lt=1)]
 
 
 class Split(Strict):
@@ -163,46 +162,6 @@ class Serving(Strict):
                 f"provisioned_concurrency {self.provisioned_concurrency} is above "
                 f"max_concurrency {self.max_concurrency}"
             )
-        return self
-
-
-class Guardrails(Strict):
-    """What stops a release at a step.
-
-    Attributes:
-        max_error_rate: Largest share of failed answers of the candidate.
-        min_requests: Fewer answers in a bake prove nothing: the bake is repeated.
-        max_latency_ms: Slower answers count as slow.
-    """
-
-    max_error_rate: Share = 0.02
-    min_requests: int = Field(default=10, ge=1)
-    max_latency_ms: int = Field(default=1000, ge=1)
-
-
-class Release(Strict):
-    """How traffic moves to an approved version.
-
-    Attributes:
-        strategy: How shares grow.
-        steps: Percentages of traffic, ascending to 100.
-        bake_s: Time at each step before it is judged.
-        previous_retention_s: How long the version before stays warm.
-        guardrails: What stops a release at a step.
-    """
-
-    strategy: Literal["all_at_once", "canary"] = "canary"
-    steps: list[int] = Field(default_factory=lambda: [10, 50, 100])
-    bake_s: int = Field(default=300, ge=1, le=86_400)
-    previous_retention_s: int = Field(default=86_400, ge=0)
-    guardrails: Guardrails = Field(default_factory=Guardrails)
-
-    @model_validator(mode="after")
-    def _ends_at_all(self) -> Self:
-        if sorted(set(self.steps)) != self.steps or not self.steps or self.steps[-1] != 100:
-            raise ValueError("steps are percentages that ascend and end at 100")
-        if self.steps[0] < 1:
-            raise ValueError("the first step must be at least 1 percent")
         return self
 
 

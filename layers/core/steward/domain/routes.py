@@ -38,11 +38,31 @@ class Arm(BaseModel):
     served_features: ServedFeatures | None = None
 
 
+class Mirror(BaseModel):
+    """A version that answers copies of requests, unseen.
+
+    Attributes:
+        percent: Share of the requests that are copied, by entity.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+
+    version: int = Field(ge=1)
+    endpoint: str
+    percent: float = Field(gt=0, le=100)
+    served_features: ServedFeatures | None = None
+
+
 class Route(BaseModel):
     """The route item of a project; ``route_version`` guards every write.
 
     Attributes:
         slow_ms: An answer above this counts as slow in the guardrail's metric.
+        mirror: Who answers copies of what the stable version is asked.
+        assignment: ``hash``: an entity's arm follows from its position and the shares, which is
+            sticky while the candidate's share only grows. ``stored``: its first arm is kept in
+            a table, as shares go up and down (bandit).
+        router: Who shares the traffic.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
@@ -55,6 +75,9 @@ class Route(BaseModel):
     arms: list[Arm] = Field(min_length=1, max_length=2)
     previous: Arm | None = None
     slow_ms: int | None = None
+    mirror: Mirror | None = None
+    assignment: Literal["hash", "stored"] = "hash"
+    router: Literal["gateway", "endpoint_variants"] = "gateway"
 
     @model_validator(mode="after")
     def _sums_to_all(self) -> Self:

@@ -8,7 +8,7 @@ from steward.domain.guardrails import judge
 from steward.domain.strategies.plan import Plan, Strategy, steps_at
 
 if TYPE_CHECKING:
-    from steward.domain.project import Release
+    from steward.domain.release_declaration import Release
 
 
 def plan(release: Release) -> Plan:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -12,32 +12,55 @@ from steward.domain.digests import digest_of
 from steward.domain.guardrails import MAX_HOLDS, Judgement, Limits, StepStatistics
 
 if TYPE_CHECKING:
-    from steward.domain.project import Release
+    from steward.domain.release_declaration import Release
+
+Phase = Literal["ramp", "ab_test", "bandit", "shadow"]
 
 
 class Planned(BaseModel):
-    """One step: an id, the candidate's share in percent, and what it must keep."""
+    """One step: an id, the candidate's share in percent, and what it must keep.
+
+    Attributes:
+        share: Of the candidate; 0 while it only answers copies.
+        bake_s: How long it lasts before it is judged (ramp), or its planned end.
+        phase: Steps of one phase are judged by one experiment plan.
+        mirror_percent: Share of requests that the candidate answers copies of; 0 for none.
+        batch_s: Length of a bandit's batch.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     step_id: str
-    share: float = Field(gt=0, le=100)
+    share: float = Field(ge=0, le=100)
     bake_s: int = Field(ge=1)
     limits: Limits
+    phase: Phase = "ramp"
+    mirror_percent: float = Field(default=0, ge=0, le=100)
+    batch_s: int | None = None
 
 
 class Plan(BaseModel):
-    """The steps of one release, fixed before it moves any traffic."""
+    """The steps of one release, fixed before it moves any traffic.
+
+    Attributes:
+        tick_s: How often a ticked plan is looked at, by the scheduler.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     strategy: str
     steps: list[Planned] = Field(min_length=1)
+    tick_s: int = Field(default=3600, ge=60)
 
     @property
     def digest(self) -> str:
         """Digest of the plan, recorded with the release."""
         return digest_of(self.model_dump(mode="json"))
+
+    @property
+    def ticked(self) -> bool:
+        """Whether the scheduler looks at it; a plain ramp is played by one execution."""
+        return any(step.phase != "ramp" for step in self.steps)
 
     @property
     def longest_s(self) -> int:

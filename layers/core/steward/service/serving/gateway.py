@@ -152,6 +152,7 @@ class Gateway:
             features=given.features,
             prediction=prediction,
             online=given.online,
+            release_id=route.release_id,
         )
         self._telemetry.capture(exposure, now)
         return Prediction(prediction, answering.version, inference_id, fallback)
