@@ -22,6 +22,7 @@ CAPTURED = {
     "project", "route_version", "step_id", "assignment_probability", "assigned_version",
     "assigned_role", "answering_version", "fallback", "entity", "first_exposure",
     "shadow_pair_id", "inference_id", "time", "features", "prediction", "online",
+    "release_id", "failed", "latency_ms",
 }  # fmt: skip
 
 
