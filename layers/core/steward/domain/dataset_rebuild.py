@@ -91,10 +91,16 @@ def sources_of(manifest: Mapping[str, Any]) -> list[SourceObject]:
 
 
 def check_sources(manifest: Mapping[str, Any], look: Look) -> list[Difference]:
-    """Return which source objects are no longer what the dataset was made of."""
+    """Return which source objects are no longer what the dataset was made of.
+
+    Where rows were set aside, the file of those that count is looked at too.
+    """
     differences = []
-    for source in sources_of(manifest):
-        about = f"s3://{source.bucket}/{source.key}?versionId={source.version_id or ''}"
+    delivered = sources_of(manifest)
+    accepted = [found.accepted for found in delivered if found.accepted is not None]
+    for source in (*delivered, *accepted):
+        version = f"?versionId={source.version_id or ''}" if source not in accepted else ""
+        about = f"s3://{source.bucket}/{source.key}{version}"
         found = look(source)
         if found.deletion is not None:
             differences.append(Difference(Cause.DELETION, about, found.deletion))

@@ -12,7 +12,7 @@ from steward.domain.dataset_build import Prepared, json_bytes, prepare
 from steward.domain.dataset_features import view_relation
 from steward.domain.datasets import add_delivery, job_description
 from steward.domain.errors import DatasetRejectedError
-from steward.domain.manifests import JoinedView
+from steward.domain.manifests import JoinedView, source_of
 from steward.domain.project import Project
 from steward.domain.runs import DeliveryStatus
 from steward.domain.workspace import Connection, Limits, lock, workspace
@@ -22,7 +22,6 @@ from steward.service.data.deliveries import deliveries_of, fetch_accepted
 from steward.service.data.feature_files import (
     fetch_features,
     joined_views,
-    source_of,
     views_of,
 )
 from steward.service.emission import Cause, event

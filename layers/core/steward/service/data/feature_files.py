@@ -17,6 +17,7 @@ from steward.domain.manifests import (
     SourceObject,
     cutoff_of,
     moment,
+    source_of,
 )
 from steward.domain.runs import DeliveryStatus
 from steward.domain.tables import PRIMARY
@@ -25,16 +26,6 @@ from steward.service.data.deliveries import deliveries_of
 from steward.service.pinned import PinnedRun
 
 DONE = "done"
-
-
-def source_of(delivery: Item) -> SourceObject:
-    """Return a delivery as a manifest names it."""
-    return SourceObject(
-        bucket=delivery["bucket"], key=delivery["key"], version_id=delivery.get("version_id"),
-        sha256=delivery["delivery_id"], received_at=delivery["received_at"],
-        rows=int(delivery["rows"]), table=delivery.get("table", PRIMARY),
-        accepted_uri=delivery.get("accepted_uri"), accepted_sha256=delivery.get("accepted_sha256"),
-    )  # fmt: skip
 
 
 def joined_views(
