@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from steward.contracts.events import DatasetBuilt
+from steward.contracts.events import NAMED_DELIVERIES, DatasetBuilt
 from steward.contracts.steps.data import BuildDataset, BuiltDataset, MadeJoin, PlannedJoin
 from steward.domain.dataset_build import Prepared, json_bytes, prepare
 from steward.domain.dataset_features import view_relation
@@ -101,7 +101,8 @@ def build_dataset(
     objects.write(built.manifest_uri, json_bytes({"dataset_id": prepared.dataset_id, **manifest}))
     payload = DatasetBuilt(
         dataset_id=prepared.dataset_id, manifest_uri=built.manifest_uri,
-        deliveries=[delivery["delivery_id"] for delivery in deliveries],
+        deliveries=[delivery["delivery_id"] for delivery in deliveries[:NAMED_DELIVERIES]],
+        more_deliveries=max(0, len(deliveries) - NAMED_DELIVERIES),
         train_rows=built.train_rows, heldout_rows=built.heldout_rows, run_id=command.run_id,
         features=[feature["view"] for feature in manifest["features"]],
         cutoff=manifest["cutoff"], labels_unknown=manifest["counts"]["labels_unknown"],
