@@ -222,6 +222,7 @@ def _feature(joined: JoinedView) -> dict[str, Any]:
         "version": joined.view.version,
         "definition": group.model_dump(mode="json"),
         "definition_digest": group.definition_digest,
+        "source_table": joined.view.table.model_dump(mode="json"),
         "use": joined.view.use.model_dump(mode="json"),
         "ttl_s": group.ttl_s,
         "known_at_is_backfilled": group.is_backfill,

@@ -127,7 +127,7 @@ def _prepare(
         relations, joined = [], None
         if join is None:
             relations = [
-                _relation(connection, project, view, number, objects, limits.folder)
+                _relation(connection, view, number, objects, limits.folder)
                 for number, view in enumerate(views)
             ]
         else:
@@ -154,11 +154,10 @@ def _merged(
 
 def _relation(
     connection: Connection,
-    project: Project,
     joined: JoinedView,
     number: int,
     objects: ObjectStore,
     folder: Path,
 ) -> tuple[str, str]:
     paths = fetch_features(objects, list(joined.files), folder / "features" / str(number))
-    return view_relation(connection, joined.view, project, paths, number)
+    return view_relation(connection, joined.view, paths, number)

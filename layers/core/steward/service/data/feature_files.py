@@ -6,7 +6,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from steward.domain.dataset_features import PinnedView, pinned_views
+from steward.domain.dataset_features import PinnedView, Registered, pinned_views
 from steward.domain.datasets import file_digest
 from steward.domain.errors import EvidenceIncompleteError, FeaturesPendingError
 from steward.domain.feature_versions import group_item, materialisation_item
@@ -65,13 +65,13 @@ def views_of(state: StateStore, run: PinnedRun) -> list[PinnedView]:
         InvalidProjectError: A pinned version does not fit the project.
     """
     project = run.project
-    definitions: dict[str, tuple[int, Any]] = {}
+    definitions: dict[str, Registered] = {}
     for pin in run.item.get("feature_views", []):
         group, version = pin["group"], int(pin["version"])
         key = {"project": project.project, "item": group_item(group, version)}
         item = state.get(Table.FEATURES, key)
         if item is not None:
-            definitions[group] = (version, item["definition"])
+            definitions[group] = Registered(version, item["definition"], item.get("source_table"))
     return pinned_views(project, definitions)
 
 
