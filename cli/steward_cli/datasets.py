@@ -24,7 +24,7 @@ from steward.domain.dataset_rebuild import (
     same_rows,
 )
 from steward.domain.errors import EvidenceIncompleteError
-from steward.domain.manifests import SourceObject
+from steward.domain.manifests import SourceObject, source_of
 from steward.domain.runs import DeliveryStatus
 from steward.domain.tables import PRIMARY
 from steward.domain.workspace import Limits, identifier, literal, scratch
@@ -164,11 +164,8 @@ class Datasets:
         return Found(self._objects.sha256(source.bucket, source.key, source.version_id))
 
     def _fetch(self, source: SourceObject, path: Path) -> None:
-        if source.accepted_uri is not None:
-            bucket, _, key = source.accepted_uri.removeprefix("s3://").partition("/")
-            self._objects.download(bucket, key, str(path))
-            return
-        self._objects.download(source.bucket, source.key, str(path), source.version_id)
+        read = source.accepted or source
+        self._objects.download(read.bucket, read.key, str(path), read.version_id)
 
     def _later(self, manifest: Manifest) -> dict[str, list[SourceObject]]:
         """Return by view the accepted deliveries of its source that the dataset has not."""
@@ -177,11 +174,7 @@ class Datasets:
             known = {source["sha256"] for source in feature["sources"]}
             table = feature["definition"]["source"]
             found[feature["view"]] = [
-                SourceObject(
-                    item["bucket"], item["key"], item.get("version_id"), item["delivery_id"],
-                    item["received_at"], int(item["rows"]), table, item.get("accepted_uri"),
-                    item.get("accepted_sha256"),
-                )
+                source_of(item)
                 for item in sorted(
                     self._store.query(Table.DELIVERIES, manifest["project"]),
                     key=lambda item: (str(item["received_at"]), str(item["delivery_id"])),
@@ -189,7 +182,7 @@ class Datasets:
                 if item["status"] == DeliveryStatus.ACCEPTED
                 and item.get("table", PRIMARY) == table
                 and item["delivery_id"] not in known
-            ]  # fmt: skip
+            ]
         return found
 
     def _places(self, manifest: Manifest) -> list[tuple[str, str]]:

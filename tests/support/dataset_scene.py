@@ -10,11 +10,18 @@ from pathlib import Path
 from typing import Any
 
 from steward.contracts.steps.data import BuildDataset, BuiltDataset, MadeJoin, PlannedJoin
+from steward.domain.declaration import ColumnType
 from steward.domain.delivery_files import load_typed
 from steward.domain.feature_transforms import rows_sql
-from steward.domain.feature_versions import group_item, materialisation_item
+from steward.domain.feature_versions import (
+    group_item,
+    materialisation_item,
+    source_digest,
+    source_table,
+)
 from steward.domain.manifests import moment
 from steward.domain.project import Project
+from steward.domain.tables import Table as SourceTable
 from steward.domain.workspace import Connection, Limits, workspace
 from steward.ports import Table
 from steward.service.data.dataset import build_dataset
@@ -74,9 +81,23 @@ class DatasetScene:
         for group in self.project.feature_groups:
             self.register(group.feature_group, 1)
 
-    def register(self, group: str, version: int, status: str = "active") -> None:
-        """Register the declared definition of a group as a version."""
+    def register(
+        self, group: str, version: int, status: str = "active", **types: ColumnType
+    ) -> None:
+        """Register the declared definition of a group as a version.
+
+        Args:
+            types: Of columns of the source that had another type when it was registered.
+        """
         declared = next(g for g in self.project.feature_groups if g.feature_group == group)
+        table = self.project.data.table(declared.source)
+        assert table is not None
+        reads = source_table(declared, table)
+        columns = [
+            column.model_copy(update={"type": types.get(column.name, column.type)})
+            for column in reads.columns
+        ]
+        reads = reads.model_copy(update={"columns": columns})
         self.scene.state.put(
             Table.FEATURES,
             {
@@ -84,6 +105,8 @@ class DatasetScene:
                 "group": group, "version": version, "status": status,
                 "definition": declared.model_dump(mode="json"),
                 "definition_digest": declared.definition_digest,
+                "source_table": reads.model_dump(mode="json"),
+                "source_digest": source_digest(reads),
                 "created_at": "2026-01-01T00:00:00.000+00:00",
             },
         )  # fmt: skip
@@ -107,13 +130,19 @@ class DatasetScene:
         )  # fmt: skip
         return digest
 
+    def table(self, group: str, version: int) -> SourceTable:
+        """Return what a version reads of its source, as it was registered."""
+        key = {"project": self.project.project, "item": group_item(group, version)}
+        item = self.scene.state.get(Table.FEATURES, key)
+        assert item is not None
+        return SourceTable.model_validate(item["source_table"])
+
     def materialise(
         self, delivery_id: str, group: str = "labs", version: int = 1, chunks: int = 2
     ) -> None:
         """Make a delivery into the Parquet of a group's version, as the materialisation does."""
         declared = next(g for g in self.project.feature_groups if g.feature_group == group)
-        table = self.project.data.table(declared.source)
-        assert table is not None
+        table = self.table(group, version)
         key = {"project": self.project.project, "delivery_id": delivery_id}
         delivery = self.scene.state.get(Table.DELIVERIES, key)
         assert delivery is not None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import io
 import json
 import shutil
@@ -14,6 +15,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+import yaml
+from typer.testing import CliRunner
+
+from steward_cli.app import app
 from steward_cli.commands.data import deliver
 from steward_cli.commands.project import deploy_project_stack, push
 from steward_cli.commands.versions import decide
@@ -74,6 +79,55 @@ class Laboratory:
         source = read_source(home)
         deploy_project_stack(self.target, source.project)
         push(self.theo, source)
+
+    def add_declared(self, declared: dict[str, Any], *groups: dict[str, Any]) -> Path:
+        """Add a project of a declaration whose training ends at once; return its folder."""
+        home = self.folder / str(declared["project"])
+        (home / "features").mkdir(parents=True, exist_ok=True)
+        (home / "src").mkdir(exist_ok=True)
+        (home / "src" / "train.py").write_text("raise SystemExit('enough')", encoding="utf-8")
+        own = {name: value for name, value in declared.items() if name != "feature_groups"}
+        (home / "project.yaml").write_text(yaml.safe_dump(own), encoding="utf-8")
+        for group in groups:
+            path = home / "features" / f"{group['feature_group']}.yaml"
+            path.write_text(yaml.safe_dump(group), encoding="utf-8")
+        source = read_source(home)
+        deploy_project_stack(self.target, source.project)
+        push(self.theo, source)
+        return home
+
+    def steward(self, *words: str, exit_code: int = 0, as_json: bool = True) -> Any:
+        """Run the command on this stack; return what it prints, parsed where it is JSON."""
+        options = ["--target", "local", "--state-dir", str(self.choice.state_dir)]
+        run = CliRunner().invoke(app, [*options, *words, *(["--json"] if as_json else [])])
+        assert run.exit_code == exit_code, run.output
+        return json.loads(run.stdout) if as_json else run.output
+
+    def put_delivery(self, project: str, path: str, content: bytes) -> str:
+        """Deliver bytes; return the delivery's id."""
+        self.target.client("s3").put_object(
+            Bucket=self.target.output("DataBucketName"), Key=f"deliveries/{project}/{path}",
+            Body=content,
+        )  # fmt: skip
+        return hashlib.sha256(content).hexdigest()
+
+    def delivery(self, project: str, delivery_id: str, *statuses: str) -> dict[str, Any]:
+        """Wait until a delivery has one of these statuses."""
+
+        def read() -> dict[str, Any] | None:
+            for item in self.state.deliveries(project):
+                if item["delivery_id"] == delivery_id and item["status"] in statuses:
+                    return item
+            return None
+
+        what = f"delivery {delivery_id[:12]} of {project} that is {statuses}"
+        return eventually(read, what, within=120)
+
+    def read(self, uri: str) -> bytes:
+        """Return an object's bytes."""
+        bucket, _, key = uri.removeprefix("s3://").partition("/")
+        body: bytes = self.target.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read()
+        return body
 
     def configure(self, project: str, old: str, new: str) -> None:
         """Change one text of a project's declaration and push it."""

@@ -83,6 +83,11 @@ def _facts(manifest: dict[str, Any]) -> dict[str, Any]:
         f"{name} rows": f"{part['rows']}, {part['positives']} positive"
         for name, part in manifest["parts"].items()
     }
+    listed = [
+        *manifest["sources"],
+        *(source for feature in manifest["features"] for source in feature["sources"]),
+    ]
+    aside = {source["sha256"]: source.get("quarantined_rows", 0) for source in listed}
     return {
         "dataset": manifest["dataset_id"], "project": manifest["project"],
         "knowledge cutoff": manifest["cutoff"], **parts,
@@ -91,6 +96,7 @@ def _facts(manifest: dict[str, Any]) -> dict[str, Any]:
             for name, number in manifest["counts"].items()
             if name in ("labels_unknown", "superseded", "without_label", "traffic")
         ),
+        "set aside": f"{sum(aside.values())} rows of {sum(map(bool, aside.values()))} deliveries",
         "rows with later knowledge": manifest["knowledge"]["rows_with_later_knowledge"],
         "split": f"{manifest['split']['salt']}, seed {manifest['seed']}",
         "code": manifest["code"]["sha256"][:12],

@@ -11,11 +11,13 @@ from typing import Any
 
 import pytest
 
+from steward.contracts.events import MAX_EVENT_BYTES, NAMED_DELIVERIES, DatasetBuilt
 from steward.contracts.steps.data import BuildDataset, BuiltDataset
 from steward.domain.datasets import canonical_row, multiset_digest
 from steward.domain.errors import DatasetRejectedError, DatasetTooSmallError
 from steward.domain.splits import part_of
 from steward.domain.workspace import Limits
+from steward.ports import Table
 from steward.service.data.dataset import build_dataset
 from support.training_scene import DATA, HEADER, Scene, csv_of
 
@@ -108,6 +110,32 @@ def test_the_manifest_names_sources_split_rows_and_digests(tmp_path: Path) -> No
     assert manifest["parts"]["train"]["sha256"] == hashlib.sha256(parquet).hexdigest()
     assert manifest["engine"]["name"] == "duckdb"
     assert built.manifest_uri.endswith(f"/datasets/diabetes/{built.dataset_id}/manifest.json")
+
+
+def test_an_event_of_very_many_deliveries_names_the_first_and_counts_the_others(
+    tmp_path: Path,
+) -> None:
+    scene, run_id = accepted(FIRST)
+    [known] = scene.state.query(Table.DELIVERIES, "diabetes")
+    ids = [known["delivery_id"]]
+    for number in range(NAMED_DELIVERIES + 40):
+        content = csv_of(1000 + number, 1000 + number)
+        ids.append(hashlib.sha256(content).hexdigest())
+        key = f"deliveries/diabetes/many-{number:04d}.csv"
+        scene.objects.write(f"s3://{DATA}/{key}", content)
+        received_at = f"2027-01-01T00:{number // 60:02d}:{number % 60:02d}.000+00:00"
+        item = {**known, "delivery_id": ids[-1], "key": key, "version_id": None, "rows": 1}
+        scene.state.put(Table.DELIVERIES, {**item, "received_at": received_at})
+    run = scene.run(run_id)
+    scene.state.put(Table.RUNS, {**run, "deliveries": ids})
+    built = build(scene, tmp_path, run_id)
+    [told] = scene.state.named("DatasetBuilt")
+    payload = told.data
+    assert isinstance(payload, DatasetBuilt)
+    assert (payload.deliveries, payload.more_deliveries) == (ids[:NAMED_DELIVERIES], 41)
+    assert len(told.detail_json()) < MAX_EVENT_BYTES
+    manifest = json.loads(scene.objects.read(built.manifest_uri))
+    assert [source["sha256"] for source in manifest["sources"]] == ids
 
 
 def test_the_logical_digest_does_not_depend_on_the_order_of_rows(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from steward.domain import dataset_rebuild
 from steward.domain.dataset_rebuild import Cause
+from steward.domain.errors import InvalidProjectError
 from steward.ports import Table
 from steward_cli.console import CommandError
 from steward_cli.datasets import Datasets, Outcome
@@ -18,6 +19,10 @@ from support.feature_scene import labs, project_of
 from support.training_scene import DATA
 
 ROWS = lab_rows(300)
+WHOLE = [
+    f"{n},2026-01-12T10:00:00+00:00,2026-01-12T10:30:00+00:00,false,{100 + n},1,w1\n"
+    for n in range(1, 200)
+]
 
 
 class Story:
@@ -64,6 +69,37 @@ def test_the_rebuilt_manifest_is_the_same_but_for_nothing(story: Story, tmp_path
     with scratch(1024) as limits:
         prepared, _ = dataset_rebuild.rebuild(story.manifest, story.datasets._fetch, limits)
     assert {"dataset_id": prepared.dataset_id, **prepared.manifest} == story.manifest
+
+
+def test_a_version_of_other_source_types_is_built_again_with_its_own(tmp_path: Path) -> None:
+    project = project_of(features=[{"group": "labs", "version": 1}])
+    scene = DatasetScene(tmp_path, project=project)
+    scene.register("labs", 1, glucose="integer")
+    scene.register("labs", 2)
+    delivery = scene.put_source(lab([*ROWS, *WHOLE]))
+    for version in (1, 2):
+        scene.materialise(delivery, version=version)
+    built = scene.build(scene.accept(asked(1, 320)))
+    manifest = json.loads(scene.scene.objects.read(built.manifest_uri))
+    [feature] = manifest["features"]
+    assert feature["view"] == "labs/v1"
+    [glucose] = [c for c in feature["source_table"]["columns"] if c["name"] == "glucose"]
+    assert glucose["type"] == "integer"
+    outcome = Datasets(scene.scene.state, scene.scene.objects, DATA).rebuild(manifest)
+    assert outcome.differences == []
+    assert outcome.equal
+
+
+def test_a_version_whose_entity_was_of_another_type_is_refused(tmp_path: Path) -> None:
+    project = project_of(features=[{"group": "labs", "version": 1}])
+    scene = DatasetScene(tmp_path, project=project)
+    scene.register("labs", 1, patient="string")
+    scene.materialise(scene.put_source(lab(ROWS)))
+    run_id = scene.accept(asked(1, 320))
+    with pytest.raises(InvalidProjectError) as refused:
+        scene.build(run_id)
+    assert (refused.value.field, refused.value.value) == ("features[0].version", 1)
+    assert "of type string" in refused.value.message
 
 
 def test_a_source_object_that_is_gone_is_named(story: Story) -> None:

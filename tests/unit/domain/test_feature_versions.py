@@ -2,7 +2,7 @@
 
 import pytest
 
-from steward.domain.errors import RejectedError
+from steward.domain.errors import InvalidProjectError, RejectedError
 from steward.domain.feature_groups import FeatureGroup
 from steward.domain.feature_versions import (
     GroupStatus,
@@ -11,9 +11,13 @@ from steward.domain.feature_versions import (
     group_item,
     label_of,
     parse_label,
+    pin_versions,
+    source_digest,
+    source_table,
 )
 from steward.domain.names import feature_group_name
-from support.feature_scene import labs
+from steward.domain.project import Project, parse_project
+from support.feature_scene import declaration, labs
 
 
 def group(**changes: object) -> FeatureGroup:
@@ -70,3 +74,44 @@ def test_labels_are_read_back() -> None:
     for wrong in ("labs", "labs/v", "labs/v0", "labs/vx", "/v1"):
         with pytest.raises(RejectedError):
             parse_label(wrong)
+
+
+def with_glucose(type_: str, **use: object) -> Project:
+    """Return the project with one column of its source of a type."""
+    document = declaration(labs(), features=[{"group": "labs", **use}])
+    [column] = [c for c in document["data"]["sources"]["lab"]["columns"] if c["name"] == "glucose"]
+    column["type"] = type_
+    return parse_project(document)
+
+
+def registered(type_: str, version: int, status: str = "active") -> dict[str, object]:
+    project = with_glucose(type_)
+    [found] = project.feature_groups
+    table = project.data.table("lab")
+    assert table is not None
+    return {
+        "item": group_item("labs", version), "group": "labs", "version": version,
+        "definition_digest": found.definition_digest, "status": status,
+        "source_digest": source_digest(source_table(found, table)),
+    }  # fmt: skip
+
+
+def pinned(project: Project, *items: dict[str, object]) -> int:
+    found = pin_versions(items, project.feature_groups, project.features, project.data)
+    return int(found[0]["version"])
+
+
+def test_a_run_takes_the_version_whose_source_has_the_types_that_are_declared_now() -> None:
+    items = [registered("float", 1), registered("integer", 2)]
+    assert pinned(with_glucose("float"), *items) == 1
+    assert pinned(with_glucose("integer"), *items) == 2
+    assert pinned(with_glucose("float", version=2), *items) == 2
+
+
+def test_a_version_of_other_types_alone_is_no_version_to_take() -> None:
+    items = [registered("float", 1, "retired"), registered("integer", 2)]
+    with pytest.raises(InvalidProjectError) as refused:
+        pinned(with_glucose("float"), *items)
+    assert (refused.value.field, refused.value.allowed) == (
+        "features[0].version", "v1 (retired), v2 (active)",
+    )  # fmt: skip

@@ -12,7 +12,12 @@ from hypothesis import strategies as st
 
 from steward.contracts import events as e
 from steward.contracts.incoming import Received
-from steward.domain.errors import ConflictError, MalformedEventError, RejectedError
+from steward.domain.errors import (
+    ConflictError,
+    EvidenceIncompleteError,
+    MalformedEventError,
+    RejectedError,
+)
 from steward.domain.lineage import (
     Direction,
     Edge,
@@ -226,6 +231,31 @@ def test_a_rebuild_adds_no_way() -> None:
     recorder.record(received(rebuilt, BEGAN + timedelta(days=1), "rebuild"))
 
     assert [item for item in recorder.items() if "parent" in item] == before
+
+
+def test_deliveries_that_only_the_manifest_names_are_in_the_graph() -> None:
+    recorder = Recorder()
+    ids = [f"{number:064x}" for number in range(e.NAMED_DELIVERIES + 700)]
+    uri = "s3://data/datasets/diabetes/set1/manifest.json"
+    manifest = {"sources": [{"sha256": one} for one in ids]}
+    recorder.objects.write(uri, json.dumps(manifest).encode())
+    built = e.DatasetBuilt(
+        dataset_id="set1", manifest_uri=uri, deliveries=ids[: e.NAMED_DELIVERIES],
+        more_deliveries=700, train_rows=88, heldout_rows=66, run_id="run-1",
+    )  # fmt: skip
+    recorder.record(received(built, BEGAN, "r"), received(built, BEGAN, "r"))
+
+    parents = {edge.parent for edge in recorder.edges("dataset:diabetes/set1", "up")}
+    assert parents == {f"delivery:diabetes/{one}" for one in ids}
+
+
+def test_a_manifest_that_must_tell_and_is_gone_is_an_error() -> None:
+    built = e.DatasetBuilt(
+        dataset_id="set1", manifest_uri="s3://data/gone.json", deliveries=[], more_deliveries=3,
+        train_rows=1, heldout_rows=1, run_id="run-1",
+    )  # fmt: skip
+    with pytest.raises(EvidenceIncompleteError):
+        Recorder().record(received(built, BEGAN, "r"))
 
 
 @pytest.mark.parametrize("line", [b"{", b"{}", b'{"capture": {"project": "p", "time": "now"}}'])

@@ -117,10 +117,17 @@ class DatasetRejected(Payload):
     violations: list[RuleViolation]
 
 
+NAMED_DELIVERIES = 500
+"""Deliveries that an event names at most: their ids are half of what an event may hold."""
+
+
 class DatasetBuilt(Payload):
     """A content-addressed dataset was written.
 
     Attributes:
+        manifest_uri: Names every source object, also where the event does not.
+        deliveries: The first deliveries of the primary table, in order of receipt.
+        more_deliveries: How many more there are, which the manifest alone names.
         run_id: The run that it was built for; None for a rebuild.
         features: Views that were joined, as ``<group>/v<version>``.
         cutoff: Knowledge cutoff: what was known later is not in it.
@@ -132,7 +139,8 @@ class DatasetBuilt(Payload):
     source: ClassVar[str] = "steward.data"
     dataset_id: str
     manifest_uri: str
-    deliveries: list[str]
+    deliveries: list[str] = Field(max_length=NAMED_DELIVERIES)
+    more_deliveries: int = 0
     train_rows: int
     heldout_rows: int
     run_id: str | None = None

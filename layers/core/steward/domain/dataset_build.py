@@ -84,7 +84,7 @@ def prepare(
             event_time_only=event_time_only,
         )  # fmt: skip
     else:
-        report = load_joined(connection, project, pinned, joined)
+        report = load_joined(connection, pinned, joined)
         finish_join(connection, project, pinned)
     parts = {part: write_part(connection, project, part, folder) for part in PARTS}
     own = [(column.name, column.type) for column in project.data.columns]

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -12,10 +13,11 @@ from steward.domain.datasets import DATASET, EXAMPLES
 from steward.domain.errors import InvalidProjectError
 from steward.domain.feature_groups import FeatureColumn, FeatureGroup, FeatureUse
 from steward.domain.feature_transforms import on_demand_sql, parquet_columns
-from steward.domain.feature_versions import label_of
+from steward.domain.feature_versions import label_of, source_table
 from steward.domain.feature_views import FeatureView, Selected, Spine, window_of
 from steward.domain.point_in_time import JoinReport, parquet_view, point_in_time_join
 from steward.domain.project import Project
+from steward.domain.tables import Table
 from steward.domain.workspace import Connection, identifier
 
 JOINED = "joined"
@@ -29,11 +31,13 @@ class PinnedView:
         group: The definition of that version.
         version: Its number.
         use: How the project uses it.
+        table: What it reads of its source, with the types that the version was registered with.
     """
 
     group: FeatureGroup
     version: int
     use: FeatureUse
+    table: Table
 
     @property
     def label(self) -> str:
@@ -41,14 +45,29 @@ class PinnedView:
         return label_of(self.group.feature_group, self.version)
 
 
-def pinned_views(project: Project, definitions: dict[str, tuple[int, Any]]) -> list[PinnedView]:
+@dataclass(frozen=True)
+class Registered:
+    """A version of a group as it was registered.
+
+    Attributes:
+        definition: Its declaration.
+        table: What it reads of its source; None where that was not written down.
+    """
+
+    version: int
+    definition: Any
+    table: Any = None
+
+
+def pinned_views(project: Project, definitions: Mapping[str, Registered]) -> list[PinnedView]:
     """Return the project's views in order of use.
 
     Args:
-        definitions: By group the pinned version and the definition that was registered for it.
+        definitions: By group the version that is pinned.
 
     Raises:
-        InvalidProjectError: A version is not there, or lacks a feature that the model uses.
+        InvalidProjectError: A version is not there, lacks a feature that the model uses, or has
+            an entity of another type.
     """
     views = []
     for index, use in enumerate(project.features):
@@ -57,8 +76,10 @@ def pinned_views(project: Project, definitions: dict[str, tuple[int, Any]]) -> l
                 f"no version of the feature group {use.group} was pinned",
                 field=f"features[{index}]", value=use.group, allowed=", ".join(definitions),
             )  # fmt: skip
-        version, definition = definitions[use.group]
-        group = FeatureGroup.model_validate(definition)
+        found = definitions[use.group]
+        version, group = found.version, FeatureGroup.model_validate(found.definition)
+        table = _table(project, group, found.table)
+        _check_entity(project, group, table, use, f"features[{index}].version", version)
         for column in columns_of(project, use):
             if column.feature not in group.feature_names:
                 raise InvalidProjectError(
@@ -66,8 +87,36 @@ def pinned_views(project: Project, definitions: dict[str, tuple[int, Any]]) -> l
                     field=f"features[{index}].version", value=version,
                     allowed=", ".join(group.feature_names),
                 )  # fmt: skip
-        views.append(PinnedView(group, version, use))
+        views.append(PinnedView(group, version, use, table))
     return views
+
+
+def _table(project: Project, group: FeatureGroup, registered: Any) -> Table:
+    """Return a version's table; where none was registered, what the project declares now."""
+    if registered is not None:
+        return Table.model_validate(registered)
+    declared = project.data.table(group.source)
+    if declared is None:
+        raise InvalidProjectError(
+            f"{group.feature_group} has no source {group.source!r} any more",
+            field="data.sources", value=group.source, allowed=", ".join(project.data.sources),
+        )  # fmt: skip
+    return source_table(group, declared)
+
+
+def _check_entity(
+    project: Project, group: FeatureGroup, table: Table, use: FeatureUse, field: str, version: int
+) -> None:
+    """Refuse a version, named in the declaration, whose entity was of another type."""
+    for key in group.keys:
+        own, other = project.data.column(use.keys.get(key, key)), table.column(key)
+        if own is not None and other is not None and own.type != other.type:
+            raise InvalidProjectError(
+                f"the key {key!r} of {label_of(use.group, version)} is of type {other.type},"
+                f" and {own.name!r} of the primary table of type {own.type}",
+                field=field, value=version,
+                allowed=f"a version whose key {key!r} is of type {own.type}",
+            )  # fmt: skip
 
 
 def columns_of(project: Project, use: FeatureUse) -> list[FeatureColumn]:
@@ -133,15 +182,13 @@ def finish_join(connection: Connection, project: Project, views: list[PinnedView
 
 
 def view_relation(
-    connection: Connection, view: PinnedView, project: Project, paths: list[str], number: int
+    connection: Connection, view: PinnedView, paths: list[str], number: int
 ) -> tuple[str, str]:
     """Return relation and row id of a view's Parquet; of no files an empty one of its columns."""
     if paths:
         return parquet_view(paths)
-    table = project.data.table(view.group.source)
-    assert table is not None
     columns = ", ".join(
-        f"{identifier(name)} {type_}" for name, type_ in parquet_columns(view.group, table)
+        f"{identifier(name)} {type_}" for name, type_ in parquet_columns(view.group, view.table)
     )
     connection.execute(f"CREATE TEMP TABLE empty_{number} ({columns})")
     return f"empty_{number}", "v.rowid"

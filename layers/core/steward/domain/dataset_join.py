@@ -83,9 +83,7 @@ def planned_statements(
     columns = [[("row_", "BIGINT"), (_MOMENT, "TIMESTAMP"), *keys]]
     described = []
     for number, view in enumerate(views):
-        table = project.data.table(view.group.source)
-        assert table is not None
-        columns.append(parquet_columns(view.group, table))
+        columns.append(parquet_columns(view.group, view.table))
         found = described_view(view, number, tables[1 + number])
         aliased = tuple((own, names[column]) for own, column in found.keys)
         described.append(replace(found, keys=aliased))
@@ -100,14 +98,14 @@ def planned_statements(
 
 
 def load_joined(
-    connection: Connection, project: Project, views: Sequence[PinnedView], paths: Sequence[str]
+    connection: Connection, views: Sequence[PinnedView], paths: Sequence[str]
 ) -> JoinReport:
     """Create :data:`~.dataset_features.JOINED` of what Athena wrote, and the join's report.
 
     Raises:
         EvidenceIncompleteError: The files do not hold exactly one row of each example.
     """
-    types = _joined_types(project, views)
+    types = _joined_types(views)
     told = [f"state_{n}, exists_{n}, leaks_{n}" for n in range(len(views))]
     if paths:
         columns = ", ".join(f"{identifier(n)}::{t} AS {identifier(n)}" for n, t in types.items())
@@ -157,12 +155,10 @@ def _spine_keys(views: Sequence[PinnedView]) -> dict[str, str]:
     return {column: f"key_{number}" for number, column in enumerate(used)}
 
 
-def _joined_types(project: Project, views: Sequence[PinnedView]) -> dict[str, str]:
+def _joined_types(views: Sequence[PinnedView]) -> dict[str, str]:
     types = {"row_": "BIGINT"}
     for number, view in enumerate(views):
-        table = project.data.table(view.group.source)
-        assert table is not None
-        stored = dict(parquet_columns(view.group, table))
+        stored = dict(parquet_columns(view.group, view.table))
         described = described_view(view, number, SPINE)
         types |= {feature.name: stored[feature.column] for feature in described.features}
         for window in described.aggregates:

@@ -17,6 +17,7 @@ from steward.domain.datasets import add_delivery
 from steward.domain.delivery_files import drop, load_typed
 from steward.domain.feature_groups import FeatureGroup, FeatureUse
 from steward.domain.feature_transforms import rows_sql
+from steward.domain.feature_versions import source_table
 from steward.domain.manifests import (
     STREAM,
     FeatureFile,
@@ -27,6 +28,7 @@ from steward.domain.manifests import (
     project_of,
 )
 from steward.domain.project import Project
+from steward.domain.tables import Table
 from steward.domain.workspace import (
     Connection,
     Limits,
@@ -91,10 +93,16 @@ def sources_of(manifest: Mapping[str, Any]) -> list[SourceObject]:
 
 
 def check_sources(manifest: Mapping[str, Any], look: Look) -> list[Difference]:
-    """Return which source objects are no longer what the dataset was made of."""
+    """Return which source objects are no longer what the dataset was made of.
+
+    Where rows were set aside, the file of those that count is looked at too.
+    """
     differences = []
-    for source in sources_of(manifest):
-        about = f"s3://{source.bucket}/{source.key}?versionId={source.version_id or ''}"
+    delivered = sources_of(manifest)
+    accepted = [found.accepted for found in delivered if found.accepted is not None]
+    for source in (*delivered, *accepted):
+        version = f"?versionId={source.version_id or ''}" if source not in accepted else ""
+        about = f"s3://{source.bucket}/{source.key}{version}"
         found = look(source)
         if found.deletion is not None:
             differences.append(Difference(Cause.DELETION, about, found.deletion))
@@ -146,9 +154,9 @@ def rebuild(
             local.unlink()
         views, relations = [], []
         for number, feature in enumerate(manifest["features"]):
-            joined = _joined(feature)
+            joined = _joined(feature, project)
             more = list((later or {}).get(joined.view.label, ()))
-            relation = _remake(connection, project, joined, more, number, fetch, local)
+            relation = _remake(connection, joined, more, number, fetch, local)
             brought += _brought(connection, joined.view, more, relation[0], cutoff)
             views.append(replace(joined, sources=[*joined.sources, *more]))
             relations.append(relation)
@@ -164,10 +172,15 @@ def rebuild(
     return prepared, brought
 
 
-def _joined(feature: Mapping[str, Any]) -> JoinedView:
+def _joined(feature: Mapping[str, Any], project: Project) -> JoinedView:
+    group = FeatureGroup.model_validate(feature["definition"])
+    declared = project.data.table(group.source)
+    assert declared is not None
+    # Manifests of before versions kept their source's types have none of them.
+    kept = feature.get("source_table")
     view = PinnedView(
-        FeatureGroup.model_validate(feature["definition"]), int(feature["version"]),
-        FeatureUse.model_validate(feature["use"]),
+        group, int(feature["version"]), FeatureUse.model_validate(feature["use"]),
+        source_table(group, declared) if kept is None else Table.model_validate(kept),
     )  # fmt: skip
     return JoinedView(
         view,
@@ -178,7 +191,6 @@ def _joined(feature: Mapping[str, Any]) -> JoinedView:
 
 def _remake(
     connection: Connection,
-    project: Project,
     joined: JoinedView,
     later: Sequence[SourceObject],
     number: int,
@@ -186,9 +198,7 @@ def _remake(
     local: Path,
 ) -> tuple[str, str]:
     """Make the features of a view's deliveries; ``source_`` is the delivery of each."""
-    group = joined.view.group
-    table = project.data.table(group.source)
-    assert table is not None
+    group, table = joined.view.group, joined.view.table
     made = f"remade_{number}"
     exists = False
     for source in [*joined.sources, *later]:
@@ -206,7 +216,7 @@ def _remake(
         drop(connection, _SOURCE)
         exists = True
     return (made, "v.rowid") if exists else view_relation(
-        connection, joined.view, project, [], number
+        connection, joined.view, [], number
     )  # fmt: skip
 
 

@@ -31,13 +31,15 @@ class MisplacedError(ValueError):
         path: Such as ``features[0].expression``.
         message: A sentence for a person.
         value: The value at fault.
+        allowed: What it may be, where the message does not say so.
     """
 
-    def __init__(self, path: str, message: str, value: object) -> None:
+    def __init__(self, path: str, message: str, value: object, allowed: str = "") -> None:
         super().__init__(message)
         self.path = path
         self.value = value
+        self.allowed = allowed or message
 
     def below(self, prefix: str) -> MisplacedError:
         """Return the same fault seen from further out."""
-        return MisplacedError(f"{prefix}.{self.path}", str(self), self.value)
+        return MisplacedError(f"{prefix}.{self.path}", str(self), self.value, self.allowed)

@@ -233,17 +233,18 @@ class FeatureGroup(Strict):
 
     def check_against(self, table: Table) -> None:
         """Raise ValueError where the source lacks a column, or has it with another type."""
-        for name in self.keys:
-            column = table.column(name)
+        for place, name in enumerate(self.keys):
+            column, path = table.column(name), f"keys[{place}]"
+            told = f"{self.feature_group}: key {name!r}"
             if column is None:
-                raise ValueError(f"{self.feature_group}: key {name!r} is not in {self.source!r}")
+                listed = ", ".join(column.name for column in table.columns)
+                raise MisplacedError(path, f"{told} is not in {self.source!r}", name, listed)
             if column.type not in ("string", "integer"):
-                raise ValueError(
-                    f"{self.feature_group}: key {name!r} is of type {column.type}; "
-                    "allowed: string, integer"
+                raise MisplacedError(
+                    path, f"{told} is of type {column.type}", column.type, "string, integer"
                 )
             if column.nullable:
-                raise ValueError(f"{self.feature_group}: key {name!r} may not be nullable")
+                raise MisplacedError(path, f"{told} may not be nullable", name, "nullable: false")
         table.require_timestamp(f"{self.feature_group}: event_time", self.event_time)
         if isinstance(self.known_at, str):
             table.require_timestamp(f"{self.feature_group}: known_at", self.known_at)
@@ -340,25 +341,29 @@ def feature_columns(
     if len(by_name) < len(groups):
         raise ValueError("two feature groups have one name")
     if uses and data.prediction_time is None:
-        raise ValueError("data.prediction_time is needed to join features in time")
-    if len({use.group for use in uses}) < len(uses):
-        raise ValueError("features: a group is used twice")
+        raise MisplacedError(
+            "data.prediction_time", "data.prediction_time is needed to join features in time",
+            None, "a timestamp column of the primary table",
+        )  # fmt: skip
     found: list[FeatureColumn] = []
-    for use in uses:
-        group = by_name.get(use.group)
+    for index, use in enumerate(uses):
+        group, path = by_name.get(use.group), f"features[{index}]"
         if group is None:
             known = ", ".join(sorted(by_name)) or "none declared"
-            raise ValueError(f"features: no group {use.group!r}; allowed: {known}")
-        _check_keys(data, group, use)
+            raise MisplacedError(f"{path}.group", f"no group {use.group!r}", use.group, known)
+        if use.group in {before.group for before in uses[:index]}:
+            raise MisplacedError(f"{path}.group", f"{use.group} is used twice", use.group, "once")
+        _check_keys(data, group, use, path)
         kinds: list[tuple[str, ColumnType, Literal["row", "aggregate", "on_demand"]]] = [
             *((f.name, f.type, "row") for f in group.features),
             *((a.name, a.type, "aggregate") for a in group.aggregates),
             *((o.name, o.type, "on_demand") for o in group.on_demand),
         ]
-        for name in use.select or ():
+        for place, name in enumerate(use.select or ()):
             if name not in group.feature_names:
                 listed = ", ".join(group.feature_names)
-                raise ValueError(f"features: {use.group} has no {name!r}; allowed: {listed}")
+                told = f"{use.group} has no feature {name!r}"
+                raise MisplacedError(f"{path}.select[{place}]", told, name, listed)
         found += [
             FeatureColumn(name=name, group=use.group, feature=name, type=type_, kind=kind)
             for name, type_, kind in kinds
@@ -373,22 +378,31 @@ def feature_columns(
     ]
 
 
-def _check_keys(data: Data, group: FeatureGroup, use: FeatureUse) -> None:
+def _check_keys(data: Data, group: FeatureGroup, use: FeatureUse, path: str) -> None:
+    """Raise MisplacedError where a view's entity is none of the primary table's, or another type.
+
+    So all views of a project agree with each other on the type of an entity.
+    """
     source = data.table(group.source)
     assert source is not None
+    listed = ", ".join(column.name for column in data.columns)
     for key in use.keys:
         if key not in group.keys:
-            raise ValueError(f"features: {use.group} has no key {key!r}")
+            told = f"{use.group} has no key {key!r}"
+            raise MisplacedError(f"{path}.keys.{key}", told, key, ", ".join(group.keys))
     for key in group.keys:
-        own = data.column(use.keys.get(key, key))
-        other = source.column(key)
+        name = use.keys.get(key, key)
+        own, other = data.column(name), source.column(key)
         if own is None:
-            raise ValueError(f"features: {use.group}: the primary table has no column for {key!r}")
+            told = f"the primary table has no column {name!r} for the key {key!r} of {use.group}"
+            raise MisplacedError(f"{path}.keys.{key}", told, name, listed)
         if other is not None and own.type != other.type:
-            raise ValueError(
-                f"features: {use.group}: key {key!r} is {other.type} there and {own.type} in the "
-                "primary table"
-            )
+            raise MisplacedError(
+                f"{path}.keys.{key}",
+                f"the key {key!r} of {use.group} is of type {other.type} in the source"
+                f" {group.source!r}, and {name!r} of the primary table of type {own.type}",
+                other.type, f"{own.type}, as all views of one entity have it",
+            )  # fmt: skip
 
 
 def request_inputs(groups: list[FeatureGroup], uses: list[FeatureUse]) -> list[str]:

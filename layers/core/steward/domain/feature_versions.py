@@ -91,14 +91,7 @@ def assign_versions(
     assigned = []
     for group in declared:
         mine = versions.get(group.feature_group, [])
-        table = data.table(group.source) if data is not None else None
-        types = source_digest(source_table(group, table)) if table is not None else None
-        same = [
-            found
-            for found in mine
-            if found.definition_digest == group.definition_digest
-            and (None in (types, found.source_digest) or types == found.source_digest)
-        ]
+        same = _registered_for(mine, group, data)
         if same:
             best = max(same, key=lambda found: found.version)
             revived = best.status == GroupStatus.RETIRED
@@ -107,6 +100,20 @@ def assign_versions(
             newest = max((found.version for found in mine), default=0)
             assigned.append(Assigned(group, newest + 1, is_new=True))
     return assigned
+
+
+def _registered_for(
+    versions: Iterable[KnownVersion], group: FeatureGroup, data: Data | None
+) -> list[KnownVersion]:
+    """Return the versions of a declared group: of its definition, and of its source's types."""
+    table = data.table(group.source) if data is not None else None
+    types = source_digest(source_table(group, table)) if table is not None else None
+    return [
+        found
+        for found in versions
+        if found.definition_digest == group.definition_digest
+        and (None in (types, found.source_digest) or types == found.source_digest)
+    ]
 
 
 def group_item(group: str, version: int) -> str:
@@ -162,12 +169,15 @@ def known_versions(items: Iterable[dict[str, Any]]) -> list[KnownVersion]:
 
 
 def pin_versions(
-    items: Iterable[dict[str, Any]], declared: Iterable[FeatureGroup], uses: Iterable[FeatureUse]
+    items: Iterable[dict[str, Any]],
+    declared: Iterable[FeatureGroup],
+    uses: Iterable[FeatureUse],
+    data: Data,
 ) -> list[dict[str, Any]]:
     """Return the versions that a run uses, ``{"group", "version"}`` in order of use.
 
     A use that names a version gets it; any other the one that was registered for the group's
-    definition.
+    definition and the types of its source, as ``data`` declares them now.
 
     Raises:
         InvalidProjectError: There is no such version, or it is retired.
@@ -180,8 +190,7 @@ def pin_versions(
         if use.version is not None:
             fitting = [found for found in mine if found.version == use.version]
         else:
-            digest = by_name[use.group].definition_digest
-            fitting = [found for found in mine if found.definition_digest == digest]
+            fitting = _registered_for(mine, by_name[use.group], data)
         active = [found for found in fitting if found.status == GroupStatus.ACTIVE]
         if not active:
             versions = ", ".join(

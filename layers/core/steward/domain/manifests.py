@@ -15,6 +15,7 @@ from steward.domain.datasets import ORDER, PartFile, file_digest
 from steward.domain.digests import digest_of
 from steward.domain.point_in_time import JoinReport
 from steward.domain.project import Project, parse_project
+from steward.domain.tables import PRIMARY
 from steward.domain.workspace import engine_version
 
 SCHEMA = "2"
@@ -36,7 +37,7 @@ RULES = {
     "ties": "newest event time, newest known_at, tombstone, greatest digest",
     "tombstone": "wins and gives null; ends the windows before it",
     "ttl": "inclusive, after selection, 0 without end",
-    "time_zone": "UTC, milliseconds",
+    "time_zone": "an offset is converted, none is UTC; milliseconds",
     "nulls": "one row per spine row; what is missing is null",
     "labels": "left out where label_known_at is after the cutoff or empty",
 }
@@ -51,6 +52,7 @@ class SourceObject:
         rows: Rows that count.
         accepted_uri: The file without the rows in quarantine, where there are any.
         accepted_sha256: Digest of that file.
+        quarantined_rows: Rows that were set aside.
     """
 
     bucket: str
@@ -62,6 +64,28 @@ class SourceObject:
     table: str
     accepted_uri: str | None = None
     accepted_sha256: str | None = None
+    quarantined_rows: int = 0
+
+    @property
+    def accepted(self) -> SourceObject | None:
+        """The file of the rows that count as an object of its own, where rows were set aside."""
+        if self.accepted_uri is None or self.accepted_sha256 is None:
+            return None
+        bucket, _, key = self.accepted_uri.removeprefix("s3://").partition("/")
+        return SourceObject(
+            bucket, key, None, self.accepted_sha256, self.received_at, self.rows, self.table
+        )
+
+
+def source_of(delivery: Mapping[str, Any]) -> SourceObject:
+    """Return a delivery as a manifest names it."""
+    return SourceObject(
+        bucket=delivery["bucket"], key=delivery["key"], version_id=delivery.get("version_id"),
+        sha256=delivery["delivery_id"], received_at=delivery["received_at"],
+        rows=int(delivery["rows"]), table=delivery.get("table", PRIMARY),
+        accepted_uri=delivery.get("accepted_uri"), accepted_sha256=delivery.get("accepted_sha256"),
+        quarantined_rows=int(delivery.get("quarantined_rows") or 0),
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -198,6 +222,7 @@ def _feature(joined: JoinedView) -> dict[str, Any]:
         "version": joined.view.version,
         "definition": group.model_dump(mode="json"),
         "definition_digest": group.definition_digest,
+        "source_table": joined.view.table.model_dump(mode="json"),
         "use": joined.view.use.model_dump(mode="json"),
         "ttl_s": group.ttl_s,
         "known_at_is_backfilled": group.is_backfill,

@@ -376,6 +376,9 @@ def _problem(error: object) -> dict[str, str]:
     if isinstance(cause, MisplacedError):
         within = "" if field == "$" else f"{field}."
         field, value, told = f"{within}{cause.path}", repr(cause.value), str(cause)
+        message = f"{told} (got {value}"
+        message += f"; allowed: {cause.allowed})" if cause.allowed != told else ")"
+        return {"field": field, "message": message, "value": value, "allowed": cause.allowed}
     return {"field": field, "message": f"{told} (got {value})", "value": value, "allowed": told}
 
 

@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from steward.contracts.events import DatasetBuilt
+from steward.contracts.events import NAMED_DELIVERIES, DatasetBuilt
 from steward.contracts.steps.data import BuildDataset, BuiltDataset, MadeJoin, PlannedJoin
 from steward.domain.dataset_build import Prepared, json_bytes, prepare
 from steward.domain.dataset_features import view_relation
 from steward.domain.datasets import add_delivery, job_description
 from steward.domain.errors import DatasetRejectedError
-from steward.domain.manifests import JoinedView
+from steward.domain.manifests import JoinedView, source_of
 from steward.domain.project import Project
 from steward.domain.runs import DeliveryStatus
 from steward.domain.workspace import Connection, Limits, lock, workspace
@@ -22,7 +22,6 @@ from steward.service.data.deliveries import deliveries_of, fetch_accepted
 from steward.service.data.feature_files import (
     fetch_features,
     joined_views,
-    source_of,
     views_of,
 )
 from steward.service.emission import Cause, event
@@ -102,7 +101,8 @@ def build_dataset(
     objects.write(built.manifest_uri, json_bytes({"dataset_id": prepared.dataset_id, **manifest}))
     payload = DatasetBuilt(
         dataset_id=prepared.dataset_id, manifest_uri=built.manifest_uri,
-        deliveries=[delivery["delivery_id"] for delivery in deliveries],
+        deliveries=[delivery["delivery_id"] for delivery in deliveries[:NAMED_DELIVERIES]],
+        more_deliveries=max(0, len(deliveries) - NAMED_DELIVERIES),
         train_rows=built.train_rows, heldout_rows=built.heldout_rows, run_id=command.run_id,
         features=[feature["view"] for feature in manifest["features"]],
         cutoff=manifest["cutoff"], labels_unknown=manifest["counts"]["labels_unknown"],
@@ -127,7 +127,7 @@ def _prepare(
         relations, joined = [], None
         if join is None:
             relations = [
-                _relation(connection, project, view, number, objects, limits.folder)
+                _relation(connection, view, number, objects, limits.folder)
                 for number, view in enumerate(views)
             ]
         else:
@@ -154,11 +154,10 @@ def _merged(
 
 def _relation(
     connection: Connection,
-    project: Project,
     joined: JoinedView,
     number: int,
     objects: ObjectStore,
     folder: Path,
 ) -> tuple[str, str]:
     paths = fetch_features(objects, list(joined.files), folder / "features" / str(number))
-    return view_relation(connection, joined.view, project, paths, number)
+    return view_relation(connection, joined.view, paths, number)

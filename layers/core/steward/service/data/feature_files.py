@@ -6,7 +6,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from steward.domain.dataset_features import PinnedView, pinned_views
+from steward.domain.dataset_features import PinnedView, Registered, pinned_views
 from steward.domain.datasets import file_digest
 from steward.domain.errors import EvidenceIncompleteError, FeaturesPendingError
 from steward.domain.feature_versions import group_item, materialisation_item
@@ -17,6 +17,7 @@ from steward.domain.manifests import (
     SourceObject,
     cutoff_of,
     moment,
+    source_of,
 )
 from steward.domain.runs import DeliveryStatus
 from steward.domain.tables import PRIMARY
@@ -25,16 +26,6 @@ from steward.service.data.deliveries import deliveries_of
 from steward.service.pinned import PinnedRun
 
 DONE = "done"
-
-
-def source_of(delivery: Item) -> SourceObject:
-    """Return a delivery as a manifest names it."""
-    return SourceObject(
-        bucket=delivery["bucket"], key=delivery["key"], version_id=delivery.get("version_id"),
-        sha256=delivery["delivery_id"], received_at=delivery["received_at"],
-        rows=int(delivery["rows"]), table=delivery.get("table", PRIMARY),
-        accepted_uri=delivery.get("accepted_uri"), accepted_sha256=delivery.get("accepted_sha256"),
-    )  # fmt: skip
 
 
 def joined_views(
@@ -74,13 +65,13 @@ def views_of(state: StateStore, run: PinnedRun) -> list[PinnedView]:
         InvalidProjectError: A pinned version does not fit the project.
     """
     project = run.project
-    definitions: dict[str, tuple[int, Any]] = {}
+    definitions: dict[str, Registered] = {}
     for pin in run.item.get("feature_views", []):
         group, version = pin["group"], int(pin["version"])
         key = {"project": project.project, "item": group_item(group, version)}
         item = state.get(Table.FEATURES, key)
         if item is not None:
-            definitions[group] = (version, item["definition"])
+            definitions[group] = Registered(version, item["definition"], item.get("source_table"))
     return pinned_views(project, definitions)
 
 

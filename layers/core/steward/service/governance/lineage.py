@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 
+from steward.contracts.events import DatasetBuilt
 from steward.contracts.incoming import ObjectCreated, Received
 from steward.domain.errors import ConflictError
 from steward.domain.lineage import Direction, Edge, Facts, Report, merged, moment, object_node
@@ -34,6 +36,7 @@ def record_lineage(received: Received, *, state: StateStore, objects: ObjectStor
     Raises:
         ConflictError: Others changed the same edge five times in a row; AWS tries again.
         MalformedEventError: An object of exposures holds something else.
+        EvidenceIncompleteError: A manifest that names more deliveries than its event is gone.
     """
     facts = told(received, objects)
     for put in _blind(facts):
@@ -45,6 +48,8 @@ def record_lineage(received: Received, *, state: StateStore, objects: ObjectStor
 
 def told(received: Received, objects: ObjectStore) -> Facts:
     """Return what an event tells: one of ours by itself, an object's by what it holds."""
+    if isinstance(received.detail, DatasetBuilt) and received.detail.more_deliveries:
+        return facts_of(_completed(received, received.detail, objects))
     if not isinstance(received.detail, ObjectCreated):
         return facts_of(received)
     created = received.detail
@@ -55,6 +60,14 @@ def told(received: Received, objects: ObjectStore) -> Facts:
     report = Report(moment(received.time), received.detail_type, received.source)
     with objects.open(f"s3://{bucket}/{key}") as lines:
         return exposure_facts(lines, source, report)
+
+
+def _completed(received: Received, built: DatasetBuilt, objects: ObjectStore) -> Received:
+    """Return the event with every delivery of the manifest, more than an event may name."""
+    manifest = json.loads(objects.read(built.manifest_uri))
+    every = [str(source["sha256"]) for source in manifest["sources"]]
+    detail = built.model_copy(update={"deliveries": every, "more_deliveries": 0})
+    return received.model_copy(update={"detail": detail})
 
 
 def _blind(facts: Facts) -> Iterator[Put]:

@@ -92,7 +92,7 @@ def feature_pins(state: StateStore, project: Project) -> FeaturePins:
     if not project.features:
         return FeaturePins()
     items = state.query(Table.FEATURES, project.project, prefix="group#")
-    pins = pin_versions(items, project.feature_groups, project.features)
+    pins = pin_versions(items, project.feature_groups, project.features, project.data)
     used = {use.group for use in project.features}
     sources = {g.source for g in project.feature_groups if g.feature_group in used} - {PRIMARY}
     deliveries = frozenset(
