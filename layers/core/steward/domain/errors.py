@@ -110,6 +110,10 @@ class FeatureGroupNotFoundError(RejectedError):
     """The project has no such version of a feature group, or SageMaker has none for it."""
 
 
+class FeatureRecordRefusedError(RejectedError):
+    """A streamed row broke a rule of its source; it is kept in quarantine."""
+
+
 class FeatureWindowError(RejectedError):
     """The window of an entity has more rows than the aggregate declares."""
 
