@@ -66,6 +66,10 @@ class UnreadableFileError(RejectedError):
     """A delivered file is not of the declared format."""
 
 
+class DeliveryNotFoundError(RejectedError):
+    """The project has no such delivery."""
+
+
 class DatasetRejectedError(RejectedError):
     """Every delivery of a run broke a rule; nothing is left to train on."""
 
