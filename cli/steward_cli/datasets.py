@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -157,7 +157,7 @@ class Datasets:
         item = self._store.get(Table.DELIVERIES, key) or {}
         deletion = item.get("deletion")
         if deletion:
-            return Found(None, str(deletion.get("reason", deletion)))
+            return Found(None, _said_of(deletion))
         info = self._objects.describe(source.bucket, source.key, source.version_id)
         if info is None:
             return Found(None)
@@ -262,3 +262,10 @@ def _changes(connection: duckdb.DuckDBPyConnection, entity: str) -> dict[str, An
         "columns_only_in_b": sorted(columns[1].keys() - shared),
         "changed_values": {name: number for name, number in changed.items() if number},
     }
+
+
+def _said_of(deletion: Mapping[str, Any]) -> str:
+    """Return why, by whom and when a delivery was deleted."""
+    who = f"; by {deletion['by']}" if deletion.get("by") else ""
+    when = f" at {deletion['at']}" if deletion.get("at") else ""
+    return f"{deletion.get('reason', 'no reason given')}{who}{when}"

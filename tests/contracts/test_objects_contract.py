@@ -131,3 +131,24 @@ def test_a_listing_goes_in_key_order_through_all_pages(objects: ObjectStore) -> 
     assert [info.key for info in found] == ["p/a/1", "p/a/2", "p/b"]
     assert {info.size for info in found} == {len(CONTENT)}
     assert list(objects.list("data", "nothing/")) == []
+
+
+def test_every_version_is_listed_and_one_is_removed_for_good(objects: ObjectStore) -> None:
+    for content in (CONTENT, b"other"):
+        objects.write("s3://data/a/k", content)
+    objects.write("s3://data/b/k", CONTENT)
+
+    found = list(objects.versions("data", "a/"))
+    [first] = [info for info in found if info.size == len(CONTENT)]
+    assert len(found) == 2
+    assert first.version_id is not None
+    objects.remove("data", "a/k", first.version_id)
+    objects.remove("data", "a/k", first.version_id)
+
+    [left] = objects.versions("data", "a/")
+    assert objects.read("s3://data/a/k") == b"other"
+    assert objects.describe("data", "a/k", first.version_id) is None
+    assert left.version_id is not None
+    objects.remove("data", "a/k", left.version_id)
+    assert list(objects.versions("data", "a/")) == []
+    assert objects.read("s3://data/b/k") == CONTENT

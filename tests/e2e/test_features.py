@@ -260,6 +260,18 @@ def test_a_streamed_row_is_online_and_what_does_not_fit_is_buried(
         lambda: online(lab, "clinic", 77, version=version).get("glucose") == "150.5",
         "the streamed row online",
     )
+    eventually(lambda: len(_quarantined(lab)) == 2, "the refused row and its report in quarantine")
+    report, row = _quarantined(lab)
+    assert row["row"]["glucose"] == "much"
+    [violation] = report["violations"]
+    assert (violation["rule"], violation["column"]) == ("type", "glucose")
+
+
+def _quarantined(lab: Laboratory) -> list[dict[str, Any]]:
+    s3, bucket = lab.target.client("s3"), lab.target.output("DataBucketName")
+    found = s3.list_objects_v2(Bucket=bucket, Prefix="quarantine/clinic/streams/labs/")
+    keys = sorted(item["Key"] for item in found.get("Contents", []))
+    return [json.loads(s3.get_object(Bucket=bucket, Key=key)["Body"].read()) for key in keys]
 
 
 def _definition(group: dict[str, Any]) -> dict[str, Any]:

@@ -160,6 +160,7 @@ def test_the_approver_role_fixes_the_session_name_to_the_person() -> None:
         ("training", "DeveloperPolicy", {"PushSourceFunction"}),
         ("serving", "ClientPolicy", {"AnswerRequestFunction", "RecordOutcomesFunction"}),
         ("data", "FeatureReaderPolicy", {"ReadFeaturesFunction"}),
+        ("data", "DataEraserPolicy", {"DeleteDeliveryFunction"}),
     ],
 )
 def test_who_may_call_a_function_url_has_both_permissions_and_through_the_url_only(

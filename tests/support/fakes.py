@@ -205,6 +205,19 @@ class FakeObjects:
                 size = len(self._objects[place][-1].content)
                 yield ObjectInfo(bucket, place[1], size, None, None)
 
+    def versions(self, bucket: str, prefix: str) -> Iterable[ObjectInfo]:
+        for place in sorted(self._objects):
+            if place[0] == bucket and place[1].startswith(prefix):
+                for stored in reversed(self._objects[place]):
+                    size = len(stored.content)
+                    yield ObjectInfo(bucket, place[1], size, stored.version_id, None)
+
+    def remove(self, bucket: str, key: str, version_id: str) -> None:
+        kept = [s for s in self._objects.get((bucket, key), []) if s.version_id != version_id]
+        self._objects.pop((bucket, key), None)
+        if kept:
+            self._objects[bucket, key] = kept
+
     def _find(self, bucket: str, key: str, version_id: str | None) -> _Stored | None:
         stored = reversed(self._objects.get((bucket, key), []))
         return next((s for s in stored if version_id in (None, s.version_id)), None)

@@ -49,6 +49,17 @@ SAMPLES: list[e.Payload] = [
             )
         ],
     ),
+    e.DeliveryDeleted(
+        delivery_id=DIGEST,
+        bucket="data",
+        key="deliveries/diabetes/2026-01.csv",
+        version_id="IYV3p45BT0ac8hjHg1houSdS1a.Mro8e",
+        reason="erasure request 17",
+        by="ana",
+        deleted_at="2026-01-07T09:00:00.000+00:00",
+        objects=3,
+        features=["labs/v1"],
+    ),
     e.DatasetBuilt(
         dataset_id=DIGEST,
         manifest_uri=f"s3://data/datasets/diabetes/{DIGEST}/manifest.json",

@@ -9,7 +9,9 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from steward.domain.runs import DeliveryStatus
 from steward.domain.tables import PRIMARY
+from steward_cli.commands.data_delete import delete
 from steward_cli.commands.data_profile import profile_file
 from steward_cli.console import CommandError, Exit, Json, progress, show, table
 from steward_cli.state import StackState
@@ -22,6 +24,7 @@ _LISTED = (
 )  # fmt: skip
 
 app.command("profile")(profile_file)
+app.command("delete")(delete)
 
 Project = Annotated[str, typer.Argument(help="Project name.")]
 
@@ -125,6 +128,12 @@ def show_report(
         raise CommandError(
             f"{len(found)} deliveries of {project} begin with {delivery!r} and have a report",
             Exit.NOT_FOUND, f"steward data list {project}",
+        )  # fmt: skip
+    if found[0]["status"] == DeliveryStatus.DELETED:
+        deletion = found[0].get("deletion", {})
+        raise CommandError(
+            f"{found[0]['delivery_id'][:12]} was deleted by {deletion.get('by')}: "
+            f"{deletion.get('reason')}", Exit.NOT_FOUND,
         )  # fmt: skip
     report = json.loads(_read(target, found[0]["report_uri"]))
     if html is not None and not found[0].get("page_uri"):

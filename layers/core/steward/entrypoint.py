@@ -21,6 +21,7 @@ from steward.contracts.events import PAYLOADS
 from steward.contracts.incoming import AWS_DETAILS, Envelope, OwnDetail, Received
 from steward.domain.errors import (
     ConflictError,
+    DeliveryNotFoundError,
     FeatureGroupNotFoundError,
     MalformedEventError,
     NotAuthorizedError,
@@ -415,6 +416,7 @@ def _status_of(error: StewardError) -> int:
         (ProjectNotFoundError, 404),
         (VersionNotFoundError, 404),
         (FeatureGroupNotFoundError, 404),
+        (DeliveryNotFoundError, 404),
         (RejectedError, 400),
         (ConflictError, 409),
         (RetryableError, 503),

@@ -270,6 +270,17 @@ class ObjectStore(Protocol):
         """Yield the objects below a prefix, in key order."""
         ...
 
+    def versions(self, bucket: str, prefix: str) -> Iterable[ObjectInfo]:
+        """Yield every version of the objects below a prefix, those of deleted ones too.
+
+        Markers of deletions, which hold nothing, are left out.
+        """
+        ...
+
+    def remove(self, bucket: str, key: str, version_id: str) -> None:
+        """Remove one version for good; what is gone is fine."""
+        ...
+
 
 class Workflows(Protocol):
     """State machines."""

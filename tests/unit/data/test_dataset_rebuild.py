@@ -129,7 +129,7 @@ def test_a_deletion_on_purpose_is_told_from_a_loss(story: Story) -> None:
     del story.scene.scene.objects._objects[(DATA, story.source()["key"])]
     [difference] = story.rebuild().differences
     assert difference.cause is Cause.DELETION
-    assert difference.detail == "erasure request 17"
+    assert difference.detail == "erasure request 17; by tess"
 
 
 def late(deleted: str = "false", known: str = "2026-01-12T12:00:00+00:00") -> bytes:

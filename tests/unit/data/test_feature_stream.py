@@ -91,8 +91,8 @@ def test_a_row_goes_into_every_active_version(world: FeatureWorld) -> None:
     [
         ({"glucose": "126.5"}, "detail.data.row.glucose"),
         ({"visits": 1.5}, "detail.data.row.visits"),
-        ({"patient": None}, "detail.data.row"),
-        ({"taken_at": None}, "detail.data.row"),
+        ({"patient": None}, "detail.data.row.patient"),
+        ({"taken_at": None}, "detail.data.row.taken_at"),
         ({"taken_at": "yesterday"}, "detail.data.row.taken_at"),
         ({"taken_at": "2027-01-01T00:00:00Z"}, "detail.data.row.taken_at"),
     ],

@@ -160,16 +160,30 @@ class S3ObjectStore:
 
     def list(self, bucket: str, prefix: str) -> Iterable[ObjectInfo]:
         """Yield the objects below a prefix, in key order."""
-        pages = iter(
-            self._client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
-        )
+        for page in self._pages("list_objects_v2", bucket, prefix):
+            for found in page.get("Contents", []):
+                yield ObjectInfo(bucket, found["Key"], int(found["Size"]), None, None)
+
+    def versions(self, bucket: str, prefix: str) -> Iterable[ObjectInfo]:
+        """Yield every version of the objects below a prefix, those of deleted ones too."""
+        for page in self._pages("list_object_versions", bucket, prefix):
+            for found in page.get("Versions", []):
+                size, version = int(found["Size"]), found["VersionId"]
+                yield ObjectInfo(bucket, found["Key"], size, version, None)
+
+    def remove(self, bucket: str, key: str, version_id: str) -> None:
+        """Remove one version for good; what is gone is fine."""
+        with translated(f"remove s3://{bucket}/{key}"):
+            self._client.delete_object(Bucket=bucket, Key=key, VersionId=version_id)
+
+    def _pages(self, operation: str, bucket: str, prefix: str) -> Iterator[dict[str, Any]]:
+        pages = iter(self._client.get_paginator(operation).paginate(Bucket=bucket, Prefix=prefix))
         while True:
             with translated(f"list s3://{bucket}/{prefix}"):
                 page = next(pages, None)
             if page is None:
                 return
-            for found in page.get("Contents", []):
-                yield ObjectInfo(bucket, found["Key"], int(found["Size"]), None, None)
+            yield page
 
 
 class _Body(io.RawIOBase):

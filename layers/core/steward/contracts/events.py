@@ -117,6 +117,29 @@ class DatasetRejected(Payload):
     violations: list[RuleViolation]
 
 
+class DeliveryDeleted(Payload):
+    """A delivery was deleted on purpose; its record stays.
+
+    Attributes:
+        by: Identity of who asked for it.
+        deleted_at: When it was asked for.
+        objects: Stored versions that were removed.
+        features: Versions of feature groups that were made of it, as ``<group>/v<version>``.
+    """
+
+    source: ClassVar[str] = "steward.data"
+    delivery_id: str
+    bucket: str
+    key: str
+    version_id: str | None = None
+    table: str = "data"
+    reason: str
+    by: str
+    deleted_at: str
+    objects: int
+    features: list[str] = Field(default_factory=list)
+
+
 NAMED_DELIVERIES = 500
 """Deliveries that an event names at most: their ids are half of what an event may hold."""
 

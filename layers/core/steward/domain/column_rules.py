@@ -147,10 +147,7 @@ def broken_rules(
         present: Columns that the file has; rules that need another are not judged.
         circumstances: What the rules need beside the file.
     """
-    names = {column.name for column in present}
-    rules = [rule for column in present for rule in rules_of(column, table, circumstances)]
-    declared = [row_rule(rule, table) for rule in table.rules]
-    rules += [rule for rule in declared if names.issuperset(rule.columns)]
+    rules = _rules_of_rows(table, present, circumstances)
     total, broken = _by_row(connection, relation, rules, {c.name: c for c in present})
     for column in present:
         if column.unique:
@@ -163,6 +160,31 @@ def broken_rules(
             broken += _mixed_zones(connection, relation, column)
     order: dict[str | None, int] = {column.name: place for place, column in enumerate(present)}
     return sorted(broken, key=lambda found: order.get(found.violation.column, len(order)))
+
+
+def _rules_of_rows(table: Table, present: list[Column], circumstances: Circumstances) -> list[Rule]:
+    """Return what each row keeps or breaks by itself, in the order of the columns."""
+    names = {column.name for column in present}
+    rules = [rule for column in present for rule in rules_of(column, table, circumstances)]
+    declared = [row_rule(rule, table) for rule in table.rules]
+    return rules + [rule for rule in declared if names.issuperset(rule.columns)]
+
+
+def broken_by_rows(
+    connection: Connection,
+    relation: str,
+    table: Table,
+    present: list[Column],
+    circumstances: Circumstances,
+) -> list[Violation]:
+    """Return the rules that rows break by themselves, whatever the other rows are.
+
+    Left out is what only a whole delivery keeps or breaks: ``unique``, ``binary``,
+    ``max_null_share`` and ``mixed_time_zones``. Arguments are those of :func:`broken_rules`.
+    """
+    rules = _rules_of_rows(table, present, circumstances)
+    _, broken = _by_row(connection, relation, rules, {c.name: c for c in present})
+    return [found.violation for found in broken]
 
 
 def _by_row(

@@ -66,6 +66,10 @@ class UnreadableFileError(RejectedError):
     """A delivered file is not of the declared format."""
 
 
+class DeliveryNotFoundError(RejectedError):
+    """The project has no such delivery."""
+
+
 class DatasetRejectedError(RejectedError):
     """Every delivery of a run broke a rule; nothing is left to train on."""
 
@@ -108,6 +112,10 @@ class ReleaseNotAllowedError(RejectedError):
 
 class FeatureGroupNotFoundError(RejectedError):
     """The project has no such version of a feature group, or SageMaker has none for it."""
+
+
+class FeatureRecordRefusedError(RejectedError):
+    """A streamed row broke a rule of its source; it is kept in quarantine."""
 
 
 class FeatureWindowError(RejectedError):

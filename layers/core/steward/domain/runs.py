@@ -31,6 +31,11 @@ class DeliveryStatus(StrEnum):
     RECEIVED = "received"
     ACCEPTED = "accepted"
     REJECTED = "rejected"
+    DELETED = "deleted"
+
+
+UNUSABLE = frozenset({DeliveryStatus.REJECTED, DeliveryStatus.DELETED})
+"""What no run takes."""
 
 
 @dataclass(frozen=True)

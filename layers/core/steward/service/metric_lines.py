@@ -14,7 +14,10 @@ Write = Callable[[str], object]
 
 
 def metric_line(
-    dimensions: Mapping[str, str], at: datetime, metrics: Mapping[str, tuple[float, str]]
+    dimensions: Mapping[str, str],
+    at: datetime,
+    metrics: Mapping[str, tuple[float, str]],
+    told: Mapping[str, object] | None = None,
 ) -> str:
     """Return one line with its end.
 
@@ -22,6 +25,7 @@ def metric_line(
         dimensions: All of them are one set.
         at: When it was so.
         metrics: Value and CloudWatch unit by name.
+        told: What else the line says, for people who read the log.
     """
     line = {
         "_aws": {
@@ -36,6 +40,7 @@ def metric_line(
                 }
             ],
         },
+        **(told or {}),
         **dimensions,
         **{name: value for name, (value, _) in metrics.items()},
     }

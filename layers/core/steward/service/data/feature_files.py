@@ -19,7 +19,7 @@ from steward.domain.manifests import (
     moment,
     source_of,
 )
-from steward.domain.runs import DeliveryStatus
+from steward.domain.runs import UNUSABLE
 from steward.domain.tables import PRIMARY
 from steward.ports import Item, ObjectStore, StateStore, Table
 from steward.service.data.deliveries import deliveries_of
@@ -84,7 +84,7 @@ def _with_files(
     for delivery in deliveries:
         delivery_id = delivery["delivery_id"]
         of_group = delivery.get("table", PRIMARY) == group.source
-        if not of_group or delivery["status"] == DeliveryStatus.REJECTED:
+        if not of_group or delivery["status"] in UNUSABLE:
             continue
         item = materialisation_item(group.feature_group, view.version, delivery_id)
         made = state.get(Table.FEATURES, {"project": project, "item": item})

@@ -13,7 +13,11 @@ from steward.contracts.incoming import Received
 from steward.domain import delivery_files
 from steward.domain.column_types import wrong_of
 from steward.domain.digests import digest_of
-from steward.domain.errors import FeatureGroupNotFoundError, RejectedError
+from steward.domain.errors import (
+    FeatureGroupNotFoundError,
+    FeatureRecordRefusedError,
+    MalformedEventError,
+)
 from steward.domain.feature_records import iso
 from steward.domain.feature_transforms import left_out_sql, rows_sql, shard_sql
 from steward.domain.feature_versions import materialisation_item, statistics_item
@@ -21,6 +25,13 @@ from steward.domain.workspace import Connection, identifier, lock, workspace
 from steward.ports import Absent, Change, Equals, Put, Table, Update
 from steward.service.data.feature_chunks import MADE, Workbench, write_rows
 from steward.service.data.feature_online import OnlineWriter
+from steward.service.data.feature_row_rules import (
+    RowJudge,
+    RowVerdict,
+    StreamedRow,
+    admit,
+    keep_refused,
+)
 from steward.service.feature_catalog import GroupVersion, group_versions
 from steward.service.metric_lines import metric_line
 
@@ -31,8 +42,9 @@ _DIGITS = 32
 def ingest_record(received: Received, bench: Workbench) -> dict[str, Any]:
     """Bring the row into every active version of its group: Parquet first, then online.
 
-    The same event again, under whatever id EventBridge gives it, changes nothing. Values are read
-    as those of a JSON Lines delivery are; columns that the group does not read are left out.
+    The same event again, under whatever id EventBridge gives it, changes nothing. The row is
+    judged before anything is written, by the rules of rows that its source declares now, as a
+    line of a JSON Lines delivery is; columns that the group does not read are left out.
 
     Returns:
         Outcome by version: ``written``, ``unchanged`` (an older row), ``left_out`` (by ``where``)
@@ -40,8 +52,10 @@ def ingest_record(received: Received, bench: Workbench) -> dict[str, Any]:
 
     Raises:
         FeatureGroupNotFoundError: The project has no active version of the group.
-        RejectedError: A value is none of its column's type, a key or time is missing, or the
-            event time lies in the future.
+        FeatureRecordRefusedError: The row broke a rule, a value is none of the type that the
+            version was registered with, a key or time is missing, or the event time lies in the
+            future. The row is kept in quarantine.
+        MalformedEventError: The row holds text that is no Unicode.
         LockHeldError: Somebody else writes the same keys; Lambda tries again.
     """
     detail = received.detail
@@ -53,29 +67,55 @@ def ingest_record(received: Received, bench: Workbench) -> dict[str, Any]:
             f"project {project!r} has no active feature group {detail.group!r}", field="group",
             value=detail.group, allowed="a group of `steward features list PROJECT`",
         )  # fmt: skip
-    record_id = digest_of([project, detail.group, str(received.time), detail.row])[:_DIGITS]
-    return {
-        version.label: _ingest(version, project, record_id, detail.row, received, bench)
-        for version in versions
-    }
+    try:
+        record_id = digest_of([project, detail.group, str(received.time), detail.row])[:_DIGITS]
+    except UnicodeEncodeError:
+        raise MalformedEventError(
+            "the row holds text that is no Unicode", field="detail.data.row",
+            allowed="text without lone surrogates",
+        ) from None  # fmt: skip
+    fresh = [version for version in versions if not _is_known(version, project, record_id, bench)]
+    moment = datetime.fromisoformat(str(received.time))
+    row = StreamedRow(project, detail.group, record_id, received.id, moment, detail.row)
+    judge = RowJudge(
+        bench.state, bench.objects, bench.clock, bench.limits, bench.data_bucket, bench.write
+    )
+    sources = dict.fromkeys(version.group.source for version in fresh)
+    verdicts = {source: admit(row, source, judge) for source in sources}
+    outcomes = {version.label: "known" for version in versions}
+    for version in fresh:
+        try:
+            outcome = _ingest(version, row, verdicts[version.group.source], received, bench)
+        except FeatureRecordRefusedError as refused:
+            keep_refused(row, refused, version.label, judge)
+            raise
+        outcomes[version.label] = outcome
+    return outcomes
+
+
+def _is_known(version: GroupVersion, project: str, record_id: str, bench: Workbench) -> bool:
+    name = _item_name(version, record_id)
+    return bench.state.get(Table.FEATURES, {"project": project, "item": name}) is not None
+
+
+def _item_name(version: GroupVersion, record_id: str) -> str:
+    return materialisation_item(
+        version.group.feature_group, version.version, f"{STREAM}-{record_id}"
+    )
 
 
 def _ingest(
     version: GroupVersion,
-    project: str,
-    record_id: str,
-    row: dict[str, Any],
+    row: StreamedRow,
+    verdict: RowVerdict,
     received: Received,
     bench: Workbench,
 ) -> str:
-    group = version.group.feature_group
-    name = materialisation_item(group, version.version, f"{STREAM}-{record_id}")
-    key = {"project": project, "item": name}
-    if bench.state.get(Table.FEATURES, key) is not None:
-        return "known"
-    moment = datetime.fromisoformat(str(received.time))
+    group, project, record_id = version.group.feature_group, row.project, row.record_id
+    key = {"project": project, "item": _item_name(version, record_id)}
+    moment = row.received_at
     with workspace(bench.limits, "record") as connection:
-        _load(connection, version, row, bench)
+        _load(connection, version, row.values, verdict.as_null, bench)
         lock(connection, bench.limits)
         made = rows_sql(version.group, "source", received_at=moment)
         connection.execute(
@@ -103,6 +143,7 @@ def _ingest(
         "received_at": moment.isoformat(timespec="milliseconds"), "event_id": received.id,
         "correlation_id": received.own.correlation_id, "newest_event_time": iso(event_ms),
         "ended_at": now.isoformat(timespec="milliseconds"),
+        "warnings": len(verdict.violations),
     }  # fmt: skip
     changes: list[Change] = [Put(Table.FEATURES, item, expect=(Absent(),))]
     changes += _newer(version, project, iso(event_ms), bench)
@@ -114,12 +155,23 @@ def _ingest(
 
 
 def _load(
-    connection: Connection, version: GroupVersion, row: dict[str, Any], bench: Workbench
+    connection: Connection,
+    version: GroupVersion,
+    row: dict[str, Any],
+    as_null: set[str],
+    bench: Workbench,
 ) -> None:
     """Make ``source`` of the row, as of a JSON Lines file.
 
+    Args:
+        connection: Where it is made.
+        version: Whose types the values must have.
+        row: As it came.
+        as_null: Columns of which a value of another type counts as null.
+        bench: Gives the folder.
+
     Raises:
-        RejectedError: A value is none of its column's type.
+        FeatureRecordRefusedError: A value is none of its column's type.
     """
     table = version.table.model_copy(update={"format": "jsonl"})
     path = bench.limits.folder / "record.jsonl"
@@ -133,8 +185,8 @@ def _load(
     for column in table.columns:
         wrong = identifier(wrong_of(column))
         found = connection.execute(f"SELECT {wrong} FROM source").fetchone()
-        if found is not None and found[0] is not None:
-            raise RejectedError(
+        if found is not None and found[0] is not None and column.name not in as_null:
+            raise FeatureRecordRefusedError(
                 f"{column.name} is no {column.type}: {str(found[0])[:100]!r}",
                 field=f"detail.data.row.{column.name}", value=str(found[0])[:100],
                 allowed=column.type,
@@ -151,12 +203,12 @@ def _left_out(connection: Connection, version: GroupVersion, moment: datetime) -
     if incomplete:
         needed = [*group.keys, group.event_time]
         needed += [group.known_at] if isinstance(group.known_at, str) else []
-        raise RejectedError(
+        raise FeatureRecordRefusedError(
             f"a row of {version.label} has no key or time", field="detail.data.row",
             allowed=f"values for {', '.join(needed)}",
         )  # fmt: skip
     if future:
-        raise RejectedError(
+        raise FeatureRecordRefusedError(
             f"the event time of a row of {version.label} lies in the future",
             field=f"detail.data.row.{group.event_time}",
             allowed="at most 300 s after the event's own time",

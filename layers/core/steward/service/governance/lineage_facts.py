@@ -85,6 +85,15 @@ def _rejected(told: _Telling) -> Facts:
     return Facts((about,))
 
 
+def _deleted(told: _Telling) -> Facts:
+    data: events.DeliveryDeleted = told.data
+    about = told.fact(
+        delivery_node(told.project, data.delivery_id), status="deleted",
+        deletion_reason=data.reason, deleted_by=data.by, deleted_at=data.deleted_at,
+    )  # fmt: skip
+    return Facts((about,))
+
+
 def _group_versioned(told: _Telling) -> Facts:
     data: events.FeatureGroupVersioned = told.data
     about = told.fact(
@@ -279,6 +288,7 @@ _TELLS: dict[type[events.Payload], Callable[[_Telling], Facts]] = {
     events.DeliveryReceived: _delivery_received,
     events.DatasetAccepted: _accepted,
     events.DatasetRejected: _rejected,
+    events.DeliveryDeleted: _deleted,
     events.FeatureGroupVersioned: _group_versioned,
     events.FeatureGroupRetired: _group_retired,
     events.FeaturesMaterialised: _materialised,

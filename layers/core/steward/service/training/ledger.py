@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from steward.domain.feature_versions import label_of, parse_label, pin_versions
 from steward.domain.locks import training_lock
 from steward.domain.runs import (
+    UNUSABLE,
     DeliveryStatus,
     Head,
     Lease,
@@ -76,7 +77,8 @@ class FeaturePins:
 
     Attributes:
         views: Versions of groups in order of use, as ``<group>/v<N>``.
-        deliveries: Deliveries of other tables than the primary one that are not rejected.
+        deliveries: Deliveries of other tables than the primary one that are neither rejected
+            nor deleted.
     """
 
     views: tuple[str, ...] = ()
@@ -98,7 +100,7 @@ def feature_pins(state: StateStore, project: Project) -> FeaturePins:
     deliveries = frozenset(
         item["delivery_id"]
         for item in (state.query(Table.DELIVERIES, project.project) if sources else [])
-        if item.get("table", PRIMARY) in sources and item["status"] != DeliveryStatus.REJECTED
+        if item.get("table", PRIMARY) in sources and item["status"] not in UNUSABLE
     )
     return FeaturePins(tuple(label_of(p["group"], p["version"]) for p in pins), deliveries)
 

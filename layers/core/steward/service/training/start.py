@@ -196,6 +196,8 @@ def _record_delivery(
         return None
     except ConflictError:
         known = ports.state.get(Table.DELIVERIES, key)
+    if known is not None and known["status"] == DeliveryStatus.DELETED:
+        return Suppress("", RunStatus.FAILED, "these bytes were deleted on purpose")
     if known is None or known["status"] != DeliveryStatus.REJECTED:
         return None
     if known.get("judged_under") == configured["config_digest"]:
