@@ -70,7 +70,7 @@ def test_a_high_risk_project_needs_two_approvals() -> None:
     ("path", "value", "field", "says"),
     [
         ("relase", {}, "relase", "unknown key; allowed: alarms, approval, data, "),
-        ("release.stepz", [100], "release.stepz", "previous_retention_s, shadow, shadow_first, steps, strategy"),
+        ("release.stepz", [100], "release.stepz", "shadow, shadow_first, steps, strategy"),
         ("data.columns.2.mim", 0, "data.columns[2].mim", "max_null_share, min, name"),
         ("data", {}, "data.columns", "data.columns: missing; data.entity_id: missing"),
         ("owner", 7, "owner", "valid string"),
