@@ -192,6 +192,12 @@ class FakeObjects:
         self._objects.setdefault(_split(uri), []).append(stored)
         return _sha256(content)
 
+    def write_once(self, uri: str, content: bytes, content_type: str = "application/json") -> bool:
+        if _split(uri) in self._objects:
+            return False
+        self.write(uri, content, content_type)
+        return True
+
     def open(self, uri: str) -> BinaryIO:
         return io.BytesIO(self.read(uri))
 

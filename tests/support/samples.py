@@ -204,6 +204,37 @@ SAMPLES: list[e.Payload] = [
         cause="the endpoint did not come into service within 900 s",
         execution_arn=EXECUTION.format("ReleaseVersion", "diabetes-00000002-1"),
     ),
+    e.ReleaseNotPromoted(
+        release_id=RELEASE,
+        version=2,
+        stable_version=1,
+        verdict="inconclusive",
+        reason="at the planned end readmitted not proved better",
+    ),
+    e.ReleaseRequested(version=2),
+    e.ExperimentStarted(
+        release_id=RELEASE,
+        version=2,
+        stable_version=1,
+        strategy="ab_test",
+        phases=["shadow", "ab_test"],
+        plan_digests={"shadow": "5" * 64, "ab_test": "6" * 64},
+    ),
+    e.VerdictReached(
+        release_id=RELEASE,
+        version=2,
+        number=14,
+        step_id="ab-test-50",
+        phase="ab_test",
+        verdict="continue",
+        reason="readmitted not proved better yet",
+        next="wait",
+        digest="7" * 64,
+        uri=f"s3://steward-local-artifacts/experiments/diabetes/{RELEASE}/verdicts/000014.json",
+    ),
+    e.ExperimentEnded(
+        release_id=RELEASE, version=2, strategy="ab_test", outcome="completed", verdicts=21
+    ),
     e.RollbackRequested(reason="complaints from ward 3"),
     e.RollbackFailed(
         release_id="00000003-1",

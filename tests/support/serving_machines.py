@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from steward.contracts.steps.serving import (
     CompleteRelease,
+    ConcludeExperiment,
     ConcludeRelease,
     ConcludeRollback,
     ConcludeStaging,
@@ -135,6 +136,7 @@ def release(
         "ShiftTraffic": step(ShiftTraffic, lambda c: scene.shift(c.release_id, c.step_index)),
         "JudgeStep": step(JudgeStep, judge),
         "CompleteRelease": step(CompleteRelease, lambda c: scene.complete(c.release_id)),
+        "EndNotPromoted": step(ConcludeExperiment, scene.not_promoted_as),
         "StartRollback": start,
         "RecordEnd": step(ConcludeRelease, scene.conclude_as),
         "RecordFailure": step(ConcludeRelease, scene.conclude_as),

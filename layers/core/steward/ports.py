@@ -258,6 +258,10 @@ class ObjectStore(Protocol):
         """Store bytes; return their SHA-256."""
         ...
 
+    def write_once(self, uri: str, content: bytes, content_type: str = "application/json") -> bool:
+        """Store bytes where there is nothing yet; return whether they were stored."""
+        ...
+
     def open(self, uri: str) -> BinaryIO:
         """Return a readable stream of an object."""
         ...
@@ -380,20 +384,29 @@ class FeatureRecords(Protocol):
 
 @dataclass(frozen=True)
 class RoleCounts:
-    """Answers of one role of a project in a time, before any fallback."""
+    """Answers of one role of a project in a time, before any fallback.
+
+    Attributes:
+        units: Entities at their first exposure in a step, as far as an execution environment
+            of the gateway knows; ``unit_errors`` of them were failed, ``unit_slow`` slow.
+    """
 
     requests: int
     errors: int
     slow: int
+    units: int = 0
+    unit_errors: int = 0
+    unit_slow: int = 0
 
 
 class TrafficMetrics(Protocol):
     """What the gateway has counted."""
 
     def counts(self, project: str, role: str, since: datetime, until: datetime) -> RoleCounts:
-        """Return the answers of ``stable`` or ``candidate`` in ``[since, until)``.
+        """Return the answers of ``stable``, ``candidate`` or ``shadow`` in ``[since, until)``.
 
-        The resolution is a second within the last three hours, else a minute.
+        The resolution is a second within the last three hours, a minute within 15 days, then
+        five minutes, after 63 days an hour; the time begins with the next of these.
         """
         ...
 

@@ -437,6 +437,63 @@ class ReleaseFailed(Payload):
     execution_arn: str
 
 
+class ReleaseNotPromoted(Payload):
+    """A release ended with nothing proved for its version: the stable one keeps answering."""
+
+    source: ClassVar[str] = "steward.serving"
+    release_id: str
+    version: int
+    stable_version: int
+    verdict: str
+    reason: Told
+
+
+class ReleaseRequested(Payload):
+    """A person asks to release an approved version again, which an earlier try did not promote."""
+
+    source: ClassVar[str] = "steward.serving"
+    version: int
+
+
+class ExperimentStarted(Payload):
+    """A version is to be compared with the one that serves, by a plan that is fixed."""
+
+    source: ClassVar[str] = "steward.serving"
+    release_id: str
+    version: int
+    stable_version: int
+    strategy: str
+    phases: list[str]
+    plan_digests: dict[str, str]
+
+
+class VerdictReached(Payload):
+    """A release was judged."""
+
+    source: ClassVar[str] = "steward.serving"
+    release_id: str
+    version: int
+    number: int
+    step_id: str
+    phase: str
+    verdict: str
+    reason: Told
+    next: str
+    digest: str
+    uri: str
+
+
+class ExperimentEnded(Payload):
+    """A comparison is over; ``outcome`` is the status of its release."""
+
+    source: ClassVar[str] = "steward.serving"
+    release_id: str
+    version: int
+    strategy: str
+    outcome: str
+    verdicts: int
+
+
 class RollbackRequested(Payload):
     """A person asks to go back to the stable version."""
 

@@ -20,7 +20,7 @@ from steward.domain.releases import (
     releases_of,
 )
 from steward.domain.runs import execution_arn
-from steward.domain.strategies import strategy_for
+from steward.domain.strategies import plan_for
 from steward.ports import (
     Absent,
     AbsentOrBelow,
@@ -191,8 +191,8 @@ def _release_item(
 ) -> Item:
     project = project_of(state, cause.project)
     route = route_of(state, cause.project)
-    strategy = strategy_for(project.release.strategy, project.serving.router, first=route is None)
-    plan = strategy.plan(project.release)
+    features = [column.name for column in project.model_features]
+    plan = plan_for(project.release, project.serving.router, features, first=route is None)
     name = execution_name(cause.project, decision.release_id)
     return {
         "project": cause.project,
