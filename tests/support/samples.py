@@ -211,13 +211,15 @@ SAMPLES: list[e.Payload] = [
         verdict="inconclusive",
         reason="at the planned end readmitted not proved better",
     ),
-    e.ReleaseRequested(version=2),
+    e.ReleaseRequested(version=2, reason="the season has changed"),
     e.ExperimentStarted(
         release_id=RELEASE,
         version=2,
         stable_version=1,
         strategy="ab_test",
         phases=["shadow", "ab_test"],
+        tick_s=3600,
+        planned_s=1_296_000,
         plan_digests={"shadow": "5" * 64, "ab_test": "6" * 64},
     ),
     e.VerdictReached(
@@ -227,6 +229,7 @@ SAMPLES: list[e.Payload] = [
         step_id="ab-test-50",
         phase="ab_test",
         verdict="continue",
+        previous="continue",
         reason="readmitted not proved better yet",
         next="wait",
         digest="7" * 64,
@@ -242,6 +245,18 @@ SAMPLES: list[e.Payload] = [
         cause="write routes diabetes: AccessDeniedException",
         execution_arn=EXECUTION.format("RollBack", "diabetes-00000003-1"),
     ),
+    e.TickFailed(
+        release_id="00000003-1",
+        version=3,
+        tick=7,
+        in_a_row=1,
+        allowed=6,
+        failed_state="JudgeStep",
+        error="AccessDeniedError",
+        cause="read metrics: AccessDeniedException",
+        execution_arn=EXECUTION.format("TickExperiment", "diabetes-00000003-1-tick-7"),
+    ),
+    e.ScheduleRepaired(release_id="00000003-1", version=3, schedule="diabetes-00000003-1", ticks=7),
     e.OutcomesRecorded(count=24, uri="s3://capture/outcomes/diabetes/2026/01/05/6a7e8feb.jsonl"),
     e.RunCostRecorded(
         entry=f"{RUN}#training", kind="training_job", dollars=0.0058, detail={"seconds": 182}

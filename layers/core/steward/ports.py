@@ -291,6 +291,32 @@ class Workflows(Protocol):
         ...
 
 
+class Schedules(Protocol):
+    """Schedules of EventBridge Scheduler in the stack's own group, all for one function."""
+
+    def create(self, name: str, *, every_s: int, payload: Mapping[str, Any]) -> None:
+        """Send ``payload`` every ``every_s`` seconds from now on, whole minutes.
+
+        A schedule of that name is brought in line, and one that is so already stays as it is;
+        one that a person has disabled stays disabled. Texts of ``payload`` may hold
+        Scheduler's own attributes, such as ``<aws.scheduler.execution-id>``.
+
+        Raises:
+            RejectedError: The name or the interval is none that Scheduler takes.
+            AccessDeniedError: The caller may not create it or pass its role.
+            ThrottledError: Scheduler asks to try again.
+        """
+        ...
+
+    def delete(self, name: str) -> None:
+        """Remove a schedule; what is gone is fine."""
+        ...
+
+    def is_enabled(self, name: str) -> bool | None:
+        """Return whether a schedule fires, None where there is none."""
+        ...
+
+
 class ModelRegistry(Protocol):
     """SageMaker Model Registry."""
 

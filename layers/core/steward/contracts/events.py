@@ -453,10 +453,17 @@ class ReleaseRequested(Payload):
 
     source: ClassVar[str] = "steward.serving"
     version: int
+    reason: str = ""
 
 
 class ExperimentStarted(Payload):
-    """A version is to be compared with the one that serves, by a plan that is fixed."""
+    """A version is to be compared with the one that serves, by a plan that is fixed.
+
+    Attributes:
+        phases: What is played, in order, such as ``shadow``, ``ab_test``.
+        tick_s: How often it is looked at.
+        planned_s: Time until its planned end.
+    """
 
     source: ClassVar[str] = "steward.serving"
     release_id: str
@@ -464,11 +471,17 @@ class ExperimentStarted(Payload):
     stable_version: int
     strategy: str
     phases: list[str]
+    tick_s: int
+    planned_s: int
     plan_digests: dict[str, str]
 
 
 class VerdictReached(Payload):
-    """A release was judged."""
+    """A release was judged.
+
+    Attributes:
+        previous: Verdict of the judgement before in the same phase.
+    """
 
     source: ClassVar[str] = "steward.serving"
     release_id: str
@@ -477,6 +490,7 @@ class VerdictReached(Payload):
     step_id: str
     phase: str
     verdict: str
+    previous: str | None = None
     reason: Told
     next: str
     digest: str
@@ -509,6 +523,36 @@ class RollbackFailed(Payload):
     error: Told
     cause: Told
     execution_arn: str
+
+
+class TickFailed(Payload):
+    """A look at an experiment failed; the next one goes on.
+
+    Attributes:
+        in_a_row: Ticks that failed since the last that did not.
+        allowed: Failed ticks in a row that end the release.
+    """
+
+    source: ClassVar[str] = "steward.serving"
+    release_id: str
+    version: int
+    tick: int
+    in_a_row: int
+    allowed: int
+    failed_state: str
+    error: Told
+    cause: Told
+    execution_arn: str
+
+
+class ScheduleRepaired(Payload):
+    """The schedule of a running experiment was gone and was made anew."""
+
+    source: ClassVar[str] = "steward.serving"
+    release_id: str
+    version: int
+    schedule: str
+    ticks: int
 
 
 class OutcomesRecorded(Payload):

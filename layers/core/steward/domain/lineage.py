@@ -231,7 +231,7 @@ _LIFE = (
     "CandidateEvaluated", "CandidateHeld", "VersionRegistered", "TrainingFailed",
     "TrainingSucceeded", "VersionStaged", "ApprovalRequested", "VersionApproved",
     "VersionRejected", "ApprovalExpired", "ReleaseStarted", "TrafficShifted", "VersionPromoted",
-    "ReleaseCompleted", "ReleaseRolledBack", "ReleaseFailed",
+    "ReleaseCompleted", "ReleaseRolledBack", "ReleaseFailed", "ReleaseNotPromoted",
 )  # fmt: skip
 _RANKS = {what: rank for rank, what in enumerate(_LIFE)}
 

@@ -229,6 +229,49 @@ class ConcludeExperiment(_Strict):
     reason: str
 
 
+class ScheduleTicks(_Strict):
+    """Let the scheduler look at a release from now on."""
+
+    project: str
+    version: int
+    release_id: str
+    correlation_id: str
+    causation_id: str
+
+
+class TicksScheduled(_Strict):
+    """The schedule, and how often it fires."""
+
+    schedule: str
+    tick_s: int
+
+
+class ConcludeTick(_Strict):
+    """End a look at an experiment; ``failure`` is absent where it went well."""
+
+    project: str
+    version: int
+    release_id: str
+    correlation_id: str
+    causation_id: str
+    execution_arn: str
+    tick: int = Field(ge=1)
+    failure: Failure | None = None
+
+
+class TickConclusion(_Strict):
+    """Where an experiment is after a tick.
+
+    Attributes:
+        concluded: Whether this call freed the lease.
+        status: Of the release.
+    """
+
+    concluded: bool
+    status: str
+    failed_in_a_row: int = 0
+
+
 class ConcludeRelease(_Strict):
     """Record that a release ended in a failure."""
 

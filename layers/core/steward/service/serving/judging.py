@@ -391,8 +391,11 @@ def _record(
     ids: Ids,
 ) -> None:
     command, head, release = look.command, look.head, look.release
+    last = {"phase": look.step.phase, "verdict": judged.decision.verdict}
+    known = head.get("last_verdict") or {}
     changed: dict[str, Any] = {
         "fast": head["fast"], "verdicts": verdict["number"], "holds": then.holds,
+        "last_verdict": last,
     }  # fmt: skip
     if next_share is not None:
         changed |= {"batch": head["batch"] + 1, "next_share": next_share}
@@ -403,6 +406,7 @@ def _record(
         step_id=look.step_id,
         phase=look.step.phase,
         verdict=judged.decision.verdict,
+        previous=known.get("verdict") if known.get("phase") == look.step.phase else None,
         reason=judged.decision.reason,
         next=then.next,
         digest=judged.decision.digest,

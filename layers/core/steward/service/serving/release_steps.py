@@ -114,6 +114,7 @@ def plan_release(
         started = ExperimentStarted(
             release_id=command.release_id, version=command.version, stable_version=stable,
             strategy=plan.strategy, phases=list(plans), plan_digests=head["plan_digests"],
+            tick_s=plan.tick_s, planned_s=sum(step.bake_s for step in plan.steps),
         )  # fmt: skip
         cause = Cause(command.project, command.correlation_id, release["execution_arn"])
         told.append(event(started, cause, clock, ids))
