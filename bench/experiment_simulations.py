@@ -18,8 +18,9 @@ from steward.domain.experiments import asymptotic, bandit, bayesian, betting, pr
 from steward.domain.experiments.arm_statistics import ArmStatistics, Histogram, statistics_of
 from steward.domain.experiments.bandit import Batch
 from steward.domain.experiments.beta_binomial import Counts, Pair, log_e_risk_ratio
-from steward.domain.experiments.betting import UNTUNED, Arms, Bets, Scores, stake_for, tuned
+from steward.domain.experiments.betting import UNTUNED, Arms, Bets, Scores, tuned
 from steward.domain.experiments.estimates import Estimate
+from steward.domain.experiments.tuning import stake_for
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]

@@ -383,6 +383,7 @@ READS: tuple[Ground, ...] = (
 _ADDITIONS = (
     "steward_local.sagemaker",
     "steward_local.athena",
+    "steward_local.schedule_requests",
     "steward_local.stepfunctions_additions",
 )
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from ministack.services import cloudwatch, eventbridge
 
-from steward_local import authority, lifecycle
+from steward_local import authority, lifecycle, schedule_requests
 from steward_local.delivery import DeliveryError, Parcel, Sender, ServiceSender, deliver_as
 from steward_local.pace import real_seconds
 
@@ -22,6 +22,7 @@ Invoke = Callable[..., None]
 
 _log = logging.getLogger(__name__)
 _RETRIES = 185
+SCHEDULER = schedule_requests.SERVICE
 _FIRST_PAUSE_SECONDS = 1.0
 _LONGEST_PAUSE_SECONDS = 600.0
 # Errors that another attempt cannot mend: they go to the dead-letter queue at once.
@@ -63,6 +64,8 @@ def _sender(target: JsonObject, rule: JsonObject, service: str) -> Sender:
         return ServiceSender(service, rule.get("Arn", ""))
     try:
         context = {"aws:sourcearn": rule.get("Arn", "")}
+        if service == SCHEDULER:
+            context = schedule_requests.source(rule.get("GroupName", "default"))
         session = authority.assume_for_service(role, service, "rule", context)
     except authority.AssumeRoleError as problem:
         raise DeliveryError("NO_PERMISSIONS", str(problem)) from problem
@@ -108,9 +111,18 @@ def _count(metric: str, rule: JsonObject) -> None:
 
 
 def _give_up(
-    target: JsonObject, rule: JsonObject, view: Any, problem: DeliveryError, attempts: int
+    target: JsonObject,
+    rule: JsonObject,
+    view: Any,
+    problem: DeliveryError,
+    attempts: int,
+    service: str = "events.amazonaws.com",
 ) -> None:
-    """Put the event into the target's dead-letter queue, with the reason as attributes."""
+    """Put the event into the target's dead-letter queue, with the reason as attributes.
+
+    A rule's queue admits EventBridge by its policy and gets the event; Scheduler sends the
+    target's input with the schedule's role, which must be allowed to.
+    """
     _count("FailedInvocations", rule)
     arn, target_arn = rule.get("Arn", ""), target.get("Arn", "")
     queue = (target.get("DeadLetterConfig") or {}).get("Arn")
@@ -118,7 +130,7 @@ def _give_up(
     if not queue:
         return
     attributes = {
-        "RULE_ARN": arn,
+        ("SCHEDULE_ARN" if service == SCHEDULER else "RULE_ARN"): arn,
         "TARGET_ARN": target_arn,
         "ERROR_CODE": problem.code,
         "ERROR_MESSAGE": str(problem)[:1024],
@@ -128,7 +140,11 @@ def _give_up(
         attributes["RETRY_ATTEMPTS"] = str(attempts)
     parcel = Parcel(body=view.event_with_detail(), source="aws.events", attributes=attributes)
     try:
-        deliver_as(ServiceSender("events.amazonaws.com", arn), queue, parcel)
+        sender: Sender = ServiceSender(service, arn)
+        if service == SCHEDULER:
+            sender = _sender(target, rule, service)
+            parcel = Parcel(str(target.get("Input") or ""), "aws.scheduler", attributes=attributes)
+        deliver_as(sender, queue, parcel)
         _count("InvocationsSentToDlq", rule)
     except DeliveryError as refused:
         _count("InvocationsFailedToBeSentToDlq", rule)
@@ -147,7 +163,7 @@ def _deliver(
             _send(target, event, rule, view, service)
         except DeliveryError as problem:
             if problem.code in _FINAL or attempts >= retries:
-                _give_up(target, rule, view, problem, attempts)
+                _give_up(target, rule, view, problem, attempts, service)
                 return
         else:
             _count("Invocations", rule)
@@ -169,7 +185,7 @@ def invoke(original: Invoke) -> Invoke:
             return
         shown = view or eventbridge._pattern_event_view(event)
         scheduled = event.get("Source") == "aws.scheduler"
-        service = "scheduler.amazonaws.com" if scheduled else "events.amazonaws.com"
+        service = SCHEDULER if scheduled else "events.amazonaws.com"
         context = contextvars.copy_context()
         threading.Thread(
             target=context.run,

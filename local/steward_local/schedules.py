@@ -32,10 +32,12 @@ class _Course:
     Attributes:
         since: The moment from which the next one counts: created, changed or last fired.
         fired: Whether it fired since its expression was set.
+        created: When it was created; another one of the same name begins anew.
     """
 
     expression: str
     since: float
+    created: float
     fired: bool = False
 
 
@@ -81,9 +83,10 @@ def _due_once(kind: str, key: Key, definition: JsonObject, zone: str, created: f
     expression = definition.get("ScheduleExpression") or ""
     now = _own_time(created)
     course = _courses.get((kind, key))
-    if course is None or course.expression != expression:
-        since = created if course is None else now
-        course = _courses[kind, key] = _Course(expression, since)
+    if course is None or course.created != created:
+        course = _courses[kind, key] = _Course(expression, created, created)
+    elif course.expression != expression:
+        course = _courses[kind, key] = _Course(expression, now, created)
     if not _is_due(course, zone, now):
         return False
     course.since, course.fired = now, True

@@ -28,6 +28,12 @@ FAILURE = {
     "code 1: ValueError: Input X contains NaN.",
     "execution_arn": EXECUTION,
 }
+VERDICT: dict[str, Any] = {
+    "release_id": "00000003-1", "version": 3, "number": 9, "step_id": "ab_test-50",
+    "phase": "ab_test", "next": "wait", "digest": "b2" * 32, "uri": "s3://artifacts/verdicts/000009.json",
+    "reason": "arms are not exposed in the intended shares (log e-value 9.1 over 812 first "
+    "exposures), so that no figure can be trusted",
+}  # fmt: skip
 
 
 def requested(**about: Any) -> Payload:
@@ -101,6 +107,24 @@ MAILS: dict[str, Payload] = {
         release_id="00000003-1", error="RouteConflictError",
         cause="the route of diabetes changed five times meanwhile", execution_arn=EXECUTION,
     ),
+    "not_promoted": events.ReleaseNotPromoted(
+        release_id="00000003-1", version=3, stable_version=2, verdict="inconclusive",
+        reason="at the planned end readmission not proved better",
+    ),
+    "experiment_started": events.ExperimentStarted(
+        release_id="00000003-1", version=3, stable_version=2, strategy="ab_test",
+        phases=["shadow", "ab_test"], tick_s=3600, planned_s=15 * 86_400,
+        plan_digests={"shadow": "5" * 64, "ab_test": "6" * 64},
+    ),
+    "verdict_changed": events.VerdictReached(**VERDICT, verdict="hold", previous="continue"),
+    "verdict_first": events.VerdictReached(**VERDICT, verdict="stop_futile"),
+    "tick_failed": events.TickFailed(
+        release_id="00000003-1", version=3, tick=7, in_a_row=1, allowed=6,
+        **{**FAILURE, "failed_state": "FreezeCohorts", "error": "AccessDeniedError"},
+    ),
+    "schedule_repaired": events.ScheduleRepaired(
+        release_id="00000003-1", version=3, schedule="diabetes-00000003-1", ticks=7,
+    ),
 }  # fmt: skip
 
 
@@ -164,6 +188,27 @@ def test_no_golden_mail_is_left_over() -> None:
 @pytest.mark.parametrize("name", MAILS)
 def test_a_replayed_event_sends_nothing(name: str) -> None:
     assert send(MAILS[name], replayed=True).sent == []
+
+
+@pytest.mark.parametrize(
+    "quiet",
+    [
+        events.VerdictReached(**VERDICT, verdict="continue"),
+        events.VerdictReached(**VERDICT, verdict="continue", previous="continue"),
+        events.VerdictReached(**VERDICT, verdict="hold", previous="hold"),
+        events.TickFailed(
+            release_id="00000003-1", version=3, tick=8, in_a_row=2, allowed=6, **FAILURE
+        ),
+    ],
+    ids=["first continue", "continue again", "hold again", "failed again"],
+)
+def test_a_look_that_says_nothing_new_writes_to_nobody(quiet: Payload) -> None:
+    assert send(quiet).sent == []
+
+
+def test_an_experiment_that_goes_on_after_all_is_told() -> None:
+    [mail] = send(events.VerdictReached(**VERDICT, verdict="continue", previous="hold")).sent
+    assert "before hold" in mail.body
 
 
 def test_failures_reach_on_call_and_the_owner() -> None:

@@ -43,6 +43,12 @@ def test_what_was_written_is_read_back(objects: ObjectStore) -> None:
         assert stream.read() == b"p001,59\n"
 
 
+def test_what_is_written_once_is_never_replaced(objects: ObjectStore) -> None:
+    assert objects.write_once("s3://data/verdicts/1.json", CONTENT)
+    assert not objects.write_once("s3://data/verdicts/1.json", b"other")
+    assert objects.read("s3://data/verdicts/1.json") == CONTENT
+
+
 def test_an_empty_object_is_an_object(objects: ObjectStore) -> None:
     objects.write("s3://data/empty", b"")
 

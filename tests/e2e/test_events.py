@@ -34,7 +34,7 @@ class Consumer:
 
 @pytest.fixture(scope="module")
 def consumers(lab: Laboratory) -> list[Consumer]:
-    """Every function that a rule on any bus targets."""
+    """Every function that a rule on any bus targets, or a schedule."""
     events = lab.target.client("events")
     targets: set[str] = set()
     for bus in events.list_event_buses()["EventBuses"]:
@@ -49,7 +49,7 @@ def consumers(lab: Laboratory) -> list[Consumer]:
         Consumer(domain, name, physical)
         for domain in lab.domains()
         for name, physical in lab.resources(domain).items()
-        if physical in targets
+        if physical in targets or name in _OF_SCHEDULER
     ]
 
 
@@ -97,7 +97,12 @@ def incoming(lab: Laboratory, trained: dict[str, Any], name: str) -> dict[str, A
     return event
 
 
+_OF_SCHEDULER = ("StartTickFunction",)
+"""Targets of schedules, which come and go with what they are for."""
+
 TAKERS = [
+    ("schedule_tick", "Serving", "StartTickFunction"),
+    ("scheduled_event", "Serving", "ScheduleTicksFunction"),
     ("alarm_state_change", "Serving", "StartRollbackFunction"),
     ("execution_status_change", "Training", "ConcludeRunFunction"),
     ("execution_status_change", "Governance", "RecordCostFunction"),

@@ -70,6 +70,8 @@ def test_only_consumers_have_a_failure_queue(path: Any) -> None:
     consumers = {name for domain, name, _ in CONSUMERS if domain == path.stem}
     if path.stem == "foundation":
         consumers.add("PublishOutboxFunction")  # of the outbox's stream
+    if path.stem == "serving":
+        consumers.add("StartTickFunction")  # of EventBridge Scheduler
     for name, function in of_type(load(path), "AWS::Serverless::Function").items():
         variables = function["Properties"]["Environment"]["Variables"]
         assert ("FAILURE_QUEUE_URL" in variables) == (name in consumers), name
@@ -113,3 +115,28 @@ def test_the_outbox_stream_has_a_queue_and_reports_single_items() -> None:
     assert outbox["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
     destination = outbox["DestinationConfig"]["OnFailure"]["Destination"]
     assert destination == {"Fn::GetAtt": ["PublishOutboxHandlingFailures", "Arn"]}
+
+
+def test_scheduler_has_one_target_with_a_queue_and_its_function_one_of_its_own() -> None:
+    resources = _template("serving")["Resources"]
+    placed = resources["ScheduleTicksFunction"]["Properties"]["Environment"]["Variables"]
+    assert placed["TICK_FUNCTION_ARN"] == {"Fn::GetAtt": ["StartTickFunction", "Arn"]}
+    assert placed["TICK_FAILURES_ARN"] == {"Fn::GetAtt": ["StartTickDeliveryFailures", "Arn"]}
+    role = resources["ScheduleRole"]["Properties"]
+    [policy] = role["Policies"]
+    allowed = {
+        statement["Action"]: statement["Resource"]
+        for statement in policy["PolicyDocument"]["Statement"]
+    }
+    assert allowed == {
+        "lambda:InvokeFunction": placed["TICK_FUNCTION_ARN"],
+        "sqs:SendMessage": placed["TICK_FAILURES_ARN"],
+    }
+    [trust] = role["AssumeRolePolicyDocument"]["Statement"]
+    assert trust["Condition"]["ArnEquals"] == {
+        "aws:SourceArn": {"Fn::GetAtt": ["ExperimentSchedules", "Arn"]}
+    }
+    config = resources["StartTickFunction"]["Properties"]["EventInvokeConfig"]
+    assert config["DestinationConfig"]["OnFailure"]["Destination"] == {
+        "Fn::GetAtt": ["StartTickHandlingFailures", "Arn"]
+    }

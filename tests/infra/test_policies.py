@@ -73,7 +73,10 @@ def test_a_role_is_passed_to_one_service_alone(path: Path) -> None:
         if "iam:PassRole" in as_list(statement["Action"]):
             assert as_list(statement["Action"]) == ["iam:PassRole"], name
             service = statement["Condition"]["StringEquals"]["iam:PassedToService"]
-            assert service == "sagemaker.amazonaws.com", name
+            schedules = name == "ScheduleTicksFunctionRole"
+            assert service == ("scheduler" if schedules else "sagemaker") + ".amazonaws.com", name
+            if schedules:
+                assert statement["Resource"] == {"Fn::GetAtt": ["ScheduleRole", "Arn"]}
 
 
 @by_child

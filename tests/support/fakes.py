@@ -7,6 +7,7 @@ import hashlib
 import io
 import itertools
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -44,6 +45,7 @@ __all__ = [
     "FakeObjects",
     "FakeOnlineFeatures",
     "FakeRegistry",
+    "FakeSchedules",
     "FakeState",
     "FakeTrafficMetrics",
     "FakeWorkflows",
@@ -192,6 +194,12 @@ class FakeObjects:
         self._objects.setdefault(_split(uri), []).append(stored)
         return _sha256(content)
 
+    def write_once(self, uri: str, content: bytes, content_type: str = "application/json") -> bool:
+        if _split(uri) in self._objects:
+            return False
+        self.write(uri, content, content_type)
+        return True
+
     def open(self, uri: str) -> BinaryIO:
         return io.BytesIO(self.read(uri))
 
@@ -278,6 +286,48 @@ class FakeWorkflows:
     def end(self, execution_arn: str, status: str = "SUCCEEDED") -> None:
         """End an execution."""
         self.executions[execution_arn].status = status
+
+
+@dataclass
+class FakeSchedule:
+    """A schedule as it stands."""
+
+    every_s: int
+    payload: dict[str, Any]
+    enabled: bool = True
+
+
+class FakeSchedules:
+    """Schedules by name; ``fails`` holds errors that the next calls raise, one each."""
+
+    def __init__(self) -> None:
+        self.by_name: dict[str, FakeSchedule] = {}
+        self.fails: list[Exception] = []
+
+    def create(self, name: str, *, every_s: int, payload: Mapping[str, Any]) -> None:
+        self._fail()
+        if every_s < 60 or every_s % 60:
+            raise RejectedError(
+                f"schedule {name} cannot fire every {every_s} s", field="every_s", value=every_s
+            )
+        if not re.fullmatch(r"[0-9a-zA-Z_.-]{1,64}", name):
+            raise RejectedError("a name that AWS refuses", field="name", value=name)
+        plain: dict[str, Any] = json.loads(json.dumps(payload, allow_nan=False))
+        known = self.by_name.get(name)
+        self.by_name[name] = FakeSchedule(every_s, plain, known.enabled if known else True)
+
+    def delete(self, name: str) -> None:
+        self._fail()
+        self.by_name.pop(name, None)
+
+    def is_enabled(self, name: str) -> bool | None:
+        self._fail()
+        known = self.by_name.get(name)
+        return known.enabled if known else None
+
+    def _fail(self) -> None:
+        if self.fails:
+            raise self.fails.pop(0)
 
 
 class FakeRegistry:

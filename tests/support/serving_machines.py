@@ -10,9 +10,11 @@ from pydantic import BaseModel
 
 from steward.contracts.steps.serving import (
     CompleteRelease,
+    ConcludeExperiment,
     ConcludeRelease,
     ConcludeRollback,
     ConcludeStaging,
+    ConcludeTick,
     JudgeStep,
     PlanRelease,
     PlanStaging,
@@ -28,11 +30,13 @@ from steward.service.serving.warming import warm_endpoint
 from support.fakes import Reply
 from support.machine_player import Played, Task, TaskError, machine, play
 from support.serving_scene import ROLLBACK, Scene, container
+from support.ticking_scene import Experiment
 
 MOST_LOOKS = 300
 STAGE_VERSION = machine("serving/stage_version")
 RELEASE_VERSION = machine("serving/release_version")
 ROLL_BACK = machine("serving/roll_back")
+TICK_EXPERIMENT = machine("serving/tick_experiment")
 
 
 def step(contract: type[BaseModel], use_case: Callable[[Any], BaseModel]) -> Task:
@@ -121,13 +125,6 @@ def release(
             timer=lambda: 0.0,
         )  # fmt: skip
 
-    def start(arguments: Any) -> Any:
-        try:
-            started = scene.workflows.start(ROLLBACK, arguments["Name"], arguments["Input"])
-        except ConflictError as taken:
-            raise TaskError("StepFunctions.ExecutionAlreadyExistsException", str(taken)) from taken
-        return {"ExecutionArn": started}
-
     tasks = {
         "PlanRelease": step(PlanRelease, lambda c: scene.plan(c.release_id)),
         **sagemaker(scene, reply, comes_up or ["Creating", "InService"]),
@@ -135,11 +132,39 @@ def release(
         "ShiftTraffic": step(ShiftTraffic, lambda c: scene.shift(c.release_id, c.step_index)),
         "JudgeStep": step(JudgeStep, judge),
         "CompleteRelease": step(CompleteRelease, lambda c: scene.complete(c.release_id)),
-        "StartRollback": start,
+        "EndNotPromoted": step(ConcludeExperiment, scene.not_promoted_as),
+        "StartRollback": _starting_rollbacks(scene),
         "RecordEnd": step(ConcludeRelease, scene.conclude_as),
         "RecordFailure": step(ConcludeRelease, scene.conclude_as),
     }
     return _play(scene, RELEASE_VERSION, {**tasks, **changes}, arn)
+
+
+def tick(scene: Experiment, **changes: Task) -> Played:
+    """Let the schedule of version 2's experiment fire and play the tick that it starts."""
+    arn = scene.fire()["started"]
+    tasks = {
+        "JudgeStep": step(JudgeStep, lambda c: scene.judge(c.release_id)),
+        "ShiftTraffic": step(ShiftTraffic, scene.shift_at),
+        "CompleteRelease": step(CompleteRelease, lambda c: scene.complete(c.release_id)),
+        "EndNotPromoted": step(ConcludeExperiment, scene.not_promoted_as),
+        "StartRollback": _starting_rollbacks(scene),
+        "RecordEnd": step(ConcludeRelease, scene.conclude_as),
+        "ConcludeTick": step(ConcludeTick, scene.conclude_tick_as),
+        "RecordFailure": step(ConcludeTick, scene.conclude_tick_as),
+    }
+    return _play(scene, TICK_EXPERIMENT, {**tasks, **changes}, arn)
+
+
+def _starting_rollbacks(scene: Scene) -> Task:
+    def start(arguments: Any) -> Any:
+        try:
+            started = scene.workflows.start(ROLLBACK, arguments["Name"], arguments["Input"])
+        except ConflictError as taken:
+            raise TaskError("StepFunctions.ExecutionAlreadyExistsException", str(taken)) from taken
+        return {"ExecutionArn": started}
+
+    return start
 
 
 def roll_back(scene: Scene, arn: str, **changes: Task) -> Played:

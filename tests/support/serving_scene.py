@@ -14,6 +14,7 @@ from steward.contracts.incoming import AlarmStateChange, ExecutionStatusChange, 
 from steward.contracts.steps.serving import (
     CompletedRelease,
     CompleteRelease,
+    ConcludeExperiment,
     ConcludeRelease,
     ConcludeRollback,
     ConcludeStaging,
@@ -39,7 +40,9 @@ from steward.domain.project import Project, parse_project
 from steward.domain.routes import Route
 from steward.domain.versions import version_item
 from steward.ports import Item, RoleCounts, Table
-from steward.service.serving import release_end, release_steps, rollback, smoke, staging
+from steward.service.serving import judging, release_end, release_steps, rollback, smoke, staging
+from steward.service.serving.experiments import head_of
+from steward.service.serving.not_promoted import conclude_experiment
 from steward.service.serving.start_release import start_release
 from support.builders import event_of
 from support.fakes import (
@@ -301,7 +304,8 @@ class Scene:
     def plan(self, release_id: str) -> ReleasePlan:
         return release_steps.plan_release(
             PlanRelease(**self.about(release_id)), state=self.state, endpoints=self.endpoints,
-            alarms=self.alarms, role_arn=ROLE, environment=ENVIRONMENT,
+            alarms=self.alarms, metrics=self.metrics, clock=self.clock, ids=self.ids,
+            role_arn=ROLE, environment=ENVIRONMENT,
         )  # fmt: skip
 
     def shift(self, release_id: str, index: int = 0) -> TrafficShift:
@@ -310,16 +314,56 @@ class Scene:
             command, state=self.state, clock=self.clock, ids=self.ids
         )
 
-    def count(self, requests: int, errors: int = 0, slow: int = 0, role: str = "candidate") -> None:
-        """Let the gateway have counted this."""
-        self.metrics.by_role[PROJECT, role] = RoleCounts(requests, errors, slow)
+    def count(
+        self,
+        requests: int,
+        errors: int = 0,
+        slow: int = 0,
+        role: str = "candidate",
+        units: int | None = None,
+    ) -> None:
+        """Let the gateway have counted this; each request is of another entity by default."""
+        of = requests if units is None else units
+        counted = RoleCounts(requests, errors, slow, of, min(errors, of), min(slow, of))
+        self.metrics.by_role[PROJECT, role] = counted
 
-    def judge(self, release_id: str, index: int = 0, holds: int = 0) -> StepVerdict:
+    def judge(
+        self, release_id: str, index: int | None = None, holds: int | None = None
+    ) -> StepVerdict:
+        """Judge the present step; as at a tick where index and holds are left out."""
         command = JudgeStep(**self.about(release_id), step_index=index, holds=holds)
-        return release_steps.judge_step(
+        return judging.judge_release(
             command, state=self.state, objects=self.objects, alarms=self.alarms,
-            metrics=self.metrics, clock=self.clock, artifacts_bucket=ARTIFACTS,
+            metrics=self.metrics, clock=self.clock, ids=self.ids, artifacts_bucket=ARTIFACTS,
             environment=ENVIRONMENT,
+        )  # fmt: skip
+
+    def head(self, release_id: str) -> Item:
+        return head_of(self.state, PROJECT, release_id)
+
+    def tick(self, release_id: str, number: int) -> None:
+        """Let the scheduler have looked so often."""
+        self.state.put(Table.EXPERIMENTS, {**self.head(release_id), "tick": number})
+
+    def declare(self, **release: Any) -> None:
+        """Change what the project declares of a release."""
+        told = declaration()
+        told["release"] = {**told.get("release", {}), **release}
+        self.project = parse_project(told)
+        config = self.project.model_dump(mode="json")
+        self.state.put(Table.PROJECTS, {"project": PROJECT, "config": config})
+
+    def not_promoted(self, release_id: str, verdict: str = "inconclusive") -> ReleaseConclusion:
+        return self.not_promoted_as(
+            ConcludeExperiment(
+                **self.about(release_id), causation_id="x", verdict=verdict, reason="nothing proved"
+            )
+        )
+
+    def not_promoted_as(self, command: ConcludeExperiment) -> ReleaseConclusion:
+        return conclude_experiment(
+            command, state=self.state, endpoints=self.endpoints, workflows=self.workflows,
+            clock=self.clock, ids=self.ids, machine=RELEASE,
         )  # fmt: skip
 
     def complete(self, release_id: str) -> CompletedRelease:
@@ -351,6 +395,7 @@ class Scene:
         plan = self.plan(release_id)
         self.endpoints.add(plan.endpoint.endpoint, container(self.project))
         self.count(500)
+        self.count(500, role="stable")
         for index in range(plan.steps):
             self.shift(release_id, index)
             self.clock.advance(300)
@@ -366,6 +411,7 @@ class Scene:
         plan = self.plan(release_id)
         self.endpoints.add(plan.endpoint.endpoint, container(self.project))
         self.count(500)
+        self.count(500, role="stable")
         for index in range(step + 1):
             self.shift(release_id, index)
         return release_id

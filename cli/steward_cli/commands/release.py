@@ -10,8 +10,9 @@ from rich.console import Console
 
 from steward.adapters.bus import EventBridgeBus
 from steward.adapters.time import SystemClock, UuidIds
-from steward.contracts.events import RollbackRequested
+from steward.contracts.events import Payload, ReleaseRequested, RollbackRequested
 from steward.domain.principals import identity_of
+from steward.domain.versions import VersionState
 from steward.service.emission import Cause, event
 from steward_cli.console import CommandError, Exit, Json, progress, record, shortened, show, table
 from steward_cli.state import StackState, shares_of
@@ -75,6 +76,48 @@ def show_release(context: typer.Context, project: Project, json_: Json = False) 
     show({"route": route, "release": last}, json_, render)
 
 
+@app.command("start")
+def start_release(
+    context: typer.Context,
+    project: Project,
+    version: Annotated[int, typer.Argument(help="Approved version.")],
+    reason: Annotated[str, typer.Option("--reason", "-m", help="Kept with the request.")] = "",
+    json_: Json = False,
+) -> None:
+    """Release an approved version once more, for instance one that proved nothing before.
+
+    Example: `steward release start diabetes 7 -m "with a full quarter of traffic"`
+    """
+    target = choose(context.obj)
+    _check_it_may_start(StackState(target), project, version)
+    with progress(f"asking for the release of {project} {version}"):
+        asked = request_release(target, project, version, reason)
+    show(asked, json_, lambda console: console.print(
+        f"Asked for; watch it: steward release show {project}"))  # fmt: skip
+
+
+def _check_it_may_start(state: StackState, project: str, version: int) -> None:
+    """Say at once what ``start_release`` would refuse later, where nobody looks."""
+    found = str(state.version(project, version)["state"])
+    if found == VersionState.RELEASING:
+        raise CommandError(
+            f"{project} {version} is being released",
+            Exit.CONFLICT,
+            f"steward release show {project}",
+        )
+    if found != VersionState.APPROVED:
+        raise CommandError(
+            f"{project} {version} is {found}, not approved", Exit.CONFLICT,
+            f"steward versions show {project} {version}",
+        )  # fmt: skip
+
+
+def request_release(target: Target, project: str, version: int, reason: str) -> dict[str, Any]:
+    """Publish ``ReleaseRequested`` in the caller's name."""
+    asked = _publish(target, project, ReleaseRequested(version=version, reason=reason))
+    return {"event_id": asked, "project": project, "version": version}
+
+
 def rollback(
     context: typer.Context,
     project: Project,
@@ -109,10 +152,17 @@ def _check_there_is_a_way_back(state: StackState, project: str) -> None:
 
 def request_rollback(target: Target, project: str, reason: str) -> dict[str, Any]:
     """Publish ``RollbackRequested`` in the caller's name."""
+    return {
+        "event_id": _publish(target, project, RollbackRequested(reason=reason)),
+        "project": project,
+    }
+
+
+def _publish(target: Target, project: str, payload: Payload) -> str:
     cause = Cause(
         project=project, correlation_id=str(uuid.uuid4()), causation_id="cli",
         actor=identity_of(target.identity()),
     )  # fmt: skip
-    request = event(RollbackRequested(reason=reason), cause, SystemClock(), UuidIds())
+    request = event(payload, cause, SystemClock(), UuidIds())
     EventBridgeBus(target.client("events"), target.output("BusName")).publish([request])
-    return {"event_id": request.event_id, "project": project}
+    return request.event_id

@@ -6,7 +6,10 @@ from steward.entrypoint import on_event
 from steward.service.registry.promotion import promote_version
 
 
-@on_event("ReleaseStarted", "ReleaseCompleted", "ReleaseRolledBack", "ReleaseFailed")
+@on_event(
+    "ReleaseStarted", "ReleaseCompleted", "ReleaseRolledBack", "ReleaseFailed",
+    "ReleaseNotPromoted",
+)  # fmt: skip
 def handler(received: Received) -> dict[str, object]:
     """Return the states that changed and the version in production."""
     return promote_version(

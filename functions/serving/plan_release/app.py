@@ -8,12 +8,15 @@ from steward.service.serving.release_steps import plan_release
 
 @step(PlanRelease)
 def handler(command: PlanRelease) -> ReleasePlan:
-    """Return the candidate's endpoint and the number of steps."""
+    """Return the candidate's endpoint, and what lies ahead."""
     return plan_release(
         command,
         state=app().state,
         endpoints=app().endpoints,
         alarms=app().alarms,
+        metrics=app().traffic_metrics,
+        clock=app().clock,
+        ids=app().ids,
         role_arn=app().settings.need("endpoint_role_arn"),
         environment=app().settings.steward_environment,
     )

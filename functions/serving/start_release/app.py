@@ -1,4 +1,4 @@
-"""Doorway: an approval starts the release of a version, or queues it."""
+"""Doorway: an approval or a request starts the release of a version, or queues it."""
 
 from steward.bootstrap import app
 from steward.contracts.incoming import Received
@@ -6,7 +6,7 @@ from steward.entrypoint import on_event
 from steward.service.serving.start_release import start_release
 
 
-@on_event("VersionApproved")
+@on_event("VersionApproved", "ReleaseRequested")
 def handler(received: Received) -> dict[str, object]:
     """Return the release that begins or waits, or why there is none."""
     return start_release(

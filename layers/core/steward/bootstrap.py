@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         ModelRegistry,
         ObjectStore,
         OnlineFeatures,
+        Schedules,
         StateStore,
         TrafficMetrics,
         Workflows,
@@ -98,6 +99,19 @@ class App:
         from steward.adapters.workflows import StepFunctionsWorkflows
 
         return StepFunctionsWorkflows(self.clients.get("stepfunctions"))
+
+    @cached_property
+    def schedules(self) -> Schedules:
+        """Schedules of experiments; only who creates them knows their target."""
+        from steward.adapters.schedules import SchedulerSchedules
+
+        return SchedulerSchedules(
+            self.clients.get("scheduler"),
+            group=self.settings.need("schedule_group"),
+            target_arn=self.settings.tick_function_arn,
+            role_arn=self.settings.scheduler_role_arn,
+            dead_letter_arn=self.settings.tick_failures_arn,
+        )
 
     @cached_property
     def registry(self) -> ModelRegistry:

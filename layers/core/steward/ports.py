@@ -258,6 +258,10 @@ class ObjectStore(Protocol):
         """Store bytes; return their SHA-256."""
         ...
 
+    def write_once(self, uri: str, content: bytes, content_type: str = "application/json") -> bool:
+        """Store bytes where there is nothing yet; return whether they were stored."""
+        ...
+
     def open(self, uri: str) -> BinaryIO:
         """Return a readable stream of an object."""
         ...
@@ -295,6 +299,32 @@ class Workflows(Protocol):
 
     def status(self, execution_arn: str) -> str:
         """Return RUNNING, SUCCEEDED, FAILED, TIMED_OUT, ABORTED or PENDING_REDRIVE."""
+        ...
+
+
+class Schedules(Protocol):
+    """Schedules of EventBridge Scheduler in the stack's own group, all for one function."""
+
+    def create(self, name: str, *, every_s: int, payload: Mapping[str, Any]) -> None:
+        """Send ``payload`` every ``every_s`` seconds from now on, whole minutes.
+
+        A schedule of that name is brought in line, and one that is so already stays as it is;
+        one that a person has disabled stays disabled. Texts of ``payload`` may hold
+        Scheduler's own attributes, such as ``<aws.scheduler.execution-id>``.
+
+        Raises:
+            RejectedError: The name or the interval is none that Scheduler takes.
+            AccessDeniedError: The caller may not create it or pass its role.
+            ThrottledError: Scheduler asks to try again.
+        """
+        ...
+
+    def delete(self, name: str) -> None:
+        """Remove a schedule; what is gone is fine."""
+        ...
+
+    def is_enabled(self, name: str) -> bool | None:
+        """Return whether a schedule fires, None where there is none."""
         ...
 
 
@@ -391,20 +421,29 @@ class FeatureRecords(Protocol):
 
 @dataclass(frozen=True)
 class RoleCounts:
-    """Answers of one role of a project in a time, before any fallback."""
+    """Answers of one role of a project in a time, before any fallback.
+
+    Attributes:
+        units: Entities at their first exposure in a step, as far as an execution environment
+            of the gateway knows; ``unit_errors`` of them were failed, ``unit_slow`` slow.
+    """
 
     requests: int
     errors: int
     slow: int
+    units: int = 0
+    unit_errors: int = 0
+    unit_slow: int = 0
 
 
 class TrafficMetrics(Protocol):
     """What the gateway has counted."""
 
     def counts(self, project: str, role: str, since: datetime, until: datetime) -> RoleCounts:
-        """Return the answers of ``stable`` or ``candidate`` in ``[since, until)``.
+        """Return the answers of ``stable``, ``candidate`` or ``shadow`` in ``[since, until)``.
 
-        The resolution is a second within the last three hours, else a minute.
+        The resolution is a second within the last three hours, a minute within 15 days, then
+        five minutes, after 63 days an hour; the time begins with the next of these.
         """
         ...
 

@@ -137,15 +137,18 @@ def test_the_candidate_is_warm_before_it_gets_traffic(serving: Scene) -> None:
     assert {call.endpoint for call in serving.endpoints.calls} == {"diabetes-v2-prod"}
 
 
-def test_a_step_without_requests_is_prolonged_and_then_rolled_back(serving: Scene) -> None:
+def test_a_step_without_requests_is_prolonged_and_then_not_promoted(serving: Scene) -> None:
     serving.count(3)
     played = release(serving, 2)
     assert played.path.count("Bake") == 4
-    assert played.output["status"] == "ended"
-    (arn,) = [a for a in serving.workflows.executions if "rollback" in a]
-    assert roll_back(serving, arn).status == "SUCCEEDED"
+    assert played.path[-2:] == ["EndNotPromoted", "EndedNotPromoted"]
+    assert played.output["status"] == "not_promoted"
     assert serving.shares() == {1: 100}
-    assert "inconclusive" in serving.told("ReleaseRolledBack")[0].cause
+    (told,) = serving.told("ReleaseNotPromoted")
+    assert (told.verdict, told.stable_version) == ("inconclusive", 1)
+    assert "3 of the 10 requests needed" in told.reason
+    assert serving.endpoints.deleted[-1] == "diabetes-v2-prod"
+    assert serving.lock() is None
 
 
 def test_proven_harm_starts_the_rollback_and_ends_the_release(serving: Scene) -> None:
@@ -158,7 +161,7 @@ def test_proven_harm_starts_the_rollback_and_ends_the_release(serving: Scene) ->
     (arn,) = [a for a in serving.workflows.executions if "rollback" in a]
     roll_back(serving, arn)
     (told,) = serving.told("ReleaseRolledBack")
-    assert "30 of 100 answers failed" in told.cause
+    assert "errors is proved worse than the concurrent stable" in told.cause
     assert serving.endpoints.deleted[-1] == "diabetes-v2-prod"
 
 

@@ -9,7 +9,14 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from steward.domain.experiments import asymptotic, beta_binomial, betting, estimates, propensity
+from steward.domain.experiments import (
+    asymptotic,
+    beta_binomial,
+    betting,
+    estimates,
+    propensity,
+    tuning,
+)
 from steward.domain.experiments.arm_statistics import ArmStatistics, Histogram, statistics_of
 from steward.domain.experiments.beta_binomial import Counts, Pair, Prior
 from steward.domain.experiments.estimates import Estimate
@@ -149,7 +156,7 @@ def test_the_mean_of_a_fortune_is_one_with_any_fixed_bets(bets: betting.Bets, sh
 
 def test_bets_that_are_tuned_to_the_size_are_narrower_there() -> None:
     arms = betting.Arms(binary(1_050, 10_000), binary(1_000, 10_000), 0.5)
-    stake = betting.stake_for(0.09 * 4 / 20_000, 20_000)
+    stake = tuning.stake_for(0.09 * 4 / 20_000, 20_000)
     plain = betting.difference_sequence([arms], 0.05, 0.1)
     suited = betting.difference_sequence([arms], 0.05, 0.1, betting.tuned(stake))
     far = betting.difference_sequence([arms], 0.05, 0.1, betting.tuned(stake * 20))
@@ -278,7 +285,7 @@ NOTHING = ArmStatistics(n=0)
         lambda: betting.tuned(0),
         lambda: betting.mean_sequence([binary(1, 2), Histogram(edges=(0, 2), counts=(1,))], 0.05),
         lambda: betting.difference_sequence([], 0.05, 0.1),
-        lambda: betting.stake_for(0, 3),
+        lambda: tuning.stake_for(0, 3),
         lambda: asymptotic.mixture_variance(0, 0.05),
         lambda: asymptotic.sequence([], math.nan, 0.05),
         lambda: propensity.weighted_difference(

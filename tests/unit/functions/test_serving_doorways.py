@@ -12,6 +12,7 @@ import pytest
 from steward.contracts.events import (
     ApprovalExpired,
     Payload,
+    ReleaseRequested,
     RollbackRequested,
     VersionApproved,
     VersionRegistered,
@@ -21,7 +22,7 @@ from steward.entrypoint import Handler
 from steward.settings import Settings
 from support.builders import event_of
 from support.doorways import delivered, load, request
-from support.fakes import FakeFailureQueue, FakeFeatureReader
+from support.fakes import FakeFailureQueue, FakeFeatureReader, FakeSchedules
 from support.serving_scene import (
     ARTIFACTS,
     CAPTURE,
@@ -36,6 +37,7 @@ from support.serving_scene import (
     Scene,
     container,
 )
+from support.ticking_scene import GOAL, SCHEDULE, TICK, Experiment
 
 INCOMING = Path(__file__).parents[3] / "events" / "incoming"
 SECOND = "00000002-1"
@@ -54,8 +56,9 @@ class ServingApp:
         self.settings = Settings(
             steward_environment="dev", staging_machine=STAGING, release_machine=RELEASE,
             rollback_machine=ROLLBACK, endpoint_role_arn=ROLE, artifacts_bucket=ARTIFACTS,
-            data_bucket=DATA, capture_bucket=CAPTURE,
+            data_bucket=DATA, capture_bucket=CAPTURE, tick_machine=TICK,
         )  # fmt: skip
+        self.schedules = scene.schedules if isinstance(scene, Experiment) else FakeSchedules()
         self.state, self.objects, self.endpoints = scene.state, scene.objects, scene.endpoints
         self.feature_reader = FakeFeatureReader()
         self.workflows, self.alarms, self.clock = scene.workflows, scene.alarms, scene.clock
@@ -63,9 +66,10 @@ class ServingApp:
 
 
 @pytest.fixture
-def scene() -> Scene:
+def scene() -> Experiment:
     """Version 1 is in production."""
-    scene = Scene()
+    scene = Experiment()
+    scene.declare(strategy="canary", metrics=[])
     scene.play(1)
     return scene
 
@@ -251,3 +255,32 @@ def test_outcomes_are_taken_over_their_url(doorways: Doorways) -> None:
     status, answer = doorways.post("record_outcomes", "/diabetes", rows)
     assert (status, answer["recorded"], answer["refused"][0]["index"]) == (200, 1, 1)
     assert doorways.post("record_outcomes", "/diabetes", rows, "GET")[0] == 405
+
+
+def test_an_experiment_is_scheduled_ticked_and_ended_by_its_doorways(
+    doorways: Doorways, scene: Experiment
+) -> None:
+    scene.declare(strategy="ab_test", metrics=[GOAL])
+    scene.begin(2)
+    about = {**scene.about(SECOND), "causation_id": "x"}
+    scheduled = doorways.load("schedule_ticks")(about, None)
+    assert scheduled == {"schedule": SCHEDULE, "tick_s": 3600}
+    assert doorways.load("schedule_ticks")(incoming("scheduled_event"), None) == {"repaired": []}
+
+    arn = doorways.load("start_tick")(incoming("schedule_tick"), None)["started"]
+    assert arn.endswith(f":{SCHEDULE}-tick-1")
+    cut_off = doorways.load("conclude_tick")(ended(arn, "ABORTED"), None)
+    assert (cut_off["concluded"], cut_off["failed_in_a_row"]) == (True, 1)
+    task = {**about, "tick": 1, "execution_arn": arn}
+    assert doorways.load("conclude_tick")(task, None)["concluded"] is False
+
+    end = {**about, "verdict": "inconclusive", "reason": "nothing is proved"}
+    assert doorways.load("conclude_experiment")(end, None) == {"status": "not_promoted"}
+    [told] = scene.told("ReleaseNotPromoted")
+    assert doorways.tell("conclude_experiment", told) == {"ended": SCHEDULE}
+    again = doorways.tell("start_release", ReleaseRequested(version=2))
+    assert again["started"].endswith("diabetes-00000002-2")
+
+
+def test_an_execution_that_is_no_tick_is_not_concluded(doorways: Doorways) -> None:
+    assert doorways.load("conclude_tick")(ended("arn:x:by-hand"), None) == {"concluded": "not ours"}

@@ -25,6 +25,7 @@ from steward.domain.errors import (
 )
 
 THROTTLED = frozenset({
+    "ConditionalRequestConflict",
     "EC2ThrottledException",
     "ExecutionLimitExceeded",
     "KMSThrottlingException",
@@ -61,7 +62,9 @@ DENIED = frozenset({
     "UnauthorizedOperation",
     "UnrecognizedClientException",
 })  # fmt: skip
-LOST = frozenset({"ConditionalCheckFailed", "ConditionalCheckFailedException"})
+LOST = frozenset({
+    "ConditionalCheckFailed", "ConditionalCheckFailedException", "PreconditionFailed",
+})  # fmt: skip
 
 
 def code_of(error: ClientError) -> str:

@@ -13,7 +13,12 @@ from typing import Any, BinaryIO, cast
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 
 from steward.adapters.errors import code_of, translate, translated
-from steward.domain.errors import DependencyError, EvidenceIncompleteError, RejectedError
+from steward.domain.errors import (
+    ConflictError,
+    DependencyError,
+    EvidenceIncompleteError,
+    RejectedError,
+)
 from steward.ports import ObjectInfo
 
 SINGLE_PUT_BYTES = 64 * 1024**2
@@ -119,8 +124,24 @@ class S3ObjectStore:
         self._put(bucket, key, content, digest.digest(), content_type)
         return digest.hexdigest()
 
+    def write_once(self, uri: str, content: bytes, content_type: str = "application/json") -> bool:
+        """Store bytes where there is nothing yet; return whether they were stored."""
+        bucket, key = split_uri(uri)
+        digest = hashlib.sha256(content).digest()
+        try:
+            self._put(bucket, key, content, digest, content_type, IfNoneMatch="*")
+        except ConflictError:
+            return False
+        return True
+
     def _put(
-        self, bucket: str, key: str, body: bytes | BinaryIO, digest: bytes, content_type: str
+        self,
+        bucket: str,
+        key: str,
+        body: bytes | BinaryIO,
+        digest: bytes,
+        content_type: str,
+        **condition: str,
     ) -> None:
         with translated(f"write s3://{bucket}/{key}"):
             self._client.put_object(
@@ -130,6 +151,7 @@ class S3ObjectStore:
                 ContentType=content_type,
                 ChecksumAlgorithm="SHA256",
                 ChecksumSHA256=base64.b64encode(digest).decode(),
+                **condition,
             )
 
     def open(self, uri: str) -> BinaryIO:

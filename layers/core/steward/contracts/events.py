@@ -468,6 +468,77 @@ class ReleaseFailed(Payload):
     execution_arn: str
 
 
+class ReleaseNotPromoted(Payload):
+    """A release ended with nothing proved for its version: the stable one keeps answering."""
+
+    source: ClassVar[str] = "steward.serving"
+    release_id: str
+    version: int
+    stable_version: int
+    verdict: str
+    reason: Told
+
+
+class ReleaseRequested(Payload):
+    """A person asks to release an approved version again, which an earlier try did not promote."""
+
+    source: ClassVar[str] = "steward.serving"
+    version: int
+    reason: str = ""
+
+
+class ExperimentStarted(Payload):
+    """A version is to be compared with the one that serves, by a plan that is fixed.
+
+    Attributes:
+        phases: What is played, in order, such as ``shadow``, ``ab_test``.
+        tick_s: How often it is looked at.
+        planned_s: Time until its planned end.
+    """
+
+    source: ClassVar[str] = "steward.serving"
+    release_id: str
+    version: int
+    stable_version: int
+    strategy: str
+    phases: list[str]
+    tick_s: int
+    planned_s: int
+    plan_digests: dict[str, str]
+
+
+class VerdictReached(Payload):
+    """A release was judged.
+
+    Attributes:
+        previous: Verdict of the judgement before in the same phase.
+    """
+
+    source: ClassVar[str] = "steward.serving"
+    release_id: str
+    version: int
+    number: int
+    step_id: str
+    phase: str
+    verdict: str
+    previous: str | None = None
+    reason: Told
+    next: str
+    digest: str
+    uri: str
+
+
+class ExperimentEnded(Payload):
+    """A comparison is over; ``outcome`` is the status of its release."""
+
+    source: ClassVar[str] = "steward.serving"
+    release_id: str
+    version: int
+    strategy: str
+    outcome: str
+    verdicts: int
+
+
 class RollbackRequested(Payload):
     """A person asks to go back to the stable version."""
 
@@ -483,6 +554,36 @@ class RollbackFailed(Payload):
     error: Told
     cause: Told
     execution_arn: str
+
+
+class TickFailed(Payload):
+    """A look at an experiment failed; the next one goes on.
+
+    Attributes:
+        in_a_row: Ticks that failed since the last that did not.
+        allowed: Failed ticks in a row that end the release.
+    """
+
+    source: ClassVar[str] = "steward.serving"
+    release_id: str
+    version: int
+    tick: int
+    in_a_row: int
+    allowed: int
+    failed_state: str
+    error: Told
+    cause: Told
+    execution_arn: str
+
+
+class ScheduleRepaired(Payload):
+    """The schedule of a running experiment was gone and was made anew."""
+
+    source: ClassVar[str] = "steward.serving"
+    release_id: str
+    version: int
+    schedule: str
+    ticks: int
 
 
 class OutcomesRecorded(Payload):

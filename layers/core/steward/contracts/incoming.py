@@ -133,6 +133,13 @@ class Scheduled(_Received):
     task: str | None = None
 
 
+class TickDue(_Received):
+    """What an experiment's schedule sends: which one is to be looked at."""
+
+    project: str
+    release_id: str
+
+
 AWS_DETAILS: dict[tuple[str, str], type[BaseModel]] = {
     ("aws.s3", "Object Created"): ObjectCreated,
     ("aws.sagemaker", "SageMaker Model Package State Change"): ModelPackageStateChange,
@@ -142,6 +149,7 @@ AWS_DETAILS: dict[tuple[str, str], type[BaseModel]] = {
     ("aws.states", "Step Functions Execution Status Change"): ExecutionStatusChange,
     ("aws.codecommit", "CodeCommit Repository State Change"): RepositoryStateChange,
     ("aws.events", "Scheduled Event"): Scheduled,
+    ("aws.scheduler", "Scheduled Event"): TickDue,
 }
 
 

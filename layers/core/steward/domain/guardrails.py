@@ -1,4 +1,9 @@
-"""The judge of a release step: a pure function of frozen, digested counts."""
+"""Absolute limits of a release step: a pure function of frozen, digested counts.
+
+Beside a concurrent stable version the candidate is compared with it (``experiments.verdicts``);
+here is what remains: alarms, the requests that a step needs, and fixed limits where nothing else
+answers beside, which are the release of a first version and the last step of a ramp.
+"""
 
 from __future__ import annotations
 
@@ -9,16 +14,16 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from steward.domain.digests import digest_of
 
-Verdict = Literal["continue", "hold", "roll_back"]
+Verdict = Literal["continue", "hold", "inconclusive", "roll_back"]
 
 ROLLBACK_BUDGET = 0.05
-"""Chance that a release of a version within its limits is rolled back by the counts."""
+"""Chance that a release of a version within its limits and margins is ever rolled back."""
+
+ABSOLUTE_BUDGET = 0.01
+"""Part of it that goes to the absolute limits where a release has comparisons as well."""
 
 SLOW_SHARE = 0.05
 """Share of answers that may be slower than the limit: the limit is a p95."""
-
-MAX_HOLDS = 3
-"""Bakes that a step may be prolonged by for want of requests."""
 
 GUARDRAILS = 2
 
@@ -39,8 +44,12 @@ class Limits(_Frozen):
     """What the candidate must keep, and how often it will be looked at.
 
     Attributes:
-        looks: Most judgements that this release can see; they share the rollback budget.
+        looks: Most judgements by these limits that this release can see; they share the budget.
         needs_requests: Whether the step may only advance after ``min_requests``.
+        max_holds: Bakes that the step may be prolonged by.
+        budget: Part of the release's rollback budget that goes to these limits.
+        concurrent: Whether the stable version answers beside; then it is what errors and slow
+            answers are compared with, and only alarms and requests are judged here.
     """
 
     max_error_rate: float
@@ -48,6 +57,9 @@ class Limits(_Frozen):
     min_requests: int
     looks: int = Field(ge=1)
     needs_requests: bool
+    max_holds: int = Field(default=3, ge=0)
+    budget: float = Field(default=ROLLBACK_BUDGET, gt=0, lt=1)
+    concurrent: bool = False
 
 
 class StepStatistics(_Frozen):
@@ -59,6 +71,7 @@ class StepStatistics(_Frozen):
         alarms: State by name of the guardrail alarms.
         standing: Alarms that have been in ALARM ever since before the release; they speak of
             an earlier version, so that only the counts judge until they have been OK once.
+        due: Whether the bake is over; before that only alarms are judged here.
     """
 
     release_id: str
@@ -71,6 +84,7 @@ class StepStatistics(_Frozen):
     alarms: dict[str, str]
     standing: list[str]
     limits: Limits
+    due: bool = True
 
     @property
     def digest(self) -> str:
@@ -105,25 +119,25 @@ def binomial_tail(k: int, n: int, p: float) -> float:
 def judge(statistics: StepStatistics) -> Judgement:
     """Return whether a step may advance, must wait, or the release must go back.
 
-    A guardrail stops only on proven harm: as many failed (or slow) answers as a version at the
-    limit would show with a chance below the release's budget, divided over all its looks and
-    guardrails (Bonferroni, so that looking again does not add up to false rollbacks). Without
-    proof of harm a step advances once it has its requests; without those it holds up to the
-    cap and then goes back, because nothing is known of the version.
+    A limit stops only on proven harm: as many failed (or slow) answers as a version at the
+    limit would show with a chance below the budget, divided over all its looks and guardrails
+    (Bonferroni, so that looking again does not add up to false rollbacks). Without proof of
+    harm a step advances once it has its requests; without those it holds up to the cap, and
+    then nothing is known of the version.
     """
     counts, limits = statistics.counts, statistics.limits
-    alpha = ROLLBACK_BUDGET / (limits.looks * GUARDRAILS)
+    alpha = limits.budget / (limits.looks * GUARDRAILS)
     error_chance = binomial_tail(counts.errors, counts.requests, limits.max_error_rate)
     slow_chance = binomial_tail(counts.slow, counts.requests, SLOW_SHARE)
     numbers = {
         "requests": float(counts.requests),
         "errors": float(counts.errors),
         "slow": float(counts.slow),
-        "alpha": alpha,
-        "error_chance": error_chance,
-        "slow_chance": slow_chance,
         "holds": float(statistics.holds),
     }
+    limited = statistics.due and not limits.concurrent
+    if limited:
+        numbers |= {"alpha": alpha, "error_chance": error_chance, "slow_chance": slow_chance}
 
     def verdict(kind: Verdict, reason: str) -> Judgement:
         return Judgement(verdict=kind, reason=reason, numbers=numbers, digest=statistics.digest)
@@ -135,21 +149,21 @@ def judge(statistics: StepStatistics) -> Judgement:
     )
     if ringing:
         return verdict("roll_back", f"alarm {', '.join(ringing)} is in ALARM")
-    if error_chance <= alpha:
+    if limited and error_chance <= alpha:
         return verdict(
             "roll_back",
             f"{counts.errors} of {counts.requests} answers failed; at the allowed rate "
             f"{limits.max_error_rate:g} that has a chance of {error_chance:.2g}, below {alpha:.2g}",
         )
-    if slow_chance <= alpha:
+    if limited and slow_chance <= alpha:
         return verdict(
             "roll_back",
             f"{counts.slow} of {counts.requests} answers took over {limits.max_latency_ms} ms; if "
             f"that were its p95 the chance would be {slow_chance:.2g}, below {alpha:.2g}",
         )
-    if limits.needs_requests and counts.requests < limits.min_requests:
+    if statistics.due and limits.needs_requests and counts.requests < limits.min_requests:
         seen = f"{counts.requests} of the {limits.min_requests} requests needed"
-        if statistics.holds >= MAX_HOLDS:
-            return verdict("roll_back", f"inconclusive after {MAX_HOLDS} holds: {seen}")
-        return verdict("hold", f"inconclusive: {seen}")
+        if statistics.holds >= limits.max_holds:
+            return verdict("inconclusive", f"after {statistics.holds} holds {seen}")
+        return verdict("hold", seen)
     return verdict("continue", f"no harm proven in {counts.requests} requests")

@@ -231,7 +231,8 @@ _LIFE = (
     "CandidateEvaluated", "CandidateHeld", "VersionRegistered", "TrainingFailed",
     "TrainingSucceeded", "VersionStaged", "ApprovalRequested", "VersionApproved",
     "VersionRejected", "ApprovalExpired", "ReleaseStarted", "TrafficShifted", "VersionPromoted",
-    "ReleaseCompleted", "ReleaseRolledBack", "ReleaseFailed", "DeliveryDeleted",
+    "ReleaseCompleted", "ReleaseRolledBack", "ReleaseFailed", "ReleaseNotPromoted",
+    "DeliveryDeleted",
 )  # fmt: skip
 _RANKS = {what: rank for rank, what in enumerate(_LIFE)}
 

@@ -13,6 +13,7 @@ _RANK = {
     ReleaseStatus.RUNNING: 1,
     ReleaseStatus.SUPERSEDED: 2,
     ReleaseStatus.FAILED: 2,
+    ReleaseStatus.NOT_PROMOTED: 3,
     ReleaseStatus.COMPLETED: 3,
     ReleaseStatus.ROLLED_BACK: 4,
 }
@@ -47,7 +48,8 @@ def follow(facts: Iterable[ReleaseFact]) -> tuple[dict[int, VersionState], int |
     Releases are taken in the order of their start; one release runs at a time, so that is also
     the order of their ends. A completed release puts its version into production and retains
     the one before; one that was rolled back, during or after, leaves the one before in
-    production; one that failed leaves its version as it was, approved if it was nothing more.
+    production; one that failed leaves its version as it was, approved if it was nothing more;
+    one that ended without promotion leaves its version approved.
     """
     states: dict[int, VersionState] = {}
     champion: int | None = None
@@ -66,6 +68,9 @@ def follow(facts: Iterable[ReleaseFact]) -> tuple[dict[int, VersionState], int |
                     states[fact.version] = VersionState.ROLLED_BACK
             case ReleaseStatus.FAILED:
                 states.setdefault(fact.version, VersionState.APPROVED)
+            case ReleaseStatus.NOT_PROMOTED:
+                if fact.version != champion:
+                    states[fact.version] = VersionState.APPROVED
             case ReleaseStatus.WAITING | ReleaseStatus.SUPERSEDED:
                 pass
     return states, champion
@@ -86,8 +91,8 @@ FOLLOWS_RELEASES = frozenset(
 def may_follow(current: VersionState, wanted: VersionState) -> bool:
     """Return whether a version's state may be brought to what its releases say.
 
-    Events may have been lost or swapped, so the path may skip states. Approved is what a failed
-    release falls back to, and nothing else does.
+    Events may have been lost or swapped, so the path may skip states. Approved is what a release
+    that failed or promoted nothing falls back to, and nothing else does.
     """
     if wanted is VersionState.APPROVED:
         return current is VersionState.RELEASING

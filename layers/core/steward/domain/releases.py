@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from steward.domain.names import PROJECT_PATTERN
-from steward.domain.routes import Arm, Route
+from steward.domain.routes import Arm, Mirror, Route
 
 
 class ReleaseStatus(StrEnum):
@@ -20,6 +20,7 @@ class ReleaseStatus(StrEnum):
     ROLLED_BACK = "rolled_back"
     FAILED = "failed"
     SUPERSEDED = "superseded"
+    NOT_PROMOTED = "not_promoted"
 
 
 GUARDRAIL_SIGNALS = ("candidate-errors", "candidate-latency")
@@ -132,17 +133,25 @@ class Leave:
 
 
 def decide(
-    version: int, newest: Existing | None, lease: ReleaseLease | None, now_s: float
+    version: int,
+    newest: Existing | None,
+    lease: ReleaseLease | None,
+    now_s: float,
+    *,
+    requested: bool = False,
 ) -> Begin | Wait | Leave:
-    """Return what an approval of ``version`` leads to.
+    """Return what an approval of ``version`` leads to, or a person who requests its release.
 
     A release that runs, waits or ended with a judgement is not begun again; one that failed or
-    was superseded may be. One release holds the lock, and the newest approval of all waits.
+    was superseded may be, and at a person's request one that ended without promotion. One
+    release holds the lock, and the newest approval of all waits.
     """
     held = lease is not None and lease.expires_at >= now_s
     attempt = 1
     if newest is not None:
-        again = newest.status in (ReleaseStatus.FAILED, ReleaseStatus.SUPERSEDED)
+        again = newest.status in (ReleaseStatus.FAILED, ReleaseStatus.SUPERSEDED) or (
+            requested and newest.status is ReleaseStatus.NOT_PROMOTED
+        )
         in_vain = newest.status is ReleaseStatus.WAITING and not held
         if not again and not in_vain:
             return Leave(newest.release_id, f"version {version} is {newest.status} already")
@@ -163,14 +172,38 @@ def first_route(project: str, release: str, step_id: str, arm: Arm, slow_ms: int
     )  # fmt: skip
 
 
-def shifted(route: Route, release: str, step_id: str, candidate: Arm, slow_ms: int) -> Route:
+def shifted(
+    route: Route,
+    release: str,
+    step_id: str,
+    candidate: Arm,
+    slow_ms: int,
+    *,
+    mirror_percent: float = 0,
+    stored: bool = False,
+) -> Route:
     """Return the route with the candidate at its new share and the stable version at the rest.
 
     A release has its own salt, so that the entities that see a candidate first are not the
     same in every release; within a release an entity keeps its arm while the share grows.
+
+    Args:
+        route: As it is.
+        release: Id of the release.
+        step_id: Id of the step (of a bandit's batch).
+        candidate: With its share; 0 where it only answers copies.
+        slow_ms: An answer above this is slow.
+        mirror_percent: Share of the stable version's requests that the candidate gets copies of.
+        stored: Whether an entity's first arm is kept in a table, as shares go down as well.
     """
     stable = route.stable
     rest = stable.model_copy(update={"share": 100.0 - candidate.share})
+    mirror = None
+    if mirror_percent:
+        mirror = Mirror(
+            version=candidate.version, endpoint=candidate.endpoint, percent=mirror_percent,
+            served_features=candidate.served_features,
+        )  # fmt: skip
     return route.model_copy(
         update={
             "route_version": route.route_version + 1,
@@ -179,8 +212,14 @@ def shifted(route: Route, release: str, step_id: str, candidate: Arm, slow_ms: i
             "salt": f"{route.project}/{release}",
             "slow_ms": slow_ms,
             "arms": [candidate.model_copy(update={"role": "candidate"}), rest],
+            "mirror": mirror,
+            "assignment": "stored" if stored else "hash",
         }
     )
+
+
+_ALONE = {"mirror": None, "assignment": "hash"}
+"""Of a route on which no release works."""
 
 
 def completed(route: Route, step_id: str) -> Route:
@@ -194,6 +233,7 @@ def completed(route: Route, step_id: str) -> Route:
             "step_id": step_id,
             "arms": [candidate.model_copy(update={"role": "stable", "share": 100.0})],
             "previous": route.stable.model_copy(update={"share": 0.0}),
+            **_ALONE,
         }
     )
 
@@ -218,16 +258,17 @@ def restored(route: Route, version: int, step_id: str) -> Route | None:
             "step_id": step_id,
             "arms": [back.model_copy(update={"role": "stable", "share": 100.0})],
             "previous": previous,
+            **_ALONE,
         }
     )
 
 
 def serving_endpoints(route: Route | None) -> frozenset[str]:
-    """Return the endpoints that a route needs, the kept previous version included."""
+    """Return the endpoints that a route needs, a mirror and the kept previous version included."""
     if route is None:
         return frozenset()
-    arms: Sequence[Arm] = [*route.arms, *([route.previous] if route.previous else [])]
-    return frozenset(arm.endpoint for arm in arms)
+    kept: Sequence[Arm | Mirror | None] = [*route.arms, route.previous, route.mirror]
+    return frozenset(served.endpoint for served in kept if served is not None)
 
 
 def shares(route: Route) -> dict[str, float]:

@@ -105,10 +105,17 @@ class PlanRelease(_Strict):
 
 
 class ReleasePlan(_Strict):
-    """The endpoint of the candidate and how many steps lie ahead."""
+    """The endpoint of the candidate and how many steps lie ahead.
+
+    Attributes:
+        ticked: Whether the scheduler looks at it once the first traffic is shifted.
+        tick_s: How often.
+    """
 
     strategy: str
     steps: int = Field(ge=1)
+    ticked: bool = False
+    tick_s: int = 3600
     endpoint: EndpointPlan
 
 
@@ -148,14 +155,19 @@ class TrafficShift(_Strict):
 
 
 class JudgeStep(_Strict):
-    """Judge a step after its bake."""
+    """Judge the present step: after its bake, or at a tick.
+
+    Attributes:
+        step_index: Left out at a tick: the experiment's head item knows it.
+        holds: Likewise.
+    """
 
     project: str
     version: int
     release_id: str
     correlation_id: str
-    step_index: int = Field(ge=0)
-    holds: int = Field(ge=0)
+    step_index: int | None = Field(default=None, ge=0)
+    holds: int | None = Field(default=None, ge=0)
 
 
 class RollbackStart(_Strict):
@@ -166,18 +178,21 @@ class RollbackStart(_Strict):
 
 
 class StepVerdict(_Strict):
-    """What follows a bake.
+    """What follows a judgement.
 
     Attributes:
-        next: ``shift`` to the step ``step_index``, ``complete``, ``hold`` for another bake,
-            ``roll_back``, or ``withdraw`` a first version that has nothing to go back to.
+        next: ``shift`` to the step ``step_index`` (or a bandit's next batch), ``complete``,
+            ``hold`` for another bake, ``wait`` for the next tick, ``roll_back``, ``withdraw`` a
+            first version that has nothing to go back to, or ``end`` without promotion.
+        verdict: What the statistics say.
         statistics_uri: The frozen numbers, so that the judgement can be made again.
     """
 
-    next: Literal["shift", "complete", "hold", "roll_back", "withdraw"]
+    next: Literal["shift", "complete", "hold", "wait", "roll_back", "withdraw", "end"]
     step_index: int
     holds: int
     bake_s: int
+    verdict: str
     reason: str
     statistics_uri: str
     digest: str
@@ -200,6 +215,61 @@ class CompletedRelease(_Strict):
     version: int
     previous_version: int | None
     removed: list[str]
+
+
+class ConcludeExperiment(_Strict):
+    """End a release without promotion: nothing was proved for its version."""
+
+    project: str
+    version: int
+    release_id: str
+    correlation_id: str
+    causation_id: str
+    verdict: str
+    reason: str
+
+
+class ScheduleTicks(_Strict):
+    """Let the scheduler look at a release from now on."""
+
+    project: str
+    version: int
+    release_id: str
+    correlation_id: str
+    causation_id: str
+
+
+class TicksScheduled(_Strict):
+    """The schedule, and how often it fires."""
+
+    schedule: str
+    tick_s: int
+
+
+class ConcludeTick(_Strict):
+    """End a look at an experiment; ``failure`` is absent where it went well."""
+
+    project: str
+    version: int
+    release_id: str
+    correlation_id: str
+    causation_id: str
+    execution_arn: str
+    tick: int = Field(ge=1)
+    failure: Failure | None = None
+
+
+class TickConclusion(_Strict):
+    """Where an experiment is after a tick.
+
+    Attributes:
+        concluded: Whether this call freed the lease.
+        status: Of the release.
+    """
+
+    concluded: bool
+    status: str
+    failed_in_a_row: int = 0
 
 
 class ConcludeRelease(_Strict):

@@ -83,20 +83,6 @@ def tuned(stake: float, reference: float = 0.0) -> Bets:
     return Bets(stake * np.exp(offsets), weights.astype(np.float64), reference)
 
 
-def stake_for(variance: float, units: int) -> float:
-    """Return the stake that suits an estimate of that variance over so many units.
-
-    The best constant bet on a mean that is z standard errors off is z / (units sqrt(variance));
-    z is where the sequence decides, about 3.2.
-
-    Raises:
-        ValueError: The variance or the number of units is not positive.
-    """
-    if not (variance > 0 and units > 0):
-        raise ValueError(f"variance and units must be positive, not {variance!r}, {units!r}")
-    return 3.2 / (units * math.sqrt(variance))
-
-
 @dataclass(frozen=True)
 class Scores:
     """Values with their counts in one step, and what no value can lie below.

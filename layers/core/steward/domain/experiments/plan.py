@@ -30,7 +30,7 @@ class Metric(Frozen):
             ``ratio`` (y / d), ``adjusted`` (CUPED) and ``weighted`` (AIPW), all asymptotic.
         higher_is_better: Direction.
         centre: Expected mean for binary and bounded; the nearer, the narrower.
-        stake: Bet that suits the planned size of the exact kinds (``betting.stake_for``); None
+        stake: Bet that suits the planned size of the exact kinds (``tuning.stake_for``); None
             suits no size in particular, at about a fifth more units.
         mixture_variance: Variance of the normal mixture of the asymptotic kinds
             (``asymptotic.mixture_variance`` of the planned size).

@@ -17,8 +17,9 @@ from typing import Literal
 
 from steward.domain.experiments import asymptotic
 from steward.domain.experiments.arm_statistics import Frozen, Histogram
-from steward.domain.experiments.betting import Arms, Bets, log_e_above, stake_for, tuned
+from steward.domain.experiments.betting import Arms, Bets, log_e_above, tuned
 from steward.domain.experiments.distributions import bisect, norm_isf
+from steward.domain.experiments.tuning import stake_for, variance_of_difference
 
 Method = Literal["fixed_horizon", "asymptotic", "betting"]
 BINARY_EDGES = (0.0, 0.0, 1.0, 1.0)
@@ -34,19 +35,6 @@ class Detectable(Frozen):
     units: int
     power: float
     alpha: float
-
-
-def variance_of_difference(
-    candidate_variance: float, stable_variance: float, share: float, units: float
-) -> float:
-    """Return the variance of the difference of means: (v1 / share + v0 / (1 - share)) / units.
-
-    Raises:
-        ValueError: The share is not between 0 and 1, or there are no units.
-    """
-    if not (0 < share < 1 and units > 0):
-        raise ValueError(f"share must lie in (0, 1) and units above 0, not {share!r}, {units!r}")
-    return (candidate_variance / share + stable_variance / (1 - share)) / units
 
 
 def units_for_mean(

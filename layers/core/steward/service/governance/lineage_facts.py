@@ -284,6 +284,15 @@ def _release_failed(told: _Telling) -> Facts:
     return Facts((told.fact(node, status="failed", error=data.error),))
 
 
+def _not_promoted(told: _Telling) -> Facts:
+    data: events.ReleaseNotPromoted = told.data
+    about = told.fact(
+        release_node(told.project, data.release_id), status="not_promoted", reason=data.reason,
+        stable_version=data.stable_version,
+    )  # fmt: skip
+    return Facts((about,))
+
+
 _TELLS: dict[type[events.Payload], Callable[[_Telling], Facts]] = {
     events.DeliveryReceived: _delivery_received,
     events.DatasetAccepted: _accepted,
@@ -310,6 +319,7 @@ _TELLS: dict[type[events.Payload], Callable[[_Telling], Facts]] = {
     events.ReleaseCompleted: _completed,
     events.ReleaseRolledBack: _rolled_back,
     events.ReleaseFailed: _release_failed,
+    events.ReleaseNotPromoted: _not_promoted,
 }
 
 TELLING = tuple(payload.__name__ for payload in _TELLS)

@@ -9,7 +9,7 @@ from typing import Any
 from steward.contracts import events
 from steward.contracts.incoming import Received
 from steward.domain.errors import InvalidProjectError
-from steward.domain.mails import approvals, releases, training
+from steward.domain.mails import approvals, experiments, releases, training
 from steward.domain.mails.layout import Letter, Where
 from steward.domain.mails.releases import Guardrail, Shift
 from steward.domain.mails.training import BrokenRule
@@ -51,6 +51,8 @@ def notify_people(
 ) -> list[str]:
     """Send the mails that an event asks for; a replayed event asks for none.
 
+    Hourly looks that decide nothing new, and failed ones after the first in a row, ask for none.
+
     Returns:
         The roles written to.
     """
@@ -60,6 +62,8 @@ def notify_people(
     occasion = _Occasion(Where(environment, region, meta.project), received.detail, meta, state)
     roles, write = _MAILS[type(received.detail)]
     letter = write(occasion)
+    if letter is None:
+        return []
     for role in roles:
         mail.send(role, letter.subject, letter.body)
     return list(roles)
@@ -146,7 +150,7 @@ def _release_failed(occasion: _Occasion) -> Letter:
 
 
 def _failure(
-    data: events.TrainingFailed | events.StagingFailed | events.ReleaseFailed,
+    data: events.TrainingFailed | events.StagingFailed | events.ReleaseFailed | events.TickFailed,
 ) -> dict[str, str]:
     return {
         "failed_state": data.failed_state,
@@ -240,7 +244,73 @@ def _rollback_failed(occasion: _Occasion) -> Letter:
     )
 
 
-_MAILS: dict[type[events.Payload], tuple[Sequence[str], Callable[[_Occasion], Letter]]] = {
+def _not_promoted(occasion: _Occasion) -> Letter:
+    data: events.ReleaseNotPromoted = occasion.data
+    return experiments.release_not_promoted(
+        occasion.where,
+        data.version,
+        release_id=data.release_id,
+        stable=data.stable_version,
+        verdict=data.verdict,
+        reason=data.reason,
+    )
+
+
+def _experiment_started(occasion: _Occasion) -> Letter:
+    data: events.ExperimentStarted = occasion.data
+    return experiments.experiment_started(
+        occasion.where,
+        data.version,
+        release_id=data.release_id,
+        stable=data.stable_version,
+        strategy=data.strategy,
+        phases=data.phases,
+        tick_s=data.tick_s,
+        planned_s=data.planned_s,
+    )
+
+
+def _verdict_reached(occasion: _Occasion) -> Letter | None:
+    data: events.VerdictReached = occasion.data
+    if data.verdict == (data.previous or "continue"):
+        return None
+    return experiments.verdict_reached(
+        occasion.where,
+        data.version,
+        release_id=data.release_id,
+        number=data.number,
+        phase=data.phase,
+        verdict=data.verdict,
+        previous=data.previous,
+        reason=data.reason,
+        digest=data.digest,
+    )
+
+
+def _tick_failed(occasion: _Occasion) -> Letter | None:
+    data: events.TickFailed = occasion.data
+    if data.in_a_row > 1:
+        return None
+    return experiments.tick_failed(
+        occasion.where,
+        data.version,
+        release_id=data.release_id,
+        in_a_row=data.in_a_row,
+        allowed=data.allowed,
+        **_failure(data),
+    )
+
+
+def _schedule_repaired(occasion: _Occasion) -> Letter:
+    data: events.ScheduleRepaired = occasion.data
+    return experiments.schedule_repaired(
+        occasion.where, data.version, release_id=data.release_id, schedule=data.schedule
+    )
+
+
+_Write = Callable[[_Occasion], Letter | None]
+
+_MAILS: dict[type[events.Payload], tuple[Sequence[str], _Write]] = {
     events.ApprovalRequested: ((APPROVER,), _approval_requested),
     events.VersionApproved: ((OWNER,), _approved),
     events.VersionRejected: ((OWNER,), _rejected),
@@ -255,6 +325,11 @@ _MAILS: dict[type[events.Payload], tuple[Sequence[str], Callable[[_Occasion], Le
     events.ReleaseRolledBack: ((ON_CALL,), _rolled_back),
     events.ReleaseFailed: ((ON_CALL, OWNER), _release_failed),
     events.RollbackFailed: ((ON_CALL,), _rollback_failed),
+    events.ReleaseNotPromoted: ((OWNER,), _not_promoted),
+    events.ExperimentStarted: ((OWNER,), _experiment_started),
+    events.VerdictReached: ((OWNER,), _verdict_reached),
+    events.TickFailed: ((ON_CALL,), _tick_failed),
+    events.ScheduleRepaired: ((ON_CALL,), _schedule_repaired),
 }
 
 NOTIFIES_OF = tuple(payload.__name__ for payload in _MAILS)

@@ -9,6 +9,7 @@ from steward.contracts.events import (
     Event,
     ReleaseCompleted,
     ReleaseFailed,
+    ReleaseNotPromoted,
     ReleaseRolledBack,
     ReleaseStarted,
     VersionPromoted,
@@ -21,7 +22,9 @@ from steward.ports import Absent, Change, Clock, Equals, Ids, Item, Put, StateSt
 from steward.service.emission import Cause, event
 from steward.service.registry.records import version_key, versions_of
 
-ReleaseEvent = ReleaseStarted | ReleaseCompleted | ReleaseRolledBack | ReleaseFailed
+ReleaseEvent = (
+    ReleaseStarted | ReleaseCompleted | ReleaseRolledBack | ReleaseFailed | ReleaseNotPromoted
+)
 
 CHAMPION = "champion"
 _ATTEMPTS = 5
@@ -30,6 +33,7 @@ _SAID: dict[type[ReleaseEvent], ReleaseStatus] = {
     ReleaseCompleted: ReleaseStatus.COMPLETED,
     ReleaseRolledBack: ReleaseStatus.ROLLED_BACK,
     ReleaseFailed: ReleaseStatus.FAILED,
+    ReleaseNotPromoted: ReleaseStatus.NOT_PROMOTED,
 }
 
 

@@ -10,6 +10,7 @@ from steward.domain.errors import (
     EvidenceIncompleteError,
     MalformedEventError,
     ProjectNotFoundError,
+    ReleaseEndedError,
     VersionNotFoundError,
 )
 from steward.domain.releases import ReleaseStatus, releases_of
@@ -68,6 +69,18 @@ def release_of(state: StateStore, project: str, release_id: str) -> Item:
             value=release_id, allowed="the id of a release",
         )  # fmt: skip
     return item
+
+
+def running(state: StateStore, project: str, release_id: str) -> Item:
+    """Return a release that still runs.
+
+    Raises:
+        ReleaseEndedError: Somebody ended it, or a rollback has taken its traffic.
+    """
+    release = release_of(state, project, release_id)
+    if release["status"] != ReleaseStatus.RUNNING or release.get("restored_at"):
+        raise ReleaseEndedError(f"release {release_id} of {project} is {release['status']}")
+    return release
 
 
 def route_of(state: StateStore, project: str) -> Route | None:

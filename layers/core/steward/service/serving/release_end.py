@@ -39,6 +39,7 @@ from steward.ports import (
 )
 from steward.service.emission import Cause, event
 from steward.service.serving import staging
+from steward.service.serving.experiments import ending
 from steward.service.serving.leasing import ensure_started, handing_over
 from steward.service.serving.records import (
     project_of,
@@ -46,8 +47,8 @@ from steward.service.serving.records import (
     release_in_force,
     release_of,
     route_of,
+    running,
 )
-from steward.service.serving.release_steps import running
 
 RACES = 4
 DONE = "done"
@@ -123,6 +124,7 @@ def _complete(command: CompleteRelease, *, state: StateStore, clock: Clock, ids:
         lock_changes, started = handing_over(
             state, command.project, command.release_id, cause, clock, ids
         )
+        experiment, ended = ending(state, release, ReleaseStatus.COMPLETED.value, cause, clock, ids)
         changes: list[Change] = [
             Update(
                 Table.RELEASES,
@@ -132,12 +134,13 @@ def _complete(command: CompleteRelease, *, state: StateStore, clock: Clock, ids:
                     Equals("status", ReleaseStatus.RUNNING.value), Equals("restored_at", None),
                 ),
             ),
+            *experiment,
             *lock_changes,
         ]  # fmt: skip
         if final is not route:
             changes.append(_write(final, route))
         try:
-            state.commit(changes, [event(told, cause, clock, ids), *started])
+            state.commit(changes, [event(told, cause, clock, ids), *ended, *started])
             return {**release, **changed}
         except ConflictError as lost:
             running(state, command.project, command.release_id)
@@ -222,10 +225,10 @@ def end_release(
     cause = Cause(command.project, command.correlation_id, command.causation_id)
     route = route_of(state, command.project)
     changes, started = handing_over(state, command.project, command.release_id, cause, clock, ids)
-    ending: Event
+    told_of_end: Event
     if take_back:
         status = ReleaseStatus.FAILED
-        changes += _taking_back(route, command.release_id, command.version)
+        changes += taking_back(route, command.release_id, command.version)
         failed = ReleaseFailed(
             release_id=command.release_id,
             version=command.version,
@@ -234,7 +237,7 @@ def end_release(
             cause=told.cause,
             execution_arn=command.execution_arn,
         )
-        ending = event(failed, cause, clock, ids)
+        told_of_end = event(failed, cause, clock, ids)
     else:
         status = ReleaseStatus.ROLLED_BACK
         rolled_back = ReleaseRolledBack(
@@ -246,7 +249,7 @@ def end_release(
             restored_at=now,
             execution_arn=command.execution_arn,
         )
-        ending = event(rolled_back, cause, clock, ids)
+        told_of_end = event(rolled_back, cause, clock, ids)
     changed = {
         "status": status.value, "ended_at": now, "cause": f"{told.error}: {told.cause}",
         "failed_state": told.state,
@@ -259,10 +262,12 @@ def end_release(
             expect=(Equals("status", ReleaseStatus.RUNNING.value), Equals("restored_at", None)),
         )
     )
-    state.commit(changes, [ending, *started])
+    experiment, ended = ending(state, release, status.value, cause, clock, ids)
+    state.commit([*changes, *experiment], [told_of_end, *ended, *started])
 
 
-def _taking_back(route: Route | None, release_id: str, version: int) -> list[Change]:
+def taking_back(route: Route | None, release_id: str, version: int) -> list[Change]:
+    """Return what takes a version of a release that ends out of the route."""
     if route is None or route.release_id != release_id:
         return []
     back = restored(route, version, f"{release_id}-taken-back")

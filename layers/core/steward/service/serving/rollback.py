@@ -51,6 +51,7 @@ from steward.ports import (
     Workflows,
 )
 from steward.service.emission import Cause, event
+from steward.service.serving.experiments import ending
 from steward.service.serving.leasing import ensure_started, handing_over, read_lease
 from steward.service.serving.records import readable, release_in_force, release_of, route_of
 from steward.service.serving.staging import execution_failure
@@ -315,8 +316,14 @@ def conclude_rollback(
             restored_at=back.restored_at,
             execution_arn=command.execution_arn,
         )
+        experiment, over = ending(
+            state, release, ReleaseStatus.ROLLED_BACK.value, cause, clock, ids
+        )
         try:
-            state.commit([*changes, ended], [event(payload_back, cause, clock, ids), *started])
+            state.commit(
+                [*changes, *experiment, ended],
+                [event(payload_back, cause, clock, ids), *over, *started],
+            )
             break
         except ConflictError:
             if race == RACES - 1:

@@ -1,10 +1,11 @@
-"""Use case: an approval starts the release of a version, or queues it."""
+"""Use case: an approval or a request starts the release of a version, or queues it."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
-from steward.contracts.events import ReleaseQueued, VersionApproved
+from steward.contracts.events import ReleaseQueued, ReleaseRequested, VersionApproved
 from steward.contracts.incoming import Received
 from steward.contracts.steps.serving import ConcludeRelease, Failure
 from steward.domain.errors import ConflictError
@@ -20,7 +21,7 @@ from steward.domain.releases import (
     releases_of,
 )
 from steward.domain.runs import execution_arn
-from steward.domain.strategies import strategy_for
+from steward.domain.strategies import plan_for
 from steward.ports import (
     Absent,
     AbsentOrBelow,
@@ -63,6 +64,9 @@ def start_release(
 ) -> dict[str, Any]:
     """Begin or queue the release of an approved version.
 
+    A person may ask for a version whose release promoted nothing, failed or was superseded; the
+    registry's record of the approval is what counts. The same request begins one release.
+
     The release, the lease on the project and ``ReleaseStarted`` are one transaction; the
     execution is named after the release, so that a crash before it starts is healed by the
     next delivery of the event or the end of another release.
@@ -71,15 +75,15 @@ def start_release(
         ReleaseNotAllowedError: The registry's record does not bear out the event.
         ConflictError: The state changed again and again while this was decided.
     """
-    approved = received.detail
-    assert isinstance(approved, VersionApproved)
     project = received.own.project
+    requested = isinstance(received.detail, ReleaseRequested)
+    approved = _approval(received, state)
     cause = Cause(project, received.own.correlation_id, received.id, received.own.actor)
     result: dict[str, Any] = {}
     for race in range(RACES):
         try:
-            result = _decide_and_record(approved, cause, state=state, clock=clock, ids=ids,
-                                        machine=machine)  # fmt: skip
+            result = _decide_and_record(approved, cause, requested=requested, state=state,
+                                        clock=clock, ids=ids, machine=machine)  # fmt: skip
             break
         except ConflictError:
             if race == RACES - 1:
@@ -88,10 +92,31 @@ def start_release(
     return {**result, "started": started}
 
 
+@dataclass(frozen=True)
+class _Approval:
+    """What was approved, by whom: as the event says, or as the registry's record does."""
+
+    version: int
+    evidence_digest: str
+    approvers: list[str]
+
+
+def _approval(received: Received, state: StateStore) -> _Approval:
+    told = received.detail
+    if isinstance(told, VersionApproved):
+        return _Approval(told.version, told.evidence_digest, list(told.approvers))
+    assert isinstance(told, ReleaseRequested)
+    record = version_of(state, received.own.project, told.version)
+    check_approved(record)
+    votes = [vote for vote in record["approvals"] if vote["decision"] == "approve"]
+    return _Approval(told.version, record["evidence_digest"], [vote["identity"] for vote in votes])
+
+
 def _decide_and_record(
-    approved: VersionApproved,
+    approved: _Approval,
     cause: Cause,
     *,
+    requested: bool,
     state: StateStore,
     clock: Clock,
     ids: Ids,
@@ -102,9 +127,10 @@ def _decide_and_record(
     if lease is not None and lease.expires_at < now.timestamp():
         _end_abandoned(project, lease.owner, cause, state=state, clock=clock, ids=ids)
         lease = read_lease(state, project)
-    decision = decide(
-        approved.version, _newest(state, project, approved.version), lease, now.timestamp()
-    )
+    newest = _newest(state, project, approved.version)
+    if newest is not None and requested and _asked_by(state, project, newest) == cause.causation_id:
+        return {"suppressed": newest.release_id, "reason": "this request has begun it already"}
+    decision = decide(approved.version, newest, lease, now.timestamp(), requested=requested)
     if isinstance(decision, Leave):
         return {"suppressed": decision.release_id, "reason": decision.reason}
     check_approved(version_of(state, project, approved.version), approved.evidence_digest)
@@ -169,6 +195,10 @@ def _end_abandoned(
     )
 
 
+def _asked_by(state: StateStore, project: str, newest: Existing) -> str:
+    return str(release_of(state, project, newest.release_id)["causation_id"])
+
+
 def _newest(state: StateStore, project: str, version: int) -> Existing | None:
     found = state.query(Table.RELEASES, project, prefix=releases_of(version))
     if not found:
@@ -183,7 +213,7 @@ def _newest(state: StateStore, project: str, version: int) -> Existing | None:
 
 def _release_item(
     decision: Begin | Wait,
-    approved: VersionApproved,
+    approved: _Approval,
     cause: Cause,
     *,
     state: StateStore,
@@ -191,8 +221,8 @@ def _release_item(
 ) -> Item:
     project = project_of(state, cause.project)
     route = route_of(state, cause.project)
-    strategy = strategy_for(project.release.strategy, project.serving.router, first=route is None)
-    plan = strategy.plan(project.release)
+    features = [column.name for column in project.model_features]
+    plan = plan_for(project.release, project.serving.router, features, first=route is None)
     name = execution_name(cause.project, decision.release_id)
     return {
         "project": cause.project,
