@@ -18,9 +18,11 @@ from steward.contracts.events import (
 )
 from steward.domain.errors import MalformedEventError
 from steward.entrypoint import Handler
+from steward.ports import Table
 from steward.settings import Settings
 from support.builders import event_of
 from support.doorways import delivered, load, request
+from support.fake_mirror import FakeMirrorQueue
 from support.fakes import FakeFailureQueue, FakeFeatureReader
 from support.serving_scene import (
     ARTIFACTS,
@@ -48,6 +50,7 @@ class ServingApp:
 
     scene: Scene
     failure_queue: FakeFailureQueue = field(default_factory=FakeFailureQueue)
+    mirror_queue: FakeMirrorQueue = field(default_factory=FakeMirrorQueue)
 
     def __post_init__(self) -> None:
         scene = self.scene
@@ -58,6 +61,7 @@ class ServingApp:
         )  # fmt: skip
         self.state, self.objects, self.endpoints = scene.state, scene.objects, scene.endpoints
         self.feature_reader = FakeFeatureReader()
+        self.assignments = scene.state
         self.workflows, self.alarms, self.clock = scene.workflows, scene.alarms, scene.clock
         self.traffic_metrics, self.ids = scene.metrics, scene.ids
 
@@ -244,6 +248,24 @@ def test_the_gateway_says_what_is_wrong(
     got, answer = doorways.post("answer_request", path, body, method)
     assert got == status
     assert answer["error"]
+
+
+def test_the_shadow_answers_copies_and_what_is_none_is_delivered_again(
+    doorways: Doorways, scene: Scene, capsys: pytest.CaptureFixture[str]
+) -> None:
+    route = scene.state.get(Table.ROUTES, {"project": PROJECT})
+    assert route is not None
+    mirror = {"version": 2, "endpoint": "diabetes-v2-prod", "percent": 100}
+    scene.state.put(Table.ROUTES, {**route, "mirror": mirror})
+    scene.endpoints.add("diabetes-v2-prod", container(scene.project))
+    doorways.post("answer_request", "/diabetes", {"entity_id": "p1", "features": ROWS[0]})
+    (copy,) = doorways.app.mirror_queue.copies
+    records = [{"messageId": "m-1", "body": "{}"}, {"messageId": "m-2", "body": copy}]
+    capsys.readouterr()
+    answer = doorways.load("mirror_request")({"Records": records}, None)
+    assert answer == {"batchItemFailures": [{"itemIdentifier": "m-1"}]}
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["capture"]["assigned_role"] for line in lines if "capture" in line] == ["shadow"]
 
 
 def test_outcomes_are_taken_over_their_url(doorways: Doorways) -> None:
