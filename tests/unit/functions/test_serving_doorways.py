@@ -11,6 +11,7 @@ import pytest
 
 from steward.contracts.events import (
     ApprovalExpired,
+    OutcomeObserved,
     Payload,
     RollbackRequested,
     VersionApproved,
@@ -268,8 +269,23 @@ def test_the_shadow_answers_copies_and_what_is_none_is_delivered_again(
     assert [line["capture"]["assigned_role"] for line in lines if "capture" in line] == ["shadow"]
 
 
+def test_outcomes_are_taken_as_a_file_and_as_events(doorways: Doorways, scene: Scene) -> None:
+    line = {"inference_id": "i-1", "outcome": 1, "observed_at": "2026-01-05T08:00:00Z"}
+    scene.objects.write(f"s3://{DATA}/outcomes/diabetes/a.jsonl", json.dumps(line).encode())
+    key = {"key": "outcomes/diabetes/a.jsonl", "size": 70}
+    dropped = incoming("object_created", bucket={"name": DATA}, object=key)
+    handler = doorways.load("receive_outcomes")
+    assert handler(dropped, None)["recorded"] == 1
+    assert handler(dropped, None)["outcome"] == "known"
+    observed = OutcomeObserved.model_validate(line)
+    assert doorways.tell("receive_outcomes", observed)["outcome"] == "recorded"
+    wrong = observed.model_copy(update={"observed_at": "2026-01-05T08:00:00"})
+    assert doorways.tell("receive_outcomes", wrong)["refused"]["field"] == "observed_at"
+    assert len(doorways.app.failure_queue.refused) == 1
+
+
 def test_outcomes_are_taken_over_their_url(doorways: Doorways) -> None:
-    rows = [{"inference_id": "i-1", "outcome": 1, "observed_at": "2026-02-01T10:00:00Z"}, {}]
+    rows = [{"inference_id": "i-1", "outcome": 1, "observed_at": "2026-01-05T08:00:00Z"}, {}]
     status, answer = doorways.post("record_outcomes", "/diabetes", rows)
     assert (status, answer["recorded"], answer["refused"][0]["index"]) == (200, 1, 1)
     assert doorways.post("record_outcomes", "/diabetes", rows, "GET")[0] == 405
