@@ -207,9 +207,10 @@ def million_requests_dollars(
 ) -> dict[str, float]:
     """Return what a million requests cost by part, without the endpoints that answer them.
 
-    An upper limit: every exposure is a record of Firehose by itself, and no free tier is taken
-    off. Parts: ``function``, ``logs``, ``stream``, ``storage`` (a month), ``tables``, ``mirror``
-    (queue, function and capture of the shadow), and ``total``.
+    An upper limit but for requests to KMS, which keys of buckets and queues keep few: every
+    exposure is a record of Firehose by itself, and no free tier is taken off. Parts:
+    ``function``, ``logs``, ``stream``, ``storage`` (a month), ``tables``, ``mirror`` (queue,
+    function and capture of the shadow), and ``total``.
     """
     million = 1_000_000
     steps = -(-use.capture_bytes // prices.stream_step_bytes)
