@@ -38,6 +38,9 @@ from steward_local.processes import ProcessId, marked, send
 BLOCK = 500
 """Exposures of one PutLogEvents: below its megabyte."""
 
+_STREAMS = "2026/01/05/[$LATEST]"
+"""Where the workers' log streams are: named as Lambda's, on a day long past."""
+
 _EMIT = "import sys; from exposure_load import emit; emit(*sys.argv[1:])"
 
 
@@ -97,7 +100,7 @@ def emit(folder: str, worker: str) -> None:
     home = Path(folder)
     plan = json.loads((home / "plan.json").read_text())
     logs = boto3.client("logs")
-    stream = f"2026/01/05/[$LATEST]{worker}-{os.getpid()}"
+    stream = f"{_STREAMS}{worker}-{os.getpid()}"
     logs.create_log_stream(logGroupName=plan["group"], logStreamName=stream)
     for block in range(int(worker), plan["blocks"], plan["workers"]):
         note = home / f"{block}.done"
@@ -182,6 +185,20 @@ def emit_with_kills(
             process.wait()
     found.seconds = time.monotonic() - begun
     return found
+
+
+def forget(target: Target) -> None:
+    """Delete the workers' log streams; what they held is in the capture bucket."""
+    logs = target.client("logs")
+    group = physical(target, "Serving", "AnswerRequestLogGroup")
+    pages = logs.get_paginator("describe_log_streams")
+    found = [
+        stream["logStreamName"]
+        for page in pages.paginate(logGroupName=group, logStreamNamePrefix=_STREAMS)
+        for stream in page["logStreams"]
+    ]
+    for name in found:
+        logs.delete_log_stream(logGroupName=group, logStreamName=name)
 
 
 # Execution environments

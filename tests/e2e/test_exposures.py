@@ -209,3 +209,4 @@ def test_no_exposure_is_lost_or_doubled_while_workers_are_killed(
     ours = {name for name in found.times if name.startswith("small-")}
     assert ours == emission.expected
     assert found.contradicting.isdisjoint(ours)
+    load.forget(serving.lab.target)
