@@ -27,6 +27,7 @@ from steward_cli.commands import (
     lineage,
     local,
     mail,
+    outcomes,
     project,
     release,
     report,
@@ -63,6 +64,7 @@ app.add_typer(features.app, name="features")
 app.add_typer(runs.app, name="runs")
 app.add_typer(versions.app, name="versions")
 app.add_typer(release.app, name="release")
+app.add_typer(outcomes.app, name="outcomes")
 app.add_typer(mail.app, name="mail")
 app.add_typer(image.app, name="image")
 app.add_typer(report.app, name="report")

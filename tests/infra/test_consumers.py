@@ -6,6 +6,9 @@ from typing import Any
 
 import pytest
 
+from steward.service.serving.asking import CANDIDATE_TIMEOUT_S
+from steward.service.serving.completion import CANDIDATE_READ_S
+from steward.service.serving.shadow import MAX_AGE
 from support.templates import CHILDREN, load, of_type, transformed
 
 Consumer = tuple[str, str, dict[str, Any]]
@@ -83,7 +86,8 @@ def test_every_queue_is_encrypted_kept_a_fortnight_and_alarmed(path: Any) -> Non
     queues = of_type(template, "AWS::SQS::Queue")
     assert set(queues) == _alarmed_queues(template)
     for name, queue in queues.items():
-        assert queue["Properties"]["MessageRetentionPeriod"] == 1_209_600, name
+        if "RedrivePolicy" not in queue["Properties"]:  # work that waits is not kept so long
+            assert queue["Properties"]["MessageRetentionPeriod"] == 1_209_600, name
         assert "KmsMasterKeyId" in queue["Properties"], name
 
 
@@ -106,6 +110,21 @@ def test_every_rule_target_has_a_queue_and_a_retry_policy(path: Any) -> None:
         for target in rule["Properties"]["Targets"]:
             assert "DeadLetterConfig" in target, name
             assert "RetryPolicy" in target, name
+
+
+def test_the_queue_of_copies_has_a_queue_of_its_own_and_reports_single_messages() -> None:
+    serving = _template("serving")["Resources"]
+    function = serving["MirrorRequestFunction"]["Properties"]
+    [source] = function["Events"].values()
+    assert source["Properties"]["Queue"] == {"Fn::GetAtt": ["MirroredRequests", "Arn"]}
+    assert source["Properties"]["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+    queue = serving["MirroredRequests"]["Properties"]
+    dead = {"Fn::GetAtt": ["MirrorRequestHandlingFailures", "Arn"]}
+    assert queue["RedrivePolicy"] == {"deadLetterTargetArn": dead, "maxReceiveCount": 3}
+    assert queue["VisibilityTimeout"] >= 6 * function["Timeout"]
+    asking = CANDIDATE_TIMEOUT_S + CANDIDATE_READ_S
+    assert source["Properties"]["BatchSize"] * asking < function["Timeout"]
+    assert queue["VisibilityTimeout"] < MAX_AGE.total_seconds() < queue["MessageRetentionPeriod"]
 
 
 def test_the_outbox_stream_has_a_queue_and_reports_single_items() -> None:

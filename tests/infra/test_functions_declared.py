@@ -12,8 +12,9 @@ from support.templates import CHILDREN, ROOT, load, of_type
 
 # Read by Powertools and by the decorators before there are settings.
 _OTHERS = {"POWERTOOLS_SERVICE_NAME", "POWERTOOLS_LOG_LEVEL"}
-# The gateway's answers are on the request path: no trace segment, and capture lines as they are.
-_UNTRACED = {"AnswerRequestFunction"}
+# Their logs hold capture lines, as they are; the gateway's answers are on the request path, and
+# have no trace segment.
+_CAPTURING = {"AnswerRequestFunction", "MirrorRequestFunction"}
 
 Function = tuple[str, str, dict[str, Any]]
 FUNCTIONS: list[Function] = [
@@ -61,7 +62,7 @@ def test_a_function_logs_into_its_own_group_and_is_traced(function: Function) ->
     assert (defaults["Tracing"], defaults["LoggingConfig"]["LogFormat"]) == ("Active", "JSON")
     overrides = {key for key in ("Tracing",) if key in properties}
     overrides |= {key for key in ("LogFormat",) if key in properties["LoggingConfig"]}
-    assert bool(overrides) == (name in _UNTRACED)
+    assert bool(overrides) == (name in _CAPTURING)
 
 
 @pytest.mark.parametrize("function", FUNCTIONS, ids=_id)

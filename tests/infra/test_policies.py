@@ -36,10 +36,12 @@ _NO_RESOURCE_LEVEL = {
     "sagemaker:ListAssociations",
     "sagemaker:ListModelPackages",
 }
-# SAM attaches these to functions and machines: write logs, write trace segments, read streams.
+# SAM attaches these to functions and machines: write logs, write trace segments, read streams
+# and queues.
 _AWS_MANAGED = (
     "AWSLambdaBasicExecutionRole",
     "AWSLambdaDynamoDBExecutionRole",
+    "AWSLambdaSQSQueueExecutionRole",
     "AWSXRayDaemonWriteAccess",
     "AWSXrayWriteOnlyAccess",
 )

@@ -269,6 +269,11 @@ SAMPLES: list[e.Payload] = [
     ),
     e.ScheduleRepaired(release_id="00000003-1", version=3, schedule="diabetes-00000003-1", ticks=7),
     e.OutcomesRecorded(count=24, uri="s3://capture/outcomes/diabetes/2026/01/05/6a7e8feb.jsonl"),
+    e.OutcomeObserved(
+        inference_id="6a7e8feb-b491-4cf7-a9f1-bf3703467718",
+        outcome=1,
+        observed_at="2026-01-05T08:00:00Z",
+    ),
     e.RunCostRecorded(
         entry=f"{RUN}#training", kind="training_job", dollars=0.0058, detail={"seconds": 182}
     ),

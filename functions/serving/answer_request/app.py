@@ -17,6 +17,8 @@ def gateway() -> Gateway:
         state=app().state,
         endpoints=app().endpoints,
         features=app().feature_reader,
+        assignments=lambda: app().assignments,
+        mirror=app().mirror_queue,
         telemetry=Telemetry(sys.stdout.write),
         clock=app().clock,
         ids=app().ids,

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         LineageBackend,
         LineageTracking,
         Mail,
+        MirrorQueue,
         ModelRegistry,
         ObjectStore,
         OnlineFeatures,
@@ -85,6 +86,25 @@ class App:
             tables={table: name for table, name in named.items() if name},
             outbox=self.settings.outbox_table or None,
         )
+
+    @cached_property
+    def assignments(self) -> StateStore:
+        """The table of kept assignments, within what a request can wait: tried once."""
+        from steward.adapters.state import DynamoStateStore
+        from steward.ports import Table
+
+        return DynamoStateStore(
+            self.clients.get("dynamodb", read_timeout_s=0.5, attempts=1),
+            tables={Table.ASSIGNMENTS: self.settings.need("assignments_table")},
+            sleep=lambda _seconds: None,
+        )
+
+    @cached_property
+    def mirror_queue(self) -> MirrorQueue:
+        """The queue of copies for a shadow version."""
+        from steward.adapters.mirror import SqsMirrorQueue
+
+        return SqsMirrorQueue(self.clients, self.settings.need("mirror_queue_url"))
 
     @cached_property
     def objects(self) -> ObjectStore:

@@ -292,7 +292,9 @@ def _bury(event: object, error: RejectedError, context: Any) -> None:
 
 
 def on_batch(function: Callable[[list[LambdaEvent]], list[str]]) -> Handler:
-    """Make a stream consumer of a function ``records -> sequence numbers that failed``.
+    """Make a consumer of a stream or queue of a function ``records -> ids that failed``.
+
+    Ids are sequence numbers of a stream's records, or message ids of a queue's.
 
     Answers with ``batchItemFailures``, so that what succeeded is not delivered again.
     """

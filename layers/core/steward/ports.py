@@ -478,6 +478,19 @@ class OnlineFeatures(Protocol):
         ...
 
 
+class MirrorQueue(Protocol):
+    """Copies of requests, on their way to a shadow version."""
+
+    def send(self, copy: str) -> None:
+        """Leave a copy, tried once and within a short time.
+
+        Raises:
+            RejectedError: It is longer than a message may be.
+            StewardError: The queue did not take it.
+        """
+        ...
+
+
 class FeatureReader(Protocol):
     """``data/read_features``, asked from another function."""
 

@@ -11,6 +11,7 @@ import pytest
 
 from steward.contracts.events import (
     ApprovalExpired,
+    OutcomeObserved,
     Payload,
     ReleaseRequested,
     RollbackRequested,
@@ -19,9 +20,11 @@ from steward.contracts.events import (
 )
 from steward.domain.errors import MalformedEventError
 from steward.entrypoint import Handler
+from steward.ports import Table
 from steward.settings import Settings
 from support.builders import event_of
 from support.doorways import delivered, load, request
+from support.fake_mirror import FakeMirrorQueue
 from support.fakes import FakeFailureQueue, FakeFeatureReader, FakeSchedules
 from support.serving_scene import (
     ARTIFACTS,
@@ -50,6 +53,7 @@ class ServingApp:
 
     scene: Scene
     failure_queue: FakeFailureQueue = field(default_factory=FakeFailureQueue)
+    mirror_queue: FakeMirrorQueue = field(default_factory=FakeMirrorQueue)
 
     def __post_init__(self) -> None:
         scene = self.scene
@@ -61,6 +65,7 @@ class ServingApp:
         self.schedules = scene.schedules if isinstance(scene, Experiment) else FakeSchedules()
         self.state, self.objects, self.endpoints = scene.state, scene.objects, scene.endpoints
         self.feature_reader = FakeFeatureReader()
+        self.assignments = scene.state
         self.workflows, self.alarms, self.clock = scene.workflows, scene.alarms, scene.clock
         self.traffic_metrics, self.ids = scene.metrics, scene.ids
 
@@ -250,8 +255,41 @@ def test_the_gateway_says_what_is_wrong(
     assert answer["error"]
 
 
+def test_the_shadow_answers_copies_and_what_is_none_is_delivered_again(
+    doorways: Doorways, scene: Scene, capsys: pytest.CaptureFixture[str]
+) -> None:
+    route = scene.state.get(Table.ROUTES, {"project": PROJECT})
+    assert route is not None
+    mirror = {"version": 2, "endpoint": "diabetes-v2-prod", "percent": 100}
+    scene.state.put(Table.ROUTES, {**route, "mirror": mirror})
+    scene.endpoints.add("diabetes-v2-prod", container(scene.project))
+    doorways.post("answer_request", "/diabetes", {"entity_id": "p1", "features": ROWS[0]})
+    (copy,) = doorways.app.mirror_queue.copies
+    records = [{"messageId": "m-1", "body": "{}"}, {"messageId": "m-2", "body": copy}]
+    capsys.readouterr()
+    answer = doorways.load("mirror_request")({"Records": records}, None)
+    assert answer == {"batchItemFailures": [{"itemIdentifier": "m-1"}]}
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["capture"]["assigned_role"] for line in lines if "capture" in line] == ["shadow"]
+
+
+def test_outcomes_are_taken_as_a_file_and_as_events(doorways: Doorways, scene: Scene) -> None:
+    line = {"inference_id": "i-1", "outcome": 1, "observed_at": "2026-01-05T08:00:00Z"}
+    scene.objects.write(f"s3://{DATA}/outcomes/diabetes/a.jsonl", json.dumps(line).encode())
+    key = {"key": "outcomes/diabetes/a.jsonl", "size": 70}
+    dropped = incoming("object_created", bucket={"name": DATA}, object=key)
+    handler = doorways.load("receive_outcomes")
+    assert handler(dropped, None)["recorded"] == 1
+    assert handler(dropped, None)["outcome"] == "known"
+    observed = OutcomeObserved.model_validate(line)
+    assert doorways.tell("receive_outcomes", observed)["outcome"] == "recorded"
+    wrong = observed.model_copy(update={"observed_at": "2026-01-05T08:00:00"})
+    assert doorways.tell("receive_outcomes", wrong)["refused"]["field"] == "observed_at"
+    assert len(doorways.app.failure_queue.refused) == 1
+
+
 def test_outcomes_are_taken_over_their_url(doorways: Doorways) -> None:
-    rows = [{"inference_id": "i-1", "outcome": 1, "observed_at": "2026-02-01T10:00:00Z"}, {}]
+    rows = [{"inference_id": "i-1", "outcome": 1, "observed_at": "2026-01-05T08:00:00Z"}, {}]
     status, answer = doorways.post("record_outcomes", "/diabetes", rows)
     assert (status, answer["recorded"], answer["refused"][0]["index"]) == (200, 1, 1)
     assert doorways.post("record_outcomes", "/diabetes", rows, "GET")[0] == 405

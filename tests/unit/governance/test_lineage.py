@@ -35,6 +35,7 @@ from steward.domain.lineage_items import FACTS, edge_of, fact_of, key_of, shift_
 from steward.domain.lineage_walk import Found, walk
 from steward.ports import Item, Put, Table
 from steward.service.governance.lineage import record_lineage
+from steward.service.governance.lineage_facts import exposure_facts
 from support.fakes import FakeObjects, FakeState
 from support.histories import BEGAN, CAPTURE, History, captured, received, whole_life
 
@@ -72,6 +73,17 @@ class Recorder:
 def exposure(version: int, at: datetime, project: str = "diabetes") -> bytes:
     seen = {"project": project, "answering_version": version, "time": at.isoformat()}
     return json.dumps({"capture": {**seen, "assigned_version": 1, "features": {}}}).encode()
+
+
+def test_what_nobody_answered_is_no_prediction() -> None:
+    at = datetime(2026, 1, 5, 10, 30, tzinfo=UTC)
+    unanswered = json.loads(exposure(1, at))
+    unanswered["capture"]["prediction"] = None
+    report = Report(moment(at.isoformat()), "Object Created", "aws.s3")
+    lines = [exposure(1, at), json.dumps(unanswered).encode()]
+    facts = exposure_facts(lines, "object:s3://capture/exposures/a", report)
+    assert [dict(one.counts) for one in facts.edges if one.counts] == [{"answers": 1}]
+    assert exposure_facts(lines[1:], "object:s3://capture/exposures/a", report).edges == ()
 
 
 LIFE = whole_life().events

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 
 from steward.domain.errors import DependencyError, ProjectNotFoundError, RejectedError
 from steward.domain.exposures import SeenEntities, hashed_entity
-from steward.domain.routes import assign
 from steward.ports import Table
 from steward.service.serving import gateway as gateway_module
-from steward.service.serving.gateway import Gateway, project_in_path
-from steward.service.serving.telemetry import MAX_LINE_BYTES, Telemetry
-from support.fakes import FakeFeatureReader
-from support.serving_scene import PROJECT, ROWS, Scene, container, failing
+from steward.service.serving.gateway import project_in_path
+from steward.service.serving.telemetry import MAX_LINE_BYTES
+from support.gateway_scene import Counter
+from support.serving_scene import PROJECT, Scene, container, failing
 
 CAPTURED = {
     "project", "route_version", "step_id", "assignment_probability", "assigned_version",
@@ -24,41 +22,6 @@ CAPTURED = {
     "shadow_pair_id", "inference_id", "time", "features", "prediction", "online",
     "release_id", "failed", "latency_ms",
 }  # fmt: skip
-
-
-@dataclass
-class Counter:
-    """A gateway on fakes, with what it wrote."""
-
-    scene: Scene
-    lines: list[str] = field(default_factory=list)
-    now: float = 0.0
-
-    def __post_init__(self) -> None:
-        self.gateway = Gateway(
-            state=self.scene.state, endpoints=self.scene.endpoints,
-            features=FakeFeatureReader(), telemetry=Telemetry(self.lines.append),
-            clock=self.scene.clock, ids=self.scene.ids, timer=lambda: self.now,
-        )  # fmt: skip
-
-    def ask(self, entity: str = "p1", features: object = None, **more: object) -> dict[str, Any]:
-        body = {"entity_id": entity, "features": ROWS[0] if features is None else features, **more}
-        return self.gateway.answer(PROJECT, json.dumps(body).encode()).as_dict()
-
-    def captures(self) -> list[dict[str, Any]]:
-        parsed = [json.loads(line) for line in self.lines]
-        return [line["capture"] for line in parsed if "capture" in line]
-
-    def metrics(self, role: str) -> list[dict[str, Any]]:
-        parsed = [json.loads(line) for line in self.lines]
-        return [line for line in parsed if line.get("role") == role]
-
-    def entity_of(self, role: str) -> str:
-        """Return an entity that the route assigns to a role."""
-        route = self.scene.route()
-        assert route is not None
-        entities = (f"p{number}" for number in range(10_000))
-        return next(entity for entity in entities if assign(route, entity).role == role)
 
 
 @pytest.fixture
@@ -138,6 +101,80 @@ def test_the_candidate_has_less_time_so_that_the_stable_one_has_some(counter: Co
     assert candidate.timeout_s + stable.timeout_s < 29
 
 
+def test_the_exposure_says_that_the_assigned_variant_failed_and_how_long_it_took(
+    counter: Counter,
+) -> None:
+    def late(_body: bytes, _content_type: str) -> bytes:
+        counter.now += 0.25
+        raise DependencyError("too late")
+
+    counter.scene.endpoints.add("diabetes-v2-prod", late)
+    counter.ask(counter.entity_of("candidate"))
+    counter.ask(counter.entity_of("stable"))
+    failed, fine = counter.captures()
+    assert (failed["failed"], failed["latency_ms"]) == (True, 250.0)
+    assert failed["prediction"] is not None  # the stable version's
+    assert (fine["failed"], fine["latency_ms"]) == (False, 0.0)
+    assert {line["release_id"] for line in (failed, fine)} == {"00000002-1"}
+
+
+@pytest.mark.parametrize("role", ["stable", "candidate"])
+def test_what_nobody_could_answer_is_captured_as_failed(counter: Counter, role: str) -> None:
+    for version in (1, 2):
+        counter.scene.endpoints.add(f"diabetes-v{version}-prod", failing)
+    with pytest.raises(DependencyError):
+        counter.ask(counter.entity_of(role))
+    (capture,) = counter.captures()
+    assert (capture["failed"], capture["prediction"]) == (True, None)
+    assert (capture["assigned_role"], capture["fallback"]) == (role, role == "candidate")
+    assert capture["answering_version"] == 1
+    (line,) = counter.metrics(role)
+    assert (line["Units"], line["UnitErrors"]) == (1, 1)
+
+
+def test_a_unit_counts_at_its_first_exposure_in_a_step(counter: Counter) -> None:
+    candidate, stable = counter.entity_of("candidate"), counter.entity_of("stable")
+    counter.scene.endpoints.add("diabetes-v2-prod", failing)
+    counter.ask(candidate)
+    counter.scene.endpoints.add("diabetes-v2-prod", container(counter.scene.project))
+    for entity in (candidate, stable, stable):
+        counter.ask(entity)
+
+    def units(role: str) -> list[tuple[int | None, int | None, int | None]]:
+        lines = counter.metrics(role)
+        return [(m.get("Units"), m.get("UnitErrors"), m.get("UnitSlow")) for m in lines]
+
+    assert units("candidate") == [(1, 1, 0), (None, None, None)]
+    # The fallback's answer is no exposure of the stable variant.
+    assert units("stable") == [(None, None, None), (1, 0, 0), (None, None, None)]
+    counter.scene.shift("00000002-1", 1)
+    counter.now += 1
+    counter.ask(candidate)
+    assert units("candidate")[-1] == (1, 0, 0)
+
+
+def test_a_step_of_the_same_name_in_a_later_release_counts_anew(counter: Counter) -> None:
+    entity = counter.entity_of("candidate")
+    counter.ask(entity)
+    route = counter.scene.state.get(Table.ROUTES, {"project": PROJECT})
+    assert route is not None
+    counter.scene.state.put(Table.ROUTES, {**route, "release_id": "00000003-1"})
+    counter.now += 1
+    counter.ask(entity)
+    assert [capture["first_exposure"] for capture in counter.captures()] == [True, True]
+    assert [line["Units"] for line in counter.metrics("candidate")] == [1, 1]
+
+
+def test_a_refused_request_is_no_exposure_of_the_entity(counter: Counter) -> None:
+    entity = counter.entity_of("candidate")
+    with pytest.raises(RejectedError):
+        counter.ask(entity, {"age": "old", "bmi": 22.0, "sex": "F"})
+    counter.ask(entity)
+    refused, answered = counter.metrics("candidate")
+    assert "Units" not in refused
+    assert answered["Units"] == 1
+
+
 def test_a_failing_stable_version_is_an_error_of_its_own(counter: Counter) -> None:
     counter.scene.endpoints.add("diabetes-v1-prod", failing)
     with pytest.raises(DependencyError):
@@ -164,7 +201,10 @@ def test_bad_input_names_the_field_and_counts_against_nobody(counter: Counter) -
         (b'{"entity_id": "", "features": {}}', "entity_id"),
         (b'{"entity_id": "p1"}', "features"), (b'{"entity_id": "p1", "features": []}', "features"),
         (b'{"entity_id": "p1", "features": {}, "debug": 1}', "debug"),
-        (b" " * 200_000, "body"),
+        (b" " * 200_000, "body"), (b"[" * 100_000, "body"),
+        (b'{"entity_id": "p1", "features": {"age": 1e999}}', "body"),
+        (b'{"entity_id": "p1", "features": {"age": -Infinity}}', "body"),
+        (b'{"entity_id": "\\ud800", "features": {}}', "entity_id"),
     ],
 )  # fmt: skip
 def test_a_body_of_another_shape_is_refused_by_its_field(

@@ -11,9 +11,11 @@ import pytest
 from steward.domain.errors import DependencyError, RejectedError
 from steward.domain.exposures import hashed_entity
 from steward.domain.routes import assign
+from steward.service.serving.asking import CANDIDATE_TIMEOUT_S, STABLE_TIMEOUT_S
 from steward.service.serving.completion import CANDIDATE_READ_S, STABLE_READ_S
-from steward.service.serving.gateway import CANDIDATE_TIMEOUT_S, STABLE_TIMEOUT_S, Gateway
+from steward.service.serving.gateway import Gateway
 from steward.service.serving.telemetry import Telemetry
+from support.fake_mirror import FakeMirrorQueue
 from support.fakes import FakeFeatureReader
 from support.online_scene import feature_project
 from support.serving_scene import PROJECT, Scene, failing
@@ -42,6 +44,7 @@ class Counter:
         self.scene.begin(2)
         self.gateway = Gateway(
             state=self.scene.state, endpoints=self.scene.endpoints, features=self.reader,
+            assignments=lambda: self.scene.state, mirror=FakeMirrorQueue(),
             telemetry=Telemetry(self.lines.append), clock=self.scene.clock, ids=self.scene.ids,
             timer=lambda: self.now,
         )  # fmt: skip
@@ -115,6 +118,7 @@ def test_a_model_without_views_reads_nothing() -> None:
     reader.failing[1] = DependencyError("the store is down")
     gateway = Gateway(
         state=scene.state, endpoints=scene.endpoints, features=reader,
+        assignments=lambda: scene.state, mirror=FakeMirrorQueue(),
         telemetry=Telemetry(lambda _: None), clock=scene.clock, ids=scene.ids, timer=lambda: 0.0,
     )  # fmt: skip
     gateway.answer(PROJECT, json.dumps({"entity_id": "p1", "features": OWN}).encode())

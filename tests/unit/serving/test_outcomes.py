@@ -12,7 +12,7 @@ from steward.domain.exposures import hashed_entity
 from steward.service.serving.outcomes import MAX_ROWS, record_outcomes
 from support.serving_scene import CAPTURE, PROJECT, Scene
 
-AT = "2026-02-01T10:00:00+02:00"
+AT = "2026-01-05T10:00:00+02:00"
 
 
 @pytest.fixture
@@ -43,8 +43,9 @@ def test_outcomes_become_json_lines_with_utc_times_and_hashed_entities(scene: Sc
         ],
     )
     first, second = lines(scene, answer["uri"])
-    assert first["observed_at"] == "2026-02-01T08:00:00.000+00:00"
+    assert first["observed_at"] == "2026-01-05T08:00:00.000+00:00"
     assert (first["inference_id"], first["outcome"]) == ("i-1", 1)
+    assert first["recorded_at"] == scene.clock.now().isoformat(timespec="milliseconds")
     assert second["entity"] == hashed_entity(PROJECT, "p7")
     assert second["outcome"] is False
     assert answer["uri"].startswith(f"s3://{CAPTURE}/outcomes/{PROJECT}/2026/01/05/")
@@ -59,22 +60,44 @@ def test_the_first_outcome_of_a_prediction_wins_within_a_batch(scene: Scene) -> 
     assert [line["outcome"] for line in lines(scene, answer["uri"])] == [1, 1]
 
 
-def test_a_batch_sent_twice_is_one_object(scene: Scene) -> None:
+def test_a_batch_sent_twice_is_one_object_of_the_first_time(scene: Scene) -> None:
     rows = [{"inference_id": "i-1", "outcome": 1, "observed_at": AT}]
-    assert record(scene, rows)["uri"] == record(scene, rows)["uri"]
+    uri = record(scene, rows)["uri"]
+    before = scene.objects.read(uri)
+    scene.clock.advance(60)
+    assert record(scene, rows)["uri"] == uri
+    assert scene.objects.read(uri) == before
+
+
+def test_an_outcome_of_an_id_that_nobody_was_given_is_kept_for_the_join_to_count(
+    scene: Scene,
+) -> None:
+    assert record(scene, [{"inference_id": "?", "outcome": 1, "observed_at": AT}])["recorded"] == 1
 
 
 @pytest.mark.parametrize(
     ("row", "field"),
     [
-        ({"outcome": 1, "observed_at": AT}, "$"),
-        ({"inference_id": "i", "entity_id": "p", "outcome": 1, "observed_at": AT}, "$"),
+        ({"outcome": 1, "observed_at": AT}, "inference_id"),
+        ({"inference_id": "i", "entity_id": "p", "outcome": 1, "observed_at": AT}, "inference_id"),
         ({"inference_id": 7, "outcome": 1, "observed_at": AT}, "inference_id"),
         ({"inference_id": "i", "observed_at": AT}, "outcome"),
         ({"inference_id": "i", "outcome": None, "observed_at": AT}, "outcome"),
-        ({"inference_id": "i", "outcome": float("inf"), "observed_at": AT}, "$"),
-        ({"inference_id": "i", "outcome": 1, "observed_at": "yesterday"}, "$"),
-        ({"inference_id": "i", "outcome": 1, "observed_at": "2026-02-01T10:00:00"}, "$"),
+        ({"inference_id": "i", "outcome": float("inf"), "observed_at": AT}, "outcome"),
+        ({"inference_id": "i", "outcome": float("nan"), "observed_at": AT}, "outcome"),
+        ({"inference_id": "i", "outcome": 2**53 + 1, "observed_at": AT}, "outcome"),
+        ({"inference_id": "i", "outcome": "x" * 257, "observed_at": AT}, "outcome"),
+        ({"inference_id": "i", "outcome": [1], "observed_at": AT}, "outcome"),
+        ({"inference_id": "i" * 65, "outcome": 1, "observed_at": AT}, "inference_id"),
+        ({"entity_id": "\ud800", "outcome": 1, "observed_at": AT}, "entity_id"),
+        ({"inference_id": "i", "outcome": 1, "observed_at": "yesterday"}, "observed_at"),
+        ({"inference_id": "i", "outcome": 1, "observed_at": 1767603600}, "observed_at"),
+        ({"inference_id": "i", "outcome": 1, "observed_at": "2026-01-01T10:00:00"}, "observed_at"),
+        ({"inference_id": "i", "outcome": 1, "observed_at": "2027-01-01T10:00:00Z"}, "observed_at"),
+        (
+            {"inference_id": "i", "outcome": 1, "observed_at": "0001-01-01T00:00:00+23:59"},
+            "observed_at",
+        ),
         ({"inference_id": "i", "outcome": 1, "observed_at": AT, "note": "x"}, "note"),
         ("text", "$"),
     ],
@@ -87,7 +110,9 @@ def test_a_bad_row_is_refused_by_index_and_field_and_the_others_kept(
     assert answer["recorded"] == 1
     (refused,) = answer["refused"]
     assert (refused["index"], refused["field"]) == (1, field)
-    assert refused["message"]
+    assert refused["value"] in refused["message"]
+    assert refused["allowed"] in refused["message"]
+    assert scene.told("OutcomesRecorded")[0].refused == 1
 
 
 @pytest.mark.parametrize("rows", [None, {}, [], [{}], [{}] * (MAX_ROWS + 1)])

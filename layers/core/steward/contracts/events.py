@@ -587,11 +587,37 @@ class ScheduleRepaired(Payload):
 
 
 class OutcomesRecorded(Payload):
-    """Outcomes of predictions arrived."""
+    """Outcomes of predictions arrived.
+
+    Attributes:
+        count: Outcomes that were kept.
+        uri: Where they lie; of a file, the file that they came from.
+        refused: Rows that were not kept.
+        report_uri: Why not, where a file had such rows.
+    """
 
     source: ClassVar[str] = "steward.serving"
     count: int
     uri: str
+    refused: int = 0
+    report_uri: str | None = None
+
+
+class OutcomeObserved(Payload):
+    """One outcome, reported by an event instead of a request or a file.
+
+    Attributes:
+        inference_id: Of the prediction; either this or the entity.
+        entity_id: As in requests; it is kept by its pseudonym alone.
+        outcome: A truth value, a number or a short text.
+        observed_at: ISO 8601 with a time zone.
+    """
+
+    source: ClassVar[str] = "steward.serving"
+    inference_id: str | None = None
+    entity_id: str | None = None
+    outcome: bool | int | float | str
+    observed_at: str
 
 
 class RunCostRecorded(Payload):

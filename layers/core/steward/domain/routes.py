@@ -125,3 +125,13 @@ def assign(route: Route, entity_id: str) -> Arm:
     if candidate is not None and position(route.salt, entity_id) < candidate.share:
         return candidate
     return route.stable
+
+
+def mirrors(route: Route, entity_id: str) -> bool:
+    """Return whether a stable entity's requests are copied to the shadow.
+
+    The place is drawn apart from that of the assignment: who is mirrored is a fair sample of
+    whoever the stable version answers.
+    """
+    mirror = route.mirror
+    return mirror is not None and position(f"{route.salt}/mirror", entity_id) < mirror.percent

@@ -329,7 +329,8 @@ TELLING = tuple(payload.__name__ for payload in _TELLS)
 def exposure_facts(lines: Iterable[bytes], source: str, report: Report) -> Facts:
     """Return which prediction partitions an object of captured exposures holds.
 
-    The version is the one that answered, after a fallback too, and the hour that of the answer.
+    The version is the one that answered, after a fallback too and unseen too, and the hour that
+    of the answer. What nobody answered is no prediction.
 
     Args:
         lines: The object's lines, one exposure each.
@@ -347,12 +348,14 @@ def exposure_facts(lines: Iterable[bytes], source: str, report: Report) -> Facts
             seen = json.loads(line)["capture"]
             at = datetime.fromisoformat(seen["time"]).astimezone(UTC)
             key = str(seen["project"]), int(seen["answering_version"]), at
+            answered = seen.get("prediction", {}) is not None
         except (ValueError, KeyError, TypeError) as error:
             raise MalformedEventError(
                 f"line {number} of {source} is no exposure: {type(error).__name__}: {error}",
                 field="capture", allowed="an object with project, answering_version and time",
             ) from None  # fmt: skip
-        counts[key[0], key[1], at.replace(minute=0, second=0, microsecond=0)] += 1
+        if answered:
+            counts[key[0], key[1], at.replace(minute=0, second=0, microsecond=0)] += 1
     edges: list[Edge] = []
     for (project, version, hour), answers in sorted(counts.items()):
         partition = predictions_node(project, version, hour)

@@ -4,18 +4,42 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from steward.contracts.steps.features import EntityRead, FeaturesRead, ReadFeatures
 from steward.domain.errors import DependencyError, RejectedError, StewardError
 from steward.domain.exposures import hashed_entity
-from steward.domain.routes import Arm
+from steward.domain.routes import ServedFeatures
 from steward.ports import Clock, FeatureReader
 from steward.service.serving.telemetry import Telemetry
 
 CANDIDATE_READ_S = 2.5
 STABLE_READ_S = 4.0
 """One attempt each: enough for a cold start of the reading function."""
+
+
+class Serving(Protocol):
+    """A version that can be asked: an arm of a route, or its shadow."""
+
+    @property
+    def version(self) -> int:
+        """Number of the version."""
+        ...
+
+    @property
+    def endpoint(self) -> str:
+        """Its endpoint."""
+        ...
+
+    @property
+    def role(self) -> str:
+        """``stable``, ``candidate`` or ``shadow``."""
+        ...
+
+    @property
+    def served_features(self) -> ServedFeatures | None:
+        """What it takes from the feature store."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -49,7 +73,9 @@ class FeatureCompletion:
         self._clock = clock
         self._timer = timer
 
-    def complete(self, project: str, arm: Arm, entity_id: str, given: dict[str, Any]) -> Completed:
+    def complete(
+        self, project: str, arm: Serving, entity_id: str, given: dict[str, Any]
+    ) -> Completed:
         """Return the features for one version; a request that gives all is not read for.
 
         Each read is counted with its time, and a failed one as a failure. A value is never
@@ -72,9 +98,9 @@ class FeatureCompletion:
         read = {name: entity.values[name] for name in missing}
         return Completed({**given, **read}, _online(project, reading.read_at, missing, entity))
 
-    def _read(self, project: str, arm: Arm, command: ReadFeatures) -> FeaturesRead:
+    def _read(self, project: str, arm: Serving, command: ReadFeatures) -> FeaturesRead:
         begun, failed = self._timer(), False
-        timeout_s = CANDIDATE_READ_S if arm.role == "candidate" else STABLE_READ_S
+        timeout_s = STABLE_READ_S if arm.role == "stable" else CANDIDATE_READ_S
         try:
             return self._reader.read(command, timeout_s=timeout_s)
         except RejectedError:

@@ -7,29 +7,25 @@ import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from steward.domain.errors import (
     DependencyError,
     MalformedEventError,
     ProjectNotFoundError,
-    RejectedError,
-    StewardError,
 )
 from steward.domain.exposures import Exposure, SeenEntities, hashed_entity
 from steward.domain.names import PROJECT_PATTERN
-from steward.domain.routes import Arm, Route, assign
-from steward.ports import Clock, Endpoints, FeatureReader, Ids, StateStore, Table
-from steward.service.serving.completion import Completed, FeatureCompletion
+from steward.domain.routes import Route
+from steward.ports import Clock, Endpoints, FeatureReader, Ids, MirrorQueue, StateStore, Table
+from steward.service.serving.asking import Asking, Attempt
+from steward.service.serving.assignments import Assignments
+from steward.service.serving.completion import FeatureCompletion
+from steward.service.serving.mirroring import Mirroring
 from steward.service.serving.telemetry import Telemetry
 
 ROUTE_CACHE_S = 0.25
 """How long a route is believed: with the route write itself, the time of a rollback."""
-
-CANDIDATE_TIMEOUT_S = 2.5
-STABLE_TIMEOUT_S = 12.0
-"""One attempt each; both, with the reads of features, stay below the function's timeout."""
 
 MAX_BODY_BYTES = 128 * 1024
 _PATH = re.compile(rf"^/({PROJECT_PATTERN[1:-1]})/?$")
@@ -80,6 +76,8 @@ class Gateway:
 
     Args:
         features: Reads what a request does not give.
+        assignments: Returns the store that keeps arms; called where a route wants that.
+        mirror: Takes copies of requests.
         timer: Seconds of a monotonic clock.
     """
 
@@ -89,20 +87,24 @@ class Gateway:
         state: StateStore,
         endpoints: Endpoints,
         features: FeatureReader,
+        assignments: Callable[[], StateStore],
+        mirror: MirrorQueue,
         telemetry: Telemetry,
         clock: Clock,
         ids: Ids,
         timer: Callable[[], float],
     ) -> None:
         self._state = state
-        self._endpoints = endpoints
         self._telemetry = telemetry
         self._clock = clock
         self._ids = ids
         self._timer = timer
         self._routes: dict[str, tuple[float, Route]] = {}
         self._seen = SeenEntities()
-        self._completion = FeatureCompletion(features, telemetry, clock, timer)
+        completion = FeatureCompletion(features, telemetry, clock, timer)
+        self._asking = Asking(endpoints, completion, timer)
+        self._assignments = Assignments(assignments, telemetry, clock)
+        self._mirroring = Mirroring(mirror, telemetry, clock)
 
     def answer(self, project: str, body: bytes) -> Prediction:
         """Answer ``{"entity_id": ..., "features": {...}}``.
@@ -110,8 +112,8 @@ class Gateway:
         Features that a request does not give are read online, as the answering version's views
         have pinned them. A candidate that fails, is late or is throttled, or whose features
         cannot be read, counts an error against itself, and the stable version answers, with its
-        own views. Input that a container refuses is the caller's fault and counts against
-        nobody.
+        own views. What nobody could answer is captured too. Input that a container refuses is
+        the caller's fault and counts against nobody.
 
         Raises:
             RejectedError: The body or a feature is wrong; ``field`` names it.
@@ -121,41 +123,55 @@ class Gateway:
         """
         entity_id, features = _parse(body)
         route = self._route(project)
-        assigned = assign(route, entity_id)
-        answering, fallback = assigned, False
-        try:
-            prediction, given = self._ask(route, assigned, entity_id, features)
-        except RejectedError:
-            raise
-        except StewardError:
-            if assigned.role == "stable":
-                raise
-            answering, fallback = route.stable, True
-            prediction, given = self._ask(route, route.stable, entity_id, features)
-        inference_id = self._ids.new()
-        now = self._clock.now()
+        assignment = self._assignments.of(route, entity_id)
+        assigned = self._asking.ask(project, assignment.arm, entity_id, features)
+        answering = assigned
+        if assigned.failed and assignment.arm.role == "candidate":
+            answering = self._asking.ask(project, route.stable, entity_id, features)
+            self._count(route, answering)
+        if answering.refused:
+            self._count(route, assigned, first=False)
+            assert answering.error is not None
+            raise answering.error
         entity = hashed_entity(project, entity_id)
+        step = f"{route.release_id}/{assignment.step_id}"
+        first = self._seen.first(project, step, entity)
+        self._count(route, assigned, first=first)
+        inference_id = self._ids.new()
+        copied = self._mirroring.copied(route, assignment.arm, entity_id, features, inference_id)
+        now = self._clock.now()
         exposure = Exposure(
             project=project,
             route_version=route.route_version,
-            step_id=route.step_id,
-            assignment_probability=assigned.share / 100,
-            assigned_version=assigned.version,
-            assigned_role=assigned.role,
-            answering_version=answering.version,
-            fallback=fallback,
+            step_id=assignment.step_id,
+            assignment_probability=assignment.probability,
+            assigned_version=assigned.asked.version,
+            assigned_role=assigned.asked.role,
+            answering_version=answering.asked.version,
+            fallback=answering is not assigned,
             entity=entity,
-            first_exposure=self._seen.first(project, route.step_id, entity),
-            shadow_pair_id=None,
+            first_exposure=first,
+            shadow_pair_id=inference_id if copied else None,
             inference_id=inference_id,
             time=now.isoformat(timespec="milliseconds"),
-            features=given.features,
-            prediction=prediction,
-            online=given.online,
+            features=answering.given.features,
+            prediction=answering.prediction,
+            online=answering.given.online,
             release_id=route.release_id,
+            failed=assigned.failed,
+            latency_ms=round(assigned.latency_ms, 3),
         )
         self._telemetry.capture(exposure, now)
-        return Prediction(prediction, answering.version, inference_id, fallback)
+        if answering.prediction is None:
+            assert answering.error is not None
+            raise answering.error
+        fallback = answering is not assigned
+        return Prediction(answering.prediction, answering.asked.version, inference_id, fallback)
+
+    def _count(self, route: Route, attempt: Attempt, *, first: bool = False) -> None:
+        metrics = attempt.metrics(route.slow_ms, first=first)
+        metrics["Fallbacks"] = int(attempt.failed and attempt.asked.role == "candidate")
+        self._telemetry.variant(route.project, attempt.asked.role, self._clock.now(), metrics)
 
     def _route(self, project: str) -> Route:
         now = self._timer()
@@ -175,52 +191,13 @@ class Gateway:
         self._routes[project] = (now, route)
         return route
 
-    def _ask(
-        self, route: Route, arm: Arm, entity_id: str, features: dict[str, Any]
-    ) -> tuple[dict[str, Any], Completed]:
-        begun = self._timer()
-        failed, refused = False, False
-        timeout_s = CANDIDATE_TIMEOUT_S if arm.role == "candidate" else STABLE_TIMEOUT_S
-        try:
-            given = self._completion.complete(route.project, arm, entity_id, features)
-            body = json.dumps({"instances": [given.features]}, separators=(",", ":"))
-            answer = self._endpoints.invoke(
-                arm.endpoint, body.encode(), content_type="application/json",
-                accept="application/json", timeout_s=timeout_s,
-            )  # fmt: skip
-            return _prediction(answer.body, arm), given
-        except RejectedError:
-            refused = True
-            raise
-        except StewardError:
-            failed = True
-            raise
-        finally:
-            taken_ms = (self._timer() - begun) * 1000
-            self._count(route, arm, taken_ms, failed=failed, refused=refused)
-
-    def _count(
-        self, route: Route, arm: Arm, taken_ms: float, *, failed: bool, refused: bool
-    ) -> None:
-        now: datetime = self._clock.now()
-        slow = route.slow_ms is not None and taken_ms > route.slow_ms
-        metrics = {
-            "Requests": 1,
-            "VariantErrors": int(failed),
-            "VariantSlow": int(slow),
-            "VariantLatency": round(taken_ms, 3),
-            "Rejections": int(refused),
-            "Fallbacks": int(failed and arm.role == "candidate"),
-        }
-        self._telemetry.variant(route.project, arm.role, now, metrics)
-
 
 def _parse(body: bytes) -> tuple[str, dict[str, Any]]:
     if len(body) > MAX_BODY_BYTES:
         raise _malformed("body", f"{len(body)} bytes", f"at most {MAX_BODY_BYTES} bytes")
     try:
-        told = json.loads(body, parse_constant=_no_constant)
-    except ValueError as error:
+        told = json.loads(body, parse_constant=_no_number, parse_float=_finite)
+    except (ValueError, RecursionError) as error:
         raise _malformed("body", str(error), "JSON") from None
     if not isinstance(told, dict):
         raise _malformed("body", type(told).__name__, "an object with entity_id and features")
@@ -228,7 +205,7 @@ def _parse(body: bytes) -> tuple[str, dict[str, Any]]:
     if unknown:
         raise _malformed(unknown[0], told[unknown[0]], "entity_id and features only")
     entity_id = told.get("entity_id")
-    if not isinstance(entity_id, str) or not 0 < len(entity_id) <= 256:
+    if not isinstance(entity_id, str) or not 0 < len(entity_id) <= 256 or not _is_text(entity_id):
         raise _malformed("entity_id", entity_id, "a string of 1 to 256 characters")
     features = told.get("features")
     if not isinstance(features, dict):
@@ -236,8 +213,18 @@ def _parse(body: bytes) -> tuple[str, dict[str, Any]]:
     return entity_id, features
 
 
-def _no_constant(name: str) -> float:
-    raise ValueError(f"{name} is no JSON number")
+def _no_number(name: str) -> float:
+    raise ValueError(f"{name} is no number that is allowed")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    return number if math.isfinite(number) else _no_number(text)
+
+
+def _is_text(text: str) -> bool:
+    """Return whether it has no half of a surrogate pair, which UTF-8 has not."""
+    return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _malformed(field: str, value: object, allowed: str) -> MalformedEventError:
@@ -245,16 +232,3 @@ def _malformed(field: str, value: object, allowed: str) -> MalformedEventError:
         f"{field}: {str(value)[:100]!r} is not allowed", field=field, value=str(value)[:100],
         allowed=allowed,
     )  # fmt: skip
-
-
-def _prediction(body: bytes, arm: Arm) -> dict[str, Any]:
-    """Return the one prediction of an answer; anything else is the variant's fault."""
-    try:
-        (prediction,) = json.loads(body)["predictions"]
-        if math.isfinite(prediction["probability"]) and 0 <= prediction["probability"] <= 1:
-            return dict(prediction)
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise DependencyError(
-            f"version {arm.version} answered no prediction: {type(error).__name__}: {error}"
-        ) from None
-    raise DependencyError(f"version {arm.version} answered no probability")

@@ -37,10 +37,18 @@ class Telemetry:
 
         Args:
             metrics: ``Requests``, ``VariantErrors``, ``VariantSlow``, ``VariantLatency`` in
-                milliseconds, ``Fallbacks``, ``Rejections``; or of its features ``FeatureReads``,
-                ``FeatureReadFailures``, ``FeatureReadLatency`` in milliseconds.
+                milliseconds, ``Fallbacks``, ``Rejections``, and at an entity's first exposure in
+                a step ``Units``, ``UnitErrors``, ``UnitSlow``; or of its features
+                ``FeatureReads``, ``FeatureReadFailures``, ``FeatureReadLatency`` in
+                milliseconds.
         """
         self._emit({"project": project, "role": role}, at, metrics)
+
+    def count(self, project: str, at: datetime, metrics: dict[str, float]) -> None:
+        """Emit what went wrong beside an answer: ``CaptureFailures``, ``MirrorFailures``,
+        ``MirrorExpired``, ``AssignmentFailures``.
+        """  # fmt: skip
+        self._emit({"project": project}, at, metrics)
 
     def capture(self, exposure: Exposure, at: datetime) -> bool:
         """Emit an exposure; failing is no reason not to answer, and is counted.
@@ -54,7 +62,7 @@ class Telemetry:
                 raise ValueError("the exposure is too long for a log event")
             self._write(line + "\n")
         except (ValueError, TypeError, OSError):
-            self._emit({"project": exposure.project}, at, {"CaptureFailures": 1})
+            self.count(exposure.project, at, {"CaptureFailures": 1})
             return False
         return True
 
