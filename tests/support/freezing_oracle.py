@@ -62,13 +62,12 @@ def expected_groups(
     result: dict[tuple[int, str], Expected] = defaultdict(Expected)
     units: dict[tuple[int, str], list[tuple[str, list[Row]]]] = defaultdict(list)
     for (entity, _), first in firsts.items():
-        at = milliseconds(first["time"])
         span_ms = design.cohort_s * 1000
-        group = (at // span_ms * span_ms, first["step_id"])
+        group = (milliseconds(first["time"]) // span_ms * span_ms, first["step_id"])
         found = result[group]
         arm = first["assigned_role"]
         found.exposures[arm] += 1
-        rows, moved = _rows(entity, at, window_s, requests, outcomes, shadows, found)
+        rows, moved = _rows(first, window_s, requests, outcomes, shadows, found)
         found.counts["other_arm"] += any(role != arm for role in moved)
         units[group].append((arm, rows))
     for group, members in units.items():
@@ -83,20 +82,20 @@ def expected_groups(
 
 
 def _rows(
-    entity: str,
-    at: int,
+    first: Line,
     window_s: int,
     requests: list[Line],
     outcomes: Sequence[Line],
     shadows: Mapping[str, Line],
     found: Expected,
 ) -> tuple[list[Row], list[str]]:
+    entity, at = first["entity"], milliseconds(first["time"])
     end = at + window_s * 1000
     mine = [c for c in requests if c["entity"] == entity and at <= milliseconds(c["time"]) <= end]
     mine.sort(key=lambda c: (milliseconds(c["time"]), c["inference_id"]))
     once: dict[str, Line] = {}
     for capture in mine:
-        if window_s or not once or capture["inference_id"] in once:
+        if window_s or capture["inference_id"] == first["inference_id"]:
             once.setdefault(capture["inference_id"], capture)
     found.counts["repeated"] += sum(c["inference_id"] in once for c in mine) - len(once)
     found.counts["requests"] += len(once)

@@ -80,7 +80,8 @@ def keep_captures(
         for n, name in enumerate(features)
     )
     sql = f"""
-        SELECT c.inference_id AS inference_id, c.entity AS entity, {_milliseconds("c.time")} AS asked_at,
+        SELECT c.inference_id AS inference_id, c.entity AS entity,
+            {_milliseconds("c.time")} AS asked_at,
             c.step_id AS step, c.assigned_role AS role, c.shadow_pair_id AS pair_id,
             {_finite("json_extract_string(c.prediction, '/probability')")} AS prediction,
             json_extract(c.prediction, '/label')::VARCHAR AS label,

@@ -1,10 +1,10 @@
 """From captured exposures and outcomes to the statistics of a cohort: the unit is the entity.
 
 Analysis is by the arm that an entity was first exposed to, whatever answered it later (intention
-to treat). Its requests and outcomes count from its first exposure until ``window_s`` seconds after
-it, both ends included; without a window its first request alone counts. Of several outcomes of one prediction the first counts: by the time that
-it was observed, then that it was recorded, then its text. An outcome of an entity belongs to its
-first request, and counts from that on.
+to treat). Its requests and outcomes count from its first exposure until ``window_s`` seconds
+after it, both ends included; without a window its first request alone counts. Of several outcomes
+of one prediction the first counts: by the time that it was observed, then that it was recorded,
+then its text. An outcome of an entity belongs to its first request, and counts from that on.
 
 The engine joins and groups; sums over entities are correctly rounded (``math.fsum``) and sums
 within an entity run in the order of its requests, so that neither threads nor the order of files
@@ -135,9 +135,52 @@ def freeze_groups(
     for metric in metrics if in_shadow else ():
         if metric.kind in ("binary", "bounded"):
             add(metric.name, difference_of(connection, metric, features), in_shadow, PAIRED)
+    _clear(connection)
+    return frames
+
+
+def outcomes_after_freezing(
+    connection: Connection,
+    window_s: int,
+    groups: Sequence[Group],
+    *,
+    units: Sequence[Path],
+    captures: Sequence[Path],
+    outcomes: Sequence[Path],
+) -> dict[Group, int]:
+    """Return how many of some outcomes would have counted, had they come before the freezing.
+
+    Args:
+        connection: The engine.
+        window_s: Attribution window.
+        groups: Groups that are frozen.
+        units: Units of their spans.
+        captures: Captures from the spans until a window after them.
+        outcomes: Outcomes that came since.
+    """
+    _gather(connection, window_s, groups, units, captures, outcomes, 0)
+    found = connection.execute("SELECT g, sum(times) FROM matched WHERE counts GROUP BY g")
+    counted = {groups[g]: int(count) for g, count in found.fetchall()}
+    _clear(connection)
+    return counted
+
+
+def pending_groups(
+    connection: Connection, design: Design, captures: Sequence[Path], since: int
+) -> int:
+    """Return in how many spans and steps there are exposures from a time on, in milliseconds."""
+    steps = ", ".join(literal(step.step_id) for step in design.steps)
+    found = connection.execute(f"""
+        SELECT count(DISTINCT (asked_at // {design.cohort_s * 1000}, step))
+        FROM {parquet(captures, captured_columns(0))}
+        WHERE role <> 'shadow' AND asked_at >= {since} AND step IN ({steps})
+    """)
+    return int(found.fetchall()[0][0])
+
+
+def _clear(connection: Connection) -> None:
     for table in ("members", "requests", "matched", "asked", "paired"):
         connection.execute(f"DROP TABLE {table}")
-    return frames
 
 
 def _gather(
@@ -170,12 +213,14 @@ def _gather(
                 c.prediction, c.label, c.latency_ms, c.failed{given},
                 row_number() OVER (
                     PARTITION BY c.inference_id, m.u
-                    ORDER BY c.asked_at, c.role, c.prediction, c.label, c.latency_ms, c.failed{given}
+                    ORDER BY c.asked_at, c.role, c.prediction, c.label, c.latency_ms,
+                        c.failed{given}
                 ) AS copy
             FROM {captured} AS c JOIN members AS m USING (entity)
             WHERE c.role <> 'shadow' AND {_within("c", window_ms)}
         )
-        SELECT * EXCLUDE (copy), row_number() OVER (PARTITION BY u ORDER BY asked_at, inference_id) AS r
+        SELECT * EXCLUDE (copy),
+            row_number() OVER (PARTITION BY u ORDER BY asked_at, inference_id) AS r
         FROM own WHERE copy = 1
     """)
     connection.execute(f"""

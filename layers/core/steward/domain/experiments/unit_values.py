@@ -100,7 +100,10 @@ def compared(
         f"""
         SELECT a, {_AGGREGATES[metric.aggregate]} AS y, {d} AS d, {x} AS x,
             count(*) FILTER (bad) AS bad
-        FROM (SELECT u, a, r, {rows} FROM (SELECT *, {found} FROM (SELECT u, a, r, {read} FROM asked)))
+        FROM (
+            SELECT u, a, r, {rows}
+            FROM (SELECT *, {found} FROM (SELECT u, a, r, {read} FROM asked))
+        )
         GROUP BY u, a
         """,
     )
