@@ -170,6 +170,27 @@ class JudgeStep(_Strict):
     holds: int | None = Field(default=None, ge=0)
 
 
+class FreezeCohorts(_Strict):
+    """Freeze the cohorts of a release that have matured.
+
+    Attributes:
+        tick: Of the look that asks for it; left out in a ramp.
+    """
+
+    project: str
+    version: int
+    release_id: str
+    correlation_id: str
+    tick: int | None = Field(default=None, ge=1)
+
+
+class CohortsFrozen(_Strict):
+    """How many cohorts were frozen now, and how many are known that have not matured."""
+
+    frozen: int
+    waiting: int
+
+
 class RollbackStart(_Strict):
     """Name and input of the execution that rolls back."""
 

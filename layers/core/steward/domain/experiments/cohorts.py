@@ -30,7 +30,10 @@ class FrozenCohort(Frozen):
         counts: What else was seen: ``requests``, ``repeated`` exposures (the same inference id),
             ``other_arm`` (entities seen in another arm later), ``outcomes``,
             ``repeated_outcomes``, ``unknown_outcomes``, ``late_outcomes`` (after the window),
-            ``unusable_values`` (NaN, infinite, or an expression that fails).
+            ``unusable_values`` (NaN, infinite, or an expression that fails). Outcomes of ids
+            that no request has are those observed within the span, told by the first step of
+            it in each window. ``late_outcomes`` that came after the freezing are in the
+            cohort's pointer.
     """
 
     step_id: str
@@ -87,6 +90,31 @@ def cohort_item(release_id: str, cohort: str) -> str:
 def cohorts_of(release_id: str) -> str:
     """Return the prefix of an experiment's cohorts."""
     return f"{release_id}#cohort#"
+
+
+def ingest_item(release_id: str, number: int) -> str:
+    """Return the sort key of what was kept of some captured objects, in order."""
+    return f"{release_id}#ingest#{number:06d}"
+
+
+def ingests_of(release_id: str) -> str:
+    """Return the prefix of all that was kept of captured objects."""
+    return f"{release_id}#ingest#"
+
+
+def units_item(release_id: str, span: str) -> str:
+    """Return the sort key of the units of the spans from one on, in order of time."""
+    return f"{release_id}#units#{span}"
+
+
+def units_of(release_id: str) -> str:
+    """Return the prefix of an experiment's units."""
+    return f"{release_id}#units#"
+
+
+def late_item(release_id: str) -> str:
+    """Return the sort key of how far outcomes were looked at that came after their freezing."""
+    return f"{release_id}#late"
 
 
 def experiment_prefix(artifacts_bucket: str, project: str, release_id: str) -> str:
