@@ -31,6 +31,7 @@ from steward_cli.commands import (
     release,
     report,
     runs,
+    serving,
     versions,
 )
 from steward_cli.console import CommandError, Exit, fail
@@ -63,6 +64,7 @@ app.add_typer(features.app, name="features")
 app.add_typer(runs.app, name="runs")
 app.add_typer(versions.app, name="versions")
 app.add_typer(release.app, name="release")
+app.add_typer(serving.app, name="serving")
 app.add_typer(mail.app, name="mail")
 app.add_typer(image.app, name="image")
 app.add_typer(report.app, name="report")
