@@ -258,7 +258,8 @@ def waited_for(experiment: Experiment) -> list[str]:
         return []
     newest = next((j for j in reversed(experiment.judged) if j.plan and j.verdict), None)
     if newest is None or newest.plan is None or newest.verdict is None:
-        return [f"the first look, {duration(experiment.tick_s)} after the traffic moved"]
+        looked = experiment.judged[-1].reason if experiment.judged else ""
+        return [looked or "the first look after the traffic has moved"]
     numbers, waits = newest.verdict.numbers, []
     if numbers["sample_ratio.log_e"] >= numbers["sample_ratio.needs"]:
         return ["a person: exposures are lost or doubled on one side, so nothing can be decided"]
@@ -290,16 +291,19 @@ def waited_for(experiment: Experiment) -> list[str]:
 
 
 def remaining_s(experiment: Experiment) -> float | None:
-    """Return the seconds until the planned end of the present step, counted in looks."""
-    if not experiment.judged:
-        return None
-    step_id = experiment.judged[-1].step_id
+    """Return the seconds until the present step is due, counted in the scheduler's ticks.
+
+    None where one execution plays the release: it waits by itself.
+    """
+    head = experiment.head
     steps = (experiment.release.get("plan") or {}).get("steps") or []
-    bake_s = next((float(s["bake_s"]) for s in steps if s["step_id"] == step_id), None)
-    if bake_s is None:
+    index = int(head.get("step_index") or 0)
+    if not head.get("ticked") or index >= len(steps):
         return None
-    looks = sum(judged.step_id == step_id for judged in experiment.judged)
-    return max(0.0, bake_s - looks * experiment.tick_s)
+    bake_s = float(steps[index]["bake_s"])
+    held_s = float(head.get("holds") or 0) * float(steps[index].get("hold_s") or bake_s)
+    passed_s = (int(head["tick"]) - int(head["step_tick"])) * experiment.tick_s
+    return max(0.0, bake_s + held_s - passed_s)
 
 
 def duration(seconds: float) -> str:

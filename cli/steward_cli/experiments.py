@@ -7,9 +7,6 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
-
-from pydantic import ValidationError
 
 from steward.domain.experiments.cohorts import cohorts_of, experiment_item, verdicts_of
 from steward.domain.experiments.plan import ExperimentPlan, ExperimentRecord
@@ -27,8 +24,8 @@ class Judged:
 
     Attributes:
         number: In the order of judgements, from 1.
-        document: The stored object as it is: ``plan``, ``record``, ``verdict``.
-        plan: None where the judgement was by absolute limits, without a concurrent version.
+        content: The stored object, byte for byte.
+        plan: None where the judgement was by absolute limits alone; record and verdict likewise.
     """
 
     number: int
@@ -36,7 +33,7 @@ class Judged:
     phase: str
     step_id: str
     item: Item
-    document: dict[str, Any]
+    content: bytes
     plan: ExperimentPlan | None
     record: ExperimentRecord | None
     verdict: ExperimentVerdict | None
@@ -83,8 +80,8 @@ class Experiment:
 
     @property
     def tick_s(self) -> int:
-        """Seconds between two looks."""
-        return int((self.release.get("plan") or {}).get("tick_s") or 3600)
+        """Seconds between two looks of the scheduler."""
+        return int(self.head.get("tick_s") or 3600)
 
     def shares_now(self) -> dict[str, float]:
         """Return the present shares in percent by version, while this release moves them."""
@@ -112,7 +109,7 @@ class Experiments:
 
     def __init__(self, store: StateStore, objects: ObjectStore) -> None:
         self._store, self._objects = store, objects
-        self._read: dict[str, dict[str, Any]] = {}
+        self._read: dict[str, bytes] = {}
 
     @property
     def objects(self) -> ObjectStore:
@@ -205,20 +202,18 @@ class Experiments:
         if missing:
             with ThreadPoolExecutor(READERS) as pool:
                 found = pool.map(self._objects.read, missing)
-                self._read.update(
-                    (uri, json.loads(content)) for uri, content in zip(missing, found, strict=True)
-                )
+                self._read.update(zip(missing, found, strict=True))
 
     def _judged(self, item: Item) -> Judged:
-        document = self._read[str(item["uri"])]
-        plan, record, verdict = _typed(document)
+        content = self._read[str(item["uri"])]
+        plan, record, verdict = _typed(content)
         return Judged(
             number=int(str(item["item"]).rsplit("#", 1)[1]),
             at=moment(item["at"]),
             phase=str(item.get("phase") or "ramp"),
             step_id=str(item["step_id"]),
             item=item,
-            document=document,
+            content=content,
             plan=plan,
             record=record,
             verdict=verdict,
@@ -226,16 +221,17 @@ class Experiments:
 
 
 def _typed(
-    document: dict[str, Any],
+    content: bytes,
 ) -> tuple[ExperimentPlan | None, ExperimentRecord | None, ExperimentVerdict | None]:
-    """Return what a comparison was made of; nothing for a judgement by absolute limits."""
+    """Return what a comparison was made of; nothing where there was none, or it is unreadable."""
     try:
+        document = json.loads(content)
         return (
             ExperimentPlan.model_validate(document["plan"]),
             ExperimentRecord.model_validate(document["record"]),
             ExperimentVerdict.model_validate(document["verdict"]),
         )
-    except (KeyError, ValidationError):
+    except (KeyError, TypeError, ValueError):
         return None, None, None
 
 
