@@ -22,6 +22,7 @@ from steward.domain.errors import (
 from steward_cli.commands import (
     data,
     dataset,
+    experiment,
     features,
     image,
     lineage,
@@ -32,6 +33,7 @@ from steward_cli.commands import (
     release,
     report,
     runs,
+    serving,
     versions,
 )
 from steward_cli.console import CommandError, Exit, fail
@@ -65,6 +67,8 @@ app.add_typer(runs.app, name="runs")
 app.add_typer(versions.app, name="versions")
 app.add_typer(release.app, name="release")
 app.add_typer(outcomes.app, name="outcomes")
+app.add_typer(experiment.app, name="experiment")
+app.add_typer(serving.app, name="serving")
 app.add_typer(mail.app, name="mail")
 app.add_typer(image.app, name="image")
 app.add_typer(report.app, name="report")
