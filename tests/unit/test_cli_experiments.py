@@ -237,7 +237,7 @@ def test_show_refreshes_on_a_terminal_until_the_experiment_ends(
     out = io.StringIO()
     console = Console(file=out, width=90, force_terminal=True)
     monkeypatch.setattr(command, "stdout", lambda: console)
-    monkeypatch.setattr(command.time, "sleep", lambda s: scene.tick())
+    monkeypatch.setattr("time.sleep", lambda s: scene.tick())
     invoked("show", PROJECT)
     assert scene.head["status"] == "ended"
     assert scene.head["verdicts"] > 20

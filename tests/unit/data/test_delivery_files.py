@@ -124,7 +124,7 @@ def test_a_parquet_column_of_another_kind_holds_no_value(tmp_path: Path) -> None
     ("format_", "content", "said"),
     [
         ("csv", b"\n\n", "header"),
-        ("csv", gzip.compress(b"a,b\n1,2\n")[:-9], "damaged"),
+        ("csv", gzip.compress(b"a,b\n1,2\n", mtime=0)[:-9], "damaged"),
         ("jsonl", b"\x1f\x8bno gzip at all", "damaged"),
         ("parquet", b"no parquet", "Parquet"),
     ],
