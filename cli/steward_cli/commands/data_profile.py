@@ -13,12 +13,18 @@ import yaml
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from steward_cli.console import CommandError, Exit, Json, show, stderr, table
-from steward_cli.profiling import Engine, engine_for, start_profile_job
+from steward_cli.console import CommandError, Exit, Json, progress, show, stderr, table
+from steward_cli.profiling import (
+    Engine,
+    engine_for,
+    fetch_profile,
+    start_profile_job,
+    wait_for_profile,
+)
 from steward_cli.target import choose
 
 if TYPE_CHECKING:
-    from steward.domain.profiles import ColumnProfile
+    from steward.domain.profiles import ColumnProfile, TableProfile
     from steward.domain.schema_suggestion import Suggestion
     from steward.domain.workspace import Connection
 
@@ -41,13 +47,14 @@ def profile_file(
     engine: Annotated[Engine, typer.Option("--engine", help="auto chooses by the file's size.")]
         = "auto",
     project: Annotated[str | None, typer.Option("--project", "-p", help="For DataBrew.")] = None,
+    no_wait: Annotated[bool, typer.Option("--no-wait", help="Start DataBrew and return.")] = False,
     json_: Json = False,
 ) -> None:  # fmt: skip
     """Show what a file holds, or propose the declaration of its table.
 
     DuckDB reads it on this machine, and nothing leaves it. A file that is too large for one
-    function (4.5 GB) goes to the AWS Glue DataBrew job of the project that --project names;
-    DataBrew writes its profile beside the project's reports and proposes nothing.
+    function (4.5 GB) goes to the AWS Glue DataBrew job of the project that --project names; the
+    command waits for it and shows what it wrote. DataBrew proposes nothing.
 
     A proposal is wide on purpose: half the range is added on either side; make it as narrow as
     the data must be.
@@ -61,16 +68,18 @@ def profile_file(
     try:
         if engine_for(file.stat().st_size, engine, project) == "databrew":
             assert project is not None
-            started = start_profile_job(choose(context.obj), project, file, format_of(file))
-            said = "{execution_arn} profiles it into {output_uri}".format(**started)
-            show(started, json_, lambda console: console.print(said, soft_wrap=True))
+            if suggest_ or source:
+                raise CommandError(
+                    "DataBrew proposes nothing", Exit.USAGE, "leave --suggest and --source out"
+                )
+            _with_databrew(context, file, format_of(file), project, html, no_wait, json_)
             return
         with scratch(MEMORY_MB) as limits, _told(file.name) as told:
             found = suggest(file, limits, told)
     except UnreadableFileError as error:
         raise CommandError(f"{file}: {error.message}", Exit.USAGE, error.allowed) from None
     if html is not None:
-        html.write_text(_page(file, found), encoding="utf-8")
+        html.write_text(_page_of(file, found.profile), encoding="utf-8")
     if suggest_ or source:
         proposed = proposal(found, file, entity_id, label, source)
         parsed = yaml.safe_load(proposed)
@@ -84,6 +93,42 @@ def profile_file(
         "entity_id": found.entity_id, "label": found.label, "not_plain_names": found.unnamed,
     }  # fmt: skip
     show(document, json_, lambda console: _render(console, file, found))
+
+
+def _with_databrew(
+    context: typer.Context,
+    file: Path,
+    format_: str,
+    project: str,
+    html: Path | None,
+    no_wait: bool,
+    json_: bool,
+) -> None:
+    """Let DataBrew profile a file, wait, and show what it wrote as a profile of our own."""
+    target = choose(context.obj)
+    with progress(f"{file.name}: to DataBrew") as told:
+        started = start_profile_job(target, project, file, format_)
+        if no_wait:
+            said = "{execution_arn} profiles it into {output_uri}".format(**started)
+            show(started, json_, lambda console: console.print(said, soft_wrap=True))
+            return
+        uri = wait_for_profile(target, started, told)
+    found = fetch_profile(target, uri)
+    if html is not None:
+        html.write_text(_page_of(file, found.profile), encoding="utf-8")
+    document = {
+        "file": str(file), "format": format_, **found.profile.model_dump(mode="json"),
+        "entity_id": None, "label": None, "not_plain_names": None, "engine": "databrew",
+        "duplicate_rows": found.duplicate_rows, "run_id": found.run_id, "profile_uri": uri,
+    }  # fmt: skip
+
+    def render(console: Console) -> None:
+        _table_of(console, file, found.profile, format_)
+        if found.duplicate_rows is not None:
+            console.print(f"{found.duplicate_rows:,} rows are there again")
+        console.print(f"DataBrew's own profile: {uri}", soft_wrap=True)
+
+    show(document, json_, render)
 
 
 @contextmanager
@@ -129,19 +174,23 @@ def _done(connection: Connection | None) -> float:
 
 
 def _render(console: Console, file: Path, found: Suggestion) -> None:
-    console.print(f"{file}: {found.profile.rows:,} rows, {found.table.format}")
+    _table_of(console, file, found.profile, found.table.format)
+    for name in found.unnamed:
+        console.print(f"{name!r} is left out: no plain name of letters, digits and underscores")
+
+
+def _table_of(console: Console, file: Path, profile: TableProfile, format_: str) -> None:
+    console.print(f"{file}: {profile.rows:,} rows, {format_}")
     rows = [
         (
             column.name, column.type, f"{column.nulls:,}", f"{column.distinct:,}",
             column.min, column.max,
             "" if column.mean is None else f"{column.mean:.5g}", _frequent(column),
         )
-        for column in found.profile.columns
+        for column in profile.columns
     ]  # fmt: skip
     heads = ("column", "type", "empty", "different", "smallest", "largest", "mean", "frequent")
     console.print(table(heads, rows))
-    for name in found.unnamed:
-        console.print(f"{name!r} is left out: no plain name of letters, digits and underscores")
 
 
 def _frequent(column: ColumnProfile) -> str:
@@ -240,13 +289,12 @@ def _typed(level: str, kind: str) -> object:
     return int(level) if kind == "integer" else level
 
 
-def _page(file: Path, found: Suggestion) -> str:
+def _page_of(file: Path, profile: TableProfile) -> str:
     from steward.domain.validation import FileReport
     from steward.domain.validation_page import profile_page
 
     report = FileReport(
-        rows=found.profile.rows, size=file.stat().st_size,
-        columns=[column.name for column in found.profile.columns], violations=[],
-        profile=found.profile,
+        rows=profile.rows, size=file.stat().st_size,
+        columns=[column.name for column in profile.columns], violations=[], profile=profile,
     )  # fmt: skip
     return profile_page(report, file.name)
