@@ -22,6 +22,7 @@ from steward.domain.errors import (
 from steward_cli.commands import (
     data,
     dataset,
+    experiment,
     features,
     image,
     lineage,
@@ -64,6 +65,7 @@ app.add_typer(features.app, name="features")
 app.add_typer(runs.app, name="runs")
 app.add_typer(versions.app, name="versions")
 app.add_typer(release.app, name="release")
+app.add_typer(experiment.app, name="experiment")
 app.add_typer(serving.app, name="serving")
 app.add_typer(mail.app, name="mail")
 app.add_typer(image.app, name="image")

@@ -121,6 +121,9 @@ def change_record(change: Change) -> Record:
         "cause": change.cause,
         "route_version": change.route_version,
         "noted": change.noted,
+        "copies": {"version": change.version, "percent": change.mirrored}
+        if change.mirrored
+        else None,
     }
 
 

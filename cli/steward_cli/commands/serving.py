@@ -90,6 +90,9 @@ def render_moment(found: Moment, console: Console) -> None:
                   soft_wrap=True)  # fmt: skip
     by = f"  by {change.release_id}, {change.step_id}: {WORDS[change.kind]}"
     console.print(by + ("" if change.noted else " (from how it ended)"), soft_wrap=True)
+    if change.mirrored:
+        console.print(f"  version {change.version} answered copies of {change.mirrored:g} % of the "
+                      "requests, unseen", soft_wrap=True)  # fmt: skip
     if change.cause:
         console.print(f"  because {change.cause}", markup=False, soft_wrap=True)
     for version in found.versions:

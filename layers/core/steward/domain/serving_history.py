@@ -40,6 +40,7 @@ class Change:
         kind: What moved the traffic.
         route_version: Of the route that was written, where it was noted.
         cause: Why, where traffic was taken from a version.
+        mirrored: Percent of requests that the release's version answered copies of, unseen.
         noted: Whether a shift was recorded; else it follows from how the release ended.
     """
 
@@ -52,6 +53,7 @@ class Change:
     route_version: int | None = None
     cause: str | None = None
     noted: bool = True
+    mirrored: float = 0.0
 
 
 def changes_of(releases: Iterable[Mapping[str, Any]]) -> tuple[Change, ...]:
@@ -136,6 +138,8 @@ def approved_by(version: Mapping[str, Any], moment: datetime) -> list[dict[str, 
 
 
 def _noted(release: Mapping[str, Any]) -> list[Change]:
+    steps = (release.get("plan") or {}).get("steps") or []
+    mirrors = {str(step["step_id"]): float(step.get("mirror_percent") or 0) for step in steps}
     return [
         Change(
             at=_moment(shift["at"]),
@@ -146,6 +150,7 @@ def _noted(release: Mapping[str, Any]) -> list[Change]:
             kind=(kind := _kind(str(shift["step_id"]), release, shift)),
             route_version=shift.get("route_version"),
             cause=_cause(release) if kind in ("rolled_back", "taken_back", "removed") else None,
+            mirrored=mirrors.get(str(shift["step_id"]), 0.0),
         )
         for shift in release.get("shifts") or []
     ]
@@ -172,7 +177,7 @@ def _implied(release: Mapping[str, Any]) -> Change | None:
     match release["status"]:
         case ReleaseStatus.COMPLETED:
             shares, kind = {version: 100.0}, "completed"
-        case ReleaseStatus.FAILED | "not_promoted" if stable is not None:
+        case ReleaseStatus.FAILED | ReleaseStatus.NOT_PROMOTED if stable is not None:
             shares, kind = {int(stable): 100.0}, "taken_back"
         case ReleaseStatus.FAILED:
             shares, kind = {}, "removed"
