@@ -101,6 +101,7 @@ def test_an_unknown_id_is_not_found(made: dict[str, ExperimentScene], text: str)
 def test_a_release_id_of_two_projects_must_name_one() -> None:
     scene = ExperimentScene()
     scene.state.put(Table.PROJECTS, {"project": "hearts", "config": {}})
+    scene.state.put(Table.RELEASES, {**scene.record, "project": "hearts"})
     scene.state.put(Table.EXPERIMENTS, {**scene.head, "project": "hearts"})
     with pytest.raises(CommandError, match="means 2 experiments") as refused:
         Experiments(scene.state, scene.objects).find(RELEASE)
