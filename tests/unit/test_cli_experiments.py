@@ -7,8 +7,6 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterator
-from html.parser import HTMLParser
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,9 +17,7 @@ from steward.domain.digests import canonical_json
 from steward.ports import Item, Table
 from steward_cli.app import app
 from steward_cli.commands import experiment as command
-from steward_cli.commands import report
 from steward_cli.console import CommandError, Exit
-from steward_cli.experiment_page import page
 from steward_cli.experiment_series import (
     arm_units,
     budgets,
@@ -349,119 +345,3 @@ def test_whatever_was_changed_afterwards_is_named_and_fails(
     text = invoked("replay", NAME, code=1)
     assert says in text
     assert "differ" in text
-
-
-# As a page
-
-
-class Wellformed(HTMLParser):
-    """Collects what a page says and fails on tags that do not close."""
-
-    VOID = {"meta", "br", "input", "link", "img", "hr"}
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.text: list[str] = []
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-        if tag not in self.VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        self.text.append(data)
-
-
-def parsed(html: str) -> Wellformed:
-    page = Wellformed()
-    page.feed(html)
-    assert page.open == []
-    return page
-
-
-@pytest.mark.parametrize(
-    "name", ["won", "harmful", "mismatched", "running", "bandit", "shadow_then_ramp"]
-)
-def test_a_page_needs_nothing_from_elsewhere_and_says_all_verdicts(
-    read: Callable[[str], Experiment], made: dict[str, ExperimentScene], name: str
-) -> None:
-    found = parsed(page(read(name), made[name].clock.now()))
-    said = " ".join(" ".join(found.text).split())
-
-    assert not {"script", "link", "img", "iframe"} & {tag for tag, _ in found.tags}
-    assert not any("src" in attrs or "href" in attrs for _, attrs in found.tags)
-    for verdict in made[name].verdicts[-1:]:
-        assert verdict["reason"] in said
-        assert verdict["digest"][:12] in said
-    for digest in made[name].head["plan_digests"].values():
-        assert digest in said or name == "shadow_then_ramp"
-    assert f"steward experiment replay {NAME}" in said
-
-
-def test_every_metric_has_its_chart_for_a_page_and_for_a_phone(
-    read: Callable[[str], Experiment], made: dict[str, ExperimentScene]
-) -> None:
-    found = parsed(page(read("running"), made["running"].clock.now()))
-    labels = [attrs.get("aria-label") for tag, attrs in found.tags if tag == "svg"]
-    for metric in ("recovered", "stay_days", "errors", "slow", "prediction_up", "prediction_down"):
-        title = f"{metric}: candidate minus stable over the verdicts"
-        assert labels.count(title) == 2
-    assert labels.count("Share of traffic by version") == 2
-
-
-def test_a_plan_that_is_not_the_recorded_one_is_said(made: dict[str, ExperimentScene]) -> None:
-    scene = ExperimentScene().play(2)
-    tamper_plan(scene)
-    experiment = Experiments(scene.state, scene.objects).read(PROJECT, RELEASE)
-    assert "not the one recorded at the start" in page(experiment, scene.clock.now())
-
-
-def test_a_page_of_an_experiment_without_verdicts_says_so() -> None:
-    scene = ExperimentScene()
-    experiment = Experiments(scene.state, scene.objects).read(PROJECT, RELEASE)
-    said = " ".join(parsed(page(experiment, scene.clock.now())).text)
-    assert "none yet" in said
-    assert "the first look after the traffic has moved" in said
-
-
-def test_what_a_project_wrote_is_no_markup(made: dict[str, ExperimentScene]) -> None:
-    scene = ExperimentScene().play(1)
-    scene.state.put(Table.EXPERIMENTS, {**scene.verdicts[0], "reason": "<script>x</script>"})
-    experiment = Experiments(scene.state, scene.objects).read(PROJECT, RELEASE)
-    html = page(experiment, scene.clock.now())
-    assert "<script>" not in html
-    assert "&lt;script&gt;" in html
-
-
-def test_the_report_is_written_where_it_is_asked_for(
-    use: Callable[[ExperimentScene], ExperimentScene],
-    made: dict[str, ExperimentScene],
-    tmp_path: Path,
-) -> None:
-    use(made["won"])
-    path = tmp_path / "reports" / "won.html"
-    assert str(path) in invoked("report", NAME, "-o", str(path)).replace("\n", "")
-    parsed(path.read_text(encoding="utf-8"))
-
-
-def test_report_open_makes_the_page_that_a_mail_names(
-    made: dict[str, ExperimentScene], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    scene = made["won"]
-    found = Experiments(scene.state, scene.objects)
-    monkeypatch.setattr(report, "reader", lambda choice: found)
-    path = tmp_path / "won.html"
-    uri = f"{scene.prefix}report.html"
-    done = CliRunner().invoke(
-        app, ["report", "open", uri, "--into", str(path), "--json"], catch_exceptions=False
-    )
-    assert json.loads(done.stdout) == {"uri": uri, "location": str(path)}
-    parsed(path.read_text(encoding="utf-8"))
