@@ -82,11 +82,12 @@ class MetricSeries:
     @property
     def definition(self) -> str:
         """What the figure is, in one sentence."""
-        better = "higher" if self.metric.higher_is_better else "lower"
-        unit = "" if self.metric.kind == "paired" else "Candidate minus stable: "
+        said = KINDS[self.metric.kind]
+        if self.metric.kind != "paired":
+            said = f"candidate minus stable, {said}"
         return (
-            f"{unit}{KINDS[self.metric.kind]}; {better} is better. {self.confidence:.4g} "
-            f"confidence sequence ({self.method}, {self.guarantee}): it may be read at any time."
+            f"{said[0].upper()}{said[1:]}. {self.confidence:.4g} confidence sequence "
+            f"({self.method}, {self.guarantee}): it may be read at any time."
         )
 
 
@@ -127,10 +128,23 @@ class Evidence:
     needs: float
     points: Sequence[tuple[datetime, float, int]]
 
+    @property
+    def state(self) -> str:
+        """What the newest point says: ``mismatch``, ``as intended`` or ``nothing captured yet``."""
+        _, log_e, n = self.points[-1]
+        if log_e >= self.needs:
+            return "mismatch"
+        return "as intended" if n else "nothing captured yet"
+
 
 @dataclass(frozen=True)
 class ArmUnits:
-    """Entities of an arm: first exposures, and by metric those whose window has closed."""
+    """Entities of an arm.
+
+    Attributes:
+        exposed: First exposures: captured and frozen, or counted by metrics where those are more.
+        matured: By metric those whose window has closed.
+    """
 
     arm: str
     version: str
@@ -247,7 +261,8 @@ def arm_units(experiment: Experiment) -> list[ArmUnits]:
             for name, arms in step.statistics.items():
                 if arm in arms:
                     matured[name] = matured.get(name, 0) + arms[arm].n
-        exposed = sum(step.exposures.get(arm, 0) for step in newest.record.steps)
+        captured = sum(step.exposures.get(arm, 0) for step in newest.record.steps)
+        exposed = max([captured, *matured.values()])
         rows.append(ArmUnits(arm, f"v{version}" if version else "", exposed, matured))
     return rows
 

@@ -153,11 +153,11 @@ def _mismatch(experiment: Experiment) -> list[RenderableType]:
     last = series[-1]
     _, log_e, n = last.points[-1]
     seen = max(log_e, 0.0) / last.needs if last.needs else 0.0
-    off = log_e >= last.needs
+    off = last.state == "mismatch"
+    told = f"{last.state}: no figure can be trusted" if off else last.state
     line = Text.assemble(
         ("sample ratio  ", "bold"), bar(seen, style="red" if off else "cyan"),
-        f" {log_e:.2f} of {last.needs:.2f}  ",
-        ("mismatch: no figure can be trusted", "red") if off else ("as intended", "dim"),
+        f" {log_e:.2f} of {last.needs:.2f}  ", (told, "red" if off else "dim"),
         (f", {n} first exposures", "dim"),
     )  # fmt: skip
     return [Text(), line]

@@ -118,17 +118,12 @@ class Experiments:
 
     def heads(self, project: str | None = None) -> list[Item]:
         """Return the head items of a project's experiments, or of all, oldest first."""
-        items = (
-            self._store.query(Table.EXPERIMENTS, project)
-            if project is not None
-            else (
-                item
-                for name in self._projects()
-                for item in self._store.query(Table.EXPERIMENTS, name)
-            )
-        )
-        found = [item for item in items if "#" not in str(item["item"])]
-        return sorted(found, key=lambda item: str(item.get("started_at") or item["item"]))
+        found = []
+        for name in [project] if project is not None else self._projects():
+            for release in self._store.query(Table.RELEASES, name):
+                head = self._head(name, str(release["release_id"]))
+                found += [head] if head is not None else []
+        return sorted(found, key=lambda head: str(head.get("started_at") or head["item"]))
 
     def find(self, text: str) -> tuple[str, str]:
         """Return project and release id of ``PROJECT/RELEASE_ID``, ``PROJECT`` or ``RELEASE_ID``.
@@ -157,12 +152,11 @@ class Experiments:
         Raises:
             CommandError: There is none.
         """
-        heads = self.heads(project)
-        known = [str(head["item"]) for head in heads]
+        if release_id is not None and self._head(project, release_id) is not None:
+            return project, release_id
+        known = [str(head["item"]) for head in self.heads(project)]
         if release_id is None and known:
             return project, known[-1]
-        if release_id is not None and release_id in known:
-            return project, release_id
         wanted = f"no experiment {release_id!r}" if release_id else "no experiment"
         hint = f"known: {', '.join(known)}" if known else "steward release list " + project
         raise CommandError(f"{project} has {wanted}", Exit.NOT_FOUND, hint)
@@ -174,10 +168,8 @@ class Experiments:
             CommandError: There is none.
             EvidenceIncompleteError: An object that a verdict names is gone.
         """
-        key = {"project": project, "item": experiment_item(release_id)}
-        head = self._store.get(Table.EXPERIMENTS, key)
+        head = self._head(project, release_id)
         if head is None:
-            self.one(project, release_id)
             raise CommandError(f"{project} has no experiment {release_id!r}", Exit.NOT_FOUND)
         release = self._store.get(Table.RELEASES, {"project": project, "release_id": release_id})
         verdicts = self._store.query(Table.EXPERIMENTS, project, prefix=verdicts_of(release_id))
@@ -193,6 +185,10 @@ class Experiments:
             changes=[change for change in changes if change.release_id == release_id],
             route=self._store.get(Table.ROUTES, {"project": project}),
         )
+
+    def _head(self, project: str, release_id: str) -> Item | None:
+        key = {"project": project, "item": experiment_item(release_id)}
+        return self._store.get(Table.EXPERIMENTS, key)
 
     def _projects(self) -> list[str]:
         return sorted(str(item["project"]) for item in self._store.scan(Table.PROJECTS))

@@ -384,7 +384,7 @@ class ExperimentScene:
 
 
 def _frozen(name: str, values: list[float]) -> ArmStatistics:
-    paired = HISTOGRAMS["prediction_difference"] if name in ("errors", "slow") else None
+    paired = (-1.0, -1.0, 0.0, 0.0, 1.0, 1.0) if name in ("errors", "slow") else None
     return statistics_of(values, edges=HISTOGRAMS.get(name, paired))
 
 

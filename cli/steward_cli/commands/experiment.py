@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -11,7 +12,9 @@ from rich.live import Live
 from rich.text import Text
 
 from steward.adapters.objects import S3ObjectStore
+from steward.adapters.time import SystemClock
 from steward_cli.console import Exit, Json, progress, show, stdout, table
+from steward_cli.experiment_page import page
 from steward_cli.experiment_replay import Replayed, replay
 from steward_cli.experiment_text import HISTORY, document, screen, summary
 from steward_cli.experiments import Experiment, Experiments
@@ -146,3 +149,35 @@ def render_replay(found: Replayed, console: Console) -> None:
         f"{len(found.cohorts)} frozen cohorts differ"
     )
     console.print(told, style="green" if found.agrees else "red")
+
+
+@app.command("report")
+def report_experiment(
+    context: typer.Context,
+    id_: Id,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", "-o", help="File to write; default: experiment-PROJECT-RELEASE.html."
+        ),
+    ] = None,
+    json_: Json = False,
+) -> None:
+    """Write an experiment's report as one HTML page that needs nothing from elsewhere.
+
+    Example: `steward experiment report diabetes/00000002-1 -o experiment.html`
+    """
+    experiments = reader(context.obj)
+    project, release_id = experiments.find(id_)
+    path = out or Path(f"experiment-{project}-{release_id}.html")
+    written = write_report(experiments, project, release_id, path)
+    show({"experiment": f"{project}/{release_id}", "file": str(written)}, json_,
+         lambda console: console.print(str(written), markup=False, soft_wrap=True))  # fmt: skip
+
+
+def write_report(experiments: Experiments, project: str, release_id: str, path: Path) -> Path:
+    """Make the report of an experiment from the record as it is now; return its path."""
+    made = page(experiments.read(project, release_id), SystemClock().now())
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(made, encoding="utf-8")
+    return path

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import tempfile
 import webbrowser
 from pathlib import Path
 from typing import Annotated
@@ -10,10 +12,13 @@ import typer
 from botocore.exceptions import ClientError
 from rich.console import Console
 
+from steward_cli.commands.experiment import reader, write_report
 from steward_cli.console import CommandError, Exit, Json, show
 from steward_cli.target import choose
 
-app = typer.Typer(help="Reports: evidence, evaluations and validations, as stored.")
+app = typer.Typer(help="Reports: evidence, evaluations and validations as stored, experiments.")
+
+_EXPERIMENT = re.compile(r"experiments/(?P<project>[^/]+)/(?P<release>[^/]+)/report\.html")
 
 
 @app.command("open")
@@ -25,13 +30,18 @@ def open_report(
 ) -> None:
     """Open a report with your own rights; nothing is public and no link is mailed.
 
-    On AWS the address is presigned for you, for 15 minutes.
+    On AWS the address is presigned for you, for 15 minutes. The report of an experiment,
+    `s3://BUCKET/experiments/PROJECT/RELEASE_ID/report.html`, is made from the record as it is
+    now, so that there is one at any time.
 
     Example: `steward report open s3://BUCKET/evidence/diabetes/1/evidence.json`
     """
     bucket, slash, key = uri.removeprefix("s3://").partition("/")
     if not uri.startswith("s3://") or not slash or not key:
         raise CommandError(f"{uri!r} is no s3://bucket/key", Exit.USAGE)
+    if found := _EXPERIMENT.fullmatch(key):
+        _open_experiment(context, uri, found["project"], found["release"], into, json_)
+        return
     target = choose(context.obj)
     s3 = target.client("s3")
     try:
@@ -48,9 +58,21 @@ def open_report(
             raise CommandError(f"there is no {uri}", Exit.NOT_FOUND) from None
         raise
 
+    _tell(uri, where, where if not into else None, json_)
+
+
+def _open_experiment(
+    context: typer.Context, uri: str, project: str, release_id: str, into: Path | None, json_: bool
+) -> None:
+    path = into or Path(tempfile.mkdtemp(prefix="steward-")) / f"{project}-{release_id}.html"
+    write_report(reader(context.obj), project, release_id, path)
+    _tell(uri, str(path), path.absolute().as_uri() if not into else None, json_)
+
+
+def _tell(uri: str, where: str, opened: str | None, json_: bool) -> None:
     def render(console: Console) -> None:
         console.print(where, soft_wrap=True)
-        if not into and console.is_terminal:
-            webbrowser.open(where)
+        if opened and console.is_terminal:
+            webbrowser.open(opened)
 
     show({"uri": uri, "location": where}, json_, render)

@@ -134,7 +134,7 @@ def play(scene: Scene, operation: str, step: int, version: int) -> None:
         return
     if operation == "asked":
         route = scene.route()
-        if route is None or route.previous is None:
+        if route is None or route.previous is None or route.candidate is not None:
             return
         started = scene.start_rollback(scene.received(RollbackRequested(reason="it looks wrong")))
         end_rollback(scene, started)
@@ -199,6 +199,18 @@ def test_a_rollback_is_named_with_its_cause() -> None:
     )
     assert "alarm" in str(last.cause)
     assert last.noted
+
+
+def test_a_completion_is_noted_so_that_a_later_rollback_leaves_it_in_the_history() -> None:
+    scene = Scene()
+    scene.play(1)
+    scene.play(2)
+    scene.clock.advance(60)
+    end_rollback(scene, scene.start_rollback(scene.received(RollbackRequested(reason="wrong"))))
+    changes = changes_of(scene.state.query(Table.RELEASES, PROJECT))
+
+    assert [c.kind for c in changes[-2:]] == ["completed", "rolled_back"]
+    assert all(change.noted for change in changes)
 
 
 def test_a_completion_at_half_of_the_traffic_follows_from_the_end_of_the_release() -> None:

@@ -21,6 +21,7 @@ from steward.domain.releases import (
     release_of_execution,
     restored,
     serving_endpoints,
+    shares,
 )
 from steward.domain.routes import Route
 from steward.ports import (
@@ -66,8 +67,9 @@ def complete_release(
 ) -> CompletedRelease:
     """Make the candidate stable, keep the old version as previous, hand the lock on.
 
-    Route, release, lock and ``ReleaseCompleted`` are one transaction. What nobody needs any
-    more is deleted afterwards: the staging endpoint, and the version before the previous one.
+    Route, release with its shift, lock and ``ReleaseCompleted`` are one transaction. What nobody
+    needs any more is deleted afterwards: the staging endpoint, and the version before the
+    previous one.
 
     Raises:
         ReleaseEndedError: The release was ended, or somebody else changed the route.
@@ -114,6 +116,12 @@ def _complete(command: CompleteRelease, *, state: StateStore, clock: Clock, ids:
         "previous_until": until,
         "outdated_endpoint": _outdated(route, final),
     }
+    if final is not route:
+        shift = {
+            "step_id": final.step_id, "shares": shares(final), "at": stamp,
+            "route_version": final.route_version,
+        }  # fmt: skip
+        changed["shifts"] = [*release["shifts"], shift]
     told = ReleaseCompleted(
         release_id=command.release_id,
         version=command.version,
