@@ -64,7 +64,7 @@ def freeze_cohorts(
         ConflictError: Somebody else freezes the same release.
     """
     head = head_of(state, command.project, command.release_id)
-    design = Design.model_validate(
+    written = canonical_json(
         {
             "project": command.project,
             "release_id": command.release_id,
@@ -75,6 +75,7 @@ def freeze_cohorts(
             **{name: head[name] for name in ("metrics", "cohort_s", "lateness_s", "slow_ms")},
         }
     )
+    design = Design.model_validate_json(written)
     if not design.steps:
         return CohortsFrozen(frozen=0, waiting=0)
     store = Store(
@@ -135,7 +136,7 @@ class _Freezing:
             self._find_units_of(begin, end)
 
     def _find_units_of(self, begin: int, end: int) -> None:
-        last = self.units[-1] if self.units else {"known": [], "ingests": 0}
+        last: Item = self.units[-1] if self.units else {"known": [], "ingests": 0}
         captures = [
             item.get("captures_uri")
             for item in self.ingests
