@@ -44,6 +44,7 @@ class FreezingScene:
         plan = self.design.model_dump(mode="json")
         head = {
             "project": PROJECT, "item": experiment_item(RELEASE), "started_at": iso(BEGAN),
+            "captured": True,
             **{name: plan[name] for name in ("metrics", "cohort_s", "lateness_s", "slow_ms")},
             "steps": [{**step, "index": 0, "at": iso(BEGAN)} for step in plan["steps"]],
         }  # fmt: skip

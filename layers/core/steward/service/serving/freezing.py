@@ -57,7 +57,8 @@ def freeze_cohorts(
     Whoever was exposed first within a span is found once, when the lateness has passed since
     its end; each window freezes later, over the same units. Objects are written where nothing is
     and pointed to by an item with their digest. A run that breaks off anywhere is done again and
-    finds what it left; another one at the same time changes nothing twice.
+    finds what it left; another one at the same time changes nothing twice. A release that no
+    captured metric judges freezes nothing.
 
     Raises:
         EvidenceIncompleteError: The release was never planned, or something kept is gone.
@@ -76,7 +77,7 @@ def freeze_cohorts(
         }
     )
     design = Design.model_validate_json(written)
-    if not design.steps:
+    if not design.steps or not head["captured"]:
         return CohortsFrozen(frozen=0, waiting=0)
     store = Store(
         objects, limits, capture_bucket, artifacts_bucket, command.project, command.release_id
