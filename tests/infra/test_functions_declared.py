@@ -77,6 +77,7 @@ def test_control_functions_do_without_the_analytics_layer(function: Function) ->
         "CompareCandidateFunction",
         "ReadFeaturesFunction",
         "MeasureSkewFunction",
+        "FreezeCohortsFunction",
         "JudgeStepFunction",
     }
     assert ("Layers" in properties) == (name in computes)

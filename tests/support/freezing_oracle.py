@@ -61,7 +61,7 @@ def expected_groups(
     shadows = {c["shadow_pair_id"]: c for c in captures if c["assigned_role"] == "shadow"}
     result: dict[tuple[int, str], Expected] = defaultdict(Expected)
     units: dict[tuple[int, str], list[tuple[str, list[Row]]]] = defaultdict(list)
-    for (entity, _), first in firsts.items():
+    for first in firsts.values():
         span_ms = design.cohort_s * 1000
         group = (milliseconds(first["time"]) // span_ms * span_ms, first["step_id"])
         found = result[group]
@@ -178,6 +178,7 @@ def _metric(
 ) -> None:
     figures: dict[str, list[tuple[float, float, float]]] = defaultdict(list)
     low, high = metric.range or (0.0, 1.0)
+    edges: tuple[float, ...] | None
     if shadowed:
         if metric.kind not in ("binary", "bounded"):
             return

@@ -15,6 +15,7 @@ from steward.contracts.steps.serving import (
     ConcludeRollback,
     ConcludeStaging,
     ConcludeTick,
+    FreezeCohorts,
     JudgeStep,
     PlanRelease,
     PlanStaging,
@@ -25,11 +26,13 @@ from steward.contracts.steps.serving import (
     WarmEndpoint,
 )
 from steward.domain.errors import ConflictError, StewardError
+from steward.domain.workspace import scratch
+from steward.service.serving.freezing import freeze_cohorts
 from steward.service.serving.rollback import remove_endpoint
 from steward.service.serving.warming import warm_endpoint
 from support.fakes import Reply
 from support.machine_player import Played, Task, TaskError, machine, play
-from support.serving_scene import ROLLBACK, Scene, container
+from support.serving_scene import ARTIFACTS, CAPTURE, ROLLBACK, Scene, container
 from support.ticking_scene import Experiment
 
 MOST_LOOKS = 300
@@ -143,7 +146,16 @@ def release(
 def tick(scene: Experiment, **changes: Task) -> Played:
     """Let the schedule of version 2's experiment fire and play the tick that it starts."""
     arn = scene.fire()["started"]
+
+    def freeze(command: FreezeCohorts) -> BaseModel:
+        with scratch(1024) as limits:
+            return freeze_cohorts(
+                command, state=scene.state, objects=scene.objects, clock=scene.clock,
+                limits=limits, capture_bucket=CAPTURE, artifacts_bucket=ARTIFACTS,
+            )  # fmt: skip
+
     tasks = {
+        "FreezeCohorts": step(FreezeCohorts, freeze),
         "JudgeStep": step(JudgeStep, lambda c: scene.judge(c.release_id)),
         "ShiftTraffic": step(ShiftTraffic, scene.shift_at),
         "CompleteRelease": step(CompleteRelease, lambda c: scene.complete(c.release_id)),

@@ -77,7 +77,9 @@ def ended(played: Played, number: int, what: str) -> bool:
 def test_a_tick_that_decides_nothing_frees_its_lease_and_keeps_its_verdict(
     scene: Experiment,
 ) -> None:
-    assert ended(tick(scene), 1, "wait")
+    played = tick(scene)
+    assert ended(played, 1, "wait")
+    assert played.path[:3] == ["NoteTick", "FreezeCohorts", "JudgeStep"]
     assert "tick_lease_until" not in scene.head(SECOND)
     assert ended(tick(scene), 2, "wait")
     assert scene.head(SECOND)["verdicts"] == 2
@@ -181,7 +183,7 @@ def test_a_withdrawn_version_ends_as_failed(scene: Experiment) -> None:
 @pytest.mark.parametrize(
     ("state", "verdict"),
     [
-        ("JudgeStep", "wait"), ("ShiftTraffic", "shift"), ("CompleteRelease", "complete"),
+        ("FreezeCohorts", "wait"), ("JudgeStep", "wait"), ("ShiftTraffic", "shift"), ("CompleteRelease", "complete"),
         ("EndNotPromoted", "end"), ("StartRollback", "roll_back"), ("ConcludeTick", "wait"),
         ("RecordEnd", "withdraw"),
     ],

@@ -189,7 +189,7 @@ def test_a_version_that_expired_leaves_staging(doorways: Doorways, scene: Scene)
 @pytest.mark.parametrize(
     "name",
     ["plan_staging", "run_smoke_test", "conclude_staging", "plan_release", "warm_endpoint",
-     "shift_traffic", "judge_step", "complete_release", "conclude_release", "restore_route",
+     "shift_traffic", "freeze_cohorts", "judge_step", "complete_release", "conclude_release", "restore_route",
      "conclude_rollback", "remove_endpoint"],
 )  # fmt: skip
 def test_a_task_refuses_input_that_is_not_its_contract(doorways: Doorways, name: str) -> None:
@@ -220,6 +220,8 @@ def test_the_tasks_of_a_release_work_as_functions(doorways: Doorways, scene: Sce
     scene.count(100)
     for index in range(3):
         doorways.load("shift_traffic")({**because, "step_index": index}, None)
+        nothing = {"frozen": 0, "waiting": 0}
+        assert doorways.load("freeze_cohorts")(about, None) == nothing
         verdict = doorways.load("judge_step")({**about, "step_index": index, "holds": 0}, None)
     assert verdict["next"] == "complete"
     assert doorways.load("complete_release")(because, None)["version"] == 2

@@ -139,7 +139,7 @@ def captured_columns(features: int) -> dict[str, str]:
 def _read(lines: Sequence[Path], columns: str) -> str:
     listed = ", ".join(literal(str(path)) for path in lines)
     return (
-        f"read_json([{listed}], format = 'newline_delimited', ignore_errors = true,"
+        f"read_json([{listed}], format = 'newline_delimited', records = true, ignore_errors = true,"
         f" columns = {{{columns}}})"
     )
 

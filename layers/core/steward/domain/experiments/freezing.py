@@ -109,7 +109,7 @@ def freeze_groups(
     frames = {group: Frame() for group in groups}
     _count(connection, frames, groups, window_s)
     if window_s:
-        _count_unknown(connection, frames, design.cohort_s * 1000)
+        _count_unknown(connection, frames, design.cohort_s * 1000, window_s * 1000)
     arms = connection.execute("SELECT DISTINCT g, arm FROM members ORDER BY ALL").fetchall()
     phases = {step.step_id: step.phase for step in design.steps}
     in_shadow = {n for n, (g, _) in enumerate(arms) if phases[groups[g].step] == "shadow"}
@@ -260,10 +260,6 @@ def _gather(
             s.fails AS other_failed
         FROM asked AS q JOIN shadows AS s ON s.pair_id = q.inference_id
     """)
-    connection.execute(f"""
-        CREATE OR REPLACE TEMP VIEW ids AS
-        SELECT DISTINCT inference_id, entity FROM {captured} WHERE role <> 'shadow'
-    """)
     connection.execute(f"CREATE OR REPLACE TEMP VIEW told AS FROM {parquet(outcomes, OUTCOMES)}")
     connection.execute(f"CREATE OR REPLACE TEMP VIEW captured AS FROM {captured}")
 
@@ -307,20 +303,32 @@ def _count(
         frame.counts |= {"unknown_outcomes": 0, "unusable_values": 0}
 
 
-def _count_unknown(connection: Connection, frames: Mapping[Group, Frame], span_ms: int) -> None:
-    """Count the outcomes observed within each span whose id no request has, at its first group."""
+def _count_unknown(
+    connection: Connection, frames: Mapping[Group, Frame], span_ms: int, window_ms: int
+) -> None:
+    """Count outcomes observed within each span, at its first group, that belong to nothing.
+
+    No request of the release has the id, from a window before the span until its end.
+    """
     firsts: dict[int, Group] = {}
     for group in sorted(frames):
         firsts.setdefault(group.span, group)
-    spans = sorted(firsts)
-    bounds = ", ".join(f"({span})" for span in spans)
+    spans = ", ".join(map(str, firsts))
     found = connection.execute(f"""
-        SELECT s.span, count(*) FROM told AS o JOIN (VALUES {bounds}) AS s(span)
-            ON o.observed >= s.span AND o.observed < s.span + {span_ms}
-        WHERE CASE WHEN o.inference_id IS NOT NULL
-            THEN o.inference_id NOT IN (SELECT inference_id FROM ids)
-            ELSE o.entity NOT IN (SELECT entity FROM ids) END
-        GROUP BY s.span
+        WITH seen AS (
+            SELECT observed // {span_ms} * {span_ms} AS span, span + {span_ms} AS until,
+                inference_id, entity
+            FROM told WHERE span IN ({spans})
+        ), answered AS (FROM captured WHERE role <> 'shadow')
+        SELECT span, count(*) FROM (
+            SELECT s.span, c.asked_at FROM seen AS s ASOF LEFT JOIN answered AS c
+                ON c.inference_id = s.inference_id AND c.asked_at < s.until
+            WHERE s.inference_id IS NOT NULL
+            UNION ALL
+            SELECT s.span, c.asked_at FROM seen AS s ASOF LEFT JOIN answered AS c
+                ON c.entity = s.entity AND c.asked_at < s.until
+            WHERE s.inference_id IS NULL
+        ) WHERE coalesce(asked_at < span - {window_ms}, true) GROUP BY span
     """).fetchall()
     for span, count in found:
         frames[firsts[span]].counts["unknown_outcomes"] = count

@@ -68,6 +68,7 @@ def new_head(
         "slow_ms": declared.guardrails.max_latency_ms,
         "cohort_s": declared.cohort_s,
         "lateness_s": declared.lateness_s,
+        "captured": plan.captured,
         "ticked": plan.ticked,
         "tick_s": plan.tick_s,
         "tick": 0,

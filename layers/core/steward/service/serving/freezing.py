@@ -57,14 +57,15 @@ def freeze_cohorts(
     Whoever was exposed first within a span is found once, when the lateness has passed since
     its end; each window freezes later, over the same units. Objects are written where nothing is
     and pointed to by an item with their digest. A run that breaks off anywhere is done again and
-    finds what it left; another one at the same time changes nothing twice.
+    finds what it left; another one at the same time changes nothing twice. A release that no
+    captured metric judges freezes nothing.
 
     Raises:
         EvidenceIncompleteError: The release was never planned, or something kept is gone.
         ConflictError: Somebody else freezes the same release.
     """
     head = head_of(state, command.project, command.release_id)
-    design = Design.model_validate(
+    written = canonical_json(
         {
             "project": command.project,
             "release_id": command.release_id,
@@ -75,7 +76,8 @@ def freeze_cohorts(
             **{name: head[name] for name in ("metrics", "cohort_s", "lateness_s", "slow_ms")},
         }
     )
-    if not design.steps:
+    design = Design.model_validate_json(written)
+    if not design.steps or not head["captured"]:
         return CohortsFrozen(frozen=0, waiting=0)
     store = Store(
         objects, limits, capture_bucket, artifacts_bucket, command.project, command.release_id
@@ -135,7 +137,7 @@ class _Freezing:
             self._find_units_of(begin, end)
 
     def _find_units_of(self, begin: int, end: int) -> None:
-        last = self.units[-1] if self.units else {"known": [], "ingests": 0}
+        last: Item = self.units[-1] if self.units else {"known": [], "ingests": 0}
         captures = [
             item.get("captures_uri")
             for item in self.ingests
