@@ -160,7 +160,8 @@ def test_a_file_without_a_good_row_is_refused_and_told(scene: Scene) -> None:
 
 @pytest.mark.parametrize(("name", "content", "field"), [
     ("a.txt", lines(GOOD), "name"), ("a.parquet", b"PAR1", "name"), ("a.jsonl", b"\n \n", "rows"),
-    ("a.jsonl.gz", lines(GOOD), "file"), ("a.jsonl.gz", gzip.compress(lines(GOOD), mtime=0)[:-9], "file"),
+    ("a.jsonl.gz", lines(GOOD), "file"),
+    ("a.jsonl.gz", gzip.compress(lines(GOOD), mtime=0)[:-9], "file"),
     ("a.csv", b"", "header"), ("a.csv", b"inference_id,outcome\n", "header"),
     ("a.csv", b"inference_id,outcome,observed_at,note\n", "header"),
     ("a.csv", b"inference_id,inference_id,outcome,observed_at\n", "header"),
