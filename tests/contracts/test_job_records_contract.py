@@ -14,7 +14,7 @@ from botocore.stub import Stubber
 from steward.adapters.clients import Clients
 from steward.adapters.job_records import AwsJobRecords
 from steward.domain.errors import RejectedError
-from steward.ports import ExecutionRecord, FunctionUse, JobRecord
+from steward.ports import ExecutionRecord, FunctionUse, JobRecord, QueryUse
 from support.fake_job_records import FakeJobRecords
 
 START = datetime(2026, 1, 5, 9, tzinfo=UTC)
@@ -129,6 +129,37 @@ def test_a_history_tells_transitions_retries_and_functions(aws: Clients) -> None
             FunctionUse(f"{FUNCTION}-2", 1024, 1, 1.5),
         ),
     )
+
+
+def query(number: int, kind: str, state: str = "", **known: Any) -> dict[str, Any]:
+    """Return how the history tells of an Athena query that ended."""
+    told = {"QueryExecution": {"Status": {"State": state}, **known}} if state else {}
+    name, member = {
+        "TaskSucceeded": ("taskSucceededEventDetails", {"output": json.dumps(told)}),
+        "TaskFailed": ("taskFailedEventDetails", {"cause": json.dumps(told) if told else "slow"}),
+        "TaskTimedOut": ("taskTimedOutEventDetails", {"error": "States.Timeout"}),
+    }[kind]
+    of_athena = {"resourceType": "athena", "resource": "startQueryExecution.sync"}
+    return event(number, kind, number, **{name: {**of_athena, **member}})
+
+
+def test_a_history_tells_what_queries_scanned(aws: Clients) -> None:
+    statistics = {"Statistics": {"DataScannedInBytes": 4096}}
+    events = [
+        event(1, "ExecutionStarted", 0),
+        query(2, "TaskSucceeded", "SUCCEEDED", StatementType="DDL",
+              Statistics={"DataScannedInBytes": 0}),
+        query(3, "TaskFailed"),  # throttled: it was never a query
+        query(4, "TaskFailed", "FAILED", StatementType="DML", **statistics),
+        query(5, "TaskSucceeded", "SUCCEEDED", StatementType="DML", **statistics),
+        query(6, "TaskTimedOut"),
+    ]  # fmt: skip
+    with answering(aws.get("stepfunctions"), "get_execution_history", {"events": events}):
+        found = AwsJobRecords(aws).execution(EXECUTION)
+    assert found.queries == (
+        QueryUse("SUCCEEDED", True, 0), QueryUse("FAILED", False, 4096),
+        QueryUse("SUCCEEDED", False, 4096), QueryUse("TIMED_OUT", False, None),
+    )  # fmt: skip
 
 
 def test_what_there_is_not_is_rejected(aws: Clients) -> None:

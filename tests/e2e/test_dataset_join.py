@@ -58,3 +58,14 @@ def test_a_run_whose_features_athena_joins_trains_on_the_rows_of_duckdb(lab: Lab
         DatabaseName=f"steward_joins_{lab.target.environment_name}"
     )
     assert tables["TableList"] == []
+    run = lab.run("by-athena", "failed")
+
+    def cost() -> dict[str, Any] | None:
+        found = [c for c in lab.state.costs("by-athena") if "query_dollars" in c["detail"]]
+        return found[0] if found else None
+
+    entry = eventually(cost, "the cost of the join")
+    assert entry["run_id"] == run["run_id"]
+    # A table of the spine and one of the view, made and dropped, and one query that read them.
+    assert (entry["detail"]["queries"], entry["detail"]["scanned_bytes"] > 0) == (5, True)
+    assert entry["detail"]["query_dollars"] == pytest.approx(10 * 5 / 1024**2)

@@ -98,6 +98,15 @@ def test_a_file_of_a_source_is_in_parquet_and_online_and_a_correction_wins(
     )  # fmt: skip
 
 
+def test_the_alarms_of_features_tell_who_is_on_call(lab: Laboratory, clinic: Path) -> None:
+    prefix = f"steward-{lab.target.environment_name}-clinic-"
+    alarms = lab.target.client("cloudwatch").describe_alarms(
+        AlarmNames=[f"{prefix}stale-labs-v1", f"{prefix}feature-skew"]
+    )["MetricAlarms"]
+    told = [alarm["AlarmActions"] for alarm in alarms]
+    assert told == [[lab.target.output("OnCallTopic")]] * 2
+
+
 def test_a_changed_definition_is_a_second_version_fed_with_all_that_came(
     lab: Laboratory, clinic: Path
 ) -> None:
@@ -256,10 +265,19 @@ def test_a_streamed_row_is_online_and_what_does_not_fit_is_buried(
     times = {"taken_at": "2026-01-20T10:00:00Z", "reported_at": "2026-01-20T11:00:00Z"}
     send(patient=77, glucose="much", **times)
     send(patient=77, glucose=150.5, **times)
-    eventually(
-        lambda: online(lab, "clinic", 77, version=version).get("glucose") == "150.5",
-        "the streamed row online",
-    )
+
+    def is_online() -> bool:
+        return online(lab, "clinic", 77, version=version).get("glucose") == "150.5"
+
+    eventually(is_online, "the streamed row online")
+    add(lab, "clinic", labs(ttl_s=77))
+    lab.steward("features", "retire", "clinic", f"labs/v{version}", "--yes")
+    with pytest.raises(
+        lab.target.client("sagemaker-featurestore-runtime").exceptions.ResourceNotFound
+    ):
+        online(lab, "clinic", 77, version=version)
+    add(lab, "clinic", labs())
+    eventually(is_online, "the streamed row online again, the version being revived", within=120)
     eventually(lambda: len(_quarantined(lab)) == 2, "the refused row and its report in quarantine")
     report, row = _quarantined(lab)
     assert row["row"]["glucose"] == "much"

@@ -7,6 +7,8 @@ import hashlib
 import io
 import json
 import shutil
+import subprocess
+import sys
 import tarfile
 import time
 import uuid
@@ -102,6 +104,16 @@ class Laboratory:
         run = CliRunner().invoke(app, [*options, *words, *(["--json"] if as_json else [])])
         assert run.exit_code == exit_code, run.output
         return json.loads(run.stdout) if as_json else run.output
+
+    def steward_error(self, *words: str) -> str:
+        """Run the command as a person does, where it must fail; return what it says, on a line."""
+        command = [str(Path(sys.executable).with_name("steward")), "--target", "local"]
+        run = subprocess.run(
+            [*command, "--state-dir", str(self.choice.state_dir), *words],
+            capture_output=True, text=True, timeout=120, check=False,
+        )  # fmt: skip
+        assert run.returncode != 0, run.stdout
+        return " ".join(run.stderr.split())
 
     def put_delivery(self, project: str, path: str, content: bytes) -> str:
         """Deliver bytes; return the delivery's id."""

@@ -17,8 +17,9 @@ from steward.domain.feature_records import from_record
 from steward.domain.feature_versions import materialisation_item
 from steward.domain.workspace import Limits
 from steward.ports import Put, Table
-from steward.service.data.feature_chunks import Workbench, materialise_chunk
+from steward.service.data.feature_chunks import Workbench
 from steward.service.data.feature_materialisation import Starter, start_materialisation
+from steward.service.data.feature_revival import materialise
 from steward.service.emission import Cause
 from steward.service.feature_catalog import registration
 from support.fakes import (
@@ -106,7 +107,7 @@ class FeatureWorld:
                 self.state, self.objects, self.records, self.clock, self.ids,
                 Limits(Path(folder), 400), DATA, lambda: self.left, self.lines.append,
             )  # fmt: skip
-            return materialise_chunk(command, bench)
+            return materialise(command, bench)
 
     def materialise(self, *rows: str) -> str:
         delivery_id = self.accept(*rows)

@@ -7,7 +7,8 @@ from steward.bootstrap import app
 from steward.contracts.steps.data import MaterialiseChunk, MaterialisedChunk
 from steward.domain.workspace import scratch
 from steward.entrypoint import step
-from steward.service.data.feature_chunks import Workbench, materialise_chunk
+from steward.service.data.feature_chunks import Workbench
+from steward.service.data.feature_revival import materialise
 
 
 @step(MaterialiseChunk)
@@ -27,4 +28,4 @@ def handler(command: MaterialiseChunk) -> MaterialisedChunk:
             seconds_left=lambda: until - time.monotonic(),
             write=sys.stdout.write,
         )
-        return materialise_chunk(command, bench)
+        return materialise(command, bench)

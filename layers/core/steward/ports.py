@@ -586,11 +586,27 @@ class FunctionUse:
 
 
 @dataclass(frozen=True)
+class QueryUse:
+    """One query of Athena in an execution.
+
+    Attributes:
+        state: SUCCEEDED, FAILED or CANCELLED; TIMED_OUT where the machine did not wait for it.
+        is_ddl: Whether it changed the catalogue and read nothing.
+        scanned_bytes: None where the history does not say.
+    """
+
+    state: str
+    is_ddl: bool
+    scanned_bytes: int | None
+
+
+@dataclass(frozen=True)
 class ExecutionRecord:
     """What an ended execution used; ``transitions`` counts states entered, retries included."""
 
     transitions: int
     functions: tuple[FunctionUse, ...] = ()
+    queries: tuple[QueryUse, ...] = ()
 
 
 class JobRecords(Protocol):

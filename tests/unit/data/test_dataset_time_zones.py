@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -19,14 +20,14 @@ PATIENTS = 60
 
 
 def with_zone(moment: datetime, number: int) -> str:
-    """Write a moment as +02:00, as Z, without an offset, or as -05:30, by turns."""
+    """Write a moment as +02:00, as Z, without an offset, or as -0530, by turns."""
     if number % 4 == 0:
         return moment.astimezone(timezone(timedelta(hours=2))).isoformat()
     if number % 4 == 1:
         return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
     if number % 4 == 2:
         return moment.strftime("%Y-%m-%d %H:%M:%S")
-    return moment.astimezone(timezone(-timedelta(hours=5, minutes=30))).isoformat()
+    return moment.astimezone(timezone(-timedelta(hours=5, minutes=30))).strftime("%FT%T%z")
 
 
 def in_utc(moment: datetime, number: int) -> str:
@@ -52,6 +53,13 @@ def visits(write: Any, kind: str) -> bytes:
         lines = [json.dumps(dict(zip(columns, row, strict=True))) for row in rows]
         return ("\n".join(lines) + "\n").encode()
     lines = [",".join(map(str, row)) for row in (columns, *rows)]
+    if kind == "parquet":
+        with tempfile.TemporaryDirectory() as folder:
+            text, made = Path(folder) / "made.csv", Path(folder) / "made.parquet"
+            text.write_text("\n".join(lines) + "\n", encoding="utf-8")
+            types = "{'asked_at': 'VARCHAR', 'known_at': 'VARCHAR'}"
+            duckdb.sql(f"FROM read_csv('{text}', types = {types})").write_parquet(str(made))
+            return made.read_bytes()
     return ("\n".join(lines) + "\n").encode()
 
 
@@ -88,7 +96,7 @@ def rows_of(scene: DatasetScene, manifest: dict[str, Any]) -> list[tuple[Any, ..
     return rows
 
 
-@pytest.mark.parametrize("kind", ["csv", "jsonl"])
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
 def test_a_spine_of_several_zones_is_joined_at_its_instants(tmp_path: Path, kind: str) -> None:
     scene, manifest = built(tmp_path / "mixed", with_zone, kind)
     rows = rows_of(scene, manifest)
@@ -100,7 +108,7 @@ def test_a_spine_of_several_zones_is_joined_at_its_instants(tmp_path: Path, kind
     assert manifest["rules"]["time_zone"] == "an offset is converted, none is UTC; milliseconds"
 
 
-@pytest.mark.parametrize("kind", ["csv", "jsonl"])
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
 def test_the_same_instants_are_the_same_bytes_however_they_are_written(
     tmp_path: Path, kind: str
 ) -> None:

@@ -154,7 +154,9 @@ def test_the_stack_holds_every_active_version_and_the_one_that_is_about_to_be(
     world.push(changed)
     world.retire("labs", 1)
     assert "LabsV1FeatureGroup" not in rendered(world, changed)
-    assert resources["LabsV1StaleAlarm"]["Properties"]["Threshold"] == 30 * 86_400
+    stale = resources["LabsV1StaleAlarm"]["Properties"]
+    assert stale["Threshold"] == 30 * 86_400
+    assert stale["AlarmActions"] == ["arn:aws:sns:us-east-1:000000000000:on-call"]
 
 
 def test_a_project_that_uses_features_has_an_alarm_on_their_skew(world: World) -> None:

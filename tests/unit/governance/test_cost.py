@@ -10,9 +10,15 @@ import pytest
 from steward.contracts.incoming import Received
 from steward.domain.errors import MalformedEventError, RejectedError, UnknownPriceError
 from steward.domain.names import job_name, job_of
-from steward.domain.prices import US_EAST_1, function_dollars, job_dollars, transition_dollars
+from steward.domain.prices import (
+    US_EAST_1,
+    function_dollars,
+    job_dollars,
+    query_dollars,
+    transition_dollars,
+)
 from steward.entrypoint import parse_event
-from steward.ports import ExecutionRecord, FunctionUse, Item, JobRecord, Table
+from steward.ports import ExecutionRecord, FunctionUse, Item, JobRecord, QueryUse, Table
 from steward.service.governance.cost import record_cost
 from support.fake_job_records import FakeJobRecords
 from support.fakes import FakeClock, FakeIds, FakeState
@@ -131,6 +137,37 @@ def test_an_execution_costs_transitions_and_functions() -> None:
         20 * 0.025 / 1000 + 3 * 4.0 * 0.0000166667 + 2 * 0.2 / 1_000_000
     )
     assert detail["detail"]["transitions"] == 20
+
+
+def test_what_an_execution_had_athena_scan_is_in_its_sum() -> None:
+    books = Books()
+    queries = (
+        QueryUse("SUCCEEDED", True, 0),
+        QueryUse("SUCCEEDED", False, 200 * 1024**3),
+        QueryUse("FAILED", False, 1024**4),
+        QueryUse("TIMED_OUT", False, None),
+    )
+    books.jobs.executions[EXECUTION] = ExecutionRecord(8, (), queries)
+    books.record(execution_ended())
+    entry = books.entry("execution#train_candidate#3f9a1c0b7d2e-1")
+    scanned = 5 * 200 / 1024
+    assert entry["dollars"] == pytest.approx(8 * 0.025 / 1000 + scanned)
+    detail = entry["detail"]
+    assert detail["query_dollars"] == pytest.approx(scanned)
+    assert (detail["queries"], detail["scanned_bytes"]) == (4, 1024**4 + 200 * 1024**3)
+    assert "1 timed-out" in detail["unpriced_because"]
+    (told,) = books.state.named("RunCostRecorded")
+    assert told.data.model_dump()["dollars"] == entry["dollars"]
+
+
+def test_a_query_costs_whole_megabytes_and_ten_at_least() -> None:
+    of_a_mb = 5 / 1024**2
+    assert query_dollars("SUCCEEDED", False, 1) == pytest.approx(10 * of_a_mb)
+    assert query_dollars("SUCCEEDED", False, 10 * 1024**2 + 1) == pytest.approx(11 * of_a_mb)
+    assert query_dollars("SUCCEEDED", False, 1024**4) == pytest.approx(5.0)
+    assert query_dollars("CANCELLED", False, 1024**4) == pytest.approx(5.0)
+    assert query_dollars("CANCELLED", False, 0) == 0
+    assert query_dollars("FAILED", False, 1024**4) == query_dollars("SUCCEEDED", True, 9) == 0
 
 
 def test_a_job_that_sagemaker_does_not_know_is_an_error() -> None:

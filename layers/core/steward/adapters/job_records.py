@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from steward.adapters.clients import Clients
 from steward.adapters.errors import translated
-from steward.ports import ExecutionRecord, FunctionUse, JobRecord
+from steward.ports import ExecutionRecord, FunctionUse, JobRecord, QueryUse
 
 _SCHEDULED = ("TaskScheduled", "LambdaFunctionScheduled")
 _ENDED = (
@@ -64,7 +64,7 @@ class AwsJobRecords:
             FunctionUse(name, self._memory_mb(name), calls[name], seconds[name])
             for name in sorted(calls)
         )
-        return ExecutionRecord(entered + max(0, attempts - tasks), uses)
+        return ExecutionRecord(entered + max(0, attempts - tasks), uses, tuple(_queries(events)))
 
     def _memory_mb(self, function: str) -> int:
         if function not in self._memory:
@@ -113,3 +113,31 @@ def _function_of(event: Mapping[str, Any]) -> str | None:
         return str(details["resource"])
     name = json.loads(details["parameters"]).get("FunctionName")
     return str(name) if name else None
+
+
+_QUERY_ENDED = {
+    "TaskSucceeded": ("taskSucceededEventDetails", "output"),
+    "TaskFailed": ("taskFailedEventDetails", "cause"),
+    "TaskTimedOut": ("taskTimedOutEventDetails", ""),
+}
+
+
+def _queries(events: Iterable[Mapping[str, Any]]) -> Iterator[QueryUse]:
+    """Yield the queries that ended, as ``athena:startQueryExecution.sync`` tells of them."""
+    for event in events:
+        if event["type"] not in _QUERY_ENDED:
+            continue
+        kind, told = _QUERY_ENDED[event["type"]]
+        details = event.get(kind) or {}
+        if details.get("resourceType") != "athena":
+            continue
+        try:
+            query = json.loads(details.get(told) or "{}").get("QueryExecution") or {}
+        except (AttributeError, ValueError):
+            query = {}
+        if not query and event["type"] == "TaskFailed":
+            continue  # it was never begun: throttled, or refused
+        scanned = (query.get("Statistics") or {}).get("DataScannedInBytes")
+        state = (query.get("Status") or {}).get("State") or "TIMED_OUT"
+        is_ddl = query.get("StatementType") == "DDL"
+        yield QueryUse(str(state), is_ddl, int(scanned) if scanned is not None else None)

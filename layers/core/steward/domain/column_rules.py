@@ -81,7 +81,10 @@ def rules_of(column: Column, table: Table, circumstances: Circumstances) -> list
     if name in circumstances.event_times and circumstances.received_at is not None:
         latest = circumstances.received_at + timedelta(seconds=CLOCK_SLACK_S)
         bound = latest.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "milliseconds")
-        said = f"{name} is in the future: it is a feature's event time and the file came before"
+        said = (
+            f"{name} is in the future: a feature's event time may be at most {CLOCK_SLACK_S} s"
+            f" after its file came, {bound.replace(' ', 'T')}Z"
+        )
         found.append(("future", f"{value} > TIMESTAMP {literal(bound)}", said))
     return [
         Rule(rule, name, condition, said, column.severity, (name,))

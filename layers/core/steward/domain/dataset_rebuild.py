@@ -17,9 +17,8 @@ from steward.domain.datasets import add_delivery
 from steward.domain.delivery_files import drop, load_typed
 from steward.domain.feature_groups import FeatureGroup, FeatureUse
 from steward.domain.feature_transforms import rows_sql
-from steward.domain.feature_versions import source_table
+from steward.domain.feature_versions import STREAM, source_table
 from steward.domain.manifests import (
-    STREAM,
     FeatureFile,
     JoinedView,
     SourceObject,

@@ -13,6 +13,8 @@ from steward.domain.feature_groups import FeatureGroup, FeatureUse
 from steward.domain.tables import Column, Data, Table
 
 WIDTH = 4
+STREAM = "stream"
+"""In the place of a delivery or table: a row that came as an event."""
 
 
 class GroupStatus(StrEnum):
@@ -129,6 +131,11 @@ def materialisation_prefix(group: str, version: int) -> str:
 def materialisation_item(group: str, version: int, delivery_id: str) -> str:
     """Return the sort key of what became of one delivery in one version."""
     return f"{materialisation_prefix(group, version)}{delivery_id}"
+
+
+def streamed_prefix(group: str, version: int) -> str:
+    """Return the beginning of the sort keys of rows that came as events."""
+    return materialisation_item(group, version, f"{STREAM}-")
 
 
 def statistics_item(group: str, version: int) -> str:

@@ -24,9 +24,6 @@ DUCKDB = {"name": "duckdb"}
 ATHENA = {"name": "athena", "joined_by": "Athena engine version 3"}
 """Athena joins, DuckDB chooses the examples and writes the parts, whatever joined them."""
 
-STREAM = "stream"
-"""In the place of a table: a row that came as an event; its source object is its Parquet."""
-
 _CODE = (
     "athena_sql", "column_rules", "csv_files", "dataset_build", "dataset_features",
     "dataset_join", "datasets", "delivery_files", "expressions", "feature_transforms",

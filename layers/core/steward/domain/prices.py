@@ -23,6 +23,7 @@ class PriceTable:
         transition: Dollars per state transition of a standard workflow.
         gb_second: Dollars per GB (1024 MB) and second of an x86 Lambda function, first tier.
         request: Dollars per Lambda invocation.
+        scanned_tb: Dollars per TB (1024^4 bytes) that a query of Athena scans.
     """
 
     region: str
@@ -32,6 +33,7 @@ class PriceTable:
     transition: float
     gb_second: float
     request: float
+    scanned_tb: float
 
     def label(self) -> str:
         """Return what to write beside a sum."""
@@ -45,6 +47,7 @@ US_EAST_1 = PriceTable(
         "instance_hour": "https://aws.amazon.com/sagemaker/pricing/",
         "transition": "https://aws.amazon.com/step-functions/pricing/",
         "lambda": "https://aws.amazon.com/lambda/pricing/",
+        "scanned_tb": "https://aws.amazon.com/athena/pricing/",
     },
     instance_hour={
         "ml.t3.medium": 0.05,
@@ -73,6 +76,7 @@ US_EAST_1 = PriceTable(
     transition=0.025 / 1000,
     gb_second=0.0000166667,
     request=0.20 / 1_000_000,
+    scanned_tb=5.00,
 )
 
 
@@ -234,3 +238,27 @@ def million_requests_dollars(
     }
     dollars = {name: part * million for name, part in parts.items()}
     return {**dollars, "total": sum(dollars.values())}
+
+
+_MB = 1024**2
+_LEAST_MB = 10
+
+
+def query_dollars(
+    state: str, is_ddl: bool, scanned_bytes: int, prices: PriceTable = US_EAST_1
+) -> float:
+    """Return what a query of Athena cost: what it scanned in whole MB, at least 10 of them.
+
+    Statements of the catalogue and failed queries are free; a cancelled one costs what it
+    scanned, and nothing where that is nothing.
+
+    Args:
+        state: SUCCEEDED, FAILED or CANCELLED.
+        is_ddl: Whether it is a statement of the catalogue.
+        scanned_bytes: Bytes it scanned.
+        prices: The table.
+    """
+    if is_ddl or state == "FAILED" or (state == "CANCELLED" and not scanned_bytes):
+        return 0.0
+    scanned_mb = max(_LEAST_MB, -(-scanned_bytes // _MB))
+    return scanned_mb * _MB / 1024**4 * prices.scanned_tb

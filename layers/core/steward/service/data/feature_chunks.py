@@ -88,15 +88,10 @@ def materialise_chunk(command: MaterialiseChunk, bench: Workbench) -> Materialis
         FeatureWindowError: A window has more rows than declared.
     """
     version = need_group_version(bench.state, command.project, command.group, command.version)
-    item = _item(command, bench.state)
+    item = materialisation_of(command, bench.state)
     if item["status"] == "done":
-        return _progress(item)
-    if item["status"] != "running" or item["attempt"] != command.attempt:
-        raise IllegalTransitionError(
-            f"attempt {command.attempt} of {version.label} does not run: attempt "
-            f"{item['attempt']} is {item['status']}",
-            field="attempt", value=command.attempt, allowed="the attempt that is running",
-        )  # fmt: skip
+        return progress(item)
+    require_running(item, command, version)
     delivery = _delivery(command, bench.state)
     with workspace(bench.limits, "features") as connection:
         _make_rows(connection, version, delivery, bench)
@@ -106,14 +101,29 @@ def materialise_chunk(command: MaterialiseChunk, bench: Workbench) -> Materialis
         while int(item["online_chunks"]) < int(item["chunks_planned"]):
             left = bench.seconds_left()
             if longest and left < RESERVE_S + 2 * longest:
-                return _progress(item)
+                return progress(item)
             item = _chunk(connection, version, item, delivery, bench)
             longest = max(longest, left - bench.seconds_left())
         item = _conclude(connection, version, item, delivery, command, bench)
-    return _progress(item)
+    return progress(item)
 
 
-def _item(command: MaterialiseChunk, state: StateStore) -> Item:
+def require_running(item: Item, command: MaterialiseChunk, version: GroupVersion) -> None:
+    """Raise IllegalTransitionError where a command's attempt is not the one that runs."""
+    if item["status"] != "running" or item["attempt"] != command.attempt:
+        raise IllegalTransitionError(
+            f"attempt {command.attempt} of {version.label} does not run: attempt "
+            f"{item['attempt']} is {item['status']}",
+            field="attempt", value=command.attempt, allowed="the attempt that is running",
+        )  # fmt: skip
+
+
+def materialisation_of(command: MaterialiseChunk, state: StateStore) -> Item:
+    """Return the item that a command is about.
+
+    Raises:
+        MalformedEventError: There is none.
+    """
     key = materialisation_item(command.group, command.version, command.delivery_id)
     item = state.get(Table.FEATURES, {"project": command.project, "item": key})
     if item is None:
@@ -171,7 +181,7 @@ def _plan(
         "online_chunks": 0,
         "online_rows": 0,
     }
-    return _note(item, plan, bench.state)
+    return note(item, plan, bench.state)
 
 
 def _chunk(
@@ -181,7 +191,7 @@ def _chunk(
     shards = range(SHARDS * number // of, SHARDS * (number + 1) // of)
     if len(item["chunks"]) == number:
         written = _write_parquet(connection, version, shards, number, item, bench)
-        item = _note(item, {"chunks": [*item["chunks"], written]}, bench.state)
+        item = note(item, {"chunks": [*item["chunks"], written]}, bench.state)
     writer = OnlineWriter(
         item["project"], version, f"{item['item']}#{item['attempt']}",
         bench.state, bench.records, bench.clock,
@@ -193,7 +203,7 @@ def _chunk(
     ).fetchall()
     put = sum(writer.put_shard(connection, MADE, shard, received) for (shard,) in present)
     done = {"online_chunks": number + 1, "online_rows": int(item["online_rows"]) + put}
-    return _note(item, done, bench.state)
+    return note(item, done, bench.state)
 
 
 def _write_parquet(
@@ -248,7 +258,7 @@ def write_rows(
     }  # fmt: skip
 
 
-def _note(item: Item, done: dict[str, Any], state: StateStore) -> Item:
+def note(item: Item, done: dict[str, Any], state: StateStore) -> Item:
     """Write progress down; another attempt that runs meanwhile makes this one stop."""
     key = {"project": item["project"], "item": item["item"]}
     known = Equals("online_chunks", item.get("online_chunks"))
@@ -339,7 +349,8 @@ def _newest(one: dict[str, Any], other: dict[str, Any]) -> str | None:
     return max((time for time in times if time), default=None)
 
 
-def _progress(item: Item) -> MaterialisedChunk:
+def progress(item: Item) -> MaterialisedChunk:
+    """Return how far a materialisation is."""
     return MaterialisedChunk(
         done=item["status"] == "done", chunks=int(item.get("online_chunks", 0)),
         of=int(item.get("chunks_planned", 0)),

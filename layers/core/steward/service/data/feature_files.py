@@ -9,9 +9,13 @@ from typing import Any
 from steward.domain.dataset_features import PinnedView, Registered, pinned_views
 from steward.domain.datasets import file_digest
 from steward.domain.errors import EvidenceIncompleteError, FeaturesPendingError
-from steward.domain.feature_versions import group_item, materialisation_item
-from steward.domain.manifests import (
+from steward.domain.feature_versions import (
     STREAM,
+    group_item,
+    materialisation_item,
+    streamed_prefix,
+)
+from steward.domain.manifests import (
     FeatureFile,
     JoinedView,
     SourceObject,
@@ -94,7 +98,7 @@ def _with_files(
                 f" {made['status'] if made else 'not begun'}"
             )
         sources.append(source_of(delivery))
-        files += [_file(chunk, delivery_id, bucket) for chunk in made["chunks"]]
+        files += [file_of(chunk, delivery_id, bucket) for chunk in made["chunks"]]
     return JoinedView(view, files, sources)
 
 
@@ -103,7 +107,7 @@ def _with_stream(
 ) -> JoinedView:
     """Add the rows that came as events: their Parquet is all that there is of them."""
     group, version = joined.view.group.feature_group, joined.view.version
-    prefix = materialisation_item(group, version, f"{STREAM}-")
+    prefix = streamed_prefix(group, version)
     came = [
         item
         for item in state.query(Table.FEATURES, project, prefix=prefix)
@@ -112,7 +116,7 @@ def _with_stream(
     files, sources = list(joined.files), list(joined.sources)
     for item in sorted(came, key=lambda item: (item["received_at"], item["item"])):
         for chunk in item["chunks"]:
-            files.append(_file(chunk, item["item"].rpartition("#")[2], bucket))
+            files.append(file_of(chunk, item["item"].rpartition("#")[2], bucket))
             sources.append(
                 SourceObject(
                     bucket, chunk["key"], chunk.get("version_id"), chunk["sha256"],
@@ -122,7 +126,8 @@ def _with_stream(
     return JoinedView(joined.view, files, sources)
 
 
-def _file(chunk: dict[str, Any], delivery_id: str, bucket: str) -> FeatureFile:
+def file_of(chunk: dict[str, Any], delivery_id: str, bucket: str) -> FeatureFile:
+    """Return a written chunk as a manifest names it."""
     return FeatureFile(
         uri=f"s3://{bucket}/{chunk['key']}", version_id=chunk.get("version_id"),
         sha256=chunk["sha256"], rows=int(chunk["rows"]), delivery_id=delivery_id,

@@ -20,7 +20,7 @@ from steward.domain.errors import (
 )
 from steward.domain.feature_records import iso
 from steward.domain.feature_transforms import left_out_sql, rows_sql, shard_sql
-from steward.domain.feature_versions import materialisation_item, statistics_item
+from steward.domain.feature_versions import STREAM, materialisation_item, statistics_item
 from steward.domain.workspace import Connection, identifier, lock, workspace
 from steward.ports import Absent, Change, Equals, Put, Table, Update
 from steward.service.data.feature_chunks import MADE, Workbench, write_rows
@@ -35,7 +35,6 @@ from steward.service.data.feature_row_rules import (
 from steward.service.feature_catalog import GroupVersion, group_versions
 from steward.service.metric_lines import metric_line
 
-STREAM = "stream"
 _DIGITS = 32
 
 
@@ -123,7 +122,7 @@ def _ingest(
         )
         found = connection.execute(f"SELECT shard_, epoch_ms(event_time_) FROM {MADE}").fetchone()
         if found is None:
-            return _left_out(connection, version, moment)
+            return _left_out(connection, version, row.values, moment)
         path = bench.limits.folder / "record.parquet"
         written = write_rows(
             connection, version, MADE, path,
@@ -193,7 +192,9 @@ def _load(
             )  # fmt: skip
 
 
-def _left_out(connection: Connection, version: GroupVersion, moment: datetime) -> str:
+def _left_out(
+    connection: Connection, version: GroupVersion, row: dict[str, Any], moment: datetime
+) -> str:
     counted = connection.execute(
         left_out_sql(version.group, "source", received_at=moment)
     ).fetchone()
@@ -203,14 +204,15 @@ def _left_out(connection: Connection, version: GroupVersion, moment: datetime) -
     if incomplete:
         needed = [*group.keys, group.event_time]
         needed += [group.known_at] if isinstance(group.known_at, str) else []
+        missing = next((name for name in needed if row.get(name) is None), needed[0])
         raise FeatureRecordRefusedError(
-            f"a row of {version.label} has no key or time", field="detail.data.row",
+            f"a row of {version.label} has no {missing}", field=f"detail.data.row.{missing}",
             allowed=f"values for {', '.join(needed)}",
         )  # fmt: skip
     if future:
         raise FeatureRecordRefusedError(
             f"the event time of a row of {version.label} lies in the future",
-            field=f"detail.data.row.{group.event_time}",
+            field=f"detail.data.row.{group.event_time}", value=row.get(group.event_time),
             allowed="at most 300 s after the event's own time",
         )  # fmt: skip
     return "left_out"

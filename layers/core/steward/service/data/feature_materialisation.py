@@ -17,8 +17,13 @@ from steward.contracts.steps.data import (
     ConcludeMaterialisation,
     MaterialisationFailure,
 )
+from steward.domain.digests import digest_of
 from steward.domain.errors import ConflictError
-from steward.domain.feature_versions import materialisation_item, materialisation_prefix
+from steward.domain.feature_versions import (
+    materialisation_item,
+    materialisation_prefix,
+    streamed_prefix,
+)
 from steward.domain.runs import DeliveryStatus, execution_arn
 from steward.domain.tables import PRIMARY
 from steward.ports import (
@@ -38,6 +43,8 @@ from steward.service.emission import Cause, event
 from steward.service.feature_catalog import GroupVersion, group_versions, need_group_version
 
 DELIVERY_DIGITS = 12
+STREAMED = "streamed"
+"""Marks the item of a materialisation that is of no delivery."""
 _EXECUTION = re.compile(
     r"^(?P<project>[a-z][a-z0-9-]*)_(?P<group>[a-z][a-z0-9-]*)_v(?P<version>[0-9]+)"
     r"_(?P<delivery>[0-9a-f]{12})_(?P<attempt>[0-9]+)$"
@@ -58,7 +65,8 @@ def start_materialisation(received: Received, starter: Starter) -> dict[str, Any
     """Start one execution for each version and delivery that belong together.
 
     An accepted delivery goes into every active version made of its table; a new version gets
-    every delivery that was accepted before. What runs or is done is not done again; what failed
+    every delivery that was accepted before, and one that was revived also the rows that came as
+    events. What runs or is done is not done again; what failed
     is tried again by another event than the one that it was started for.
 
     Returns:
@@ -79,6 +87,10 @@ def start_materialisation(received: Received, starter: Starter) -> dict[str, Any
         assert isinstance(detail, FeatureGroupVersioned)
         version = need_group_version(starter.state, project, detail.group, detail.version)
         work = [(version, found) for found in _accepted(starter.state, version, project)]
+        revived_at = str(version.item.get("revived_at") or "")
+        if streamed_before(starter.state, version, revived_at):
+            revival = {"delivery_id": revival_of(version), "received_at": revived_at}
+            work.append((version, {**revival, STREAMED: True}))
     outcome: dict[str, list[str]] = {"started": [], "suppressed": []}
     for version, delivery in work:
         name = _start(version, delivery, received, starter)
@@ -96,6 +108,24 @@ def _accepted(state: StateStore, version: GroupVersion, project: str) -> list[It
         and item.get("table", PRIMARY) == version.group.source
     ]
     return sorted(found, key=lambda item: (item["received_at"], item["delivery_id"]))
+
+
+def revival_of(version: GroupVersion) -> str:
+    """Return what stands in the place of a delivery's id: one for each revival of a version."""
+    return digest_of(
+        [STREAMED, version.item["project"], version.label, version.item.get("revived_at")]
+    )
+
+
+def streamed_before(state: StateStore, version: GroupVersion, moment: str) -> list[Item]:
+    """Return the items of rows that came as events before a moment, in order of receipt."""
+    prefix = streamed_prefix(version.group.feature_group, version.version)
+    found = [
+        item
+        for item in state.query(Table.FEATURES, version.item["project"], prefix=prefix)
+        if item["status"] == "done" and str(item["ended_at"]) < moment
+    ]
+    return sorted(found, key=lambda item: (str(item["received_at"]), str(item["item"])))
 
 
 def _start(
@@ -121,6 +151,7 @@ def _start(
             "event_id": received.id, "correlation_id": received.own.correlation_id,
             "execution_arn": execution_arn(starter.machine, name), "started": False,
             "started_at": starter.clock.now().isoformat(timespec="milliseconds"),
+            **{mark: True for mark in (STREAMED,) if mark in delivery},
         }  # fmt: skip
         expect: Condition = Absent() if known is None else Equals("attempt", known["attempt"])
         starter.state.commit([Put(Table.FEATURES, item, (expect,))])

@@ -21,6 +21,7 @@ from steward.domain.prices import (
     PriceTable,
     function_dollars,
     job_dollars,
+    query_dollars,
     transition_dollars,
 )
 from steward.ports import Absent, Clock, Ids, JobRecord, JobRecords, Put, StateStore, Table
@@ -150,6 +151,10 @@ def _execution(change: ExecutionStatusChange, jobs: JobRecords, prices: PriceTab
     functions = sum(
         function_dollars(use.memory_mb, use.calls, use.seconds, prices) for use in used.functions
     )
+    scanned = [use for use in used.queries if use.scanned_bytes is not None]
+    queries = sum(
+        query_dollars(use.state, use.is_ddl, use.scanned_bytes or 0, prices) for use in scanned
+    )
     machine = change.state_machine_arn.rpartition(":")[2]
     detail = {
         "machine": machine,
@@ -160,9 +165,20 @@ def _execution(change: ExecutionStatusChange, jobs: JobRecords, prices: PriceTab
         "function_calls": sum(use.calls for use in used.functions),
         "function_dollars": functions,
     }
+    if used.queries:
+        detail |= {
+            "queries": len(used.queries),
+            "scanned_bytes": sum(use.scanned_bytes or 0 for use in scanned),
+            "query_dollars": queries,
+        }
+    if len(scanned) < len(used.queries):
+        # The rest of the sum is told; this says that it is no upper limit.
+        unknown = len(used.queries) - len(scanned)
+        detail["unpriced_because"] = f"what {unknown} timed-out queries scanned is not known"
     return _Use(
         project, str(payload.get("correlation_id") or change.name),
-        f"execution#{machine}#{change.name}", "execution", transitions + functions, detail,
+        f"execution#{machine}#{change.name}", "execution", transitions + functions + queries,
+        detail,
     )  # fmt: skip
 
 
