@@ -166,7 +166,8 @@ def head() -> dict[str, Any]:
     ]  # fmt: skip
     return {
         "project": PROJECT, "item": experiment_item(RELEASE), "metrics": metrics,
-        "started_at": iso(0), "cohort_s": 3600, "lateness_s": 300, "slow_ms": 1000, "captured": True,
+        "started_at": iso(0), "cohort_s": 3600, "lateness_s": 300, "slow_ms": 1000,
+        "captured": True,
         "steps": [{
             "step_id": "ab_test", "phase": "ab_test", "index": 0, "at": iso(0),
             "propensities": {"candidate": 0.5, "stable": 0.5},

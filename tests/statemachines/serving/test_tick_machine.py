@@ -183,7 +183,8 @@ def test_a_withdrawn_version_ends_as_failed(scene: Experiment) -> None:
 @pytest.mark.parametrize(
     ("state", "verdict"),
     [
-        ("FreezeCohorts", "wait"), ("JudgeStep", "wait"), ("ShiftTraffic", "shift"), ("CompleteRelease", "complete"),
+        ("FreezeCohorts", "wait"), ("JudgeStep", "wait"), ("ShiftTraffic", "shift"),
+        ("CompleteRelease", "complete"),
         ("EndNotPromoted", "end"), ("StartRollback", "roll_back"), ("ConcludeTick", "wait"),
         ("RecordEnd", "withdraw"),
     ],

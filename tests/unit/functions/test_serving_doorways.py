@@ -184,7 +184,8 @@ def test_a_version_that_expired_leaves_staging(doorways: Doorways, scene: Scene)
 @pytest.mark.parametrize(
     "name",
     ["plan_staging", "run_smoke_test", "conclude_staging", "plan_release", "warm_endpoint",
-     "shift_traffic", "freeze_cohorts", "judge_step", "complete_release", "conclude_release", "restore_route",
+     "shift_traffic", "freeze_cohorts", "judge_step",
+     "complete_release", "conclude_release", "restore_route",
      "conclude_rollback", "remove_endpoint"],
 )  # fmt: skip
 def test_a_task_refuses_input_that_is_not_its_contract(doorways: Doorways, name: str) -> None:
