@@ -186,7 +186,7 @@ def _described(store: Store, kind: str, kept: Kept, path: Path) -> Item:
     if not kept.rows:
         return {}
     return {
-        f"{kind}_uri": store.keep(path, kind),
+        f"{kind}_uri": store.keep(path, "captures"),
         f"{kind}_rows": kept.rows,
         f"{kind}_first": kept.first,
         f"{kind}_last": kept.last,
