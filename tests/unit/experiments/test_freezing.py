@@ -1,6 +1,7 @@
 """Freezing by SQL against the plain oracle, and the rules that it must keep."""
 
 import math
+import random
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,10 @@ from support.captures import (
     BEGAN,
     PROJECT,
     RELEASE,
+    design,
+    exposure,
+    metric,
+    outcome,
     random_story,
     write_exposures,
     write_outcomes,
@@ -137,3 +142,108 @@ def test_the_engine_and_plain_python_freeze_the_same(
                 for part in SUMS:
                     a, b = getattr(found, part), getattr(statistics, part)
                     assert math.isclose(a, b, rel_tol=1e-12, abs_tol=1e-12), (name, arm, part)
+
+
+def many(seed: int, size: int) -> tuple[Lines, Lines]:
+    """Return exposures and outcomes of entities with several requests and awkward figures."""
+    draw = random.Random(seed)
+    exposures = []
+    for number in range(size):
+        entity = f"e{draw.randrange(size // 4)}"
+        probability = draw.random()
+        exposures.append(
+            exposure(
+                entity, draw.uniform(0, 500), inference_id=f"i{number}",
+                role="candidate" if hash_of(entity) else "stable",
+                prediction={"probability": probability, "label": "yes"},
+                features={"age": draw.choice([1e-9, 0.1, 1e9]) * draw.random()},
+            )
+        )  # fmt: skip
+    outcomes = [
+        outcome(captured, draw.choice([1e-12, 0.3, 1e12]) * draw.gauss(0, 1), 510)
+        for captured in exposures
+        if draw.random() < 0.6
+    ]
+    return exposures, outcomes
+
+
+def hash_of(entity: str) -> bool:
+    return int(entity[1:]) % 2 == 0
+
+
+def test_neither_threads_nor_files_nor_their_order_change_a_bit(tmp_path: Path) -> None:
+    exposures, outcomes = many(3, 30_000)
+    plan = design(
+        metric("spend", "mean", aggregate="sum"),
+        metric("average", "mean", aggregate="mean"),
+        metric("ratio", "ratio", aggregate="sum", denominator="prediction"),
+        metric("adjusted", "adjusted", covariate="age"),
+    )
+    found = []
+    for n, (threads, files) in enumerate([(1, 1), (2, 7), (4, 3)]):
+        folder = tmp_path / str(n)
+        folder.mkdir()
+        shuffled = random.Random(n).sample(exposures, len(exposures))
+        [frame] = (
+            Bench(folder, threads=threads, files=files)
+            .freeze(plan, 600, shuffled, outcomes[::-1] if n else outcomes)
+            .values()
+        )
+        found.append(frame)
+
+    assert found[0].statistics["spend"]["stable"].n > 2000
+    assert found[0] == found[1] == found[2]
+
+
+@pytest.mark.parametrize(
+    ("text", "given", "value"),
+    [
+        ("outcome", True, 1.0),
+        ("outcome", "2.5", 2.5),
+        ("outcome = 'churned'", "churned", 1.0),
+        ("CASE WHEN outcome IN ('a', 'b') THEN prediction ELSE 0 END", "b", 0.5),
+        ("CASE WHEN outcome THEN age END", True, 40.0),
+        ("CASE WHEN segment = 'gold' THEN outcome * 2 END", 3, 6.0),
+        ("greatest(outcome - latency_ms, 0)", 20, 7.5),
+        ("1 - coalesce(outcome, 0)", 0, 1.0),
+        ("CASE WHEN failed THEN 1 ELSE 2 END", 1, 2.0),
+        ("label = 'no'", 1, 1.0),
+        ("length(outcome)", "four", 4.0),
+    ],
+)
+def test_a_name_has_the_type_that_its_expression_needs(
+    bench: Bench, text: str, given: Any, value: float
+) -> None:
+    first = exposure("a", 10, features={"age": 40, "segment": "gold"})
+
+    frame = bench.one(
+        design(metric("figure", "mean", value=text)), [first], [outcome(first, given, 20)]
+    )
+
+    assert frame.statistics["figure"]["stable"].y == value
+    assert frame.counts["unusable_values"] == 0
+
+
+@pytest.mark.parametrize("text", ["ln(outcome)", "1 / (outcome - outcome)", "sqrt(outcome)"])
+def test_an_expression_that_fails_for_a_row_fails_for_that_row_alone(
+    bench: Bench, text: str
+) -> None:
+    bad, good = exposure("a", 10), exposure("b", 10)
+
+    frame = bench.one(
+        design(metric("figure", "mean", value=f"CASE WHEN outcome < 0 THEN {text} ELSE 1 END")),
+        [bad, good],
+        [outcome(bad, -1, 20), outcome(good, 1, 20)],
+    )
+
+    assert frame.statistics["figure"]["stable"].n == 1
+    assert frame.counts["unusable_values"] == 1
+
+
+def test_an_expression_without_meaning_makes_every_value_unusable(bench: Bench) -> None:
+    frame = bench.one(
+        design(metric("figure", "mean", value="length(prediction)")), [exposure("a", 10)]
+    )
+
+    assert "figure" not in frame.statistics
+    assert frame.counts["unusable_values"] == 1

@@ -360,8 +360,10 @@ def test_shadow_traffic_first_does_not_use_up_the_entities_of_the_test_after_it(
     assert converted.statistics["converted"]["paired"].y == 0
 
 
-def test_objects_stay_below_the_experiments_prefix(scene: FreezingScene) -> None:
-    scene.capture([exposure("a", 10)], 60)
+def test_objects_lie_where_the_functions_role_may_write(scene: FreezingScene) -> None:
+    first = exposure("a", 10)
+    scene.capture([first], 60)
+    scene.tell([outcome(first, True, 30)], 60)
     scene.run(1300)
 
     kinds = {

@@ -15,8 +15,11 @@ CAPTURED_COLUMNS = ("outcome", "prediction", "label", "latency_ms", "failed")
 """What is captured of an answered request beside its features; a feature of such a name is not
 reachable."""
 
-RESERVED = ("errors", "slow", "prediction_up", "prediction_down", "prediction_difference")
-"""Names of the metrics that every release has or may have."""
+RESERVED = (
+    "errors", "slow", "prediction_up", "prediction_down", "prediction_difference",
+    "prediction_change", "label_disagreement",
+)  # fmt: skip
+"""Names of the metrics that every release has or may have, and of what is frozen beside them."""
 
 _UNBOUNDED = ("mean", "ratio", "adjusted")
 

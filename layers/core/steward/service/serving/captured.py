@@ -6,6 +6,7 @@ import gzip
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,7 +16,7 @@ from steward.domain.experiments.captures import Kept, keep_captures, keep_outcom
 from steward.domain.experiments.cohorts import experiment_prefix, ingest_item, ingests_of
 from steward.domain.experiments.freezing import features_of
 from steward.domain.experiments.units import Design
-from steward.domain.workspace import Limits, workspace
+from steward.domain.workspace import Connection, Limits, lock, workspace
 from steward.ports import Absent, Item, ObjectInfo, ObjectStore, Put, StateStore, Table
 
 EXPOSURES = "exposures/"
@@ -48,6 +49,13 @@ class Store:
     def prefix(self) -> str:
         """Where the experiment's objects lie."""
         return experiment_prefix(self.artifacts_bucket, self.project, self.release_id)
+
+    @contextmanager
+    def engine(self, name: str) -> Iterator[Connection]:
+        """Open an engine that reaches the files of its folder and nothing else."""
+        with workspace(self.limits, name) as connection:
+            lock(connection, self.limits)
+            yield connection
 
     def keep(self, path: Path, kind: str) -> str:
         """Store a file under the digest of its bytes, and return where."""
@@ -157,7 +165,7 @@ def _kept(store: Store, design: Design, batch: Sequence[ObjectInfo], number: int
     item: Item = {}
     exposures = [path for key, path in paths.items() if key.startswith(EXPOSURES)]
     outcomes = [path for key, path in paths.items() if not key.startswith(EXPOSURES)]
-    with workspace(store.limits, "ingest") as connection:
+    with store.engine("ingest") as connection:
         if exposures:
             target = folder / f"captures-{number:06d}.parquet"
             kept = keep_captures(
@@ -178,7 +186,7 @@ def _described(store: Store, kind: str, kept: Kept, path: Path) -> Item:
     if not kept.rows:
         return {}
     return {
-        f"{kind}_uri": store.keep(path, kind),
+        f"{kind}_uri": store.keep(path, "captures"),
         f"{kind}_rows": kept.rows,
         f"{kind}_first": kept.first,
         f"{kind}_last": kept.last,

@@ -27,7 +27,7 @@ from steward.domain.experiments.freezing import (
     pending_groups,
 )
 from steward.domain.experiments.units import Design, find_units, merge_units, milliseconds
-from steward.domain.workspace import Limits, workspace
+from steward.domain.workspace import Limits
 from steward.ports import Absent, Clock, Equals, Item, ObjectStore, Put, StateStore, Table, Update
 from steward.service.serving.captured import Store, keep_new
 from steward.service.serving.experiments import head_of
@@ -146,7 +146,7 @@ class _Freezing:
         known = [(str(uri), int(rows)) for uri, rows in last["known"]]
         span = _span(begin)
         target = self.store.limits.folder / f"units-{span}.parquet"
-        with workspace(self.store.limits, "units") as connection:
+        with self.store.engine("units") as connection:
             found = find_units(
                 connection, self.store.files(captures), self.store.files(u for u, _ in known),
                 target, self.design, (begin, end),
@@ -181,7 +181,7 @@ class _Freezing:
         late = [i["captures_uri"] for i in self.ingests if i.get("captures_last", 0) >= begin]
         if not late:
             return 0
-        with workspace(self.store.limits, "pending") as connection:
+        with self.store.engine("pending") as connection:
             groups = pending_groups(connection, self.design, self.store.files(late), begin)
         return groups * len(self.design.windows)
 
@@ -220,7 +220,7 @@ class _Freezing:
             for i in self.ingests
             if window_s and i.get("outcomes_last", 0) >= first
         ]
-        with workspace(self.store.limits, "freezing") as connection:
+        with self.store.engine("freezing") as connection:
             frames = freeze_groups(
                 connection, self.design, window_s, groups, units=files([item["uri"]]),
                 captures=files(self._captures(groups, window_s, before=True)),
@@ -290,7 +290,7 @@ class _Freezing:
                 ]
                 if not groups:
                     continue
-                with workspace(self.store.limits, "late") as connection:
+                with self.store.engine("late") as connection:
                     found = outcomes_after_freezing(
                         connection, window_s, groups, units=files([item["uri"]]),
                         captures=files(self._captures(groups, window_s, before=False)),
