@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -94,7 +95,7 @@ def test_a_streamed_row_with_a_null_key_is_in_the_dead_letter_queue_with_its_fie
     body = eventually(buried, "the message in the dead-letter queue", within=90)
     print(body)  # noqa: T201
     assert "detail.data.row.patient" in body
-    assert "has no patient" in body
+    assert "patient may not be empty" in body
 
 
 def test_views_that_disagree_on_the_type_of_an_entity_are_refused_with_their_place(
@@ -186,11 +187,13 @@ def test_lineage_events_out_of_order_and_twice_give_the_same_graph(lab: Laborato
         if not lab.state.store.query(Table.LINEAGE, key_of(node), prefix="up#"):
             return []
         found = lab.steward("lineage", "up", node)
-        return sorted(json.dumps(found, sort_keys=True).replace(project, "PROJECT").split(","))
+        # The embedded bus stamps an event itself (docs/parity.md), so the times are of this run.
+        text = json.dumps(found, sort_keys=True).replace(project, "PROJECT")
+        return sorted(re.sub(r'"(first_at|last_at)": "[^"]*"', "", text).split(","))
 
-    def is_whole() -> list[str] | None:
-        found = graph("in-order")
-        return found if "l1.csv" in ",".join(found) and "d1.csv" in ",".join(found) else None
+    def is_whole_and_same() -> bool:
+        one, other = graph("in-order"), graph("shuffled")
+        told = ("d1.csv", "l1.csv", "arn:x", "DatasetBuilt")
+        return one == other and all(part in ",".join(one) for part in told)
 
-    expected = eventually(is_whole, "the graph of the events in order", within=60)
-    eventually(lambda: graph("shuffled") == expected, "the same graph", within=60)
+    eventually(is_whole_and_same, "the same graph of both", within=90)

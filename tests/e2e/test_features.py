@@ -270,6 +270,11 @@ def test_a_streamed_row_is_online_and_what_does_not_fit_is_buried(
         return online(lab, "clinic", 77, version=version).get("glucose") == "150.5"
 
     eventually(is_online, "the streamed row online")
+    eventually(lambda: len(_quarantined(lab)) == 2, "the refused row and its report in quarantine")
+    report, row = _quarantined(lab)
+    assert row["row"]["glucose"] == "much"
+    [violation] = report["violations"]
+    assert (violation["rule"], violation["column"]) == ("type", "glucose")
     add(lab, "clinic", labs(ttl_s=77))
     lab.steward("features", "retire", "clinic", f"labs/v{version}", "--yes")
     with pytest.raises(
@@ -278,11 +283,6 @@ def test_a_streamed_row_is_online_and_what_does_not_fit_is_buried(
         online(lab, "clinic", 77, version=version)
     add(lab, "clinic", labs())
     eventually(is_online, "the streamed row online again, the version being revived", within=120)
-    eventually(lambda: len(_quarantined(lab)) == 2, "the refused row and its report in quarantine")
-    report, row = _quarantined(lab)
-    assert row["row"]["glucose"] == "much"
-    [violation] = report["violations"]
-    assert (violation["rule"], violation["column"]) == ("type", "glucose")
 
 
 def _quarantined(lab: Laboratory) -> list[dict[str, Any]]:

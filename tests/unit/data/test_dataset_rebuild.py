@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from steward.domain import dataset_rebuild
-from steward.domain.dataset_rebuild import Cause
+from steward.domain.dataset_rebuild import Cause, Found
 from steward.domain.errors import InvalidProjectError
+from steward.domain.manifests import SourceObject
 from steward.ports import Table
 from steward_cli.console import CommandError
 from steward_cli.datasets import Datasets, Outcome
@@ -277,3 +279,25 @@ def test_datasets_are_found_by_the_beginning_of_their_id(story: Story) -> None:
         story.datasets.find("zzzz")
     with pytest.raises(CommandError, match="no project"):
         story.datasets.all_of("nobody")
+
+
+def test_of_a_delivery_with_rows_set_aside_the_accepted_file_is_looked_at_last() -> None:
+    source = SourceObject(
+        "data", "deliveries/p/a.csv", "v1", "a" * 64, "2026-01-01T00:00:00+00:00", 9, "data",
+        "s3://data/accepted/p/a.csv", "b" * 64, quarantined_rows=1,
+    )  # fmt: skip
+    manifest = {"sources": [asdict(source)], "features": []}
+
+    def causes(**found: Found) -> list[tuple[Cause, str]]:
+        known = {"deliveries": Found("a" * 64), "accepted": Found("b" * 64), **found}
+        differences = dataset_rebuild.check_sources(
+            manifest, lambda looked: known[looked.key.partition("/")[0]]
+        )
+        return [(difference.cause, difference.about) for difference in differences]
+
+    delivered, accepted = "s3://data/deliveries/p/a.csv?versionId=v1", source.accepted_uri
+    assert causes() == []
+    assert causes(accepted=Found("c" * 64)) == [(Cause.SOURCE_CHANGED, accepted)]
+    assert causes(accepted=Found(None)) == [(Cause.SOURCE_GONE, accepted)]
+    erased = {"deliveries": Found(None, "asked to"), "accepted": Found(None)}
+    assert causes(**erased) == [(Cause.DELETION, delivered)]

@@ -97,26 +97,28 @@ def check_sources(manifest: Mapping[str, Any], look: Look) -> list[Difference]:
     Where rows were set aside, the file of those that count is looked at too.
     """
     differences = []
-    delivered = sources_of(manifest)
-    accepted = [found.accepted for found in delivered if found.accepted is not None]
-    for source in (*delivered, *accepted):
-        version = f"?versionId={source.version_id or ''}" if source not in accepted else ""
-        about = f"s3://{source.bucket}/{source.key}{version}"
-        found = look(source)
-        if found.deletion is not None:
-            differences.append(Difference(Cause.DELETION, about, found.deletion))
-        elif found.sha256 is None:
-            differences.append(
-                Difference(Cause.SOURCE_GONE, about, "the version is not there any more")
-            )
-        elif found.sha256 != source.sha256:
-            differences.append(
-                Difference(
-                    Cause.SOURCE_CHANGED, about,
-                    f"its bytes have the digest {found.sha256}, it was {source.sha256}",
-                )
+    for source in sources_of(manifest):
+        about = f"s3://{source.bucket}/{source.key}?versionId={source.version_id or ''}"
+        difference = _changed(source, about, look(source))
+        if difference is None and source.accepted is not None:
+            difference = _changed(
+                source.accepted, str(source.accepted_uri), look(source.accepted)
             )  # fmt: skip
+        differences += [difference] if difference is not None else []
     return differences
+
+
+def _changed(source: SourceObject, about: str, found: Found) -> Difference | None:
+    if found.deletion is not None:
+        return Difference(Cause.DELETION, about, found.deletion)
+    if found.sha256 is None:
+        return Difference(Cause.SOURCE_GONE, about, "the version is not there any more")
+    if found.sha256 != source.sha256:
+        return Difference(
+            Cause.SOURCE_CHANGED, about,
+            f"its bytes have the digest {found.sha256}, it was {source.sha256}",
+        )  # fmt: skip
+    return None
 
 
 def rebuild(
