@@ -11,8 +11,9 @@ from pathlib import Path
 
 import yaml
 
-from steward.domain.errors import InvalidProjectError
+from steward.domain.errors import InvalidProjectError, ReleaseNotAllowedError
 from steward.domain.project import Project, parse_project
+from steward.domain.strategies import plan_for
 from steward.domain.tables import Table
 from steward_cli.console import CommandError, Exit
 
@@ -45,7 +46,8 @@ def read_source(folder: Path, source: Path | None = None) -> Source:
         source: The code to take instead of the folder that ``training.source`` names.
 
     Raises:
-        CommandError: A file is missing or ``project.yaml`` is not valid.
+        CommandError: A file is missing, ``project.yaml`` is not valid, or its releases could
+            not be played or judged.
     """
     declaration = folder / "project.yaml"
     if not declaration.is_file():
@@ -58,11 +60,13 @@ def read_source(folder: Path, source: Path | None = None) -> Source:
             declared = {**declared, "feature_groups": read_feature_groups(folder / "features")}
         project = parse_project(declared)
         _check_by_the_engine(project)
+        features = [column.name for column in project.model_features]
+        plan_for(project.release, project.serving.router, features, first=False)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f"{declaration}:{mark.line + 1}:{mark.column + 1}" if mark else str(declaration)
         raise CommandError(f"{where}: {getattr(error, 'problem', error)}", Exit.USAGE) from None
-    except InvalidProjectError as error:
+    except (InvalidProjectError, ReleaseNotAllowedError) as error:
         raise CommandError(
             f"{declaration}: {error.message}",
             Exit.USAGE,

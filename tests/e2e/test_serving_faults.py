@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import typer
 
+from steward_cli.commands import release as command
 from steward_cli.commands.mail import letters
 from steward_cli.state import shares_of
 from support.laboratory_stack import Laboratory, eventually
@@ -182,6 +186,19 @@ def test_without_one_statement_of_its_role_a_release_is_denied(
     assert ended["failed_state"] == "CreateModel"
     assert "not authorized" in ended["cause"]
     all_is_as_before(lab, version)
+
+
+def test_a_release_is_planned_from_real_traffic_and_records_before_it_happens(
+    lab: Laboratory, trained: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    version = staged(lab, trained)
+    context: Any = SimpleNamespace(obj=lab.choice)
+    with pytest.raises(typer.Exit) as left:
+        command.plan_release(context, PROJECT, version, json_=True)
+    assert left.value.exit_code == 1
+    told = json.loads(capsys.readouterr().out)
+    assert [step["share"] for step in told["plan"]["steps"]] == [10, 50, 100]
+    assert [reason["field"] for reason in told["refused"]] == ["state"]
 
 
 def test_a_release_whose_endpoint_does_not_come_up_fails_with_its_reason(

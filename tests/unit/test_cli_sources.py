@@ -99,3 +99,17 @@ def test_a_rule_that_does_not_fit_is_refused_with_its_path(
     with pytest.raises(CommandError) as refused:
         read_source(tmp_path)
     assert path in f"{refused.value.message} {refused.value.hint}"
+
+
+def test_a_release_that_could_not_be_judged_is_refused_at_once(tmp_path: Path) -> None:
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src" / "train.py").write_text("")
+    told = {
+        **declaration(),
+        "release": {"guardrails": {"prediction_margin": 0.05}, "bake_s": 600},
+    }
+    (tmp_path / "project.yaml").write_text(yaml.safe_dump(told))
+    with pytest.raises(CommandError, match="canary-1-10 lasts 600 s") as refused:
+        read_source(tmp_path)
+    assert refused.value.code is Exit.USAGE
+    assert str(refused.value.hint).startswith("release.bake_s: allowed: at least 4020 s")

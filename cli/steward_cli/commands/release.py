@@ -10,11 +10,20 @@ from rich.console import Console
 
 from steward.adapters.bus import EventBridgeBus
 from steward.adapters.time import SystemClock, UuidIds
+from steward.adapters.traffic_metrics import CloudWatchTrafficMetrics
 from steward.contracts.events import Payload, ReleaseRequested, RollbackRequested
+from steward.domain.errors import ReleaseNotAllowedError
 from steward.domain.principals import identity_of
+from steward.domain.project import parse_project
+from steward.domain.strategies import plan_for
+from steward.domain.strategies.preview import Traffic, preview
 from steward.domain.versions import VersionState
 from steward.service.emission import Cause, event
+from steward.service.serving.records import version_of
+from steward.service.serving.release_steps import RECENT
+from steward.service.serving.verification import check_approved
 from steward_cli.console import CommandError, Exit, Json, progress, record, shortened, show, table
+from steward_cli.release_preview import print_preview
 from steward_cli.state import StackState, shares_of
 from steward_cli.target import Target, choose
 
@@ -74,6 +83,69 @@ def show_release(context: typer.Context, project: Project, json_: Json = False) 
             console.print(table(("shifted", "step", "shares"), moves))
 
     show({"route": route, "release": last}, json_, render)
+
+
+@app.command("plan")
+def plan_release(
+    context: typer.Context,
+    project: Project,
+    version: Annotated[int, typer.Argument(help="Version number.")],
+    json_: Json = False,
+) -> None:
+    """Show what releasing a version would do: steps, requests, what can be proved; or why not.
+
+    Nothing is changed. Expected numbers are those of the last day's traffic. The exit code is 1
+    where the release would be refused.
+
+    Example: `steward release plan diabetes 3`
+    """
+    target = choose(context.obj)
+    state = StackState(target)
+    declared = parse_project(state.project(project)["config"])
+    refused: list[dict[str, str]] = []
+    try:
+        check_approved(version_of(state.store, project, version))
+    except ReleaseNotAllowedError as error:
+        refused.append(_refusal(error))
+    told = None
+    features = [column.name for column in declared.model_features]
+    first, router = state.route(project) is None, declared.serving.router
+    try:
+        plan = plan_for(declared.release, router, features, first=first)
+        told = preview(declared.release, plan, router, _recent_traffic(target, project))
+    except ReleaseNotAllowedError as error:
+        refused.append(_refusal(error))
+
+    def render(console: Console) -> None:
+        if told is not None:
+            print_preview(console, version, told)
+        for reason in refused:
+            console.print(f"[red]refused[/red]: {reason['message']}", soft_wrap=True)
+            console.print(f"  {reason['field']}; allowed: {reason['allowed']}", soft_wrap=True)
+
+    data = {"plan": told.model_dump(mode="json") if told else None, "refused": refused}
+    show(data, json_, render)
+    if refused:
+        raise typer.Exit(int(Exit.FAILED))
+
+
+def _refusal(error: ReleaseNotAllowedError) -> dict[str, str]:
+    return {
+        "message": str(error),
+        "field": str(error.field or ""),
+        "allowed": str(error.allowed or ""),
+    }
+
+
+def _recent_traffic(target: Target, project: str) -> Traffic:
+    """Return the traffic of the last day, which the release itself is tuned to as well."""
+    now = SystemClock().now()
+    metrics = CloudWatchTrafficMetrics(target.client("cloudwatch"))
+    seen = metrics.counts(project, "stable", now - RECENT, now)
+    whole = RECENT.total_seconds()
+    return Traffic(
+        requests_per_s=seen.requests / whole, units_per_s=(seen.units or seen.requests) / whole
+    )
 
 
 @app.command("start")
