@@ -442,11 +442,10 @@ class Story:
                 for found in page.get("Contents", []):
                     objects += 1
                     text = s3.get_object(Bucket=bucket, Key=found["Key"])["Body"].read().decode()
-                    ids.update(
-                        json.loads(line)["capture"]["inference_id"]
-                        for line in text.splitlines()
-                        if line.strip()
+                    captured = (
+                        json.loads(row)["capture"] for row in text.splitlines() if row.strip()
                     )
+                    ids.update(c["inference_id"] for c in captured if c["project"] == PROJECT)
             self.facts.exposures, self.facts.exposure_objects = len(ids), objects
             if len(ids) >= len(self.facts.requests) or time.monotonic() > deadline:
                 return
