@@ -155,8 +155,8 @@ def put_events(lab: Laboratory, project: str, told: list[Told]) -> None:
         lab.target.client("events").put_events(Entries=[entry])
 
 
-def history(project: str) -> list[Told]:
-    """Return what is told of a delivery, a group, a run and its dataset."""
+def history(project: str, bucket: str) -> list[Told]:
+    """Return what is told of a delivery, a group, a run and its dataset (manifest gone)."""
     began = datetime(2026, 1, 5, 9, tzinfo=UTC)
     told: list[e.Payload] = [
         e.DeliveryReceived(delivery_id="d1", bucket="b", key=f"deliveries/{project}/d1.csv"),
@@ -170,7 +170,8 @@ def history(project: str) -> list[Told]:
             run_id="0123456789ab-1", run_key="k", trigger="delivery", execution_arn="arn:x"
         ),
         e.DatasetBuilt(
-            dataset_id="set1", manifest_uri="s3://b/m.json", deliveries=["d1"], train_rows=1,
+            dataset_id="set1", manifest_uri=f"s3://{bucket}/datasets/{project}/gone.json",
+            deliveries=["d1"], train_rows=1,
             heldout_rows=1, run_id="0123456789ab-1", features=["labs/v1"],
         ),
     ]  # fmt: skip
@@ -178,7 +179,8 @@ def history(project: str) -> list[Told]:
 
 
 def test_lineage_events_out_of_order_and_twice_give_the_same_graph(lab: Laboratory) -> None:
-    in_order, shuffled = history("in-order"), history("shuffled")
+    bucket = lab.target.output("DataBucketName")
+    in_order, shuffled = history("in-order", bucket), history("shuffled", bucket)
     put_events(lab, "in-order", in_order)
     put_events(lab, "shuffled", [*reversed(shuffled), *shuffled, shuffled[2]])
 

@@ -81,7 +81,10 @@ def versions_of(lab: Laboratory, delivery_id: str) -> list[str]:
         pages = s3.get_paginator("list_object_versions").paginate(Bucket=lab.target.output(output))
         keys = [version["Key"] for page in pages for version in page.get("Versions", [])]
         found += [
-            key for key in keys if delivery_id in key or key == f"deliveries/{NAME}/lab/one.csv"
+            key
+            for key in keys
+            if (delivery_id in key and f"/{NAME}/" in key)
+            or key == f"deliveries/{NAME}/lab/one.csv"
         ]
     return found
 

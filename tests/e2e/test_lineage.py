@@ -155,7 +155,8 @@ def test_the_recorders_left_nothing_behind_in_their_dead_letter_queues(
     for url in queues:
         names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
         counts = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"]
-        assert set(counts.values()) == {"0"}, url
+        left = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages", [])
+        assert set(counts.values()) == {"0"}, [url, *(m["Body"] for m in left)]
 
 
 def steward(choice: Choice, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -6,12 +6,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, BinaryIO, Protocol
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
-from steward.contracts.events import Event
-from steward.contracts.steps.features import FeaturesRead, ReadFeatures
-from steward.domain.errors import StewardError
-from steward.domain.sagemaker_lineage import Entity
+if TYPE_CHECKING:
+    from steward.contracts.events import Event
+    from steward.contracts.steps.features import FeaturesRead, ReadFeatures
+    from steward.domain.errors import StewardError
+    from steward.domain.sagemaker_lineage import Entity
 
 Item = dict[str, Any]
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from steward.domain.errors import MalformedEventError
-from steward.domain.project import Project, parse_project
 from steward.ports import Item, StateStore, Table
+
+if TYPE_CHECKING:
+    from steward.domain.project import Project
 
 
 @dataclass(frozen=True)
@@ -29,4 +32,6 @@ def pinned_run(state: StateStore, project: str, run_id: str) -> PinnedRun:
             f"project {project} has no run {run_id}", field="run_id", value=run_id,
             allowed="the id of a started run",
         )  # fmt: skip
+    from steward.domain.project import parse_project  # large: paid when a run is read
+
     return PinnedRun(item, parse_project(item["config"]))

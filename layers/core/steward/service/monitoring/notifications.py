@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from steward.contracts import events
 from steward.contracts.incoming import Received
@@ -14,9 +14,11 @@ from steward.domain.mails.layout import Letter, Where
 from steward.domain.mails.releases import Guardrail, Shift
 from steward.domain.mails.training import BrokenRule
 from steward.domain.names import alarm_name
-from steward.domain.project import Project, parse_project
 from steward.domain.versions import version_item
 from steward.ports import Item, Mail, StateStore, Table
+
+if TYPE_CHECKING:
+    from steward.domain.project import Project
 
 APPROVER, ON_CALL, OWNER = "approver", "on_call", "owner"
 
@@ -39,6 +41,8 @@ class _Occasion:
         return self.state.get(Table.RELEASES, key) or {}
 
     def project(self) -> Project | None:
+        from steward.domain.project import parse_project  # large, and few letters need it
+
         item = self.state.get(Table.PROJECTS, {"project": self.where.project})
         try:
             return parse_project(item["config"]) if item else None

@@ -18,7 +18,6 @@ from steward.domain.releases import (
 from steward.domain.routes import Arm, Route
 from steward.domain.strategies import plan_for
 from steward.domain.strategies.bandit import batch_id
-from steward.domain.strategies.experiment_plans import experiment_plans
 from steward.domain.strategies.plan import Planned
 from steward.ports import (
     Absent,
@@ -88,6 +87,8 @@ def plan_release(
     if plan.phases:
         seen = metrics.counts(command.project, "stable", now - RECENT, now)
         units_per_s = (seen.units or seen.requests) / RECENT.total_seconds()
+    from steward.domain.strategies.experiment_plans import experiment_plans  # large
+
     plans = experiment_plans(project.release, plan, units_per_s)
     states = alarms.states(guardrail_alarms(environment, command.project))
     suffix = command.release_id.rsplit("-", 1)[1]
