@@ -6,13 +6,8 @@ import json
 from typing import Any
 
 import pytest
-import yaml
 
-from steward_cli.commands.project import deploy_project_stack, push
-from steward_cli.sources import read_source
-from support.dataset_scene import asked, lab_rows
-from support.dataset_scene import lab as lab_file
-from support.feature_scene import declaration, labs
+from support.joined_project import build_joined_dataset
 from support.laboratory_stack import Laboratory, eventually
 
 pytestmark = pytest.mark.e2e
@@ -20,31 +15,10 @@ pytestmark = pytest.mark.e2e
 
 def built(lab: Laboratory, name: str, engine: str) -> dict[str, Any]:
     """Let a project's machine build a dataset of the same files; return the manifest."""
-    home = lab.folder / name
-    (home / "features").mkdir(parents=True)
-    (home / "src").mkdir()
-    (home / "src" / "train.py").write_text("raise SystemExit('far enough')", encoding="utf-8")
-    declared = {**declaration(labs()), "project": name, "dataset": {"engine": engine}}
-    del declared["feature_groups"]
-    (home / "project.yaml").write_text(yaml.safe_dump(declared), encoding="utf-8")
-    (home / "features" / "labs.yaml").write_text(yaml.safe_dump(labs()), encoding="utf-8")
-    source = read_source(home)
-    deploy_project_stack(lab.target, source.project)
-    push(lab.theo, source)
-    s3, bucket = lab.target.client("s3"), lab.target.output("DataBucketName")
-    s3.put_object(Bucket=bucket, Key=f"deliveries/{name}/lab/one.csv", Body=lab_file(lab_rows(60)))
-
-    def materialised() -> bool:
-        found = lab.state.features(name, "materialisation#labs#v0001#")
-        return [item["status"] for item in found] == ["done"]
-
-    eventually(materialised, "the features", within=120)
-    s3.put_object(Bucket=bucket, Key=f"deliveries/{name}/visits.csv", Body=asked(1, 80))
-    run = lab.run(name, "failed", within=120)
-    assert run["failed_state"] == "TrainCandidate", run
-    listed = s3.list_objects_v2(Bucket=bucket, Prefix=f"datasets/{name}/")["Contents"]
-    [key] = [found["Key"] for found in listed if found["Key"].endswith("/manifest.json")]
-    manifest: dict[str, Any] = json.loads(s3.get_object(Bucket=bucket, Key=key)["Body"].read())
+    key = build_joined_dataset(lab, name, dataset={"engine": engine})
+    bucket = lab.target.output("DataBucketName")
+    body = lab.target.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read()
+    manifest: dict[str, Any] = json.loads(body)
     return manifest
 
 

@@ -9,18 +9,13 @@ from typing import Any
 
 import pytest
 import typer
-import yaml
 
 from steward.ports import Table
 from steward_cli.commands import data_delete
 from steward_cli.commands.dataset import rebuild_dataset
-from steward_cli.commands.project import deploy_project_stack, push
 from steward_cli.console import CommandError, Exit
-from steward_cli.sources import read_source
 from steward_cli.target import Choice, credentials_file, write_profile
-from support.dataset_scene import asked, lab_rows
-from support.dataset_scene import lab as lab_file
-from support.feature_scene import declaration, labs
+from support.joined_project import build_joined_dataset
 from support.laboratory_stack import Laboratory, eventually
 
 pytestmark = pytest.mark.e2e
@@ -47,30 +42,7 @@ def dora(lab: Laboratory) -> Choice:
 @pytest.fixture(scope="module")
 def dataset(lab: Laboratory) -> str:
     """The id of a dataset that a run has built of two deliveries."""
-    home = lab.folder / NAME
-    (home / "features").mkdir(parents=True)
-    (home / "src").mkdir()
-    (home / "src" / "train.py").write_text("raise SystemExit('far enough')", encoding="utf-8")
-    declared = {**declaration(labs()), "project": NAME}
-    del declared["feature_groups"]
-    (home / "project.yaml").write_text(yaml.safe_dump(declared), encoding="utf-8")
-    (home / "features" / "labs.yaml").write_text(yaml.safe_dump(labs()), encoding="utf-8")
-    source = read_source(home)
-    deploy_project_stack(lab.target, source.project)
-    push(lab.theo, source)
-    s3, bucket = lab.target.client("s3"), lab.target.output("DataBucketName")
-    s3.put_object(Bucket=bucket, Key=f"deliveries/{NAME}/lab/one.csv", Body=lab_file(lab_rows(60)))
-
-    def materialised() -> bool:
-        found = lab.state.features(NAME, "materialisation#labs#v0001#")
-        return [item["status"] for item in found] == ["done"]
-
-    eventually(materialised, "the features", within=120)
-    s3.put_object(Bucket=bucket, Key=f"deliveries/{NAME}/visits.csv", Body=asked(1, 80))
-    lab.run(NAME, "failed", within=120)
-    listed = s3.list_objects_v2(Bucket=bucket, Prefix=f"datasets/{NAME}/")["Contents"]
-    [key] = [found["Key"] for found in listed if found["Key"].endswith("/manifest.json")]
-    return str(key.split("/")[2])
+    return build_joined_dataset(lab, NAME).split("/")[2]
 
 
 def versions_of(lab: Laboratory, delivery_id: str) -> list[str]:

@@ -28,7 +28,6 @@ pytestmark = pytest.mark.e2e
 
 PROJECT = "trial"
 SCHEDULED = Path(__file__).parents[2] / "events" / "incoming" / "scheduled_event.json"
-FREEZES = (Path(__file__).parents[2] / "functions" / "serving" / "freeze_cohorts").exists()
 RAMP = "  strategy: canary\n  steps: [10, 50, 100]\n  bake_s: 60\n"
 TEST = """  strategy: ab_test
   bake_s: 10
@@ -183,7 +182,6 @@ def trial(lab: Laboratory, trained: dict[str, Any]) -> Trial:
     return trial
 
 
-@pytest.mark.skipif(not FREEZES, reason="no function freezes what becomes of patients yet")
 def test_a_better_version_is_promoted_on_what_became_of_the_patients(trial: Trial) -> None:
     trial.lasting(LONG_S)
     release = trial.begin()
@@ -211,6 +209,26 @@ def test_a_better_version_is_promoted_on_what_became_of_the_patients(trial: Tria
     trial.told(f"experiment with {PROJECT} {candidate}: promote")
     trial.told(f"{PROJECT} {candidate} is in production")
     assert len(trial.subjects(f"experiment with {PROJECT} {candidate}: continue")) == 0
+    people_can_read_it(trial, release)
+
+
+def people_can_read_it(trial: Trial, release: Item) -> None:
+    """Assert that the commands tell of a promoted experiment what the record holds."""
+    name = f"{PROJECT}/{release['release_id']}"
+    replayed = trial.lab.steward("experiment", "replay", name)
+    assert replayed["agrees"], replayed
+    assert len(replayed["verdicts"]) == len(trial.verdicts(release))
+    shown = trial.lab.steward("experiment", "show", name, "--once", as_json=False)
+    assert "recovered" in shown
+    assert "promote" in shown
+    page = trial.lab.folder / "experiment.html"
+    trial.lab.steward("experiment", "report", name, "--out", str(page))
+    text = page.read_text(encoding="utf-8")
+    assert "recovered" in text
+    assert "<svg" in text
+    serving = trial.lab.steward("serving", "at", datetime.now(UTC).isoformat(), PROJECT)
+    assert str(release["version"]) in json.dumps(serving)
+    assert "ana" in json.dumps(serving)
 
 
 def test_a_version_that_is_no_better_is_not_promoted_and_may_be_released_again(

@@ -222,7 +222,7 @@ def test_show_prints_once_in_a_pipe_and_json_for_scripts(
 ) -> None:
     use(made["running"])
     assert "waiting for" in invoked("show", PROJECT)
-    told = json.loads(invoked("show", PROJECT, RELEASE, "--json"))
+    told = json.loads(invoked("show", f"{PROJECT}/{RELEASE}", "--json"))
     assert told["shares"] == {"2": 50.0, "1": 50.0}
     assert len(told["verdicts"]) == 20
     assert told["cohorts"]["frozen"] == len(made["running"].state.query(

@@ -1,4 +1,4 @@
-"""Every `steward` command that the README and the docs show exists and takes what it is given."""
+"""Every `steward` command that the README, the docs or a mail shows exists and takes its words."""
 
 from __future__ import annotations
 
@@ -15,10 +15,13 @@ from steward_cli.app import app
 ROOT = Path(__file__).parents[2]
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 _SHOWN = re.compile(r"^\$ (?:\.venv/bin/)?(steward .*)$", re.MULTILINE)
+MAILS = sorted((ROOT / "tests" / "contracts" / "mails").glob("*.txt"))
+_TOLD = re.compile(r"^ +(steward .*)$", re.MULTILINE)
 LINES = [
     (page.name, match[1])
-    for page in PAGES
-    for match in _SHOWN.finditer(page.read_text(encoding="utf-8"))
+    for pages, shown in ((PAGES, _SHOWN), (MAILS, _TOLD))
+    for page in pages
+    for match in shown.finditer(page.read_text(encoding="utf-8"))
 ]
 
 
@@ -41,7 +44,8 @@ def problem_of(line: str) -> str | None:
 
 
 def test_commands_are_shown() -> None:
-    assert len(LINES) > 20
+    assert sum(name.endswith(".md") for name, _ in LINES) > 20
+    assert sum(name.endswith(".txt") for name, _ in LINES) > 20
 
 
 @pytest.mark.parametrize(("page", "line"), LINES)

@@ -61,10 +61,7 @@ def list_experiments(
 @app.command("show")
 def show_experiment(
     context: typer.Context,
-    project: Annotated[str, typer.Argument(help="Project name.")],
-    release_id: Annotated[
-        str | None, typer.Argument(help="Release id; default: the newest experiment.")
-    ] = None,
+    id_: Id,
     once: Annotated[bool, typer.Option("--once", help="Print once instead of refreshing.")] = False,
     every_s: Annotated[float, typer.Option("--every", min=1, help="Seconds between looks.")] = 5,
     history: Annotated[
@@ -80,7 +77,7 @@ def show_experiment(
     Example: `steward experiment show diabetes --once`
     """
     experiments = reader(context.obj)
-    project, release_id = experiments.one(project, release_id)
+    project, release_id = experiments.find(id_)
     experiment = experiments.read(project, release_id)
     console = stdout()
     if once or json_ or not experiment.running or not console.is_terminal:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -351,7 +352,7 @@ class Story:
                     {
                         "machine": output.removesuffix("MachineArn").lower(),
                         "name": execution["name"],
-                        "label": execution["name"].removeprefix(f"{PROJECT}-"),
+                        "label": _label(execution["name"]),
                         "status": execution["status"],
                         "started": execution["startDate"].timestamp(),
                         "seconds": (stopped - execution["startDate"]).total_seconds()
@@ -430,8 +431,6 @@ class Story:
             time.sleep(0.3)
 
     def _read_captures(self, timeout_s: float = 30) -> None:
-        import json
-
         s3, bucket = self.target.client("s3"), self.target.output("CaptureBucketName")
         deadline = time.monotonic() + timeout_s
         while True:
@@ -450,6 +449,12 @@ class Story:
             if len(ids) >= len(self.facts.requests) or time.monotonic() > deadline:
                 return
             time.sleep(0.5)
+
+
+def _label(execution: str) -> str:
+    """Return an execution's name without the project's, short enough for a chart."""
+    short = execution.removeprefix(f"{PROJECT}-").removeprefix(f"{PROJECT}_")
+    return short if len(short) <= 22 else f"{short[:20]}…"
 
 
 def _epoch(stamp: str) -> float:

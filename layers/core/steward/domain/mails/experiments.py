@@ -58,7 +58,7 @@ def experiment_started(
         ),
         commands(
             "To follow it, and to stop it",
-            f"steward experiment show {where.project} {release_id}",
+            f"steward experiment show {where.project}/{release_id}",
             f'steward rollback {where.project} -m "why"',
         ),
     )
@@ -84,8 +84,8 @@ def verdict_reached(
         ),
         commands(
             "To see the numbers, and to judge again from the record",
-            f"steward experiment show {where.project} {release_id}",
-            f"steward experiment replay {where.project} {release_id}",
+            f"steward experiment show {where.project}/{release_id}",
+            f"steward experiment replay {where.project}/{release_id}",
         ),
     )
 
@@ -105,7 +105,7 @@ def release_not_promoted(
         facts("Why", [("Verdict", verdict), ("Reason", shortened(reason))]),
         commands(
             "To see the numbers, and to release it once more",
-            f"steward experiment show {where.project} {release_id}",
+            f"steward experiment show {where.project}/{release_id}",
             f"steward release start {where.project} {version}",
         ),
     )
@@ -136,7 +136,7 @@ def tick_failed(
         ),
         commands(
             "To see it, and to stop it",
-            f"steward experiment show {where.project} {release_id}",
+            f"steward experiment show {where.project}/{release_id}",
             f'steward rollback {where.project} -m "why"',
         ),
         commands("In the console", execution_link(where, execution_arn)),
@@ -155,7 +155,7 @@ def schedule_repaired(where: Where, version: int, *, release_id: str, schedule: 
         ),
         commands(
             "To see it, and to stop it",
-            f"steward experiment show {where.project} {release_id}",
+            f"steward experiment show {where.project}/{release_id}",
             f'steward rollback {where.project} -m "why"',
         ),
     )
