@@ -207,6 +207,11 @@ def confidence_band(
     lower = [(frame.x(b.at), frame.y(b.low or 0.0)) for b in known]
     outline = " ".join(f"{x:.1f},{y:.1f}" for x, y in [*upper, *reversed(lower)])
     parts.append(f"<polygon points='{outline}' class='band {kind}'/>")
+    if len(known) == 1:  # one interval has no area yet: draw it as a bar
+        (x, top), (_, foot) = upper[0], lower[0]
+        parts.append(
+            f"<line x1='{x:.1f}' x2='{x:.1f}' y1='{top:.1f}' y2='{foot:.1f}' class='edge {kind}'/>"
+        )
     for edge in (upper, lower):
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in edge)
         parts.append(f"<polyline points='{path}' class='edge {kind}'/>")

@@ -93,7 +93,7 @@ def test_a_streamed_row_with_a_null_key_is_in_the_dead_letter_queue_with_its_fie
         return next((body for body in bodies if PROJECT in body), None)
 
     body = eventually(buried, "the message in the dead-letter queue", within=90)
-    print(body)  # noqa: T201
+    print(body)  # noqa: T201 - as above
     assert "detail.data.row.patient" in body
     assert "patient may not be empty" in body
 
@@ -116,7 +116,7 @@ def test_views_that_disagree_on_the_type_of_an_entity_are_refused_with_their_pla
         path = home / "features" / f"{group['feature_group']}.yaml"
         path.write_text(yaml.safe_dump(group), encoding="utf-8")
     said = lab.steward_error("project", "add", str(home))
-    print(said)  # noqa: T201
+    print(said)  # noqa: T201 - as above
     assert "features[1].keys.patient" in said
     assert "'patient' of vitals is of type string in the source 'ward'" in said
     assert "got 'string'; allowed: integer" in said

@@ -71,6 +71,22 @@ def test_points_without_an_interval_wait_on_the_zero_line() -> None:
     assert classes == ["dot waits", "dot "]
 
 
+def test_one_interval_alone_is_a_bar_from_end_to_end() -> None:
+    bands = [Band(0, None, None, None, "waits"), Band(HOUR, 0.1, -0.1, 0.3, "verdict 2")]
+    [bar] = [
+        line
+        for line in parsed(time_charts.confidence_band(bands, "t")).iter(f"{SVG}line")
+        if line.attrib.get("class", "").startswith("edge")
+    ]
+    [dot] = [
+        dot
+        for dot in parsed(time_charts.confidence_band(bands, "t")).iter(f"{SVG}circle")
+        if dot.attrib["class"] == "dot "
+    ]
+    assert bar.attrib["x1"] == bar.attrib["x2"] == dot.attrib["cx"]
+    assert float(bar.attrib["y1"]) < float(dot.attrib["cy"]) < float(bar.attrib["y2"])
+
+
 def test_evidence_that_decides_is_coloured_by_what_it_proves() -> None:
     points = [(0.0, 0.5, "early"), (HOUR, 9.0, "late")]
     svg = time_charts.evidence_line(points, 6.9, "t", "mismatch")
