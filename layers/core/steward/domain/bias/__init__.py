@@ -1,0 +1,1 @@
+"""Bias of data and predictions: between two facets, by group, and what a gate may conclude."""
