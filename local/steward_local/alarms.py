@@ -261,6 +261,9 @@ def act(_original: Callable[..., None]) -> Callable[..., None]:
     """Send the state change's event, then the alarm's actions."""
 
     def dispatch(alarm: JsonObject, old_state: str, new_state: str, reason: str) -> None:
+        if isinstance(alarm.get("StateUpdatedTimestamp"), int):  # SetAlarmState: whole seconds
+            now = round(time.time(), 3)
+            alarm["StateUpdatedTimestamp"] = alarm["StateTransitionedTimestamp"] = now
         _announce(alarm, old_state)
         if not alarm.get("ActionsEnabled", True):
             return

@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Iterator
+from datetime import datetime
 from email import message_from_bytes, policy
 from typing import Any
 
@@ -285,6 +286,7 @@ def test_setting_a_state_sends_the_event_and_the_actions(account: Account) -> No
     )
     account.client("sns").subscribe(TopicArn=topic, Protocol="sqs", Endpoint=queue)
     name = _alarm(account, unique("Steward"), TreatMissingData="ignore", AlarmActions=[topic])
+    before = time.time()
     account.client("cloudwatch").set_alarm_state(
         AlarmName=name, StateValue="ALARM", StateReason="drill"
     )
@@ -293,4 +295,6 @@ def test_setting_a_state_sends_the_event_and_the_actions(account: Account) -> No
     assert notice["AlarmName"] == name
     assert notice["NewStateValue"] == "ALARM"
     assert notice["NewStateReason"] == "drill"
+    changed = datetime.fromisoformat(notice["StateChangeTime"]).timestamp()
+    assert round(before, 3) - 0.001 <= changed <= time.time()
     assert notice["Trigger"]["Dimensions"][1] == {"name": "role", "value": "candidate"}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -110,3 +112,67 @@ def test_all_mistakes_are_named_at_once() -> None:
 def test_something_else_than_a_mapping_is_refused(declared: object) -> None:
     with pytest.raises(InvalidProjectError, match="not a mapping"):
         parse_project(declared)
+
+
+METRICS: list[dict[str, Any]] = [
+    {"name": "wait", "kind": "bounded", "value": "outcome", "range": [0.0, 24.0], "window_s": 60,
+     "expected": 4.0, "goal": {"smallest_effect": 0.5},
+     "guardrail": {"margin": 1.0, "weight": 2.0}},
+    {"name": "cost", "kind": "adjusted", "value": "outcome", "covariate": "months", "theta": 0.4,
+     "covariate_mean": 7.5, "standard_deviation": 3.0, "window_s": 60,
+     "guardrail": {"margin": 1.0}},
+]  # fmt: skip
+RELEASE: dict[str, Any] = {
+    "strategy": "ab_test", "metrics": METRICS, "bandit": {"floor": 0.1},
+    "ab_test": {"share": 50, "duration_s": 600}, "linear": {"step_percent": 20},
+    "shadow": {"percent": 10, "max_difference": 0.2}, "steps": [10, 100],
+    "guardrails": {"max_error_rate": 0.1, "error_margin": 0.1, "slow_margin": 0.1,
+                   "prediction_margin": 0.1},
+}  # fmt: skip
+
+
+def numbers(node: Any, path: str = "") -> Iterator[str]:
+    """Yield the path of each number of a declaration."""
+    if isinstance(node, dict | list):
+        for key, value in node.items() if isinstance(node, dict) else enumerate(node):
+            yield from numbers(value, f"{path}.{key}" if path else str(key))
+    elif isinstance(node, int | float) and not isinstance(node, bool):
+        yield path
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+def test_no_number_of_a_declaration_may_be_nan_or_infinite(bad: float) -> None:
+    declared = minimal() | {"release": RELEASE, "gates": [{"metric": "brier", "max": 0.24}]}
+    parse_project(declared)
+    paths = list(numbers(declared))
+    assert len(paths) > 25
+    for path in paths:
+        with pytest.raises(InvalidProjectError) as refused:
+            parse_project(put(declared, path, bad))
+        field = str(refused.value.field).replace("[", ".").replace("]", "")
+        assert field.startswith(path), path
+        assert repr(bad) in str(refused.value), path
+
+
+def test_a_bounded_metric_has_its_range_as_yaml_has_lists() -> None:
+    project = parse_project(minimal() | {"release": RELEASE})
+    assert project.release.metrics[0].range == (0.0, 24.0)
+    again = parse_project(project.model_dump(mode="json"))
+    assert again.release.metrics[0].range == (0.0, 24.0)
+    for bad in (["0", 24.0], [0.0], [24.0, 0.0], [0.0, 1.0, 2.0]):
+        with pytest.raises(InvalidProjectError, match="range"):
+            parse_project(put(minimal() | {"release": RELEASE}, "release.metrics.0.range", bad))
+
+
+@pytest.mark.parametrize(
+    ("steps", "said"),
+    [
+        ([10, 50, 90], "steps are percentages that ascend and end at 100"),
+        ([50, 10, 100], "steps are percentages that ascend and end at 100"),
+        ([], "steps are percentages that ascend and end at 100"),
+        ([0, 100], "the first step must be at least 1 percent"),
+    ],
+)
+def test_shares_that_do_not_sum_are_refused_in_the_declaration(steps: list[int], said: str) -> None:
+    with pytest.raises(InvalidProjectError, match=said):
+        parse_project(put(minimal(), "release", {"steps": steps}))

@@ -19,9 +19,14 @@ Severity = Literal["reject", "quarantine_rows", "warn"]
 
 
 class Strict(BaseModel):
-    """A part of ``project.yaml``: frozen, no unknown key, no value that must be converted."""
+    """A part of ``project.yaml``: frozen, no unknown key, no value that must be converted.
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, defer_build=True)
+    Numbers are finite: YAML's ``.nan`` and ``.inf`` are refused wherever a number is allowed.
+    """
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, defer_build=True, allow_inf_nan=False
+    )
 
 
 class MisplacedError(ValueError):

@@ -9,6 +9,10 @@ from pydantic import Field, model_validator
 from steward.domain.declaration import Strict
 
 Share = Annotated[float, Field(gt=0, lt=1)]
+Bounds = Annotated[
+    tuple[Annotated[float, Field(strict=True)], Annotated[float, Field(strict=True)]],
+    Field(strict=False),  # YAML and JSON have lists
+]
 StrategyName = Literal["all_at_once", "canary", "linear", "ab_test", "bandit", "shadow"]
 MetricKind = Literal["binary", "bounded", "mean", "ratio", "adjusted"]
 MAX_DURATION_S = 90 * 86_400
@@ -108,7 +112,7 @@ class ReleaseMetric(Strict):
     aggregate: Literal["first", "max", "mean", "sum"] = "first"
     denominator: str | None = Field(default=None, max_length=500)
     covariate: str | None = Field(default=None, max_length=500)
-    range: tuple[float, float] | None = None
+    range: Bounds | None = None
     window_s: int = Field(default=0, ge=0, le=MAX_DURATION_S)
     no_outcome: Literal["zero", "leave_out"] = "leave_out"
     higher_is_better: bool = True
