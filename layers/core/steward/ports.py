@@ -384,6 +384,8 @@ class Endpoints(Protocol):
     def delete(self, endpoint: str, parts: str | None = None) -> None:
         """Delete the endpoint with its configuration and model; what is gone is fine.
 
+        A configuration that does not bear the endpoint's name is another's and stays.
+
         Args:
             endpoint: Name of the endpoint.
             parts: Name of a configuration and model to delete even where the endpoint was
