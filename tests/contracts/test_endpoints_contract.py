@@ -244,3 +244,15 @@ def test_deleting_what_is_gone_is_fine(fleet: Fleet) -> None:
     fleet.endpoints.delete(NAME, parts=f"{NAME}-1")
 
     assert fleet.left() == []
+
+
+def test_a_configuration_that_somebody_else_put_the_endpoint_on_is_theirs(aws: Clients) -> None:
+    client = aws.get("sagemaker")
+    _create(client, "other-v1-prod")
+    client.create_endpoint(EndpointName=NAME, EndpointConfigName="other-v1-prod-1")
+
+    SageMakerEndpoints(aws).delete(NAME)
+
+    assert [e["EndpointName"] for e in client.list_endpoints()["Endpoints"]] == ["other-v1-prod"]
+    assert client.describe_endpoint_config(EndpointConfigName="other-v1-prod-1")
+    assert client.describe_model(ModelName="other-v1-prod-1")

@@ -122,6 +122,30 @@ MAILS: dict[str, Payload] = {
         release_id="00000003-1", version=3, tick=7, in_a_row=1, allowed=6,
         **{**FAILURE, "failed_state": "FreezeCohorts", "error": "AccessDeniedError"},
     ),
+    "route_drifted_repaired": events.RouteDrifted(
+        endpoint="diabetes-v3-prod", version=3, role="stable", kind="other_config",
+        wanted="configuration diabetes-v3-prod-1, in service", found="configuration hotfix-7",
+        since="2026-01-05T09:12:00.000+00:00", action="repair", digest="d4" * 32,
+    ),
+    "route_drifted_held": events.RouteDrifted(
+        endpoint="diabetes-v3-prod", version=3, role="stable", kind="missing",
+        wanted="configuration diabetes-v3-prod-1, in service", found="there is no such endpoint",
+        last_in_order_at="2026-01-05T09:10:00.000+00:00", action="hold", digest="d4" * 32,
+    ),
+    "route_drifted_rolled_back": events.RouteDrifted(
+        endpoint="diabetes-v4-prod", version=4, role="candidate", kind="failed",
+        wanted="configuration diabetes-v4-prod-1, in service",
+        found="it is Failed: no capacity", action="roll_back", digest="d4" * 32,
+    ),
+    "route_repaired": events.RouteRepaired(
+        endpoint="diabetes-v3-prod", version=3, kind="other_config", by="steward",
+        drifted_at="2026-01-05T09:12:00.000+00:00", repaired_at="2026-01-05T09:17:00.000+00:00",
+    ),
+    "route_repair_failed": events.RouteRepairFailed(
+        endpoint="diabetes-v3-prod", version=3, kind="missing", attempt=5,
+        error="RejectedError", cause="create_endpoint diabetes-v3-prod: ResourceLimitExceeded",
+        given_up=True,
+    ),
     "schedule_repaired": events.ScheduleRepaired(
         release_id="00000003-1", version=3, schedule="diabetes-00000003-1", ticks=7,
     ),

@@ -111,7 +111,9 @@ TAKERS = [
     ("processing_job_state_change", "Governance", "RecordCostFunction"),
     ("repository_state_change", "Training", "StartTrainingFunction"),
     ("scheduled_event", "Registry", "ExpireApprovalsFunction"),
+    ("endpoint_state_change", "Serving", "ReconcileEndpointsFunction"),
     ("scheduled_event", "Serving", "RetirePreviousFunction"),
+    ("scheduled_event", "Serving", "ReconcileEndpointsFunction"),
     ("training_job_state_change", "Training", "ConcludeRunFunction"),
     ("training_job_state_change", "Governance", "RecordCostFunction"),
 ]

@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from steward.ports import Table
+from steward.ports import Delete, Table
 from steward_cli.app import app
 from steward_cli.commands import serving
 from steward_cli.console import CommandError, Exit
+from support.drift_scene import DriftScene
 from support.fakes import FakeClock
 from support.serving_scene import DIGEST, PROJECT, Scene
 
@@ -121,3 +122,51 @@ def test_a_moment_with_another_zone_is_the_same_moment(scene: Scene) -> None:
     assert isinstance(scene.clock, FakeClock)
     east = told("at", "2026-01-05T19:10:00+09:00", PROJECT)
     assert east == told("at", "2026-01-05T10:10:00", PROJECT)
+
+
+@pytest.fixture
+def drifting(monkeypatch: pytest.MonkeyPatch) -> DriftScene:
+    """Version 1 in production, and SageMaker with its endpoint."""
+    scene = DriftScene()
+    scene.play(1)
+    known = SimpleNamespace(store=scene.state, project=lambda name: name)
+    monkeypatch.setattr(serving, "choose", lambda choice: SimpleNamespace(client=lambda name: name))
+    monkeypatch.setattr(serving, "StackState", lambda target: known)
+    monkeypatch.setattr(serving, "SystemClock", lambda: scene.clock)
+    monkeypatch.setattr(serving, "SageMakerHosting", lambda client: scene.hosting)
+    return scene
+
+
+def checked(*words: str) -> tuple[int, str]:
+    done = CliRunner().invoke(app, ["serving", "check", PROJECT, *words], catch_exceptions=False)
+    return done.exit_code, done.output
+
+
+def test_an_endpoint_as_it_was_made_passes_the_check(drifting: DriftScene) -> None:
+    code, text = checked()
+    assert code == 0
+    assert "as wanted" in text
+    drifting.hosting.endpoints[f"{PROJECT}-v1-prod"]["EndpointStatus"] = "Updating"
+    code, text = checked()
+    assert (code, "moving" in text) == (0, True)
+
+
+def test_a_drifted_endpoint_fails_the_check_and_says_how(drifting: DriftScene) -> None:
+    drifting.put_on_another_config(f"{PROJECT}-v1-prod")
+    code, text = checked()
+    assert code == 1
+    assert "put on another configuration" in text
+    assert "the next sweep finds it" in text
+    drifting.declare_serving(on_drift="hold")
+    drifting.sweep()
+    code, text = checked("--json")
+    [told] = json.loads(text)
+    assert (code, told["state"], told["kind"]) == (1, "drifted", "other_config")
+    assert (told["found"], told["action"]) == ("configuration hotfix-7", "hold")
+    assert told["since"] == "2026-01-05T09:05:00+00:00"
+    assert drifting.hosting.asked == []
+
+
+def test_a_project_without_a_route_has_nothing_to_check(drifting: DriftScene) -> None:
+    drifting.state.commit([Delete(Table.ROUTES, {"project": PROJECT})])
+    assert checked() == (0, f"{PROJECT} has no route, or its first endpoint is being created.\n")

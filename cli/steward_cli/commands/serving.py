@@ -8,10 +8,14 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from steward.adapters.hosting import SageMakerHosting
 from steward.adapters.time import SystemClock
+from steward.domain.endpoint_drift import WORDS as WORDS_OF_DRIFT
+from steward.domain.endpoint_drift import Drift, DriftKind
 from steward.domain.errors import RejectedError
 from steward.domain.moments import moment_of
 from steward.domain.serving_history import WORDS
+from steward.service.serving.reconciling import Look, looks
 from steward_cli.console import CommandError, Exit, Json, shortened, show, table
 from steward_cli.state import StackState, person
 from steward_cli.target import choose
@@ -61,6 +65,78 @@ def serving_history(context: typer.Context, project: Project, json_: Json = Fals
     """
     changes = _machine(context, project).history()
     show(changes, json_, lambda console: render_history(project, changes, console))
+
+
+@app.command("check")
+def serving_check(context: typer.Context, project: Project, json_: Json = False) -> None:
+    """Compare the endpoints that a project's route names with what SageMaker describes.
+
+    Nothing is changed; the same comparison runs every five minutes and acts as `serving.on_drift`
+    declares. The exit code is 1 where one has drifted.
+
+    Example: `steward serving check diabetes`
+    """
+    target = choose(context.obj)
+    state = StackState(target)
+    state.project(project)
+    found = list(
+        looks(
+            project, state=state.store, hosting=SageMakerHosting(target.client("sagemaker")),
+            now=SystemClock().now(),
+        )
+    )  # fmt: skip
+    records = [checked(look) for look in found]
+    show(records, json_, lambda console: render_check(project, records, console))
+    if any(isinstance(look.result, Drift) for look in found):
+        raise typer.Exit(int(Exit.FAILED))
+
+
+def checked(look: Look) -> dict[str, Any]:
+    """Return one compared endpoint as a record."""
+    drift = look.result if isinstance(look.result, Drift) else None
+    finding = (look.record or {}).get("finding") or {}
+    since = drift.since.isoformat(timespec="seconds") if drift and drift.since else None
+    return {
+        "endpoint": look.endpoint,
+        "version": look.version,
+        "role": look.role,
+        "state": "drifted" if drift else "moving" if look.result else "as wanted",
+        "status": look.found.status if look.found else None,
+        "config": look.found.config if look.found else None,
+        "kind": drift.kind.value if drift else None,
+        "wanted": drift.wanted if drift else None,
+        "found": drift.found if drift else None,
+        "since": since,
+        "last_in_order_at": (look.record or {}).get("in_order_at"),
+        "action": finding.get("action"),
+        "attempts": finding.get("attempts"),
+        "given_up": finding.get("given_up"),
+    }
+
+
+def render_check(project: str, records: list[dict[str, Any]], console: Console) -> None:
+    """Print compared endpoints as a table, and what differs below it."""
+    if not records:
+        console.print(f"{project} has no route, or its first endpoint is being created.")
+        return
+    columns = ("endpoint", "version", "role", "state", "status", "configuration")
+    rows = [
+        tuple(told[name] for name in ("endpoint", "version", "role", "state", "status", "config"))
+        for told in records
+    ]
+    console.print(table(columns, rows))
+    for told in records:
+        if told["state"] != "drifted":
+            continue
+        since = told["since"] or f"after {told['last_in_order_at'] or 'an unknown time'}"
+        console.print(f"{told['endpoint']}: {WORDS_OF_DRIFT[DriftKind(told['kind'])]}",
+                      style="bold", soft_wrap=True)  # fmt: skip
+        done = told["action"] or "the next sweep finds it"
+        if told["given_up"]:
+            done = f"given up after {told['attempts']} steps"
+        for name in (("wanted", told["wanted"]), ("found", told["found"]), ("since", since),
+                     ("action", done)):  # fmt: skip
+            console.print(f"  {name[0]:<7} {name[1]}", markup=False, soft_wrap=True)
 
 
 def _moment(text: str, now: datetime) -> datetime:

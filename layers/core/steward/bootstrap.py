@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         FailureQueue,
         FeatureReader,
         FeatureRecords,
+        Hosting,
         Ids,
         JobImage,
         JobRecords,
@@ -146,6 +147,13 @@ class App:
         from steward.adapters.endpoints import SageMakerEndpoints
 
         return SageMakerEndpoints(self.clients)
+
+    @cached_property
+    def hosting(self) -> Hosting:
+        """SageMaker endpoints as they are described."""
+        from steward.adapters.hosting import SageMakerHosting
+
+        return SageMakerHosting(self.clients.get("sagemaker", attempts=6))
 
     @cached_property
     def online_features(self) -> OnlineFeatures:

@@ -384,6 +384,8 @@ class Endpoints(Protocol):
     def delete(self, endpoint: str, parts: str | None = None) -> None:
         """Delete the endpoint with its configuration and model; what is gone is fine.
 
+        A configuration that does not bear the endpoint's name is another's and stays.
+
         Args:
             endpoint: Name of the endpoint.
             parts: Name of a configuration and model to delete even where the endpoint was
@@ -392,6 +394,68 @@ class Endpoints(Protocol):
         Raises:
             DependencyError: The endpoint is being created or updated; try again later.
         """
+        ...
+
+
+@dataclass(frozen=True)
+class ListedEndpoint:
+    """An endpoint in a list: its name, status and when it was created."""
+
+    name: str
+    status: str
+    created_at: datetime
+
+
+class Hosting(Protocol):
+    """Endpoints, configurations and models in SageMaker's own shapes, and what changes them.
+
+    Every method raises ``ThrottledError`` where SageMaker asks to try again,
+    ``DependencyError`` where the endpoint is being changed, and ``AccessDeniedError``.
+    """
+
+    def describe(self, endpoint: str) -> Mapping[str, Any] | None:
+        """Return what ``DescribeEndpoint`` says, None where there is no such endpoint."""
+        ...
+
+    def config(self, name: str) -> Mapping[str, Any] | None:
+        """Return what ``DescribeEndpointConfig`` says, None where there is none."""
+        ...
+
+    def model(self, name: str) -> Mapping[str, Any] | None:
+        """Return what ``DescribeModel`` says, None where there is none."""
+        ...
+
+    def listed(self, contains: str) -> Iterable[ListedEndpoint]:
+        """Yield the endpoints whose name contains a text."""
+        ...
+
+    def ensure(self, models: Sequence[Mapping[str, Any]], config: Mapping[str, Any]) -> None:
+        """Create the models and the configuration that are not there; leave those that are.
+
+        Args:
+            models: Requests of ``CreateModel``.
+            config: Request of ``CreateEndpointConfig``.
+        """
+        ...
+
+    def create(self, request: Mapping[str, Any]) -> None:
+        """Create an endpoint by a request of ``CreateEndpoint``.
+
+        Raises:
+            ConflictError: There is one of that name.
+        """
+        ...
+
+    def update(self, endpoint: str, config: str) -> None:
+        """Put an endpoint on a configuration; SageMaker does it after it has answered."""
+        ...
+
+    def set_variants(self, endpoint: str, wanted: Sequence[Mapping[str, Any]]) -> None:
+        """Set weights and capacities, each a ``DesiredWeightAndCapacity``."""
+        ...
+
+    def remove(self, endpoint: str) -> None:
+        """Delete an endpoint and leave its configuration and models; what is gone is fine."""
         ...
 
 

@@ -192,6 +192,8 @@ def update_weights(params: dict[str, Any], _caller: Principal) -> dict[str, Any]
             )
         if variant.serverless and "DesiredInstanceCount" in wanted:
             raise invalid("A serverless variant has no DesiredInstanceCount.")
+        if not variant.serverless and "ServerlessUpdateConfig" in wanted:
+            raise invalid("An instance variant has no ServerlessUpdateConfig.")
     _set_status(at, endpoint, "Updating")
 
     def apply() -> None:
@@ -200,6 +202,10 @@ def update_weights(params: dict[str, Any], _caller: Principal) -> dict[str, Any]
                 variant = known[wanted["VariantName"]]
                 variant.weight = float(wanted.get("DesiredWeight", variant.weight))
                 variant.instances = wanted.get("DesiredInstanceCount", variant.instances)
+                if "ServerlessUpdateConfig" in wanted:
+                    variant.rescale(
+                        {**(variant.serverless or {}), **wanted["ServerlessUpdateConfig"]}
+                    )
         _set_status(at, endpoint, "InService")
 
     jobs.in_background(apply, f"endpoint-weights-{params['EndpointName']}")

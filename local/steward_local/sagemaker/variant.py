@@ -57,10 +57,7 @@ class Variant:
         self.production = production
         self.weight = float(production.get("InitialVariantWeight", 1.0))
         self.instances = int(production.get("InitialInstanceCount", 1))
-        serverless = production.get("ServerlessConfig")
-        self.serverless = serverless
-        self.max_concurrency: int = serverless["MaxConcurrency"] if serverless else 0
-        self.slots = threading.BoundedSemaphore(self.max_concurrency) if serverless else None
+        self.rescale(production.get("ServerlessConfig"))
         self.failures = 0
         self.role_arn: str = model["ExecutionRoleArn"]
         self._settings, self._region, self._endpoint = settings, region, endpoint
@@ -72,6 +69,12 @@ class Variant:
         self._port = 0
         self._idle: queue.LifoQueue[http.client.HTTPConnection] = queue.LifoQueue()
         self.log: LogStream | None = None
+
+    def rescale(self, serverless: dict[str, Any] | None) -> None:
+        """Take serverless settings; requests under way keep the slots that they have."""
+        self.serverless = serverless
+        self.max_concurrency: int = serverless["MaxConcurrency"] if serverless else 0
+        self.slots = threading.BoundedSemaphore(self.max_concurrency) if serverless else None
 
     def start(self, cancelled: threading.Event) -> None:
         """Fetch the model with its role, run the container and wait until it answers /ping.

@@ -24,6 +24,7 @@ from steward.ports import Table
 from steward.settings import Settings
 from support.builders import event_of
 from support.doorways import delivered, load, request
+from support.fake_hosting import FakeHosting
 from support.fake_mirror import FakeMirrorQueue
 from support.fakes import FakeFailureQueue, FakeFeatureReader, FakeSchedules
 from support.serving_scene import (
@@ -68,6 +69,7 @@ class ServingApp:
         self.assignments = scene.state
         self.workflows, self.alarms, self.clock = scene.workflows, scene.alarms, scene.clock
         self.traffic_metrics, self.ids = scene.metrics, scene.ids
+        self.hosting = FakeHosting(scene.clock)
 
 
 @pytest.fixture
@@ -325,3 +327,18 @@ def test_an_experiment_is_scheduled_ticked_and_ended_by_its_doorways(
 
 def test_an_execution_that_is_no_tick_is_not_concluded(doorways: Doorways) -> None:
     assert doorways.load("conclude_tick")(ended("arn:x:by-hand"), None) == {"concluded": "not ours"}
+
+
+def test_the_schedule_and_sagemaker_both_have_endpoints_compared(
+    doorways: Doorways, scene: Scene
+) -> None:
+    """Nothing was created in this scene: the endpoint of the route is gone."""
+    endpoint = f"{PROJECT}-v1-prod"
+    handler = doorways.load("reconcile_endpoints")
+    changed = incoming("endpoint_state_change", EndpointName=endpoint)
+    assert handler(changed, None)["drifted"] == [endpoint]
+    [told] = scene.told("RouteDrifted")
+    assert (told.kind, told.action) == ("missing", "repair")
+    assert handler(incoming("scheduled_event"), None)["moving"] == [endpoint]
+    assert handler(incoming("endpoint_state_change", EndpointName="a-v1-staging"), None) == {}
+    assert handler(incoming("endpoint_state_change", EndpointName="others-v1-prod"), None) == {}

@@ -51,6 +51,9 @@ class SageMakerEndpoints:
     def delete(self, endpoint: str, parts: str | None = None) -> None:
         """Delete the endpoint with its configuration and models; what is gone is fine.
 
+        A configuration that does not bear the endpoint's name is of whoever put the endpoint on
+        it, and stays.
+
         Args:
             endpoint: Name of the endpoint.
             parts: Name of a configuration and model to delete even where the endpoint was
@@ -66,8 +69,9 @@ class SageMakerEndpoints:
             self._unless_gone("delete_model", ModelName=parts)
         if not found:
             return
-        name = found.get("EndpointConfigName")
-        config = self._unless_gone("describe_endpoint_config", EndpointConfigName=name)
+        name = str(found.get("EndpointConfigName"))
+        ours = name.startswith(f"{endpoint}-")
+        config = ours and self._unless_gone("describe_endpoint_config", EndpointConfigName=name)
         if found["EndpointStatus"] != "Deleting":
             self._unless_gone("delete_endpoint", EndpointName=endpoint)
         if config:

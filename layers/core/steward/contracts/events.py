@@ -586,6 +586,63 @@ class ScheduleRepaired(Payload):
     ticks: int
 
 
+class RouteDrifted(Payload):
+    """An endpoint that a route names is not as Steward made it: changed or ended from outside.
+
+    Attributes:
+        role: ``stable``, ``candidate``, ``mirror`` or ``previous``.
+        kind: What differs, such as ``missing`` or ``other_config``.
+        since: When SageMaker says it changed; None where it does not tell.
+        last_in_order_at: When it was last found as wanted.
+        action: ``repair``, ``hold`` or ``roll_back``.
+    """
+
+    source: ClassVar[str] = "steward.serving"
+    endpoint: str
+    version: int
+    role: str
+    kind: str
+    wanted: Told
+    found: Told
+    since: str | None = None
+    last_in_order_at: str | None = None
+    action: str
+    digest: str
+
+
+class RouteRepaired(Payload):
+    """An endpoint that had drifted is as wanted again, as SageMaker describes it.
+
+    Attributes:
+        by: ``steward``, or ``others`` where somebody else put it right.
+    """
+
+    source: ClassVar[str] = "steward.serving"
+    endpoint: str
+    version: int
+    kind: str
+    by: str
+    drifted_at: str
+    repaired_at: str
+
+
+class RouteRepairFailed(Payload):
+    """A repair of an endpoint failed.
+
+    Attributes:
+        given_up: Whether no further one is tried, so that somebody must act.
+    """
+
+    source: ClassVar[str] = "steward.serving"
+    endpoint: str
+    version: int
+    kind: str
+    attempt: int
+    error: Told
+    cause: Told
+    given_up: bool
+
+
 class OutcomesRecorded(Payload):
     """Outcomes of predictions arrived.
 

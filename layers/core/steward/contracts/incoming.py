@@ -87,6 +87,13 @@ class ProcessingJobStateChange(_Received):
     processing_job_status: str = Field(alias="ProcessingJobStatus")
 
 
+class EndpointStateChange(_Received):
+    """``SageMaker Endpoint State Change``; the status is in capitals here."""
+
+    endpoint_name: str = Field(alias="EndpointName")
+    endpoint_status: str = Field(alias="EndpointStatus")
+
+
 class _AlarmState(_Received):
     value: str
     reason: str = ""
@@ -145,6 +152,7 @@ AWS_DETAILS: dict[tuple[str, str], type[BaseModel]] = {
     ("aws.sagemaker", "SageMaker Model Package State Change"): ModelPackageStateChange,
     ("aws.sagemaker", "SageMaker Training Job State Change"): TrainingJobStateChange,
     ("aws.sagemaker", "SageMaker Processing Job State Change"): ProcessingJobStateChange,
+    ("aws.sagemaker", "SageMaker Endpoint State Change"): EndpointStateChange,
     ("aws.cloudwatch", "CloudWatch Alarm State Change"): AlarmStateChange,
     ("aws.states", "Step Functions Execution Status Change"): ExecutionStatusChange,
     ("aws.codecommit", "CodeCommit Repository State Change"): RepositoryStateChange,

@@ -147,6 +147,9 @@ class Serving(Strict):
         smoke: The test before approval.
         provisioned_concurrency: Workers that the production endpoint keeps warm, paid by the
             hour; 0 leaves cold starts to the warm-up calls of a release.
+        on_drift: What is done about an endpoint that was changed or deleted from outside:
+            `repair` puts it back as it was made, `hold` only tells. A release whose own
+            endpoint drifts is rolled back either way.
     """
 
     router: Literal["gateway"] = "gateway"
@@ -154,6 +157,7 @@ class Serving(Strict):
     max_concurrency: int = Field(default=5, ge=1, le=200)
     provisioned_concurrency: int = Field(default=0, ge=0, le=200)
     smoke: Smoke = Field(default_factory=Smoke)
+    on_drift: Literal["repair", "hold"] = "repair"
 
     @model_validator(mode="after")
     def _within_concurrency(self) -> Self:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from steward.contracts import events
 from steward.contracts.incoming import Received
+from steward.domain.endpoint_drift import WORDS, DriftKind
 from steward.domain.errors import InvalidProjectError
-from steward.domain.mails import approvals, experiments, releases, training
+from steward.domain.mails import approvals, endpoints, experiments, releases, training
 from steward.domain.mails.layout import Letter, Where
 from steward.domain.mails.releases import Guardrail, Shift
 from steward.domain.mails.training import BrokenRule
@@ -312,6 +313,50 @@ def _schedule_repaired(occasion: _Occasion) -> Letter:
     )
 
 
+def _route_drifted(occasion: _Occasion) -> Letter:
+    data: events.RouteDrifted = occasion.data
+    return endpoints.route_drifted(
+        occasion.where,
+        data.version,
+        endpoint=data.endpoint,
+        role=data.role,
+        what=WORDS[DriftKind(data.kind)],
+        wanted=data.wanted,
+        found=data.found,
+        since=data.since,
+        last_in_order_at=data.last_in_order_at,
+        action=data.action,
+    )
+
+
+def _route_repaired(occasion: _Occasion) -> Letter:
+    data: events.RouteRepaired = occasion.data
+    return endpoints.route_repaired(
+        occasion.where,
+        data.version,
+        endpoint=data.endpoint,
+        what=WORDS[DriftKind(data.kind)],
+        by=data.by,
+        drifted_at=data.drifted_at,
+        repaired_at=data.repaired_at,
+    )
+
+
+def _route_repair_failed(occasion: _Occasion) -> Letter | None:
+    data: events.RouteRepairFailed = occasion.data
+    if not data.given_up:
+        return None
+    return endpoints.route_repair_failed(
+        occasion.where,
+        data.version,
+        endpoint=data.endpoint,
+        what=WORDS[DriftKind(data.kind)],
+        attempt=data.attempt,
+        error=data.error,
+        cause=data.cause,
+    )
+
+
 _Write = Callable[[_Occasion], Letter | None]
 
 _MAILS: dict[type[events.Payload], tuple[Sequence[str], _Write]] = {
@@ -334,6 +379,9 @@ _MAILS: dict[type[events.Payload], tuple[Sequence[str], _Write]] = {
     events.VerdictReached: ((OWNER,), _verdict_reached),
     events.TickFailed: ((ON_CALL,), _tick_failed),
     events.ScheduleRepaired: ((ON_CALL,), _schedule_repaired),
+    events.RouteDrifted: ((ON_CALL,), _route_drifted),
+    events.RouteRepaired: ((ON_CALL,), _route_repaired),
+    events.RouteRepairFailed: ((ON_CALL,), _route_repair_failed),
 }
 
 NOTIFIES_OF = tuple(payload.__name__ for payload in _MAILS)

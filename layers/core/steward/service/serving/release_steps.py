@@ -36,6 +36,7 @@ from steward.ports import (
     Update,
 )
 from steward.service.emission import Cause, event
+from steward.service.serving.endpoint_records import made
 from steward.service.serving.experiments import head_key, head_of, new_head, propensities
 from steward.service.serving.hosting import endpoint_plan
 from steward.service.serving.records import plan_of, project_of, route_of, running, version_of
@@ -125,6 +126,8 @@ def plan_release(
     ]
     if known is None:
         changes.append(Put(Table.EXPERIMENTS, head, (Absent(),)))
+    if endpoint.create:
+        changes.append(made(command.project, command.version, endpoint, release, now))
     if not release["shifts"]:
         try:
             state.commit(changes, told if known is None else [])

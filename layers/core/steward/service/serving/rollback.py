@@ -86,13 +86,13 @@ def start_rollback(
         concerned = _concerned(state, alarm, environment)
         if isinstance(concerned, str):
             return {"ignored": concerned}
-        project, release = concerned["project"], concerned
+        release = concerned
         cause = f"alarm {alarm.alarm_name}: {alarm.state.reason}"[:1000]
         triggered_at, actor = alarm.state.timestamp or received.time, "steward"
     else:
         assert isinstance(received.detail, RollbackRequested)
         project, actor = received.own.project, received.own.actor
-        wanted = _in_flight(state, project) or _completed_last(state, project)
+        wanted = in_flight(state, project) or _completed_last(state, project)
         if wanted is None:
             raise ReleaseNotAllowedError(
                 f"{project} has no release to roll back, or no previous version is kept",
@@ -100,6 +100,23 @@ def start_rollback(
             )  # fmt: skip
         release = wanted
         cause, triggered_at = f"asked by {actor}: {received.detail.reason}"[:1000], received.time
+    return begin_rollback(
+        release, cause, triggered_at, received.id, actor, workflows=workflows, machine=machine
+    )
+
+
+def begin_rollback(
+    release: Item,
+    cause: str,
+    triggered_at: str,
+    causation_id: str,
+    actor: str = "steward",
+    *,
+    workflows: Workflows,
+    machine: str,
+) -> dict[str, Any]:
+    """Start the one rollback of a release; where it is running or has ended, nothing starts."""
+    project = release["project"]
     attempt = int(release.get("failed_rollbacks", 0)) + 1
     name = rollback_name(project, release["release_id"], attempt)
     payload = {
@@ -109,7 +126,7 @@ def start_rollback(
         "cause": cause,
         "triggered_at": triggered_at,
         "correlation_id": release["correlation_id"],
-        "causation_id": received.id,
+        "causation_id": causation_id,
         "actor": actor,
     }
     try:
@@ -126,7 +143,7 @@ def _concerned(state: StateStore, alarm: AlarmStateChange, environment: str) -> 
         return f"{name} is no guardrail of this stack"
     if alarm.state.value != "ALARM":
         return f"{name} is {alarm.state.value}"
-    release = _in_flight(state, project)
+    release = in_flight(state, project)
     if release is None:
         return f"{project} has no release in flight"
     if not release["shifts"]:
@@ -143,7 +160,8 @@ def _before(rang_at: str | None, shifted_at: str) -> bool:
     )
 
 
-def _in_flight(state: StateStore, project: str) -> Item | None:
+def in_flight(state: StateStore, project: str) -> Item | None:
+    """Return the release of a project that runs and holds its lock."""
     lease = read_lease(state, project)
     if lease is None:
         return None
