@@ -224,10 +224,10 @@ def count_by_value(column: Column) -> dict[str | None, int]:
     if values.dtype.kind in "US" and values.size:
         first, rows = _distinct(np.ascontiguousarray(values))
         for value, count in zip(values[first].tolist(), rows.tolist(), strict=True):
-            counted[_text(value)] += count
+            counted[text_of(value)] += count
         return counted
     for value, count in Counter(values.tolist()).items():
-        counted[_text(value)] += count
+        counted[text_of(value)] += count
     return counted
 
 
@@ -258,7 +258,7 @@ def _count_fixed_width(column: NDArray[Any], cells: Vocabulary) -> CategoricalCo
         levels=tuple(counted[:-1].tolist()),
         outside=outside,
         missing=missing,
-        examples=_examples(_text(value) or "" for value in np.unique(new).tolist()),
+        examples=_examples(text_of(value) or "" for value in np.unique(new).tolist()),
     )
 
 
@@ -343,7 +343,8 @@ def _encoded(level: str, dtype: np.dtype[Any]) -> str | bytes:
     return level if dtype.kind == "U" else level.encode()
 
 
-def _text(value: object) -> str | None:
+def text_of(value: object) -> str | None:
+    """Return a value as the text of a level; None stays None."""
     if value is None:
         return None
     if isinstance(value, bool):

@@ -84,17 +84,6 @@ def profile_chunk(
             "the baseline counts entities: a chunk of rows becomes an entity sample",
             field="unit", value=baseline.unit, allowed="event",
         )  # fmt: skip
-    return counted(baseline, columns, chunk, first, last)
-
-
-def counted(
-    baseline: Baseline,
-    columns: Mapping[str, Column],
-    chunk: str,
-    first: int | None,
-    last: int | None,
-) -> Profile:
-    """Count rows whatever their unit is; callers see to it that they are units."""
     rows = _rows(columns)
     counts: dict[str, Counts] = {}
     for column in baseline.columns:
@@ -127,8 +116,9 @@ def merge(profiles: Iterable[Profile]) -> Profile:
     """Return the profile of all chunks together: all integers exactly, in any order.
 
     Raises:
-        ProfilesDifferError: Their baselines or units differ, a chunk occurs twice, or there is
-            no profile at all (``empty_profile`` gives the zero of a baseline).
+        ProfilesDifferError: Their baselines or units differ, a chunk occurs twice, they count
+            entities (which may recur: samples are merged instead), or there is no profile at all
+            (``empty_profile`` gives the zero of a baseline).
     """
     given = list(profiles)
     if not given:
@@ -149,8 +139,8 @@ def merge(profiles: Iterable[Profile]) -> Profile:
             name: _summed(counts, (profile.columns[name] for profile in given[1:]))
             for name, counts in given[0].columns.items()
         },
-        unknown_columns=_added(profile.unknown_columns for profile in given),
-        absent_columns=_added(profile.absent_columns for profile in given),
+        unknown_columns=added(profile.unknown_columns for profile in given),
+        absent_columns=added(profile.absent_columns for profile in given),
     )  # fmt: skip
 
 
@@ -167,6 +157,11 @@ def _require_alike(profiles: list[Profile]) -> None:
                 f"profiles of two units: {first.unit} and {profile.unit}",
                 field="unit", value=profile.unit, allowed=first.unit,
             )  # fmt: skip
+    if first.unit == "entity" and sum(profile.rows > 0 for profile in profiles) > 1:
+        raise ProfilesDifferError(
+            "entities may recur: merge their samples, not their profiles", field="unit",
+            value="entity", allowed="event",
+        )  # fmt: skip
 
 
 def _summed(first: Counts, others: Iterable[Counts]) -> Counts:
@@ -176,7 +171,8 @@ def _summed(first: Counts, others: Iterable[Counts]) -> Counts:
     return total
 
 
-def _added(parts: Iterable[Mapping[str, int]]) -> dict[str, int]:
+def added(parts: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    """Return the sums by name."""
     total: dict[str, int] = {}
     for part in parts:
         for name, rows in part.items():
