@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 from scipy import special, stats
 
-from steward.domain.experiments import distributions as own
+from steward.domain import distributions as own
 
 SHAPES = [(0.5, 0.5), (1, 1), (2, 30), (0.01, 5), (37.5, 12.25), (1e3, 2e3), (0.5, 1e5), (4e4, 5e4)]
 POINTS = [1e-6, 0.001, 0.05, 0.3, 0.5, 0.7, 0.97, 0.9999]
@@ -82,3 +82,8 @@ def test_the_binomial_tail_agrees_with_scipy(k: int, n: int, p: float) -> None:
 def test_impossible_arguments_are_named(call: Callable[[], float]) -> None:
     with pytest.raises(ValueError, match=r"(must lie|needs)"):
         call()
+
+
+@pytest.mark.parametrize("x", [-1.0, 0.0, 0.01, 0.2, 0.6, 1.0, 1.17, 1.19, 1.5, 3.0, 9.0, 18.0])
+def test_kolmogorovs_limit_agrees_with_scipy(x: float) -> None:
+    assert close(own.kstwobign_sf(x), special.kolmogorov(max(x, 0.0)))
