@@ -1,0 +1,1 @@
+"""Monitoring as pure statistics: baselines, profiles, tests, verdicts and alarms."""
