@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from steward.domain.distributions import norm_sf
 from steward.domain.experiments import bayesian, fixed_horizon, group_sequential, paired
 from steward.domain.experiments.arm_statistics import ArmStatistics, Histogram, statistics_of
 from steward.domain.experiments.beta_binomial import Counts
-from steward.domain.experiments.distributions import norm_sf
 from steward.domain.experiments.estimates import Estimate
 
 

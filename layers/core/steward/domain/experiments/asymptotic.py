@@ -19,7 +19,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from steward.domain.experiments.distributions import norm_logcdf
+from steward.domain.distributions import norm_logcdf
 from steward.domain.experiments.estimates import Estimate
 from steward.domain.experiments.inference import Interval, checked_alpha
 

@@ -17,11 +17,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
+from steward.domain.distributions import beta_cdf, betaln
 from steward.domain.errors import MethodRefusedError
 from steward.domain.experiments.arm_statistics import ArmStatistics, Frozen
 from steward.domain.experiments.bayesian import Posterior, logit_range, posterior, softplus
 from steward.domain.experiments.beta_binomial import Counts, Prior
-from steward.domain.experiments.distributions import beta_cdf, betaln
 from steward.domain.experiments.propensity import Weighted
 
 MINIMUM_FLOOR = 0.05

@@ -9,9 +9,9 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+from steward.domain.distributions import beta_cdf, betaln, norm_cdf, norm_pdf
 from steward.domain.experiments.arm_statistics import Frozen
 from steward.domain.experiments.beta_binomial import JEFFREYS, Counts, Prior
-from steward.domain.experiments.distributions import beta_cdf, betaln, norm_cdf, norm_pdf
 from steward.domain.experiments.estimates import Estimate
 from steward.domain.experiments.inference import Guarantee, Peeking
 

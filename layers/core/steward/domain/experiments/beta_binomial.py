@@ -17,7 +17,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from steward.domain.experiments.distributions import betaln, bisect
+from steward.domain.distributions import betaln, bisect
 from steward.domain.experiments.inference import Interval, checked_alpha
 
 NAME = "beta-binomial mixture confidence sequence"

@@ -30,8 +30,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from steward.domain.distributions import bisect
 from steward.domain.experiments.arm_statistics import Histogram
-from steward.domain.experiments.distributions import bisect
 from steward.domain.experiments.inference import Interval, checked_alpha
 
 NAME = "betting mixture confidence sequence"

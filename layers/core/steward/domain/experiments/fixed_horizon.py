@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import math
 
+from steward.domain.distributions import norm_isf, norm_sf, t_isf, t_sf
 from steward.domain.experiments.arm_statistics import ArmStatistics, Histogram
 from steward.domain.experiments.beta_binomial import Counts
-from steward.domain.experiments.distributions import norm_isf, norm_sf, t_isf, t_sf
 from steward.domain.experiments.inference import SignificanceTest, checked_alpha
 
 

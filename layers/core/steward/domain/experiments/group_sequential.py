@@ -17,7 +17,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from steward.domain.experiments.distributions import bisect, norm_isf, norm_sf
+from steward.domain.distributions import bisect, norm_isf, norm_sf
 from steward.domain.experiments.inference import SignificanceTest, checked_alpha
 
 Spending = Literal["obrien_fleming", "pocock"]

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from steward.domain.distributions import binom_sf
 from steward.domain.experiments import betting
 from steward.domain.experiments.arm_statistics import ArmStatistics, Histogram
 from steward.domain.experiments.beta_binomial import Counts, Prior, log_mixture
-from steward.domain.experiments.distributions import binom_sf
 from steward.domain.experiments.estimates import Estimate, mean
 from steward.domain.experiments.inference import Evidence, Interval, SignificanceTest
 

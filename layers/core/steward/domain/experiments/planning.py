@@ -15,10 +15,10 @@ import math
 from collections.abc import Callable
 from typing import Literal
 
+from steward.domain.distributions import bisect, norm_isf
 from steward.domain.experiments import asymptotic
 from steward.domain.experiments.arm_statistics import Frozen, Histogram
 from steward.domain.experiments.betting import Arms, Bets, log_e_above, tuned
-from steward.domain.experiments.distributions import bisect, norm_isf
 from steward.domain.experiments.tuning import stake_for, variance_of_difference
 
 Method = Literal["fixed_horizon", "asymptotic", "betting"]

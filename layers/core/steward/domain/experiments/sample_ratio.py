@@ -20,7 +20,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from steward.domain.experiments.distributions import chi2_sf
+from steward.domain.distributions import chi2_sf
 from steward.domain.experiments.inference import Evidence, SignificanceTest
 
 NAME = "sequential sample-ratio test (Dirichlet-multinomial)"

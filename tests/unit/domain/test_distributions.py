@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 from scipy import special, stats
 
-from steward.domain.experiments import distributions as own
+from steward.domain import distributions as own
 
 SHAPES = [(0.5, 0.5), (1, 1), (2, 30), (0.01, 5), (37.5, 12.25), (1e3, 2e3), (0.5, 1e5), (4e4, 5e4)]
 POINTS = [1e-6, 0.001, 0.05, 0.3, 0.5, 0.7, 0.97, 0.9999]
