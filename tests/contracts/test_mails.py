@@ -84,6 +84,7 @@ MAILS: dict[str, Payload] = {
         release_id="00000003-1", version=3, stable_version=2, strategy="canary",
         steps=[10, 50, 100], execution_arn=EXECUTION,
     ),
+    "release_queued": events.ReleaseQueued(version=4, behind="00000002-1", superseded=3),
     "release_completed": events.ReleaseCompleted(
         release_id="00000003-1", version=3, previous_version=2,
         previous_until="2026-01-06T10:00:00+00:00",

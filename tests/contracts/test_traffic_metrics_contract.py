@@ -55,6 +55,18 @@ def test_a_role_without_traffic_has_no_counts(metrics: TrafficMetrics) -> None:
     assert metrics.counts("eczema", "candidate", SHIFTED, UNTIL) == RoleCounts(0, 0, 0)
 
 
+def test_a_clock_that_jumped_back_since_the_shift_counts_nothing() -> None:
+    client = Answering()
+    ahead = UNTIL + timedelta(hours=5)
+    counts = CloudWatchTrafficMetrics(client).counts("diabetes", "stable", ahead, UNTIL)
+    (asked,) = client.asked
+    start, end = asked["StartTime"], asked["EndTime"]
+    assert isinstance(start, datetime)
+    assert isinstance(end, datetime)
+    assert start < end  # CloudWatch refuses anything else
+    assert counts.errors == 0
+
+
 def test_every_page_of_an_answer_is_counted() -> None:
     class Paged:
         def __init__(self) -> None:

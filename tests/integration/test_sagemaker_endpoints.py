@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from steward_local.sagemaker import capacity
 from support.embedded import Account, eventually, unique
 from support.laboratory import IMAGE, BusTap, Laboratory, allow, instance, serverless
 
@@ -128,6 +129,28 @@ def test_endpoint_whose_container_is_unhealthy_fails_with_the_reason(lab: Labora
     with pytest.raises(ClientError) as error:
         lab.invoke(name)
     assert refusal(error)[0] == "ValidationError"
+
+
+def test_an_endpoint_without_capacity_is_refused_or_fails_as_on_aws(lab: Laboratory) -> None:
+    config = lab.config(serverless(lab.model()))
+    above, without = unique("endpoint"), unique("endpoint")
+    file = lab.account.engine.state_dir / capacity.FILE
+    file.write_text(json.dumps({above: "limit", without: "instances"}), encoding="utf-8")
+    try:
+        with pytest.raises(ClientError) as error:
+            lab.sagemaker.create_endpoint(EndpointName=above, EndpointConfigName=config)
+        lab.sagemaker.create_endpoint(EndpointName=without, EndpointConfigName=config)
+        described = lab.settled(without)
+    finally:
+        file.unlink()
+    code, message = refusal(error)
+    assert code == "ResourceLimitExceeded"
+    assert message.startswith("The account-level service limit")
+    assert (described["EndpointStatus"], described["FailureReason"]) == (
+        "Failed", capacity.NO_INSTANCES,
+    )  # fmt: skip
+    lab.sagemaker.create_endpoint(EndpointName=above, EndpointConfigName=config)
+    assert lab.settled(above)["EndpointStatus"] == "InService"
 
 
 def test_traffic_is_shared_by_weight_and_a_variant_can_be_named(lab: Laboratory) -> None:

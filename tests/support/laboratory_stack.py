@@ -29,6 +29,7 @@ from steward_cli.demo.people import acting_as
 from steward_cli.sources import read_source
 from steward_cli.state import StackState
 from steward_cli.target import Choice, Target
+from steward_local.sagemaker import capacity
 
 T = TypeVar("T")
 
@@ -327,6 +328,28 @@ class Laboratory:
             yield
         finally:
             states.update_state_machine(stateMachineArn=arn, definition=before)
+
+    @contextlib.contextmanager
+    def redefined(self, arn: str, old: str, new: str) -> Iterator[None]:
+        """Change one text of a machine's definition."""
+        states = self.target.client("stepfunctions")
+        before = states.describe_state_machine(stateMachineArn=arn)["definition"]
+        assert before.count(old) == 1
+        states.update_state_machine(stateMachineArn=arn, definition=before.replace(old, new))
+        try:
+            yield
+        finally:
+            states.update_state_machine(stateMachineArn=arn, definition=before)
+
+    @contextlib.contextmanager
+    def without_capacity(self, endpoint: str, lack: str) -> Iterator[None]:
+        """Let SageMaker have no room for an endpoint; see ``steward_local.sagemaker.capacity``."""
+        file = self.choice.state_dir / capacity.FILE
+        file.write_text(json.dumps({endpoint: lack}), encoding="utf-8")
+        try:
+            yield
+        finally:
+            file.unlink()
 
     @contextlib.contextmanager
     def throttled(self, function: str) -> Iterator[None]:

@@ -447,6 +447,6 @@ class Scene:
 
     def conclude_rollback_as(self, command: ConcludeRollback) -> ReleaseConclusion:
         return rollback.conclude_rollback(
-            command, state=self.state, workflows=self.workflows, clock=self.clock, ids=self.ids,
-            release_machine=RELEASE,
+            command, state=self.state, endpoints=self.endpoints, workflows=self.workflows,
+            clock=self.clock, ids=self.ids, release_machine=RELEASE,
         )  # fmt: skip

@@ -8,7 +8,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from steward_local.authority import AssumeRoleError, Principal
-from steward_local.sagemaker import hosting_config, jobs, settings, state_events, store
+from steward_local.sagemaker import (
+    capacity,
+    hosting_config,
+    jobs,
+    settings,
+    state_events,
+    store,
+)
 from steward_local.sagemaker.capture import Capture
 from steward_local.sagemaker.errors import invalid
 from steward_local.sagemaker.s3_files import TransferError
@@ -68,6 +75,7 @@ def create(params: dict[str, Any], caller: Principal) -> dict[str, Any]:
     name, config_name = params["EndpointName"], params["EndpointConfigName"]
     config = hosting_config.find_endpoint_config(config_name)
     caller.require("sagemaker:CreateEndpoint", config["EndpointConfigArn"])
+    capacity.check_quota(name)
     arn = at.arn("endpoint", name)
     moment = now()
     record = {
@@ -92,6 +100,8 @@ def create(params: dict[str, Any], caller: Principal) -> dict[str, Any]:
 def _start_fleet(at: Store, endpoint: Endpoint, config: dict[str, Any]) -> Fleet:
     options = settings.current()
     name = endpoint.record["EndpointName"]
+    if lack := capacity.shortage(name):
+        raise StartError(lack)
 
     def build(production: dict[str, Any]) -> Variant:
         model = hosting_config.find_model(production["ModelName"])

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from steward_local import authority
+from steward_local.pace import real_seconds
 from steward_local.sagemaker import container, jobs
 from steward_local.sagemaker.container_logs import LogStream
 from steward_local.sagemaker.hosting_config import artifact_of
@@ -25,6 +26,8 @@ from steward_local.sagemaker.settings import Settings
 
 INVOCATION_SECONDS = 60
 STARTUP_SECONDS = 600
+LEAST_STARTUP_SECONDS = 20.0
+"""What a process of this machine gets at any pace: its start is not scaled."""
 RESTART_SECONDS = 1.0
 
 
@@ -93,7 +96,7 @@ class Variant:
         )
         self._launch(container_of, credentials)
         limit = self.production.get("ContainerStartupHealthCheckTimeoutInSeconds", STARTUP_SECONDS)
-        deadline = time.monotonic() + limit
+        deadline = time.monotonic() + max(real_seconds(limit), LEAST_STARTUP_SECONDS)
         while not self.is_healthy():
             process = self._process
             gone = process is not None and process.poll() is not None

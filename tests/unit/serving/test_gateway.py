@@ -243,6 +243,39 @@ def test_within_that_time_the_route_is_read_once(
     assert reads == [Table.ROUTES]
 
 
+def test_a_route_that_is_none_answers_nobody_and_says_why(counter: Counter) -> None:
+    route = counter.scene.state.get(Table.ROUTES, {"project": PROJECT})
+    assert route is not None
+    counter.route(arms=[{**arm, "share": 45.0} for arm in route["arms"]])
+    with pytest.raises(DependencyError, match=r"shares sum to 90\.0, not 100"):
+        counter.ask()
+    counter.route(arms=route["arms"])
+    assert counter.ask()["version"] in (1, 2)
+
+
+@pytest.mark.parametrize("value", ["NaN", "Infinity", "-Infinity", "1.5", "-0.1", '"0.5"', "null"])
+def test_an_answer_that_is_no_probability_is_the_versions_fault(
+    counter: Counter, value: str
+) -> None:
+    body = f'{{"predictions": [{{"probability": {value}, "label": 1}}]}}'.encode()
+    counter.scene.endpoints.add("diabetes-v2-prod", body)
+    answer = counter.ask(counter.entity_of("candidate"))
+    assert (answer["version"], answer["fallback"]) == (1, True)
+    assert [line["VariantErrors"] for line in counter.metrics("candidate")] == [1]
+    counter.scene.endpoints.add("diabetes-v1-prod", body)
+    with pytest.raises(DependencyError, match="version 1 answered no"):
+        counter.ask(counter.entity_of("stable"))
+
+
+def test_a_candidate_whose_endpoint_is_removed_is_answered_for_and_counted(
+    counter: Counter,
+) -> None:
+    counter.scene.endpoints.delete("diabetes-v2-prod")
+    answer = counter.ask(counter.entity_of("candidate"))
+    assert (answer["version"], answer["fallback"]) == (1, True)
+    assert [line["VariantErrors"] for line in counter.metrics("candidate")] == [1]
+
+
 def test_an_unknown_project_is_not_found_and_one_without_release_is_not_ready() -> None:
     scene = Scene()
     counter = Counter(scene)

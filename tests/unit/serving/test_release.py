@@ -14,7 +14,7 @@ from steward.domain.errors import (
 )
 from steward.ports import Table
 from steward.service.serving.release_end import release_that_ended, retire_previous
-from support.serving_scene import ERRORS, Scene
+from support.serving_scene import ERRORS, Scene, container
 
 FIRST, SECOND, THIRD = "00000001-1", "00000002-1", "00000003-1"
 
@@ -304,6 +304,21 @@ def test_a_failure_brings_the_traffic_back_and_removes_the_candidate(serving: Sc
     assert serving.endpoints.deleted[-1] == "diabetes-v2-prod"
     (told,) = serving.told("ReleaseFailed")
     assert (told.failed_state, told.cause) == ("WarmEndpoint", "it broke")
+
+
+def test_a_late_repeat_of_an_end_leaves_the_endpoint_of_the_next_attempt(serving: Scene) -> None:
+    first = serving.begin(2)
+    over = serving.ended(serving.release(first)["execution_arn"])
+    command = release_that_ended(over, state=serving.state)
+    assert command is not None
+    serving.conclude_as(command)
+    again = str(serving.start_release(2)["release_id"])
+    plan = serving.plan(again)
+    serving.endpoints.add(plan.endpoint.endpoint, container(serving.project))
+    serving.conclude_as(command)
+    assert serving.endpoints.status("diabetes-v2-prod") == "InService"
+    serving.shift(again)
+    assert serving.shares() == {1: 90, 2: 10}
 
 
 def test_a_release_is_concluded_once(serving: Scene) -> None:

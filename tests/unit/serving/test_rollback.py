@@ -6,7 +6,7 @@ import pytest
 
 from steward.contracts.events import RollbackRequested
 from steward.contracts.steps.serving import Failure, RemoveEndpoint, RestoreRoute
-from steward.domain.errors import ReleaseEndedError, ReleaseNotAllowedError
+from steward.domain.errors import ReleaseEndedError, ReleaseNotAllowedError, ThrottledError
 from steward.ports import Table
 from steward.service.serving.rollback import remove_endpoint, rollback_that_ended
 from support.serving_scene import ERRORS, PROJECT, Scene
@@ -45,6 +45,30 @@ def test_an_alarm_takes_the_canary_out_and_tells_when(serving: Scene) -> None:
     assert ERRORS in told.cause
     assert told.triggered_at == serving.clock.now().isoformat(timespec="milliseconds")
     assert told.restored_at == serving.clock.now().isoformat(timespec="milliseconds")
+
+
+def test_an_endpoint_that_somebody_removed_is_told_with_the_rollback(serving: Scene) -> None:
+    serving.begin(2)
+    serving.endpoints.delete("diabetes-v2-prod")
+    rolled_back(serving, serving.start_rollback(serving.alarm()))
+    (told,) = serving.told("ReleaseRolledBack")
+    said = "; endpoint diabetes-v2-prod does not exist: somebody removed it"
+    assert ERRORS in told.cause
+    assert told.cause.endswith(said)
+    assert serving.release(SECOND)["cause"] == told.cause
+
+
+def test_an_endpoint_that_cannot_be_described_is_no_reason_to_wait(
+    serving: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def throttled(_endpoint: str) -> str:
+        raise ThrottledError("too many")
+
+    serving.begin(2)
+    monkeypatch.setattr(serving.endpoints, "status", throttled)
+    rolled_back(serving, serving.start_rollback(serving.alarm()))
+    assert serving.release(SECOND)["status"] == "rolled_back"
+    assert "endpoint" not in serving.told("ReleaseRolledBack")[0].cause
 
 
 def test_a_second_alarm_during_a_rollback_changes_nothing(serving: Scene) -> None:

@@ -26,7 +26,7 @@ from steward.domain.releases import release_of_execution
 from steward.ports import Table
 from steward.service.serving.ticking import MOST_FAILED_TICKS, tick_that_ended
 from support.builders import event_of
-from support.serving_scene import PROJECT
+from support.serving_scene import PROJECT, container
 from support.ticking_scene import SCHEDULE, SECOND, TICK, Experiment
 
 
@@ -429,6 +429,17 @@ def test_a_version_that_was_not_promoted_is_released_again_by_request_alone(
     scene.workflows.end(scene.release(SECOND)["execution_arn"])
     assert "suppressed" in scene.start_release(2)
     assert scene.request()["release_id"] == "00000002-2"
+
+
+def test_a_repeated_end_leaves_the_endpoint_of_the_release_that_was_asked_for(
+    scene: Experiment,
+) -> None:
+    scene.not_promoted(SECOND)
+    scene.workflows.end(scene.release(SECOND)["execution_arn"])
+    again = str(scene.request()["release_id"])
+    scene.endpoints.add(scene.plan(again).endpoint.endpoint, container(scene.project))
+    scene.not_promoted(SECOND)
+    assert scene.endpoints.status("diabetes-v2-prod") == "InService"
 
 
 def test_the_same_request_begins_one_release(scene: Experiment) -> None:

@@ -32,6 +32,11 @@ def release_id(version: int, attempt: int) -> str:
     return f"{version:08d}-{attempt}"
 
 
+def version_of_release(release: str) -> int:
+    """Return the version that a release id is of."""
+    return int(release.split("-", 1)[0])
+
+
 def releases_of(version: int) -> str:
     """Return the prefix that the ids of a version's releases share."""
     return f"{version:08d}-"

@@ -70,6 +70,29 @@ def release_started(
     )
 
 
+def release_queued(where: Where, version: int, *, behind: int, superseded: int | None) -> Letter:
+    """Tell the owner that a release waits, and which one has lost its place to it."""
+    lost = ""
+    if superseded is not None:
+        lost = (
+            f" Version {superseded} waited there and has lost its place: it stays approved and is "
+            "not released by itself."
+        )
+    return letter(
+        where,
+        f"release of {where.project} {version} waits for that of version {behind}",
+        paragraph(
+            f"One release of {where.project} moves traffic at a time. Version {version} is "
+            f"approved and begins when the release of version {behind} has ended.{lost}"
+        ),
+        commands(
+            "To see both, and to ask for a version again later",
+            f"steward release list {where.project}",
+            f"steward release start {where.project} {superseded}" if superseded else "",
+        ),
+    )
+
+
 def release_completed(
     where: Where, version: int, *, previous: int | None, previous_until: str | None
 ) -> Letter:
@@ -125,7 +148,8 @@ def rolled_back(
                 ("Triggered", moment(triggered_at)),
                 (
                     "Restored",
-                    moment(restored_at) + (f", {took:.1f} s later" if took is not None else ""),
+                    moment(restored_at)
+                    + (f", {took:.1f} s later" if took is not None and took >= 0 else ""),
                 ),
                 ("Answers now", f"version {stable}, 100 %"),
                 ("How sure", sure),

@@ -15,6 +15,7 @@ from steward.domain.mails.layout import Letter, Where
 from steward.domain.mails.releases import Guardrail, Shift
 from steward.domain.mails.training import BrokenRule
 from steward.domain.names import alarm_name
+from steward.domain.releases import version_of_release
 from steward.domain.versions import version_item
 from steward.ports import Item, Mail, StateStore, Table
 
@@ -176,6 +177,16 @@ def _release_started(occasion: _Occasion) -> Letter:
         steps=data.steps,
         approvers=[vote["identity"] for vote in votes if vote["decision"] == "approve"],
         execution_arn=data.execution_arn,
+    )
+
+
+def _release_queued(occasion: _Occasion) -> Letter:
+    data: events.ReleaseQueued = occasion.data
+    return releases.release_queued(
+        occasion.where,
+        data.version,
+        behind=version_of_release(data.behind),
+        superseded=data.superseded,
     )
 
 
@@ -370,6 +381,7 @@ _MAILS: dict[type[events.Payload], tuple[Sequence[str], _Write]] = {
     events.TrainingFailed: ((ON_CALL, OWNER), _training_failed),
     events.StagingFailed: ((ON_CALL, OWNER), _staging_failed),
     events.ReleaseStarted: ((OWNER,), _release_started),
+    events.ReleaseQueued: ((OWNER,), _release_queued),
     events.ReleaseCompleted: ((OWNER,), _release_completed),
     events.ReleaseRolledBack: ((ON_CALL,), _rolled_back),
     events.ReleaseFailed: ((ON_CALL, OWNER), _release_failed),

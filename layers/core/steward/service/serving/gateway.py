@@ -9,6 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic import ValidationError
+
 from steward.domain.errors import (
     DependencyError,
     MalformedEventError,
@@ -187,7 +189,12 @@ class Gateway:
                     allowed="a configured project",
                 )  # fmt: skip
             raise DependencyError(f"no version of {project!r} is released yet")
-        route = Route.model_validate(item)
+        try:
+            route = Route.model_validate(item)
+        except ValidationError as error:  # nobody but Steward should write routes
+            self._routes.pop(project, None)
+            told = "; ".join(problem["msg"] for problem in error.errors(include_url=False))
+            raise DependencyError(f"the route of {project} cannot be used: {told}") from None
         self._routes[project] = (now, route)
         return route
 

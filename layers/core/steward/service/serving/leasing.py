@@ -8,7 +8,13 @@ from datetime import datetime
 from steward.contracts.events import Event, ReleaseStarted
 from steward.domain.errors import ConflictError
 from steward.domain.locks import release_lock
-from steward.domain.releases import ReleaseLease, ReleaseStatus, execution_name
+from steward.domain.releases import (
+    ReleaseLease,
+    ReleaseStatus,
+    execution_name,
+    serving_endpoints,
+    version_of_release,
+)
 from steward.domain.runs import execution_arn
 from steward.ports import (
     Change,
@@ -24,6 +30,7 @@ from steward.ports import (
     Workflows,
 )
 from steward.service.emission import Cause, event
+from steward.service.serving.records import route_of
 
 
 def read_lease(state: StateStore, project: str) -> ReleaseLease | None:
@@ -37,6 +44,25 @@ def read_lease(state: StateStore, project: str) -> ReleaseLease | None:
         expires_at=float(item["lease_expires_at"]),
         waiting=waiting.get("release_id"),
     )
+
+
+def is_endpoint_needed(state: StateStore, release: Item, endpoint: str) -> bool:
+    """Return whether a route needs an endpoint, or another attempt at the same version.
+
+    What ends a release may be tried again long after it, while the next attempt has taken the
+    endpoint over and has no traffic yet.
+
+    Args:
+        release: The release that has ended.
+        endpoint: What would be deleted after it.
+    """
+    project = str(release["project"])
+    if endpoint in serving_endpoints(route_of(state, project)):
+        return True
+    lease = read_lease(state, project)
+    if lease is None or lease.owner == release["release_id"]:
+        return False
+    return bool(version_of_release(lease.owner) == release["version"])
 
 
 def lease_item(release: Item, now: datetime) -> Item:

@@ -6,11 +6,11 @@ from steward.contracts.events import ReleaseNotPromoted
 from steward.contracts.steps.serving import ConcludeExperiment, ReleaseConclusion
 from steward.domain import names
 from steward.domain.errors import ConflictError, ReleaseEndedError
-from steward.domain.releases import ReleaseStatus, serving_endpoints
+from steward.domain.releases import ReleaseStatus
 from steward.ports import Clock, Endpoints, Equals, Ids, StateStore, Table, Update, Workflows
 from steward.service.emission import Cause, event
 from steward.service.serving.experiments import ending
-from steward.service.serving.leasing import ensure_started, handing_over
+from steward.service.serving.leasing import ensure_started, handing_over, is_endpoint_needed
 from steward.service.serving.records import release_of, route_of, running
 from steward.service.serving.release_end import taking_back
 
@@ -50,7 +50,7 @@ def conclude_experiment(
                 raise
     ensure_started(command.project, state=state, workflows=workflows, machine=machine)
     endpoint = names.endpoint_name(command.project, command.version, "prod")
-    if endpoint not in serving_endpoints(route_of(state, command.project)):
+    if not is_endpoint_needed(state, release, endpoint):
         suffix = command.release_id.rsplit("-", 1)[1]
         endpoints.delete(
             endpoint, names.model_name(command.project, command.version, "prod", suffix)

@@ -41,7 +41,7 @@ from steward.ports import (
 from steward.service.emission import Cause, event
 from steward.service.serving import staging
 from steward.service.serving.experiments import ending
-from steward.service.serving.leasing import ensure_started, handing_over
+from steward.service.serving.leasing import ensure_started, handing_over, is_endpoint_needed
 from steward.service.serving.records import (
     project_of,
     readable,
@@ -197,7 +197,7 @@ def conclude_release(
     release = release_of(state, command.project, command.release_id)
     if release["status"] == ReleaseStatus.FAILED:
         endpoint = names.endpoint_name(command.project, command.version, "prod")
-        if endpoint not in serving_endpoints(route_of(state, command.project)):
+        if not is_endpoint_needed(state, release, endpoint):
             suffix = command.release_id.rsplit("-", 1)[1]
             endpoints.delete(
                 endpoint, names.model_name(command.project, command.version, "prod", suffix)

@@ -25,6 +25,7 @@ from steward.domain.errors import (
     ConflictError,
     ReleaseNotAllowedError,
     RouteConflictError,
+    StewardError,
 )
 from steward.domain.releases import (
     ReleaseStatus,
@@ -52,6 +53,7 @@ from steward.ports import (
 )
 from steward.service.emission import Cause, event
 from steward.service.serving.experiments import ending
+from steward.service.serving.hosting import READY
 from steward.service.serving.leasing import ensure_started, handing_over, read_lease
 from steward.service.serving.records import readable, release_in_force, release_of, route_of
 from steward.service.serving.staging import execution_failure
@@ -276,6 +278,7 @@ def conclude_rollback(
     command: ConcludeRollback,
     *,
     state: StateStore,
+    endpoints: Endpoints,
     workflows: Workflows,
     clock: Clock,
     ids: Ids,
@@ -283,7 +286,8 @@ def conclude_rollback(
 ) -> ReleaseConclusion:
     """Record how a rollback ended, once, and hand the lock on.
 
-    A rollback that restored the route is one whatever failed afterwards. One that could not
+    A rollback that restored the route is one whatever failed afterwards. Where the candidate's
+    endpoint has gone before anybody here removed it, the cause says so. A rollback that could not
     leaves the release as it is, makes room for another attempt and tells ``RollbackFailed``.
     """
     release = release_of(state, command.project, command.release_id)
@@ -310,6 +314,9 @@ def conclude_rollback(
             [event(payload, cause, clock, ids)],
         )
         return ReleaseConclusion(status=release["status"])
+    why = command.cause
+    if release["status"] in ROLLED_BACK_FROM:
+        why += _removed(release, endpoints)
     for race in range(RACES):
         if release["status"] not in ROLLED_BACK_FROM:
             break
@@ -322,6 +329,7 @@ def conclude_rollback(
             set={
                 "status": ReleaseStatus.ROLLED_BACK.value,
                 "ended_at": clock.now().isoformat(timespec="milliseconds"),
+                "cause": why,
             },
             expect=(Equals("status", release["status"]),),
         )
@@ -329,7 +337,7 @@ def conclude_rollback(
             release_id=command.release_id,
             version=command.version,
             stable_version=back.stable_version,
-            cause=command.cause,
+            cause=why,
             triggered_at=command.triggered_at,
             restored_at=back.restored_at,
             execution_arn=command.execution_arn,
@@ -351,6 +359,20 @@ def conclude_rollback(
     return ReleaseConclusion(
         status=release_of(state, command.project, command.release_id)["status"]
     )
+
+
+def _removed(release: Item, endpoints: Endpoints) -> str:
+    """Return what to add to the cause where the version's endpoint was deleted by others."""
+    endpoint = release.get("endpoint")
+    if not endpoint:
+        return ""
+    try:
+        status = endpoints.status(endpoint)
+    except StewardError:
+        return ""
+    if status is None:
+        return f"; endpoint {endpoint} does not exist: somebody removed it"
+    return f"; endpoint {endpoint} is {status}" if status not in READY else ""
 
 
 def rollback_that_ended(received: Received, *, state: StateStore) -> ConcludeRollback | None:
