@@ -240,7 +240,8 @@ class Reaper:
         The endpoint moves meanwhile, so that nobody takes the difference for a drift.
         """
         config = record.get("config")
-        if config is None:
+        if config is None:  # of unknown making
+            reaped.busy.append(found.endpoint)
             return
         base = str(config["EndpointConfigName"])
         less = {
