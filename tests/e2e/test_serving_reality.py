@@ -29,14 +29,14 @@ def live(lab: Laboratory, trained: dict[str, Any]) -> None:
     lab.configure(PROJECT, "bake_s: 60", "bake_s: 10")
     lab.configure(PROJECT, SERVING, f"{SERVING}  provisioned_concurrency: 1\n")
     lab.approve(PROJECT, staged(lab, trained))
-    eventually(lambda: shares(lab) == {1: 100.0}, "version 1 in production")
+    eventually(lambda: shares(lab) == {1: 100.0}, "version 1 in production", within=90)
     lab.configure(PROJECT, "bake_s: 10", "bake_s: 6000")
 
 
 def staged(lab: Laboratory, trained: dict[str, Any]) -> int:
     """Register a version and wait until people may decide on it."""
     version = lab.register(PROJECT, trained)
-    lab.version(PROJECT, version, "pending")
+    lab.version(PROJECT, version, "pending", within=90)
     return version
 
 
@@ -55,7 +55,7 @@ def mails(lab: Laboratory, *words: str) -> list[str]:
     ]
 
 
-def mail(lab: Laboratory, *words: str, number: int = 1, within: float = 45) -> str:
+def mail(lab: Laboratory, *words: str, number: int = 1, within: float = 90) -> str:
     """Wait for so many of these mails; return the last."""
     assert lab.target.engine is not None
     try:
@@ -137,13 +137,13 @@ def test_a_candidate_that_is_changed_takes_its_release_out_of_traffic(
     lab: Laboratory, trained: dict[str, Any]
 ) -> None:
     lab.approve(PROJECT, staged(lab, trained))
-    eventually(lambda: 0 < shares(lab).get(2, 0) < 100, "traffic on version 2")
+    eventually(lambda: 0 < shares(lab).get(2, 0) < 100, "traffic on version 2", within=90)
     assert sweep(lab).get("told") is None
     hotfix(lab, SECOND, "tide-hotfix-2")
     assert "Its release is rolled back" in mail(lab, "(candidate)")
-    eventually(lambda: shares(lab) == {1: 100.0}, "traffic to be back")
+    eventually(lambda: shares(lab) == {1: 100.0}, "traffic to be back", within=90)
     assert f"endpoint {SECOND} has drifted" in mail(lab, "was rolled back")
-    eventually(lambda: lab.endpoint(SECOND) is None, f"{SECOND} to be removed")
+    eventually(lambda: lab.endpoint(SECOND) is None, f"{SECOND} to be removed", within=90)
 
 
 def test_under_hold_people_are_told_once_and_decide(lab: Laboratory) -> None:
