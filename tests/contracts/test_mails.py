@@ -147,6 +147,40 @@ MAILS: dict[str, Payload] = {
         error="RejectedError", cause="create_endpoint diabetes-v3-prod: ResourceLimitExceeded",
         given_up=True,
     ),
+    "endpoints_idle": events.EndpointIdle(
+        endpoints=[
+            events.IdleEndpoint(
+                endpoint="diabetes-v1-prod", kind="orphan", since="2026-01-02T09:00:00+00:00",
+                reason="no route and no release names it", action="delete", dollars_month=26.28,
+            ),
+            events.IdleEndpoint(
+                endpoint="diabetes-v3-prod", kind="idle", since="2025-12-22T09:00:00+00:00",
+                reason="no request for 14 days", action="none", dollars_month=None,
+            ),
+        ],
+        dollars_month=26.28, performed=False, prices="us-east-1 list prices of 2026-11-29",
+    ),
+    "endpoints_idle_performed": events.EndpointIdle(
+        endpoints=[
+            events.IdleEndpoint(
+                endpoint="diabetes-v3-prod", kind="idle", since="2025-12-22T09:00:00+00:00",
+                reason="no request for 14 days", action="scale_to_zero", dollars_month=52.56,
+            ),
+        ],
+        dollars_month=52.56, performed=True, prices="us-east-1 list prices of 2026-11-29",
+    ),
+    "endpoint_deleted": events.EndpointReaped(
+        endpoint="diabetes-v1-prod", action="deleted", reason="no route and no release names it",
+        dollars_month=26.28, prices="us-east-1 list prices of 2026-11-29",
+    ),
+    "endpoint_scaled_to_zero": events.EndpointReaped(
+        endpoint="diabetes-v3-prod", action="scaled_to_zero", reason="no request for 14 days",
+        dollars_month=52.56, prices="us-east-1 list prices of 2026-11-29",
+    ),
+    "endpoint_scaled_back": events.EndpointReaped(
+        endpoint="diabetes-v3-prod", action="scaled_back", reason="requests come again",
+        dollars_month=-52.56, prices="us-east-1 list prices of 2026-11-29",
+    ),
     "schedule_repaired": events.ScheduleRepaired(
         release_id="00000003-1", version=3, schedule="diabetes-00000003-1", ticks=7,
     ),

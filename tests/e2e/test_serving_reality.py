@@ -16,6 +16,8 @@ pytestmark = pytest.mark.e2e
 
 PROJECT = "tide"
 FIRST, SECOND = f"{PROJECT}-v1-prod", f"{PROJECT}-v2-prod"
+ORPHAN, REAPER = f"{PROJECT}-v9-prod", "ReapEndpointsFunction"
+IDLE = "  idle: {after_s: 60, orphan_after_s: 1}\n"
 SCHEDULED = Path(__file__).parents[2] / "events" / "incoming" / "scheduled_event.json"
 SERVING = "serving:\n  router: gateway\n"
 
@@ -25,15 +27,16 @@ def live(lab: Laboratory, trained: dict[str, Any]) -> None:
     """A project whose version 1 answers; what is released later bakes for longer than tests."""
     lab.add_project(PROJECT)
     lab.configure(PROJECT, "bake_s: 60", "bake_s: 10")
+    lab.configure(PROJECT, SERVING, f"{SERVING}  provisioned_concurrency: 1\n")
     lab.approve(PROJECT, staged(lab, trained))
-    eventually(lambda: shares(lab) == {1: 100.0}, "version 1 in production")
+    eventually(lambda: shares(lab) == {1: 100.0}, "version 1 in production", within=90)
     lab.configure(PROJECT, "bake_s: 10", "bake_s: 6000")
 
 
 def staged(lab: Laboratory, trained: dict[str, Any]) -> int:
     """Register a version and wait until people may decide on it."""
     version = lab.register(PROJECT, trained)
-    lab.version(PROJECT, version, "pending")
+    lab.version(PROJECT, version, "pending", within=90)
     return version
 
 
@@ -52,20 +55,26 @@ def mails(lab: Laboratory, *words: str) -> list[str]:
     ]
 
 
-def mail(lab: Laboratory, *words: str, number: int = 1, within: float = 45) -> str:
+def mail(lab: Laboratory, *words: str, number: int = 1, within: float = 90) -> str:
     """Wait for so many of these mails; return the last."""
-    found = eventually(
-        lambda: found if len(found := mails(lab, *words)) >= number else None,
-        f"{number} mails about {words}", within,
-    )  # fmt: skip
+    assert lab.target.engine is not None
+    try:
+        found = eventually(
+            lambda: found if len(found := mails(lab, *words)) >= number else None,
+            f"{number} mails about {words}", within,
+        )  # fmt: skip
+    except AssertionError as error:
+        subjects = [m.subject for m in letters(lab.target.engine.mailbox) if PROJECT in m.subject]
+        error.add_note(f"{subjects}\n{lab.steward('serving', 'check', PROJECT, as_json=False)}")
+        raise
     assert len(found) == number
     return found[-1]
 
 
-def sweep(lab: Laboratory) -> dict[str, Any]:
+def sweep(lab: Laboratory, function: str = "ReconcileEndpointsFunction") -> dict[str, Any]:
     """Call the function as its schedule does; return what it found."""
     answer = lab.target.client("lambda").invoke(
-        FunctionName=lab.function("Serving", "ReconcileEndpointsFunction"),
+        FunctionName=lab.function("Serving", function),
         Payload=SCHEDULED.read_bytes(),
     )
     found = json.loads(answer["Payload"].read())
@@ -128,13 +137,13 @@ def test_a_candidate_that_is_changed_takes_its_release_out_of_traffic(
     lab: Laboratory, trained: dict[str, Any]
 ) -> None:
     lab.approve(PROJECT, staged(lab, trained))
-    eventually(lambda: 0 < shares(lab).get(2, 0) < 100, "traffic on version 2")
+    eventually(lambda: 0 < shares(lab).get(2, 0) < 100, "traffic on version 2", within=90)
     assert sweep(lab).get("told") is None
     hotfix(lab, SECOND, "tide-hotfix-2")
     assert "Its release is rolled back" in mail(lab, "(candidate)")
-    eventually(lambda: shares(lab) == {1: 100.0}, "traffic to be back")
+    eventually(lambda: shares(lab) == {1: 100.0}, "traffic to be back", within=90)
     assert f"endpoint {SECOND} has drifted" in mail(lab, "was rolled back")
-    eventually(lambda: lab.endpoint(SECOND) is None, f"{SECOND} to be removed")
+    eventually(lambda: lab.endpoint(SECOND) is None, f"{SECOND} to be removed", within=90)
 
 
 def test_under_hold_people_are_told_once_and_decide(lab: Laboratory) -> None:
@@ -150,3 +159,57 @@ def test_under_hold_people_are_told_once_and_decide(lab: Laboratory) -> None:
     lab.target.client("sagemaker").update_endpoint(EndpointName=FIRST, EndpointConfigName=before)
     assert "Somebody else put it right" in mail(lab, "as wanted again", number=3)
     lab.configure(PROJECT, f"{SERVING}  on_drift: hold\n", SERVING)
+
+
+def abandon(lab: Laboratory) -> None:
+    """Make an endpoint that nothing names, with the role of this stack's endpoints."""
+    client = lab.target.client("sagemaker")
+    config = client.describe_endpoint_config(EndpointConfigName=live_config(lab))
+    [variant] = config["ProductionVariants"]
+    model = client.describe_model(ModelName=variant["ModelName"])
+    name = f"{ORPHAN}-1"
+    client.create_model(
+        ModelName=name, ExecutionRoleArn=model["ExecutionRoleArn"],
+        PrimaryContainer={
+            part: model["PrimaryContainer"][part] for part in ("Image", "ModelDataUrl")
+        },
+    )  # fmt: skip
+    client.create_endpoint_config(
+        EndpointConfigName=name, ProductionVariants=[{**variant, "ModelName": name}]
+    )
+    client.create_endpoint(EndpointName=ORPHAN, EndpointConfigName=name)
+    eventually(lambda: lab.endpoint(ORPHAN) == "InService", f"{ORPHAN} in service")
+
+
+def test_what_does_nothing_is_proposed_once_and_done_when_a_person_asks(lab: Laboratory) -> None:
+    abandon(lab)
+    lab.configure(PROJECT, SERVING, SERVING + IDLE)
+    eventually(
+        lambda: {FIRST, ORPHAN} <= {e["endpoint"] for e in lab.steward("serving", "idle", PROJECT)},
+        "a minute without requests", within=90,
+    )  # fmt: skip
+    sweep(lab, REAPER)
+    told = " ".join(mails(lab, "may save"))
+    assert ORPHAN in told
+    assert FIRST in told
+    assert "Nothing is done" in told
+    before = len(mails(lab, "may save"))
+    assert "told" not in sweep(lab, REAPER)
+    assert len(mails(lab, "may save")) == before
+    warm = live_config(lab)
+
+    asked = lab.steward("serving", "idle", PROJECT, "--reap", "--yes")
+
+    assert {record["endpoint"]: record["action"] for record in asked} == {
+        ORPHAN: "delete", FIRST: "scale_to_zero",
+    }  # fmt: skip
+    assert "Saves $26.28 a month" in mail(lab, ORPHAN, "was deleted")
+    assert lab.endpoint(ORPHAN) is None
+    mail(lab, FIRST, "costs nothing while nobody asks")
+    eventually(lambda: live_config(lab) not in (None, warm), "another configuration")
+    described = lab.target.client("sagemaker").describe_endpoint(EndpointName=FIRST)
+    [variant] = described["ProductionVariants"]
+    assert "ProvisionedConcurrency" not in variant["CurrentServerlessConfig"]
+    assert lab.steward("serving", "check", PROJECT)[0]["state"] == "as wanted"
+    assert lab.lock(f"{PROJECT}/release") is None
+    assert lab.steward("serving", "idle", PROJECT) == []

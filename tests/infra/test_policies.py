@@ -34,6 +34,7 @@ _NO_RESOURCE_LEVEL = {
     "logs:UpdateLogDelivery",
     "sagemaker:ListArtifacts",
     "sagemaker:ListAssociations",
+    "sagemaker:ListEndpoints",
     "sagemaker:ListModelPackages",
 }
 # SAM attaches these to functions and machines: write logs, write trace segments, read streams

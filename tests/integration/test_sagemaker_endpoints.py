@@ -178,6 +178,37 @@ def test_traffic_is_shared_by_weight_and_a_variant_can_be_named(lab: Laboratory)
     assert refusal(error)[0] == "ValidationError"
 
 
+def test_concurrency_of_a_serverless_variant_is_changed_while_it_serves(lab: Laboratory) -> None:
+    config = lab.config(serverless(lab.model({"sleep": 0.0})))
+    name = lab.endpoint(config)
+
+    def set_to(endpoint: str, **wanted: int) -> None:
+        lab.sagemaker.update_endpoint_weights_and_capacities(
+            EndpointName=endpoint,
+            DesiredWeightsAndCapacities=[{"VariantName": "v", "ServerlessUpdateConfig": wanted}],
+        )
+
+    set_to(name, MaxConcurrency=1, ProvisionedConcurrency=1)
+    [variant] = lab.settled(name)["ProductionVariants"]
+    assert variant["CurrentServerlessConfig"] == {
+        "MemorySizeInMB": 1024, "MaxConcurrency": 1, "ProvisionedConcurrency": 1,
+    }  # fmt: skip
+    declared = lab.sagemaker.describe_endpoint_config(EndpointConfigName=config)
+    [kept] = declared["ProductionVariants"]
+    assert kept["ServerlessConfig"] == {"MemorySizeInMB": 1024, "MaxConcurrency": 2}
+    slow = threading.Thread(target=lab.invoke, args=(name, {"sleep": 1.0}))
+    slow.start()
+    time.sleep(0.3)
+    with pytest.raises(ClientError) as error:
+        lab.invoke(name)
+    slow.join()
+    assert refusal(error)[0] == "ThrottlingException"
+    fixed = lab.endpoint(lab.config(instance(lab.model())))
+    with pytest.raises(ClientError) as error:
+        set_to(fixed, MaxConcurrency=1)
+    assert refusal(error)[0] == "ValidationException"
+
+
 def test_shadow_variant_gets_copies_and_never_answers(lab: Laboratory) -> None:
     name = lab.endpoint(
         lab.config(

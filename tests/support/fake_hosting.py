@@ -99,10 +99,10 @@ class FakeHosting:
             )
 
     def remove(self, endpoint: str) -> None:
-        self._begin("remove", endpoint)
         found = self.endpoints.get(endpoint)
         if found is None:
             return
+        self._begin("remove", endpoint)
         if found["EndpointStatus"] in _BUSY[1:4]:
             raise DependencyError(f'Cannot delete in-progress endpoint "{endpoint}".')
         found["EndpointStatus"] = "Deleting"

@@ -297,6 +297,29 @@ SAMPLES: list[e.Payload] = [
         cause="create_endpoint diabetes-v2-prod: ResourceLimitExceeded",
         given_up=False,
     ),
+    e.EndpointIdle(
+        endpoints=[
+            e.IdleEndpoint(
+                endpoint="diabetes-v1-prod",
+                kind="orphan",
+                since="2026-01-02T09:00:00+00:00",
+                reason="no route and no release names it",
+                action="delete",
+                dollars_month=26.28,
+            )
+        ],
+        dollars_month=26.28,
+        performed=False,
+        prices="us-east-1 list prices of 2026-11-29",
+    ),
+    e.ReapingRequested(endpoints=["diabetes-v1-prod"]),
+    e.EndpointReaped(
+        endpoint="diabetes-v1-prod",
+        action="deleted",
+        reason="no route and no release names it",
+        dollars_month=26.28,
+        prices="us-east-1 list prices of 2026-11-29",
+    ),
     e.OutcomesRecorded(count=24, uri="s3://capture/outcomes/diabetes/2026/01/05/6a7e8feb.jsonl"),
     e.OutcomeObserved(
         inference_id="6a7e8feb-b491-4cf7-a9f1-bf3703467718",

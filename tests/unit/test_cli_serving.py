@@ -12,11 +12,11 @@ from typer.testing import CliRunner
 
 from steward.ports import Delete, Table
 from steward_cli.app import app
-from steward_cli.commands import serving
+from steward_cli.commands import serving, serving_idle
 from steward_cli.console import CommandError, Exit
 from support.drift_scene import DriftScene
 from support.fakes import FakeClock
-from support.serving_scene import DIGEST, PROJECT, Scene
+from support.serving_scene import DIGEST, PROJECT, ROLE, Scene
 
 PROMOTED = {"metrics": [{"metric": "brier", "value": 0.2, "lower": 0.15, "upper": 0.25}]}
 
@@ -170,3 +170,59 @@ def test_a_drifted_endpoint_fails_the_check_and_says_how(drifting: DriftScene) -
 def test_a_project_without_a_route_has_nothing_to_check(drifting: DriftScene) -> None:
     drifting.state.commit([Delete(Table.ROUTES, {"project": PROJECT})])
     assert checked() == (0, f"{PROJECT} has no route, or its first endpoint is being created.\n")
+
+
+@pytest.fixture
+def idling(monkeypatch: pytest.MonkeyPatch, drifting: DriftScene) -> tuple[DriftScene, list[Any]]:
+    """An orphan beside version 1, and the requests that are published."""
+    drifting.host(f"{PROJECT}-v7-prod", ProvisionedConcurrency=1)
+    drifting.clock.advance(7200)
+    asked: list[Any] = []
+    known = SimpleNamespace(
+        store=drifting.state, project=lambda name: name, projects=lambda: [{"project": PROJECT}]
+    )
+    target = SimpleNamespace(client=lambda name: name, output=lambda name: ROLE)
+    monkeypatch.setattr(serving_idle, "choose", lambda choice: target)
+    monkeypatch.setattr(serving_idle, "StackState", lambda target: known)
+    monkeypatch.setattr(serving_idle, "SystemClock", lambda: drifting.clock)
+    monkeypatch.setattr(serving_idle, "SageMakerHosting", lambda client: drifting.hosting)
+    monkeypatch.setattr(serving_idle, "CloudWatchEndpointMetrics", lambda client: drifting.asked)
+    monkeypatch.setattr(serving_idle, "request_reaping", lambda *told: asked.append(told[1:]))
+    return drifting, asked
+
+
+def idle(*words: str, answer: str = "") -> tuple[int, str]:
+    done = CliRunner().invoke(
+        app, ["serving", "idle", *words], input=answer, catch_exceptions=False
+    )
+    return done.exit_code, done.output
+
+
+def test_idle_endpoints_are_listed_with_their_price_and_nothing_is_done(
+    idling: tuple[DriftScene, list[Any]],
+) -> None:
+    code, text = idle()
+    assert code == 0
+    assert f"{PROJECT}-v7-prod" in text
+    assert "$26.28 a month, us-east-1 list prices" in text
+    [told] = json.loads(idle(PROJECT, "--json")[1])
+    assert (told["kind"], told["action"], told["asked"]) == ("orphan", "delete", False)
+    assert idling[1] == []
+
+
+def test_reaping_is_asked_for_after_a_question(idling: tuple[DriftScene, list[Any]]) -> None:
+    assert idle(PROJECT, "--reap", answer="n\n")[0] == 1
+    assert idling[1] == []
+    code, text = idle(PROJECT, "--reap", answer="y\n")
+    assert (code, "asked for" in text) == (0, True)
+    assert idling[1] == [(PROJECT, [f"{PROJECT}-v7-prod"])]
+    [told] = json.loads(idle(PROJECT, "--reap", "--yes", "--json")[1])
+    assert told["asked"]
+
+
+def test_where_nothing_is_idle_nothing_is_asked(idling: tuple[DriftScene, list[Any]]) -> None:
+    scene, asked = idling
+    scene.hosting.remove(f"{PROJECT}-v7-prod")
+    scene.hosting.settle(f"{PROJECT}-v7-prod")
+    assert "in use" in idle(PROJECT, "--reap", "--yes")[1]
+    assert asked == []

@@ -16,12 +16,15 @@ from steward.domain.errors import RejectedError
 from steward.domain.moments import moment_of
 from steward.domain.serving_history import WORDS
 from steward.service.serving.reconciling import Look, looks
+from steward_cli.commands.serving_idle import idle_endpoints
 from steward_cli.console import CommandError, Exit, Json, shortened, show, table
 from steward_cli.state import StackState, person
 from steward_cli.target import choose
 from steward_cli.time_machine import Moment, TimeMachine
 
 app = typer.Typer(help="Who answers, and who answered at any time.")
+
+app.command("idle")(idle_endpoints)
 
 Project = Annotated[str, typer.Argument(help="Project name.")]
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from steward.ports import (
         Alarms,
         Clock,
+        EndpointMetrics,
         Endpoints,
         EventBus,
         FailureQueue,
@@ -189,6 +190,13 @@ class App:
         from steward.adapters.traffic_metrics import CloudWatchTrafficMetrics
 
         return CloudWatchTrafficMetrics(self.clients.get("cloudwatch"))
+
+    @cached_property
+    def endpoint_metrics(self) -> EndpointMetrics:
+        """What SageMaker has counted."""
+        from steward.adapters.endpoint_metrics import CloudWatchEndpointMetrics
+
+        return CloudWatchEndpointMetrics(self.clients.get("cloudwatch"))
 
     @cached_property
     def mail(self) -> Mail:

@@ -513,6 +513,19 @@ class TrafficMetrics(Protocol):
         ...
 
 
+class EndpointMetrics(Protocol):
+    """What SageMaker has counted."""
+
+    def invocations(
+        self, endpoint: str, variants: Sequence[str], since: datetime, until: datetime
+    ) -> int:
+        """Return the requests to an endpoint in ``[since, until)``, failed ones included.
+
+        Where CloudWatch has nothing there were none: SageMaker writes down what it is asked.
+        """
+        ...
+
+
 @dataclass(frozen=True)
 class RecordKey:
     """One entity's record of one feature group.

@@ -13,6 +13,7 @@ from steward.contracts.events import (
     ApprovalExpired,
     OutcomeObserved,
     Payload,
+    ReapingRequested,
     ReleaseRequested,
     RollbackRequested,
     VersionApproved,
@@ -24,6 +25,7 @@ from steward.ports import Table
 from steward.settings import Settings
 from support.builders import event_of
 from support.doorways import delivered, load, request
+from support.drift_scene import FakeEndpointMetrics
 from support.fake_hosting import FakeHosting
 from support.fake_mirror import FakeMirrorQueue
 from support.fakes import FakeFailureQueue, FakeFeatureReader, FakeSchedules
@@ -69,7 +71,7 @@ class ServingApp:
         self.assignments = scene.state
         self.workflows, self.alarms, self.clock = scene.workflows, scene.alarms, scene.clock
         self.traffic_metrics, self.ids = scene.metrics, scene.ids
-        self.hosting = FakeHosting(scene.clock)
+        self.hosting, self.endpoint_metrics = FakeHosting(scene.clock), FakeEndpointMetrics()
 
 
 @pytest.fixture
@@ -342,3 +344,26 @@ def test_the_schedule_and_sagemaker_both_have_endpoints_compared(
     assert handler(incoming("scheduled_event"), None)["moving"] == [endpoint]
     assert handler(incoming("endpoint_state_change", EndpointName="a-v1-staging"), None) == {}
     assert handler(incoming("endpoint_state_change", EndpointName="others-v1-prod"), None) == {}
+
+
+def test_the_schedule_and_people_both_have_idle_endpoints_looked_for(
+    doorways: Doorways, app: ServingApp, scene: Scene
+) -> None:
+    orphan = f"{PROJECT}-v7-prod"
+    model = {
+        "ModelName": f"{orphan}-1", "ExecutionRoleArn": ROLE,
+        "PrimaryContainer": {"Image": "jobs", "ModelDataUrl": "s3://a/m"},
+    }  # fmt: skip
+    variant = {
+        "VariantName": "AllTraffic", "ModelName": f"{orphan}-1",
+        "ServerlessConfig": {"MemorySizeInMB": 1024, "MaxConcurrency": 1},
+    }  # fmt: skip
+    config = {"EndpointConfigName": f"{orphan}-1", "ProductionVariants": [variant]}
+    app.hosting.ensure([model], config)
+    app.hosting.create({"EndpointName": orphan, "EndpointConfigName": f"{orphan}-1"})
+    app.hosting.settle()
+    scene.clock.advance(7200)
+    assert doorways.load("reap_endpoints")(incoming("scheduled_event"), None)["told"] == [orphan]
+    asked = doorways.tell("reap_endpoints", ReapingRequested(endpoints=[orphan]))
+    assert asked["deleted"] == [orphan]
+    assert scene.told("EndpointReaped")[0].endpoint == orphan

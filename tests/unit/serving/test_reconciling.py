@@ -15,6 +15,7 @@ from steward.domain.errors import (
 )
 from steward.ports import Item, Table
 from steward.service.serving.endpoint_records import endpoint_key
+from steward.service.serving.release_end import retire_previous
 from steward.service.serving.repairing import CLAIM, MAX_REPAIRS
 from support.drift_scene import DriftScene
 from support.serving_scene import PROJECT
@@ -221,6 +222,31 @@ def test_the_previous_version_is_kept_warm_by_repair(scene: DriftScene) -> None:
     [told] = scene.told("RouteDrifted")
     assert (told.role, told.endpoint) == ("previous", V1)
     assert scene.hosting.endpoints[V1]["EndpointStatus"] == "InService"
+
+
+@pytest.mark.parametrize("policy", ["repair", "hold"])
+def test_what_a_release_removes_while_it_is_looked_at_is_no_drift(
+    scene: DriftScene, policy: str
+) -> None:
+    """The end of a release takes an endpoint out of the route, then deletes it."""
+    scene.play(2)
+    scene.declare_serving(on_drift=policy)
+    describe, ended = scene.hosting.describe, list[bool]()
+
+    def meanwhile(endpoint: str) -> Any:
+        if not ended:
+            ended.append(True)
+            scene.clock.advance(30 * 86_400)
+            retired = retire_previous(
+                state=scene.state, endpoints=scene.endpoints, clock=scene.clock
+            )
+            assert retired == {"retired": [V1]}
+        return describe(endpoint)
+
+    scene.hosting.describe = meanwhile  # type: ignore[method-assign]
+    swept = scene.sweep()
+    assert (swept.in_order, swept.moving, swept.drifted) == ([V2], [V1], [])
+    assert scene.told("RouteDrifted") == []
 
 
 # Faults

@@ -643,6 +643,68 @@ class RouteRepairFailed(Payload):
     given_up: bool
 
 
+class IdleEndpoint(BaseModel):
+    """One endpoint that could go, or cost less.
+
+    Attributes:
+        kind: ``orphan``, which nothing names, or ``idle``, the stable version's without requests.
+        action: ``delete`` or ``scale_to_zero``; ``none`` where SageMaker has no way but deletion
+            of what a route names.
+        dollars_month: What that saves a month; None where no price is known.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
+
+    endpoint: str
+    kind: str
+    since: str
+    reason: Told
+    action: str
+    dollars_month: float | None = None
+
+
+class EndpointIdle(Payload):
+    """Endpoints of a project were found to cost and do nothing; each is told once.
+
+    Attributes:
+        performed: Whether the project's policy does it; else a person has to.
+        prices: Region and date of the prices.
+    """
+
+    source: ClassVar[str] = "steward.serving"
+    endpoints: list[IdleEndpoint]
+    dollars_month: float
+    performed: bool
+    prices: str
+
+
+class ReapingRequested(Payload):
+    """A person asks to have endpoints that do nothing deleted, or scaled to zero.
+
+    Attributes:
+        endpoints: As they were shown; what has come into use since then stays.
+    """
+
+    source: ClassVar[str] = "steward.serving"
+    endpoints: list[str]
+
+
+class EndpointReaped(Payload):
+    """An endpoint that did nothing was deleted, or costs nothing until requests come again.
+
+    Attributes:
+        action: ``deleted``, ``scaled_to_zero`` or ``scaled_back``, once requests came again.
+        dollars_month: What it saves a month; below zero where it costs again.
+    """
+
+    source: ClassVar[str] = "steward.serving"
+    endpoint: str
+    action: str
+    reason: Told
+    dollars_month: float | None = None
+    prices: str
+
+
 class OutcomesRecorded(Payload):
     """Outcomes of predictions arrived.
 

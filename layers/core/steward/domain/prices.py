@@ -240,6 +240,66 @@ def million_requests_dollars(
     return {**dollars, "total": sum(dollars.values())}
 
 
+@dataclass(frozen=True)
+class HostingPrices:
+    """On-demand prices of an endpoint that stands, of one region at one date.
+
+    Attributes:
+        region: Region of the prices.
+        as_of: Date on which they were written down, ISO.
+        source: Page.
+        provisioned_gb_second: Dollars per second and GB (1024 MB) of provisioned concurrency of
+            a serverless endpoint, used or not.
+        instance_hour: Dollars per hour of an instance.
+    """
+
+    region: str
+    as_of: str
+    source: str
+    provisioned_gb_second: float
+    instance_hour: Mapping[str, float]
+
+    def label(self) -> str:
+        """Return what to write beside a sum."""
+        return f"{self.region} list prices of {self.as_of}"
+
+
+HOSTING_US_EAST_1 = HostingPrices(
+    region="us-east-1",
+    as_of="2026-11-29",
+    source="https://aws.amazon.com/sagemaker/pricing/",
+    provisioned_gb_second=0.000005,
+    instance_hour=US_EAST_1.instance_hour,
+)
+"""Provisioned concurrency is written down from knowledge; instances cost what they do in jobs."""
+
+HOURS_A_MONTH = 730
+
+
+def standing_dollars(
+    settings: Mapping[str, int | str], prices: HostingPrices = HOSTING_US_EAST_1
+) -> float | None:
+    """Return what a variant costs a month without a request; None where no price is known.
+
+    A serverless variant costs its provisioned concurrency and else nothing; an instance costs
+    every hour.
+
+    Args:
+        settings: ``MemorySizeInMB`` and ``ProvisionedConcurrency``, or ``InstanceType`` and
+            ``InitialInstanceCount``, as a configuration has them.
+        prices: The table.
+    """
+    if "MemorySizeInMB" in settings:
+        workers = int(settings.get("ProvisionedConcurrency", 0))
+        seconds = HOURS_A_MONTH * 3600
+        memory_gb = int(settings["MemorySizeInMB"]) / 1024
+        return workers * memory_gb * seconds * prices.provisioned_gb_second
+    hourly = prices.instance_hour.get(str(settings.get("InstanceType")))
+    if hourly is None:
+        return None
+    return hourly * int(settings.get("InitialInstanceCount", 1)) * HOURS_A_MONTH
+
+
 _MB = 1024**2
 _LEAST_MB = 10
 

@@ -137,6 +137,25 @@ class Smoke(Strict):
     examples: int = Field(default=8, ge=1, le=100)
 
 
+class Idle(Strict):
+    """Endpoints that cost and do nothing.
+
+    Attributes:
+        after_s: Time without any request after which the stable version's endpoint is idle, if
+            it costs something then; a younger endpoint is none.
+        orphan_after_s: Age from which an endpoint that no route, release or staging names is an
+            orphan; a younger one may be of something that is only beginning.
+        policy: `propose` tells the owner what could be saved. `scale_to_zero` ends the
+            provisioned concurrency of an idle serverless endpoint until requests come again.
+            `delete` does so too, and deletes endpoints that nothing names; never one that a
+            route names.
+    """
+
+    after_s: int = Field(default=1_209_600, ge=60)
+    orphan_after_s: int = Field(default=3600, ge=1)
+    policy: Literal["propose", "scale_to_zero", "delete"] = "propose"
+
+
 class Serving(Strict):
     """How a version answers.
 
@@ -150,6 +169,7 @@ class Serving(Strict):
         on_drift: What is done about an endpoint that was changed or deleted from outside:
             `repair` puts it back as it was made, `hold` only tells. A release whose own
             endpoint drifts is rolled back either way.
+        idle: What is done about endpoints that cost and do nothing.
     """
 
     router: Literal["gateway"] = "gateway"
@@ -158,6 +178,7 @@ class Serving(Strict):
     provisioned_concurrency: int = Field(default=0, ge=0, le=200)
     smoke: Smoke = Field(default_factory=Smoke)
     on_drift: Literal["repair", "hold"] = "repair"
+    idle: Idle = Field(default_factory=Idle)
 
     @model_validator(mode="after")
     def _within_concurrency(self) -> Self:

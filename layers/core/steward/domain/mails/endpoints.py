@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 from steward.domain.mails.layout import (
     Letter,
     Where,
@@ -110,4 +113,88 @@ def route_repair_failed(
             f"steward serving check {where.project}",
             f'steward rollback {where.project} -m "why"',
         ),
+    )
+
+
+@dataclass(frozen=True)
+class IdleLine:
+    """One endpoint of a digest.
+
+    Attributes:
+        dollars_month: What its end saves; None where no price is known.
+    """
+
+    endpoint: str
+    reason: str
+    since: str
+    action: str
+    dollars_month: float | None
+
+
+_ACTIONS = {
+    "delete": "delete",
+    "scale_to_zero": "end provisioned concurrency",
+    "none": "look by hand",
+}
+
+
+def endpoints_idle(
+    where: Where, lines: Sequence[IdleLine], *, dollars_month: float, performed: bool, prices: str
+) -> Letter:
+    """Tell the owner, in one mail, which endpoints do nothing and what that costs."""
+    count = f"{len(lines)} endpoint{'s' if len(lines) != 1 else ''}"
+    done = (
+        "The project's policy does it, and each is told once it is done."
+        if performed
+        else "Nothing is done: the project's policy is to propose."
+    )
+    return letter(
+        where,
+        f"{count} of {where.project} may save ${dollars_month:.2f} a month",
+        paragraph(f"{count} of {where.project} cost and do nothing. {done}"),
+        bullets("Which, since when, and what would save it", [_told(line) for line in lines]),
+        facts("Prices", [("Of", prices), ("Counted", "a month of 730 hours, without requests")]),
+        commands(
+            "To see it, and to have it done",
+            f"steward serving idle {where.project}",
+            "" if performed else f"steward serving idle {where.project} --reap",
+        ),
+    )  # fmt: skip
+
+
+def _told(line: IdleLine) -> str:
+    saves = "no price is known"
+    if line.dollars_month is not None:
+        saves = f"${line.dollars_month:.2f} a month"
+    since = moment(line.since)
+    return f"{line.endpoint}: {line.reason}, since {since}; {_ACTIONS[line.action]}: {saves}"
+
+
+_REAPED = {
+    "deleted": ("was deleted", "It is gone with its configuration and model."),
+    "scaled_to_zero": (
+        "costs nothing while nobody asks",
+        "Its provisioned concurrency is ended. The next request starts cold; with requests it is "
+        "given back within the hour.",
+    ),
+    "scaled_back": (
+        "has its provisioned concurrency again",
+        "Requests come again, so that it is kept warm again.",
+    ),
+}
+
+
+def endpoint_reaped(
+    where: Where, *, endpoint: str, action: str, reason: str, dollars_month: float | None,
+    prices: str,
+) -> Letter:  # fmt: skip
+    """Tell the owner what was done about an endpoint that did nothing."""
+    what, follows = _REAPED[action]
+    saved = "not known" if dollars_month is None else f"${dollars_month:.2f} a month, {prices}"
+    return letter(
+        where,
+        f"endpoint {endpoint} {what}",
+        paragraph(f"Endpoint {endpoint} of {where.project} {what}: {reason}. {follows}"),
+        facts("Money", [("Saves", saved)]),
+        commands("To see it", f"steward serving idle {where.project}"),
     )

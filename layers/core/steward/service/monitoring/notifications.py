@@ -368,6 +368,32 @@ def _route_repair_failed(occasion: _Occasion) -> Letter | None:
     )
 
 
+def _endpoint_idle(occasion: _Occasion) -> Letter:
+    data: events.EndpointIdle = occasion.data
+    return endpoints.endpoints_idle(
+        occasion.where,
+        [
+            endpoints.IdleLine(e.endpoint, e.reason, e.since, e.action, e.dollars_month)
+            for e in data.endpoints
+        ],
+        dollars_month=data.dollars_month,
+        performed=data.performed,
+        prices=data.prices,
+    )
+
+
+def _endpoint_reaped(occasion: _Occasion) -> Letter:
+    data: events.EndpointReaped = occasion.data
+    return endpoints.endpoint_reaped(
+        occasion.where,
+        endpoint=data.endpoint,
+        action=data.action,
+        reason=data.reason,
+        dollars_month=data.dollars_month,
+        prices=data.prices,
+    )
+
+
 _Write = Callable[[_Occasion], Letter | None]
 
 _MAILS: dict[type[events.Payload], tuple[Sequence[str], _Write]] = {
@@ -394,6 +420,8 @@ _MAILS: dict[type[events.Payload], tuple[Sequence[str], _Write]] = {
     events.RouteDrifted: ((ON_CALL,), _route_drifted),
     events.RouteRepaired: ((ON_CALL,), _route_repaired),
     events.RouteRepairFailed: ((ON_CALL,), _route_repair_failed),
+    events.EndpointIdle: ((OWNER,), _endpoint_idle),
+    events.EndpointReaped: ((OWNER,), _endpoint_reaped),
 }
 
 NOTIFIES_OF = tuple(payload.__name__ for payload in _MAILS)

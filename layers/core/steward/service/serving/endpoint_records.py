@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import TYPE_CHECKING
 
-from steward.contracts.steps.serving import EndpointPlan
 from steward.domain.endpoint_drift import WantedEndpoint, wanted_endpoint
 from steward.ports import Item, Put, StateStore, Table
+
+if TYPE_CHECKING:
+    from steward.contracts.steps.serving import EndpointPlan
 
 PREFIX = "endpoint#"
 

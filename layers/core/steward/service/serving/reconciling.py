@@ -131,9 +131,24 @@ class Reconciler:
         elif look.result is None:
             swept.in_order.append(look.endpoint)
             self._in_order(look, swept)
+        elif not self._still_so(look):
+            swept.moving.append(look.endpoint)
         else:
             swept.drifted.append(look.endpoint)
             self._drifted(look, look.result, release, swept)
+
+    def _still_so(self, look: Look) -> bool:
+        """Tell whether what was wanted is so still, now that SageMaker was read.
+
+        Steward itself writes the route, or the record, before or while it changes an endpoint.
+        """
+        route = route_of(self.state, look.project)
+        named = dict(_named(route)) if route else {}
+        record = record_of(self.state, look.project, look.endpoint) or {}
+        wanted = (look.record or {}).get("config")
+        return (
+            named.get(look.endpoint) == (look.version, look.role) and record.get("config") == wanted
+        )
 
     def _in_order(self, look: Look, swept: Swept) -> None:
         record, now = look.record or {}, self.clock.now()
@@ -189,10 +204,7 @@ class Reconciler:
         if finding["given_up"] or (look.found is not None and look.found.status == "Deleting"):
             return False
         claimed = finding.get("claimed_at")
-        if claimed and self.clock.now() - datetime.fromisoformat(claimed) < CLAIM:
-            return False
-        route = route_of(self.state, look.project)
-        return route is not None and look.endpoint in dict(_named(route))
+        return not (claimed and self.clock.now() - datetime.fromisoformat(claimed) < CLAIM)
 
     def _found(self, drift: Drift, action: str) -> Item:
         return {

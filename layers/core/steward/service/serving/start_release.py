@@ -171,9 +171,12 @@ def _decide_and_record(
 def _end_abandoned(
     project: str, release_id: str, cause: Cause, *, state: StateStore, clock: Clock, ids: Ids
 ) -> None:
-    """End a release whose lease ran out: its machine is gone and no event of its end came."""
-    release = release_of(state, project, release_id)
-    if release["status"] != ReleaseStatus.RUNNING or release.get("restored_at"):
+    """End a release whose lease ran out: its machine is gone and no event of its end came.
+
+    A lock that no release holds is of a reaper that died: there is nothing to end.
+    """
+    release = state.get(Table.RELEASES, {"project": project, "release_id": release_id})
+    if release is None or release["status"] != ReleaseStatus.RUNNING or release.get("restored_at"):
         return
     end_release(
         ConcludeRelease(
