@@ -20,7 +20,7 @@ from steward.domain.distribution_arrays import chi2_sf, two_sided_p
 from steward.domain.monitoring.alarms import HORIZONS
 from steward.domain.monitoring.binning import inner_ranks
 from steward.domain.monitoring.column_tests import numeric_parts
-from steward.domain.monitoring.dispersion import EVEN, Dispersion, learn_dispersion
+from steward.domain.monitoring.dispersion import learn_dispersion
 from steward.domain.monitoring.figures import auc_effect
 from steward.domain.p_values import (
     CELLS,
@@ -88,17 +88,16 @@ def windows(chance: np.random.Generator, rows: int, masses: Floats) -> Counts:
     return chance.multinomial(rows, np.minimum(shares, 1.0))
 
 
-def p_of_columns(new: Counts, old: Counts, dispersion: Dispersion = EVEN) -> Floats:
-    """Return the declared p-value of columns that share the groups of the first reference."""
-    if old.ndim == 1 or (old.reshape(-1, old.shape[-1]) == old.reshape(-1, old.shape[-1])[0]).all():
-        first = old.reshape(-1, old.shape[-1])[0]
-        parts: Any = numeric_parts(new, first, dispersion)
-        return np.asarray(cauchy_combined(np.stack(parts)))
-    found = np.empty(new.shape[:-1])
-    for place in np.ndindex(*new.shape[:-1]):
-        parts = numeric_parts(new[place][None], old[place], dispersion)
-        found[place] = cauchy_combined(np.stack(parts))[0]
-    return found
+def p_of_columns(new: Counts, old: Counts) -> Floats:
+    """Return the declared p-value of columns; chi-square on the groups of the first reference."""
+    ranks, scales = rank_statistics(new, old)
+    first = old.reshape(-1, old.shape[-1])[0]
+    starts = group_starts(first, int(new.reshape(-1, new.shape[-1])[0].sum()), CELLS)
+    shape = homogeneity(
+        np.add.reduceat(new, starts, axis=-1), np.add.reduceat(old, starts, axis=-1)
+    )
+    parts = [two_sided_p(ranks), two_sided_p(scales), chi2_sf(*shape)]
+    return np.asarray(cauchy_combined(np.stack(parts)))
 
 
 def level_p(chance: np.random.Generator, rows: int, reference: int, columns: int) -> list[float]:
@@ -304,9 +303,9 @@ def seasonal_streams(
         slots = windows(chance, hourly * accepted_days, masses)
         hours = windows(chance, hourly, np.tile(masses, (looks // 24 + 14, 1, 1)))
         now, history = hours[-looks:], hours.shape[0] - looks
-        naive.append(_p(now, old) <= 0.05)
+        naive.append(p_of_columns(now, old) <= 0.05)
         for slot in range(24):
-            matched.append(_p(now[slot::24], slots[slot]) <= 0.05)
+            matched.append(p_of_columns(now[slot::24], slots[slot]) <= 0.05)
         undeclared += bool((first_alarms(hours, old, history=history) >= 0).any())
         declared += _declared(hours, history, old, slots, level)
     return Seasonal(
@@ -330,16 +329,6 @@ def _seasonal_baseline(
     return np.array(edges), np.array(counts)
 
 
-def _p(new: Counts, old: Counts) -> Floats:
-    ranks, scales = rank_statistics(new, old)
-    starts = group_starts(old[0], int(new[0, 0].sum()), CELLS)
-    shape = homogeneity(
-        np.add.reduceat(new, starts, axis=-1), np.add.reduceat(old, starts, axis=-1)
-    )
-    parts = [two_sided_p(ranks), two_sided_p(scales), chi2_sf(*shape)]
-    return np.asarray(cauchy_combined(np.stack(parts)))
-
-
 def _declared(hours: Counts, history: int, old: Counts, slots: Counts, level: float) -> bool:
     """Whether any look alarms: horizons below a day against the same hours, others whole days."""
     sums = np.concatenate([np.zeros_like(hours[:1]), np.cumsum(hours, axis=0)])
@@ -349,13 +338,7 @@ def _declared(hours: Counts, history: int, old: Counts, slots: Counts, level: fl
             reference = old
             if horizon < 24:
                 reference = slots[np.arange(end - horizon, end) % 24].sum(0)
-            ranks, scales = rank_statistics(new, reference)
-            starts = group_starts(reference[0], int(new[0].sum()), CELLS)
-            shape = homogeneity(
-                np.add.reduceat(new, starts, axis=-1), np.add.reduceat(reference, starts, axis=-1)
-            )
-            parts = [two_sided_p(ranks), two_sided_p(scales), chi2_sf(*shape)]
-            if (adjusted(cauchy_combined(np.stack(parts))) <= level).any():
+            if (adjusted(p_of_columns(new, reference)) <= level).any():
                 return True
     return False
 

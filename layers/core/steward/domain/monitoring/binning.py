@@ -105,7 +105,7 @@ def inner_ranks(rows: int) -> tuple[int, list[int]]:
     """Return how many of so many values give the quantiles, and their ranks among these."""
     step = max(1, rows // _SAMPLE)
     sampled = -(-rows // step)
-    return sampled, sorted(set(_ranks(sampled)))
+    return sampled, sorted({rank for rank in _ranks(sampled) if rank < sampled})
 
 
 def _ranks(values: int) -> list[int]:
