@@ -82,7 +82,7 @@ def learn_bins(column: NDArray[Any]) -> NumericBins:
     ordered = np.sort(finite[:: max(1, finite.size // _SAMPLE)])
     upper = _few(ordered)
     if upper is None:
-        places = [math.ceil(ordered.size * share) - 1 for share in _SHARES]
+        places = [rank - 1 for rank in _ranks(ordered.size)]
         chosen = ordered[places]
         upper, times = np.unique(chosen, return_counts=True)
         # A value that is two fiftieths or more has a bin of its own.
@@ -99,6 +99,17 @@ def learn_bins(column: NDArray[Any]) -> NumericBins:
         edges=tuple(sorted({lowest if math.isfinite(lowest) else low, *inner, high})),
         centre=_on_grid(middle, unit), unit=unit, iqr=iqr,
     )  # fmt: skip
+
+
+def inner_ranks(rows: int) -> tuple[int, list[int]]:
+    """Return how many of so many values give the quantiles, and their ranks among these."""
+    step = max(1, rows // _SAMPLE)
+    sampled = -(-rows // step)
+    return sampled, sorted({rank for rank in _ranks(sampled) if rank < sampled})
+
+
+def _ranks(values: int) -> list[int]:
+    return [math.ceil(values * share) for share in _SHARES]
 
 
 def _few(finite: Floats) -> Floats | None:

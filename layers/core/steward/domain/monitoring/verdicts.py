@@ -18,7 +18,6 @@ from pydantic import Field
 from steward.domain.digests import digest_of
 from steward.domain.monitoring.baseline import Baseline
 from steward.domain.monitoring.column_tests import (
-    EVEN,
     LEAST,
     ColumnTest,
     compare_column,
@@ -34,9 +33,9 @@ from steward.domain.monitoring.counts import (
     Counts,
     Frozen,
 )
+from steward.domain.monitoring.dispersion import EVEN, Dispersion
 from steward.domain.monitoring.figures import Figures
 from steward.domain.monitoring.profiles import Profile, ProfilesDifferError
-from steward.domain.monitoring.seasons import Dispersion
 from steward.domain.p_values import Adjustment, adjusted
 
 ColumnState = Literal["same", "changed", "inconclusive"]
@@ -261,6 +260,9 @@ def _judged(case: _Case, settings: WindowSettings, columns: int) -> ColumnVerdic
         )
     elif case.new.rows == case.new.missing and case.old.rows == case.old.missing:
         verdict, why, detectable, needs = "same", f"{test.name} has no value, as before.", 0.0, None
+    elif not test.parts and not case.column.is_constant:
+        verdict, needs = "inconclusive", None
+        why = f"{test.name}: no value is frequent enough to compare; {test.rows[0]} were seen."
     elif detectable <= settings.smallest_effect:
         verdict = "same"
         why = f"{test.name} shows no change; an effect of {detectable:.3f} would have been seen."
