@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 
+from performance_simulations import groups
 from steward.domain.monitoring.bias_drift import (
     DEFAULT_RULES,
     MINIMUM,
@@ -21,19 +22,6 @@ from steward.domain.monitoring.bias_drift import (
 REPETITIONS = 200
 TOLERANCE = 0.05 + 3 * math.sqrt(0.05 * 0.95 / REPETITIONS)
 PARITY = Rule(metric="selection_rate", comparison="difference", lower=0, upper=0, drift=0.0)
-
-
-def _traffic(
-    generator: np.random.Generator, n: int, selected: dict[str, float] | None = None
-) -> dict[str, GroupCounts]:
-    selected = selected or {}
-    found: dict[str, GroupCounts] = {}
-    for group in ("a", "b", "c", "d"):
-        labels = (generator.random(n) < 0.4).astype(np.float64)
-        chance = np.clip(selected.get(group, 0.4) + 0.3 * (labels - 0.4), 0, 1)
-        predicted = generator.random(n) < chance
-        found |= counts_by_group([group] * n, labels, predicted)
-    return found
 
 
 def _of(verdicts: list[GroupVerdict], group: str, metric: str) -> GroupVerdict:
@@ -63,7 +51,7 @@ def test_at_the_limit_of_what_is_allowed_any_false_verdict_over_all_groups_is_ra
         for metric in ("selection_rate", "accuracy", "true_positive_rate")
     ]
     for _ in range(REPETITIONS):
-        verdicts = judged(_traffic(generator, 400), _traffic(generator, 400), "a", rules)
+        verdicts = judged(groups(generator, 400), groups(generator, 400), "a", rules)
         false += any(v.verdict == "biased" for v in verdicts)
         drifted += any(v.drift == "drifted" for v in verdicts)
     # Both directions count, each at .05 over all groups and rules.
@@ -75,12 +63,10 @@ def test_a_fair_model_is_never_called_biased_by_the_usual_limits_and_a_biased_on
     generator = np.random.default_rng(2)
     biased = found = moved = 0
     for _ in range(60):
-        baseline = _traffic(generator, 500)
-        biased += any(
-            v.verdict == "biased" for v in judged(_traffic(generator, 500), baseline, "a")
-        )
+        baseline = groups(generator, 500)
+        biased += any(v.verdict == "biased" for v in judged(groups(generator, 500), baseline, "a"))
         verdict = _of(
-            judged(_traffic(generator, 500, {"c": 0.2}), baseline, "a"), "c", "selection_rate"
+            judged(groups(generator, 500, {"c": 0.2}), baseline, "a"), "c", "selection_rate"
         )
         found += verdict.verdict == "biased"
         moved += verdict.drift == "drifted"
@@ -95,7 +81,7 @@ def test_point_estimates_of_50_rows_would_alarm_where_these_are_not_judged() -> 
     generator = np.random.default_rng(3)
     outside = 0
     for _ in range(300):
-        counts = _traffic(generator, 50)
+        counts = groups(generator, 50)
         ratio = (counts["b"].rate("selection_rate")[0] + 0.0) / max(
             1, counts["a"].rate("selection_rate")[0]
         )
@@ -121,7 +107,7 @@ def test_a_bias_of_long_standing_is_no_drift() -> None:
     generator = np.random.default_rng(4)
     selected = {"b": 0.2}
     verdict = _of(
-        judged(_traffic(generator, 4_000, selected), _traffic(generator, 4_000, selected), "a"),
+        judged(groups(generator, 4_000, selected), groups(generator, 4_000, selected), "a"),
         "b",
         "selection_rate",
     )
@@ -131,14 +117,14 @@ def test_a_bias_of_long_standing_is_no_drift() -> None:
 
 def test_an_interval_and_the_rows_that_would_prove_fairness() -> None:
     generator = np.random.default_rng(5)
-    verdict = _of(judged(_traffic(generator, 300), {}, "a"), "b", "selection_rate")
+    verdict = _of(judged(groups(generator, 300), {}, "a"), "b", "selection_rate")
     assert verdict.verdict == "inconclusive"
     assert verdict.lower is not None
     assert verdict.upper is not None
     assert verdict.lower < 1 < verdict.upper
     assert verdict.needs is not None
     fair = sum(
-        _of(judged(_traffic(generator, verdict.needs), {}, "a"), "b", "selection_rate").verdict
+        _of(judged(groups(generator, verdict.needs), {}, "a"), "b", "selection_rate").verdict
         == "fair"
         for _ in range(40)
     )

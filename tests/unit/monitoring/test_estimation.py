@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from sklearn.isotonic import IsotonicRegression
 
-from performance_simulations import answers, sigmoid, statistics
+from performance_simulations import answers, numbers, sigmoid, statistics
 from steward.domain.monitoring.estimation import (
     ISOTONIC_FROM,
     LIMITS,
@@ -156,24 +156,14 @@ def test_a_correction_needs_labels_and_without_more_predictions_is_their_mean() 
 # Direct loss estimation.
 
 
-def _rows(
-    generator: np.random.Generator, n: int, *, centre: float = 0.0, extra: float = 0.0
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:  # type: ignore[type-arg]
-    """Errors grow with the first feature; ``extra`` is a concept that moved."""
-    features = generator.normal(centre, 1, (n, 3))
-    predictions = 10 + 3 * features[:, 0] + features[:, 1]
-    noise = np.exp(0.4 * features[:, 0])
-    return features, predictions, predictions + generator.normal(0, 1, n) * noise + extra
-
-
 @pytest.mark.parametrize("loss", ["absolute_error", "squared_error"])
 def test_the_loss_of_a_regression_is_estimated_under_covariate_shift(loss: str) -> None:
     generator = np.random.default_rng(9)
     covered, errors, naive = 0, [], []
     for _ in range(40):
-        held = _rows(generator, 2_000)
+        held = numbers(generator, 2_000)
         model = loss_model(*held, loss=loss)  # type: ignore[arg-type]
-        features, predictions, labels = _rows(generator, 1_000, centre=0.7)
+        features, predictions, labels = numbers(generator, 1_000, centre=0.7)
         found = estimated_loss(model, features, predictions)
         power = 1 if loss == "absolute_error" else 2
         realised = (np.abs(labels - predictions) ** power).mean()
@@ -190,8 +180,8 @@ def test_the_loss_of_a_regression_is_estimated_under_covariate_shift(loss: str) 
 
 def test_the_estimated_loss_does_not_see_concept_drift_and_says_so() -> None:
     generator = np.random.default_rng(10)
-    model = loss_model(*_rows(generator, 2_000))
-    features, predictions, labels = _rows(generator, 2_000, extra=4.0)
+    model = loss_model(*numbers(generator, 2_000))
+    features, predictions, labels = numbers(generator, 2_000, extra=4.0)
     found = estimated_loss(model, features, predictions)
     assert found.upper is not None
     assert np.abs(labels - predictions).mean() > 2 * found.upper
@@ -201,10 +191,10 @@ def test_the_estimated_loss_does_not_see_concept_drift_and_says_so() -> None:
 
 def test_a_model_of_the_loss_survives_json_missing_values_and_outliers() -> None:
     generator = np.random.default_rng(11)
-    model = loss_model(*_rows(generator, 500))
+    model = loss_model(*numbers(generator, 500))
     kept = LossModel.from_dict(json.loads(json.dumps(model.as_dict())))
     assert kept == model
-    features, predictions, _ = _rows(generator, 100)
+    features, predictions, _ = numbers(generator, 100)
     features[::7, 0] = np.nan
     features[1, 1], features[2, 2] = 1e6, np.inf
     losses = kept.losses(features, predictions)
@@ -214,10 +204,10 @@ def test_a_model_of_the_loss_survives_json_missing_values_and_outliers() -> None
     few = estimated_loss(model, features[:9], predictions[:9])
     assert (few.verdict, few.needs) == ("inconclusive", 30)
     with pytest.raises(ValueError, match="200 held-out rows"):
-        loss_model(*_rows(generator, 100))
+        loss_model(*numbers(generator, 100))
     with pytest.raises(ValueError, match="must have 4 features"):
         model.losses(features[:, :2], predictions)
-    bad = _rows(generator, 300)
+    bad = numbers(generator, 300)
     bad[2][5] = np.nan
     with pytest.raises(ValueError, match="finite"):
         loss_model(*bad)

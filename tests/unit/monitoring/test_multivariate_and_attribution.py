@@ -10,6 +10,7 @@ import pytest
 from scipy import stats
 from sklearn.metrics import ndcg_score
 
+from performance_simulations import FEATURES, Floats, attributions, correlated
 from steward.domain.monitoring.attribution import (
     Attributions,
     attribution_drift,
@@ -27,27 +28,15 @@ from steward.domain.monitoring.multivariate import (
     sampled,
 )
 
-Floats = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 REPETITIONS = 150
 TOLERANCE = 0.05 + 3 * math.sqrt(0.05 * 0.95 / REPETITIONS)
-
-
-def _rows(
-    generator: np.random.Generator, n: int, *, correlation: float = 0.7, shift: float = 0.0
-) -> Floats:
-    """Four columns, each standard normal whatever the correlation of the first three."""
-    z = generator.normal(size=(n, 4))
-    for column in (1, 2):
-        z[:, column] = correlation * z[:, 0] + math.sqrt(1 - correlation**2) * z[:, column]
-    z[:, 3] += shift
-    return z
 
 
 def test_unchanged_rows_are_rarely_told_apart() -> None:
     generator = np.random.default_rng(1)
     classifier = rebuilt = 0
     for seed in range(REPETITIONS):
-        reference, window = _rows(generator, 600), _rows(generator, 300)
+        reference, window = correlated(generator, 600), correlated(generator, 300)
         found = domain_classifier(reference, window, seed=seed, floor=0)
         classifier += found.verdict == "drifted"
         learnt = components(reference, seed=seed)
@@ -60,7 +49,7 @@ def test_a_lost_correlation_that_no_column_shows_is_found_by_both() -> None:
     generator = np.random.default_rng(2)
     classifier = rebuilt = 0
     for seed in range(20):
-        reference, window = _rows(generator, 1_500), _rows(generator, 500, correlation=0)
+        reference, window = correlated(generator, 1_500), correlated(generator, 500, correlation=0)
         classifier += domain_classifier(reference, window, seed=seed).verdict == "drifted"
         learnt = components(reference, seed=seed)
         rebuilt += reconstruction_drift(learnt, window).verdict == "drifted"
@@ -69,10 +58,12 @@ def test_a_lost_correlation_that_no_column_shows_is_found_by_both() -> None:
     assert rebuilt >= 19
 
 
-def test_a_shift_of_one_column_is_found_by_the_classifier_of_many_rows() -> None:
+def test_a_shift_of_one_column_is_found_by_the_classifier_of_manycorrelated() -> None:
     generator = np.random.default_rng(3)
     found = sum(
-        domain_classifier(_rows(generator, 2_000), _rows(generator, 1_000, shift=0.3)).verdict
+        domain_classifier(
+            correlated(generator, 2_000), correlated(generator, 1_000, shift=0.3)
+        ).verdict
         == "drifted"
         for _ in range(10)
     )
@@ -81,24 +72,24 @@ def test_a_shift_of_one_column_is_found_by_the_classifier_of_many_rows() -> None
 
 def test_too_few_rows_are_inconclusive_and_many_are_sampled() -> None:
     generator = np.random.default_rng(4)
-    reference = _rows(generator, 500)
-    few = domain_classifier(reference, _rows(generator, 99))
+    reference = correlated(generator, 500)
+    few = domain_classifier(reference, correlated(generator, 99))
     assert (few.verdict, few.needs, few.p) == ("inconclusive", 100, None)
     learnt = components(reference)
-    assert reconstruction_drift(learnt, _rows(generator, 99)).verdict == "inconclusive"
-    large = _rows(generator, SAMPLE + 500)
+    assert reconstruction_drift(learnt, correlated(generator, 99)).verdict == "inconclusive"
+    large = correlated(generator, SAMPLE + 500)
     assert domain_classifier(reference, large).rows == (SAMPLE, 500)
     assert sampled(large, seed=1).shape == (SAMPLE, 4)
     assert np.array_equal(sampled(large, seed=1), sampled(large, seed=1))
     with pytest.raises(ValueError, match="200 rows"):
-        components(_rows(generator, 150))
+        components(correlated(generator, 150))
 
 
 def test_missing_constant_infinite_and_outlying_values_break_nothing() -> None:
     generator = np.random.default_rng(5)
 
     def odd(n: int, missing: float) -> Floats:
-        rows = np.column_stack([_rows(generator, n), np.full(n, 3.0), np.full(n, np.nan)])
+        rows = np.column_stack([correlated(generator, n), np.full(n, 3.0), np.full(n, np.nan)])
         rows[generator.random(n) < missing, 0] = np.nan
         rows[0, 1], rows[1, 2] = 1e6, np.inf
         return rows
@@ -123,11 +114,11 @@ def test_missing_constant_infinite_and_outlying_values_break_nothing() -> None:
 
 def test_components_survive_json_and_never_rebuild_everything() -> None:
     generator = np.random.default_rng(6)
-    learnt = components(_rows(generator, 600), variance=0.9999)
+    learnt = components(correlated(generator, 600), variance=0.9999)
     assert len(learnt.axes) == 3
     kept = Components.from_dict(json.loads(json.dumps(learnt.as_dict())))
     assert kept == learnt
-    window = _rows(generator, 300)
+    window = correlated(generator, 300)
     assert reconstruction_drift(kept, window) == reconstruction_drift(learnt, window)
 
 
@@ -149,21 +140,17 @@ def test_the_rank_sum_test_is_that_of_scipy() -> None:
 
 # Attribution drift.
 
-FEATURES = tuple("abcdef")
-WEIGHTS = np.array([3.0, 2.0, 2.0, 1.0, 0.5, 0.2])
 
-
-def _phi(generator: np.random.Generator, n: int, weights: Floats = WEIGHTS) -> Attributions:
-    values = np.abs(generator.normal(size=(n, weights.size)) * weights)
-    return Attributions(values, FEATURES, "log_odds", "exact Shapley", "digest")
-
-
-def test_unchanged_weights_are_rarely_called_drift_however_few_rows() -> None:
+def test_unchanged_weights_are_rarely_called_drift_however_fewcorrelated() -> None:
     generator = np.random.default_rng(8)
     false = 0
     for seed in range(REPETITIONS):
         drift = attribution_drift(
-            _phi(generator, 60), _phi(generator, 200), floor=0, replicates=199, seed=seed
+            attributions(generator, 60),
+            attributions(generator, 200),
+            floor=0,
+            replicates=199,
+            seed=seed,
         )
         false += drift.verdict == "drifted"
         assert drift.by_chance is not None
@@ -174,7 +161,7 @@ def test_unchanged_weights_are_rarely_called_drift_however_few_rows() -> None:
 def test_a_change_of_weights_is_found_with_the_features_that_changed() -> None:
     generator = np.random.default_rng(9)
     moved = np.array([1.0, 2.0, 2.0, 3.0, 0.5, 0.2])
-    drift = attribution_drift(_phi(generator, 150, moved), _phi(generator, 300))
+    drift = attribution_drift(attributions(generator, 150, moved), attributions(generator, 300))
     assert drift.verdict == "drifted"
     assert {weight.feature for weight in drift.features[:2]} == {"a", "d"}
     assert max(weight.p for weight in drift.features[:2]) < 0.01
@@ -186,7 +173,9 @@ def test_a_reversal_of_near_equal_weights_is_no_drift_whatever_its_ranking() -> 
     """Rule 35: the ranking turns round, nothing of importance has changed."""
     generator = np.random.default_rng(10)
     near = np.linspace(1.02, 0.98, 6).astype(np.float64)
-    drift = attribution_drift(_phi(generator, 2_000, near[::-1]), _phi(generator, 2_000, near))
+    drift = attribution_drift(
+        attributions(generator, 2_000, near[::-1]), attributions(generator, 2_000, near)
+    )
     assert drift.verdict == "not_shown"
     reversed_ = ndcg(
         dict(zip(FEATURES, [1.01, 1.008, 1.006, 1.004, 1.002, 1.0], strict=True)),
@@ -205,7 +194,7 @@ def test_ndcg_is_that_of_scikit_learn() -> None:
 @pytest.mark.parametrize("name", ["scale", "explainer", "background", "features"])
 def test_attributions_of_another_kind_are_not_compared(name: str) -> None:
     generator = np.random.default_rng(11)
-    one = _phi(generator, 100)
+    one = attributions(generator, 100)
     changed = {**vars(one), name: tuple("ghijkl") if name == "features" else "other"}
     drift = attribution_drift(Attributions(**changed), one)
     assert drift.verdict == "inconclusive"
@@ -214,9 +203,9 @@ def test_attributions_of_another_kind_are_not_compared(name: str) -> None:
 
 def test_few_or_impossible_attributions_are_told() -> None:
     generator = np.random.default_rng(12)
-    few = attribution_drift(_phi(generator, 20), _phi(generator, 100))
+    few = attribution_drift(attributions(generator, 20), attributions(generator, 100))
     assert (few.verdict, few.needs) == ("inconclusive", 50)
-    thin = attribution_drift(_phi(generator, 100), _phi(generator, 20))
+    thin = attribution_drift(attributions(generator, 100), attributions(generator, 20))
     assert (thin.verdict, thin.needs) == ("inconclusive", None)
     nothing = Attributions(np.zeros((60, 6)), FEATURES, "log_odds", "exact Shapley", "digest")
     assert attribution_drift(nothing, nothing).verdict == "not_shown"

@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
+from steward.domain.distributions import norm_sf
 from steward.domain.monitoring.expansion import Expansion, expansion_of
-from steward.domain.p_values import cauchy_combined, two_sided
+from steward.domain.p_values import cauchy_combined
 
 Floats = NDArray[np.float64]
 Method = Literal["pca_reconstruction", "domain_classifier"]
@@ -202,7 +203,7 @@ def domain_classifier(
         p, auc = rank_sum(scores[label[tested] == 1], scores[label[tested] == 0], greater=True)
         p_values.append(p)
         areas.append(auc)
-    return _judged(blank, cauchy_combined(p_values), max(0.0, 2 * float(np.mean(areas)) - 1))
+    return _judged(blank, float(cauchy_combined(p_values)), max(0.0, 2 * float(np.mean(areas)) - 1))
 
 
 def _judged(blank: MultivariateDrift, p: float, effect: float) -> MultivariateDrift:
@@ -232,7 +233,7 @@ def rank_sum(one: Floats, two: Floats, *, greater: bool = False) -> tuple[float,
     if values.size < 2 or variance <= 0:
         return 1.0, 0.5
     z = (auc - 0.5) / math.sqrt(variance)
-    return (0.5 * math.erfc(z / math.sqrt(2)) if greater else two_sided(z)), auc
+    return (norm_sf(z) if greater else min(1.0, 2 * norm_sf(abs(z)))), auc
 
 
 def _logistic(columns: Floats, label: Floats) -> Floats:
