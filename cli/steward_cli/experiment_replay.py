@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from steward.domain.errors import StewardError
+from pydantic import ValidationError
+
+from steward.domain.errors import RejectedError, StewardError
+from steward.domain.experiments.arm_statistics import ArmStatistics
 from steward.domain.experiments.cohorts import FrozenCohort
 from steward.domain.experiments.judged_step import JudgedStep, differences
 from steward.domain.experiments.verdicts import TOLERANCE
@@ -16,6 +19,9 @@ from steward.service.serving.judging import assemble_record
 from steward_cli.experiments import Experiment, Judged
 
 Record = dict[str, Any]
+
+IMPOSSIBLE = (StewardError, ValueError, LookupError, ArithmeticError, TypeError)
+"""What judging raises of a record that no experiment can have."""
 
 
 @dataclass(frozen=True)
@@ -78,11 +84,13 @@ def replay(experiment: Experiment, objects: ObjectStore) -> Replayed:
 
 
 def _verdict(judged: Judged, head: Item) -> list[str]:
+    if not judged.content:
+        return ["object: it is gone"]
     try:
         found = differences(judged.content)
         stored = JudgedStep.model_validate(json.loads(judged.content))
-    except (StewardError, ValueError) as error:
-        return [f"object: {' '.join(str(error).split())[:300]}"]
+    except IMPOSSIBLE as error:
+        return [f"object: {_impossible(judged.content, error)}"]
     decision, item = stored.decision, judged.item
     found += [
         f"item.{name}"
@@ -103,6 +111,38 @@ def _verdict(judged: Judged, head: Item) -> list[str]:
     return found
 
 
+def _impossible(content: bytes, error: Exception) -> str:
+    """Return why a judgement cannot be made again, with the path of the value at fault."""
+    for where, statistics in _statistics(content):
+        try:
+            ArmStatistics.model_validate(statistics)
+        except RejectedError as refused:
+            return f"{where}.{refused.field}: {_told(refused)}"
+        except ValidationError:
+            break
+    return _told(error)
+
+
+def _statistics(content: bytes) -> Iterator[tuple[str, Any]]:
+    """Yield each arm's statistics of a stored record with their path."""
+    try:
+        steps = json.loads(content)["record"]["steps"]
+        for number, step in enumerate(steps):
+            for metric, arms in step["statistics"].items():
+                for arm, statistics in arms.items():
+                    yield f"record.steps[{number}].statistics.{metric}.{arm}", statistics
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return
+
+
+def _told(error: Exception) -> str:
+    if isinstance(error, ValidationError):
+        first = error.errors(include_url=False, include_input=False)[0]
+        return f"{'.'.join(map(str, first['loc'])) or '$'}: {first['msg']}"
+    text = " ".join(str(error).split())[:300]
+    return text if isinstance(error, StewardError) else f"{type(error).__name__}: {text}"
+
+
 def _close(first: float, second: float) -> bool:
     return abs(first - second) <= TOLERANCE * max(1.0, abs(first), abs(second))
 
@@ -110,8 +150,8 @@ def _close(first: float, second: float) -> bool:
 def _cohort(pointer: Item, objects: ObjectStore) -> tuple[FrozenCohort | None, list[str]]:
     try:
         cohort = FrozenCohort.model_validate(json.loads(objects.read(str(pointer["uri"]))))
-    except (StewardError, ValueError) as error:
-        return None, [f"object: {' '.join(str(error).split())[:300]}"]
+    except IMPOSSIBLE as error:
+        return None, [f"object: {_told(error)}"]
     return cohort, [] if cohort.digest == pointer["digest"] else ["digest"]
 
 
@@ -128,10 +168,14 @@ def _records(experiment: Experiment, cohorts: Sequence[FrozenCohort]) -> list[st
     for phase, judged in newest.items():
         assert judged.record is not None
         by_then = [c for c in cohorts if c.frozen_at <= str(judged.item["at"])]
-        again = assemble_record(
-            experiment.head, phase, by_then,
-            holds=judged.record.holds, ended=judged.record.ended,
-        )  # fmt: skip
+        try:
+            again = assemble_record(
+                experiment.head, phase, by_then,
+                holds=judged.record.holds, ended=judged.record.ended,
+            )  # fmt: skip
+        except IMPOSSIBLE as error:
+            wrong.append(f"{phase}: the frozen counts cannot be added up: {_told(error)}")
+            continue
         known = {step.step_id: step for step in again.steps}
         for step in judged.record.steps:
             other = known.get(step.step_id)

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from steward.domain.errors import EvidenceIncompleteError, StewardError
 from steward.domain.experiments.cohorts import cohorts_of, experiment_item, verdicts_of
 from steward.domain.experiments.plan import ExperimentPlan, ExperimentRecord
 from steward.domain.experiments.verdicts import ExperimentVerdict
@@ -24,7 +25,7 @@ class Judged:
 
     Attributes:
         number: In the order of judgements, from 1.
-        content: The stored object, byte for byte.
+        content: The stored object, byte for byte; empty where it is gone.
         plan: None where the judgement was by absolute limits alone; record and verdict likewise.
     """
 
@@ -166,7 +167,6 @@ class Experiments:
 
         Raises:
             CommandError: There is none.
-            EvidenceIncompleteError: An object that a verdict names is gone.
         """
         head = self._head(project, release_id)
         if head is None:
@@ -197,8 +197,14 @@ class Experiments:
         missing = [uri for uri in uris if uri not in self._read]
         if missing:
             with ThreadPoolExecutor(READERS) as pool:
-                found = pool.map(self._objects.read, missing)
+                found = pool.map(self._content, missing)
                 self._read.update(zip(missing, found, strict=True))
+
+    def _content(self, uri: str) -> bytes:
+        try:
+            return self._objects.read(uri)
+        except EvidenceIncompleteError:
+            return b""
 
     def _judged(self, item: Item) -> Judged:
         content = self._read[str(item["uri"])]
@@ -227,7 +233,7 @@ def _typed(
             ExperimentRecord.model_validate(document["record"]),
             ExperimentVerdict.model_validate(document["verdict"]),
         )
-    except (KeyError, TypeError, ValueError):
+    except (StewardError, KeyError, TypeError, ValueError):
         return None, None, None
 
 

@@ -123,8 +123,9 @@ def test_a_canary_goes_through_its_steps(serving: Scene) -> None:
     before = serving.clock.now()
     played = release(serving, 2)
     assert played.output == {"status": "completed", "version": 2, "previous_version": 1}
-    shares = [told.shares["2"] for told in serving.told("TrafficShifted")]
-    assert shares == [10, 50, 100]
+    told = serving.told("TrafficShifted")
+    assert [shift.shares["2"] for shift in told] == [10, 50, 100, 100]
+    assert told[-1].step_id.endswith("-done")
     assert (
         serving.clock.now() - before
     ).total_seconds() == 906  # three bakes and two looks at the endpoint

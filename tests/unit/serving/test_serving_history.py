@@ -213,6 +213,57 @@ def test_a_completion_is_noted_so_that_a_later_rollback_leaves_it_in_the_history
     assert all(change.noted for change in changes)
 
 
+def told_as_noted(scene: Scene) -> None:
+    """Assert that each release notes what was told of it, in order and once."""
+    told = [(t.release_id, t.route_version, t.shares) for t in scene.told("TrafficShifted")]
+    noted = [
+        (release["release_id"], shift["route_version"], shift["shares"])
+        for release in scene.state.query(Table.RELEASES, PROJECT)
+        for shift in release["shifts"]
+    ]
+    assert sorted(told, key=lambda shift: shift[1]) == sorted(noted, key=lambda shift: shift[1])
+    assert len({number for _, number, _ in told}) == len(told)
+
+
+@settings(max_examples=60, deadline=None)
+@given(OPERATIONS)
+def test_every_shift_is_noted_and_told_once_under_a_number_of_its_own(
+    operations: list[tuple[str, int, int]],
+) -> None:
+    scene = Scene()
+    for version, (operation, step, pause) in enumerate(operations, start=1):
+        play(scene, operation, step, version)
+        scene.clock.advance(pause)
+    told_as_noted(scene)
+    assert all(change.noted for change in changes_of(scene.state.query(Table.RELEASES, PROJECT)))
+
+
+def test_an_end_without_promotion_is_a_shift_like_any_other() -> None:
+    scene = Scene()
+    scene.play(1)
+    release_id = scene.begin(2)
+    scene.clock.advance(5)
+    scene.not_promoted(release_id)
+    scene.not_promoted(release_id)
+    told_as_noted(scene)
+    last = scene.told("TrafficShifted")[-1]
+    assert (last.step_id, last.shares) == (f"{release_id}-taken-back", {"1": 100})
+    change = changes_of(scene.state.query(Table.RELEASES, PROJECT))[-1]
+    assert (change.kind, change.noted) == ("taken_back", True)
+
+
+def test_a_route_that_is_made_anew_goes_on_counting() -> None:
+    scene = Scene()
+    scene.conclude(scene.begin(1))
+    assert scene.route() is None
+    assert scene.told("TrafficShifted")[-1].shares == {}
+    scene.workflows.end(scene.release("00000001-1")["execution_arn"])
+    scene.play(2)
+    numbers = [told.route_version for told in scene.told("TrafficShifted")]
+    assert numbers == [1, 2, 3]
+    told_as_noted(scene)
+
+
 def test_a_completion_at_half_of_the_traffic_follows_from_the_end_of_the_release() -> None:
     tested = release(
         2, shift(400, "ab_test-1-50", 2, v1=50, v2=50), status="completed",

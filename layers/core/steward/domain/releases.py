@@ -168,10 +168,15 @@ def decide(
     return Begin(wanted, waiting)
 
 
-def first_route(project: str, release: str, step_id: str, arm: Arm, slow_ms: int) -> Route:
-    """Return the route of a project that had none: one stable version for everyone."""
+def first_route(
+    project: str, release: str, step_id: str, arm: Arm, slow_ms: int, route_version: int = 1
+) -> Route:
+    """Return the route of a project that has none: one stable version for everyone.
+
+    Its number is above any that an earlier route of the project had.
+    """
     return Route(
-        project=project, route_version=1, step_id=step_id, release_id=release,
+        project=project, route_version=route_version, step_id=step_id, release_id=release,
         salt=f"{project}/{release}", slow_ms=slow_ms,
         arms=[arm.model_copy(update={"role": "stable", "share": 100.0})],
     )  # fmt: skip

@@ -12,7 +12,7 @@ from steward.service.emission import Cause, event
 from steward.service.serving.experiments import ending
 from steward.service.serving.leasing import ensure_started, handing_over, is_endpoint_needed
 from steward.service.serving.records import release_of, route_of, running
-from steward.service.serving.release_end import taking_back
+from steward.service.serving.shifts import shift_back
 
 RACES = 4
 
@@ -29,9 +29,9 @@ def conclude_experiment(
 ) -> ReleaseConclusion:
     """Give all traffic back to the stable version and end the release without promotion, once.
 
-    Route, release, experiment, lock and ``ReleaseNotPromoted`` are one transaction; the
-    candidate's endpoint is removed afterwards unless a route needs it. The version stays
-    approved, and a person may have it released again.
+    Route, release with its shift, experiment, lock and ``ReleaseNotPromoted`` are one
+    transaction; the candidate's endpoint is removed afterwards unless a route needs it. The
+    version stays approved, and a person may have it released again.
 
     Raises:
         ReleaseEndedError: The release was ended, or somebody else changed the route.
@@ -78,17 +78,21 @@ def _conclude(command: ConcludeExperiment, *, state: StateStore, clock: Clock, i
         verdict=command.verdict,
         reason=command.reason,
     )
+    at = clock.now()
+    shift = shift_back(route, release, cause, at, clock=clock, ids=ids)
     over = Update(
         Table.RELEASES,
         {"project": command.project, "release_id": command.release_id},
         set={
             "status": ReleaseStatus.NOT_PROMOTED.value,
-            "ended_at": clock.now().isoformat(timespec="milliseconds"),
+            "ended_at": at.isoformat(timespec="milliseconds"),
             "cause": f"{command.verdict}: {command.reason}",
+            "shifts": release["shifts"] if shift is None else shift.noted,
         },
         expect=(Equals("status", ReleaseStatus.RUNNING.value), Equals("restored_at", None)),
     )
-    back = taking_back(route, command.release_id, command.version)
+    back, events = ([], []) if shift is None else ([shift.write], [shift.told])
     state.commit(
-        [*locks, *back, *experiment, over], [event(told, cause, clock, ids), *ended, *started]
+        [*locks, *back, *experiment, over],
+        [*events, event(told, cause, clock, ids), *ended, *started],
     )

@@ -19,15 +19,12 @@ from steward.domain.releases import (
     ReleaseStatus,
     completed,
     release_of_execution,
-    restored,
     serving_endpoints,
-    shares,
 )
 from steward.domain.routes import Route
 from steward.ports import (
     Change,
     Clock,
-    Delete,
     Endpoints,
     Equals,
     Ids,
@@ -50,6 +47,7 @@ from steward.service.serving.records import (
     route_of,
     running,
 )
+from steward.service.serving.shifts import shift_back, shift_to
 
 RACES = 4
 DONE = "done"
@@ -116,12 +114,10 @@ def _complete(command: CompleteRelease, *, state: StateStore, clock: Clock, ids:
         "previous_until": until,
         "outdated_endpoint": _outdated(route, final),
     }
+    shift = None
     if final is not route:
-        shift = {
-            "step_id": final.step_id, "shares": shares(final), "at": stamp,
-            "route_version": final.route_version,
-        }  # fmt: skip
-        changed["shifts"] = [*release["shifts"], shift]
+        shift = shift_to(final, route, release, cause, now, clock=clock, ids=ids)
+        changed["shifts"] = shift.noted
     told = ReleaseCompleted(
         release_id=command.release_id,
         version=command.version,
@@ -145,10 +141,11 @@ def _complete(command: CompleteRelease, *, state: StateStore, clock: Clock, ids:
             *experiment,
             *lock_changes,
         ]  # fmt: skip
-        if final is not route:
-            changes.append(_write(final, route))
+        moved = [] if shift is None else [shift.told]
+        if shift is not None:
+            changes.append(shift.write)
         try:
-            state.commit(changes, [event(told, cause, clock, ids), *ended, *started])
+            state.commit(changes, [*moved, event(told, cause, clock, ids), *ended, *started])
             return {**release, **changed}
         except ConflictError as lost:
             running(state, command.project, command.release_id)
@@ -228,15 +225,17 @@ def end_release(
     Raises:
         ConflictError: Release, route or lock changed meanwhile.
     """
-    now = clock.now().isoformat(timespec="milliseconds")
+    at = clock.now()
+    now = at.isoformat(timespec="milliseconds")
     told = readable(command.failure)
     cause = Cause(command.project, command.correlation_id, command.causation_id)
     route = route_of(state, command.project)
     changes, started = handing_over(state, command.project, command.release_id, cause, clock, ids)
     told_of_end: Event
+    shift = None
     if take_back:
         status = ReleaseStatus.FAILED
-        changes += taking_back(route, command.release_id, command.version)
+        shift = shift_back(route, release, cause, at, clock=clock, ids=ids)
         failed = ReleaseFailed(
             release_id=command.release_id,
             version=command.version,
@@ -258,10 +257,15 @@ def end_release(
             execution_arn=command.execution_arn,
         )
         told_of_end = event(rolled_back, cause, clock, ids)
-    changed = {
+    changed: Item = {
         "status": status.value, "ended_at": now, "cause": f"{told.error}: {told.cause}",
         "failed_state": told.state,
     }  # fmt: skip
+    moved = []
+    if shift is not None:
+        changed["shifts"] = shift.noted
+        changes.append(shift.write)
+        moved.append(shift.told)
     changes.append(
         Update(
             Table.RELEASES,
@@ -271,20 +275,7 @@ def end_release(
         )
     )
     experiment, ended = ending(state, release, status.value, cause, clock, ids)
-    state.commit([*changes, *experiment], [told_of_end, *ended, *started])
-
-
-def taking_back(route: Route | None, release_id: str, version: int) -> list[Change]:
-    """Return what takes a version of a release that ends out of the route."""
-    if route is None or route.release_id != release_id:
-        return []
-    back = restored(route, version, f"{release_id}-taken-back")
-    if back is not None:
-        return [_write(back, route)]
-    if route.stable.version == version:
-        expect = (Equals("route_version", route.route_version),)
-        return [Delete(Table.ROUTES, {"project": route.project}, expect)]
-    return []
+    state.commit([*changes, *experiment], [*moved, told_of_end, *ended, *started])
 
 
 def release_that_ended(received: Received, *, state: StateStore) -> ConcludeRelease | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from steward.contracts.events import Event, ExperimentStarted, TrafficShifted
+from steward.contracts.events import Event, ExperimentStarted
 from steward.contracts.steps.serving import PlanRelease, ReleasePlan, ShiftTraffic, TrafficShift
 from steward.domain import names
 from steward.domain.errors import ConflictError, ReleaseEndedError, RouteConflictError
@@ -12,7 +12,6 @@ from steward.domain.releases import (
     GUARDRAIL_SIGNALS,
     ReleaseStatus,
     first_route,
-    shares,
     shifted,
 )
 from steward.domain.routes import Arm, Route
@@ -40,6 +39,7 @@ from steward.service.serving.endpoint_records import made
 from steward.service.serving.experiments import head_key, head_of, new_head, propensities
 from steward.service.serving.hosting import endpoint_plan
 from steward.service.serving.records import plan_of, project_of, route_of, running, version_of
+from steward.service.serving.shifts import shift_to
 from steward.service.serving.verification import check_approved
 
 STAGE = "prod"
@@ -168,36 +168,25 @@ def shift_traffic(
     )
     slow_ms = step.limits.max_latency_ms
     moved: Route
-    expect: Condition
     if route is None:
-        moved = first_route(command.project, command.release_id, step_id, arm, slow_ms)
-        expect = Absent()
+        number = _last_route(state, command.project) + 1
+        moved = first_route(command.project, command.release_id, step_id, arm, slow_ms, number)
     else:
         moved = shifted(
             route, command.release_id, step_id, arm, slow_ms,
             mirror_percent=step.mirror_percent, stored=step.phase == "bandit",
         )  # fmt: skip
-        expect = Equals("route_version", route.route_version)
-    now = clock.now().isoformat(timespec="milliseconds")
-    shift = {
-        "step_id": step_id, "shares": shares(moved), "at": now,
-        "route_version": moved.route_version,
-    }  # fmt: skip
-    told = TrafficShifted(
-        release_id=command.release_id,
-        step_id=step_id,
-        route_version=moved.route_version,
-        shares=shares(moved),
-        shifted_at=now,
-    )
+    at = clock.now()
+    now = at.isoformat(timespec="milliseconds")
     cause = Cause(command.project, command.correlation_id, command.causation_id)
+    shift = shift_to(moved, route, release, cause, at, clock=clock, ids=ids)
     changes: list[Change] = [
-        Put(Table.ROUTES, moved.model_dump(mode="json"), (expect,)),
+        shift.write,
         Update(
             Table.RELEASES,
             _key(release),
             set={
-                "shifts": [*release["shifts"], shift],
+                "shifts": shift.noted,
                 "step_index": command.step_index,
                 "step_id": step_id,
             },
@@ -211,7 +200,7 @@ def shift_traffic(
         ),
     ]
     try:
-        state.commit(changes, [event(told, cause, clock, ids)])
+        state.commit(changes, [shift.told])
     except ConflictError as lost:
         running(state, command.project, command.release_id)
         raise RouteConflictError(f"the route of {command.project} has changed") from lost
@@ -239,6 +228,12 @@ def _entered(head: Item, index: int, step: Planned, step_id: str, share: float, 
     if not head["steps"] or head["step_index"] != index:
         changed |= {"step_tick": head["tick"], "holds": 0}
     return changed
+
+
+def _last_route(state: StateStore, project: str) -> int:
+    """Return the highest number that a route of a project has had, 0 where it had none."""
+    releases = state.query(Table.RELEASES, project)
+    return max((int(s["route_version"]) for r in releases for s in r["shifts"]), default=0)
 
 
 def _check_unmoved(route: Route | None, release: Item) -> None:

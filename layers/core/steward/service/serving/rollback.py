@@ -9,7 +9,6 @@ from steward.contracts.events import (
     ReleaseRolledBack,
     RollbackFailed,
     RollbackRequested,
-    TrafficShifted,
 )
 from steward.contracts.incoming import AlarmStateChange, ExecutionStatusChange, Received
 from steward.contracts.steps.serving import (
@@ -34,7 +33,6 @@ from steward.domain.releases import (
     restored,
     rollback_name,
     serving_endpoints,
-    shares,
 )
 from steward.domain.routes import Route
 from steward.ports import (
@@ -45,7 +43,6 @@ from steward.ports import (
     Ids,
     Item,
     OneOf,
-    Put,
     StateStore,
     Table,
     Update,
@@ -56,6 +53,7 @@ from steward.service.serving.experiments import ending
 from steward.service.serving.hosting import READY
 from steward.service.serving.leasing import ensure_started, handing_over, read_lease
 from steward.service.serving.records import readable, release_in_force, release_of, route_of
+from steward.service.serving.shifts import shift_to
 from steward.service.serving.staging import execution_failure
 
 RACES = 6
@@ -224,7 +222,8 @@ def _restore(
     clock: Clock,
     ids: Ids,
 ) -> RestoredRoute:
-    now = clock.now().isoformat(timespec="milliseconds")
+    at = clock.now()
+    now = at.isoformat(timespec="milliseconds")
     serving = back or route
     marked: Item = {
         "restored_at": now, "triggered_at": command.triggered_at, "cause": command.cause,
@@ -234,24 +233,11 @@ def _restore(
     changes: list[Change] = []
     events = []
     if back is not None:
-        marked["shifts"] = [
-            *release["shifts"],
-            {
-                "step_id": back.step_id, "shares": shares(back), "at": now,
-                "route_version": back.route_version,
-            },
-        ]  # fmt: skip
-        told = TrafficShifted(
-            release_id=command.release_id,
-            step_id=back.step_id,
-            route_version=back.route_version,
-            shares=shares(back),
-            shifted_at=now,
-        )
         cause = Cause(command.project, command.correlation_id, command.causation_id, command.actor)
-        events.append(event(told, cause, clock, ids))
-        expect = (Equals("route_version", route.route_version),)
-        changes.append(Put(Table.ROUTES, back.model_dump(mode="json"), expect))
+        shift = shift_to(back, route, release, cause, at, clock=clock, ids=ids)
+        marked["shifts"] = shift.noted
+        events.append(shift.told)
+        changes.append(shift.write)
     changes.append(
         Update(
             Table.RELEASES,
