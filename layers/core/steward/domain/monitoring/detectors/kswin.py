@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
-import random
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -54,14 +54,20 @@ class Kswin(Detector):
             del self.values[0]
         if len(self.values) < self.window:
             return "stable"
-        # A generator of its own for each value: all of its state is the seed and the count.
-        generator = random.Random(f"{self.seed}:{self.seen}")  # noqa: S311 - a sample, no secret
-        older = generator.sample(self.values[: -self.recent], self.recent)
+        older = [self.values[place] for place in self._drawn()]
         newest = self.values[-self.recent :]
         if ks_distance(older, newest) <= math.sqrt(-math.log(self.alpha) / self.recent):
             return "stable"
         self.values = newest
         return "drift"
+
+    def _drawn(self) -> list[int]:
+        """Places of the older values that are drawn: by hash, so that no generator has a state."""
+
+        def lot(place: int) -> bytes:
+            return hashlib.sha256(f"{self.seed}:{self.seen}:{place}".encode()).digest()
+
+        return sorted(range(self.window - self.recent), key=lot)[: self.recent]
 
 
 def ks_distance(one: Sequence[float], two: Sequence[float]) -> float:
