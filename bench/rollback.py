@@ -55,6 +55,7 @@ class Cycle:
         last: The last answer of the version reaches its client.
         requests: Sent since the cycle's begin.
         failed: Of these, without an answer or answered by the stable version instead.
+        seconds: How long the cycle lasted.
     """
 
     doorway: float
@@ -63,6 +64,7 @@ class Cycle:
     last: float
     requests: int
     failed: int
+    seconds: float
 
 
 @dataclass(frozen=True)
@@ -132,6 +134,7 @@ def _rollbacks(stack: Stack, canary: Canary, load: Load, count: int) -> list[Cyc
             Cycle(
                 doorway - alarm, executed - alarm, _epoch(release["restored_at"]) - alarm,
                 max(map(answered_at, answers)) - alarm, len(asked), sum(map(_is_failed, asked)),
+                max(a.sent_at for a in asked) - begun,
             )
         )  # fmt: skip
     return cycles
@@ -192,7 +195,8 @@ def _show(cycles: list[Cycle], faults: list[Fault]) -> None:
     rows = [row("alarm to last answer", [c.last for c in cycles])]
     rows += [row(name, values) for name, values in _legs(cycles)]
     console.print(table((title, "median", "p95", "p99", "most", "share"), rows))
-    console.print(f"{requests} requests meanwhile, {failed} failed")
+    pace = requests / sum(c.seconds for c in cycles)
+    console.print(f"{requests} requests meanwhile, {pace:.0f} a second, {failed} failed")
     if faults:
         alarms, zeros = [f.alarm for f in faults], [f.zero for f in faults]
         told = [

@@ -53,7 +53,7 @@ _COPIED = (
 )  # fmt: skip
 
 
-def eventually(read: Callable[[], T | None], what: str, within_s: float = 60) -> T:
+def eventually(read: Callable[[], T | None], what: str, within_s: float = 120) -> T:
     """Return the first value that is neither None nor empty.
 
     Raises:

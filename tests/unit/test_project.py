@@ -174,5 +174,5 @@ def test_a_bounded_metric_has_its_range_as_yaml_has_lists() -> None:
     ],
 )
 def test_shares_that_do_not_sum_are_refused_in_the_declaration(steps: list[int], said: str) -> None:
-    with pytest.raises(InvalidProjectError, match=said):
+    with pytest.raises(InvalidProjectError, match=f"^release: {said}"):
         parse_project(put(minimal(), "release", {"steps": steps}))

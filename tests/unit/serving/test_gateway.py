@@ -247,7 +247,7 @@ def test_a_route_that_is_none_answers_nobody_and_says_why(counter: Counter) -> N
     route = counter.scene.state.get(Table.ROUTES, {"project": PROJECT})
     assert route is not None
     counter.route(arms=[{**arm, "share": 45.0} for arm in route["arms"]])
-    with pytest.raises(DependencyError, match=r"shares sum to 90\.0, not 100"):
+    with pytest.raises(DependencyError, match=r"cannot be used: shares sum to 90\.0, not 100"):
         counter.ask()
     counter.route(arms=route["arms"])
     assert counter.ask()["version"] in (1, 2)

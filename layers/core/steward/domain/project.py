@@ -396,7 +396,7 @@ def _problem(error: object) -> dict[str, str]:
         keys = _keys_below(error["loc"][:-1])
         message = f"unknown key; allowed: {', '.join(keys)}"
         return {"field": field, "message": message, "value": value, "allowed": ", ".join(keys)}
-    told = str(error["msg"])
+    told = str(error["msg"]).removeprefix("Value error, ")
     cause = (error.get("ctx") or {}).get("error")
     if isinstance(cause, MisplacedError):
         within = "" if field == "$" else f"{field}."

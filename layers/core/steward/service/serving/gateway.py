@@ -193,7 +193,8 @@ class Gateway:
             route = Route.model_validate(item)
         except ValidationError as error:  # nobody but Steward should write routes
             self._routes.pop(project, None)
-            told = "; ".join(problem["msg"] for problem in error.errors(include_url=False))
+            problems = [problem["msg"] for problem in error.errors(include_url=False)]
+            told = "; ".join(problem.removeprefix("Value error, ") for problem in problems)
             raise DependencyError(f"the route of {project} cannot be used: {told}") from None
         self._routes[project] = (now, route)
         return route
