@@ -199,8 +199,8 @@ def test_weights_may_be_scaled(variants: list[Variant], by: float) -> None:
 
 @pytest.mark.parametrize(
     ("name", "project"),
-    [(ENDPOINT, "diabetes"), ("a-v2-v3-prod", "a-v2"), ("diabetes-v2-staging", None),
-     ("somebody-elses", None), ("diabetes-vx-prod", None)],
+    [(ENDPOINT, "diabetes"), ("a-v2-v3-prod", "a-v2"), ("ab-variants-prod", "ab"),
+     ("diabetes-v2-staging", None), ("somebody-elses", None), ("diabetes-vx-prod", None)],
 )  # fmt: skip
 def test_a_production_endpoint_names_its_project(name: str, project: str | None) -> None:
     assert project_of_endpoint(name) == project

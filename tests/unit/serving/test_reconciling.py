@@ -365,6 +365,24 @@ def test_an_endpoint_of_unknown_making_is_looked_at_and_held(scene: DriftScene) 
     assert (told.endpoint, told.kind, told.action) == ("aaa-v1-prod", "missing", "hold")
 
 
+def test_of_an_endpoint_with_a_router_of_its_own_only_its_service_is_looked_at(
+    scene: DriftScene,
+) -> None:
+    """Versions are production variants of one endpoint, whose configurations come and go."""
+    scene.begin(2)
+    route = scene.state.get(Table.ROUTES, {"project": PROJECT})
+    assert route
+    arms = [{**arm, "endpoint": V1} for arm in route["arms"]]
+    scene.state.put(Table.ROUTES, {**route, "arms": arms, "router": "endpoint_variants"})
+    scene.put_on_another_config(V1)
+    assert scene.sweep().in_order == [V1]
+    scene.hosting.becomes(V1, "Failed", "capacity")
+    scene.sweep()
+    [told] = scene.told("RouteDrifted")
+    assert (told.role, told.kind, told.action) == ("stable", "failed", "hold")
+    assert not [arn for arn in scene.workflows.executions if "rollback" in arn]
+
+
 def test_a_project_without_a_route_has_nothing_to_compare() -> None:
     scene = DriftScene()
     assert scene.sweep().in_order == []

@@ -23,7 +23,7 @@ STUCK_AFTER = timedelta(hours=1)
 MOVING = frozenset({"Creating", "Updating", "SystemUpdating", "RollingBack"})
 _SERVERLESS = ("MemorySizeInMB", "MaxConcurrency", "ProvisionedConcurrency")
 _GROUPS = ("ProductionVariants", "ShadowProductionVariants")
-_ENDPOINT = re.compile(rf"^(?P<project>{PROJECT_PATTERN[1:-1]})-v(?P<version>\d+)-prod$")
+_ENDPOINT = re.compile(rf"^(?P<project>{PROJECT_PATTERN[1:-1]})-v(?:\d+|ariants)-prod$")
 
 
 class DriftKind(StrEnum):

@@ -260,6 +260,8 @@ def looks(project: str, *, state: StateStore, hosting: Hosting, now: datetime) -
             continue
         record = record_of(state, project, endpoint)
         wanted = wanted_of(endpoint, record)
+        if route.router != "gateway":  # its router keeps variants and weights as the route says
+            wanted = WantedEndpoint(endpoint)
         found = describe(hosting, endpoint)
         result = compare(wanted, found, now)
         yield Look(project, endpoint, version, role, record, wanted, found, result)
@@ -274,9 +276,12 @@ def describe(hosting: Hosting, endpoint: str) -> FoundEndpoint | None:
 
 
 def _named(route: Route) -> list[tuple[str, tuple[int, str]]]:
-    """Return the endpoints of a route with version and role; the first role of each counts."""
+    """Return the endpoints of a route with version and role.
+
+    Where versions share one as production variants, it counts as the stable version's.
+    """
     named: dict[str, tuple[int, str]] = {}
-    for arm in route.arms:
+    for arm in sorted(route.arms, key=lambda arm: arm.role != "stable"):
         named.setdefault(arm.endpoint, (arm.version, arm.role))
     if route.mirror is not None:
         named.setdefault(route.mirror.endpoint, (route.mirror.version, "mirror"))
