@@ -175,7 +175,11 @@ def trailing_entities(
     hour: int,
     settings: AlarmSettings,
 ) -> list[Trailing]:
-    """Return the windows of all horizons where units are entities: each counts once in each."""
+    """Return the windows of all horizons where units are entities: each counts once in each.
+
+    With a cycle, horizons that are no whole cycles are left out: samples of other hours would
+    repeat entities.
+    """
     sums = []
     for horizon in sorted(settings.horizons):
         chosen = _hours(sorted(hours), hour, horizon, settings.cycle_hours)

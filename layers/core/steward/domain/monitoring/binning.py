@@ -29,6 +29,8 @@ LEVELS = 200
 """Levels that a vocabulary lists; the rows of rarer ones are counted together."""
 TEXT = 100
 """Characters of a new value that is shown as an example."""
+_SMALL = 3_000
+"""Values up to which sorting them costs less than comparing them with each edge."""
 _FRACTION = 2.0**-14
 _LIMIT = 2.0**24
 _SHARES = (0.001, 0.005, *(step / BINS for step in range(1, BINS)), 0.995, 0.999)
@@ -185,6 +187,9 @@ def count_numbers(column: Column, cells: NumericBins) -> NumericCounts:
 
 def _counts_up_to(values: Floats, edges: tuple[float, ...]) -> list[int]:
     """Return how many values are at most each edge, in blocks that stay in the cache."""
+    if values.size <= _SMALL:
+        found: list[int] = np.searchsorted(np.sort(values), edges, side="right").tolist()
+        return found
     ends = [0] * len(edges)
     block = 4 * _BLOCK
     held = np.empty(block, dtype=bool)

@@ -24,6 +24,7 @@ from steward.domain.monitoring.column_tests import (
     describe,
     detectable_effect,
     detectable_variation,
+    levels_of,
     rows_needed,
 )
 from steward.domain.monitoring.counts import (
@@ -36,7 +37,7 @@ from steward.domain.monitoring.counts import (
 from steward.domain.monitoring.dispersion import EVEN, Dispersion
 from steward.domain.monitoring.figures import Figures
 from steward.domain.monitoring.profiles import Profile, ProfilesDifferError
-from steward.domain.p_values import Adjustment, adjusted
+from steward.domain.p_values import Adjustment, adjusted, pooled
 
 ColumnState = Literal["same", "changed", "inconclusive"]
 WindowState = Literal["no_drift", "drift", "inconclusive", "no_data"]
@@ -290,7 +291,9 @@ def _reach(case: _Case, settings: WindowSettings, columns: int) -> tuple[float, 
         needed = rows_needed(old_rows, level, settings.smallest_effect, tests=tests)
         needed = None if needed is None else max(LEAST, needed)
     else:
-        cells = max(2, len(case.column.cells.nothing().model_dump().get("levels", ())))
+        cells = 2
+        if isinstance(case.new, CategoricalCounts) and isinstance(case.old, CategoricalCounts):
+            cells = max(cells, pooled(levels_of(case.new), levels_of(case.old))[0].size)
         detectable = detectable_variation(rows, old_rows, level, cells=cells, tests=tests)
         # The detectable variation falls with the root of n m / (n + m).
         pairs = rows * old_rows / max(1, rows + old_rows)
