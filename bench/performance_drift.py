@@ -188,7 +188,12 @@ def after_many_good_labels() -> list[Result]:
         medians = {method: float(np.median(waited)) for method, waited in waits.items()}
         rows.append([f"{good:,}", *(f"{value:,.0f}" for value in medians.values())])
         results += [
-            _result(f"labels until the alarm after {good} good ones, {method}", value, "labels")
+            _result(
+                f"labels until the alarm after {good} good ones, {method}",
+                value,
+                "labels",
+                1_000 if method == "e-detector" else None,
+            )
             for method, value in medians.items()
         ]
     _CONSOLE.print(table(("good labels before", "e-detector", "cumulative mean"), rows,
