@@ -126,8 +126,8 @@ def estimated(
 ) -> list[EstimatedMetric]:
     """Estimate the metrics of predictions without labels.
 
-    The interval holds the central quantiles of replicates in which held-out rows are drawn again,
-    the calibrator is fitted again, and the window's predictions and labels are drawn from it.
+    The interval is normal, with the deviation of replicates in which held-out rows are drawn
+    again, the calibrator is fitted again, and predictions and labels are drawn from it.
 
     Args:
         window: Predictions.
@@ -159,7 +159,7 @@ def estimated(
     )
     chances = np.interp(at.means, base.means, chances)
     draws = _replicates(kind, at, held_out, metrics, replicates, seed)
-    tail = (1 - confidence) / 2
+    z = norm_ppf(0.5 + confidence / 2)
     found = []
     for metric, drawn in zip(blank, draws.T, strict=True):
         value = _EXPECTED[metric.metric](at, at.counts * chances)
@@ -169,10 +169,11 @@ def estimated(
                 metric.model_copy(update={"reason": "its denominator is expected to be 0"})
             )
             continue
-        lower, upper = np.quantile(defined, [tail, 1 - tail])
+        half = z * float(defined.std())
+        most = math.inf if metric.metric == "log_loss" else 1.0
         update = {
-            "verdict": "estimated", "value": value, "lower": float(lower), "upper": float(upper),
-            "calibrator": kind, "unsupported": unsupported,
+            "verdict": "estimated", "value": value, "lower": max(0.0, value - half),
+            "upper": min(most, value + half), "calibrator": kind, "unsupported": unsupported,
         }  # fmt: skip
         found.append(metric.model_copy(update=update))
     return found

@@ -9,8 +9,8 @@ bet c that is begun anew at each look with 1 / H,
 
     R_t = (R_{t-1} + 1 / H) * product over the rows of look t of (1 - c + c z / b),
 
-mixed over a fixed grid of c, has a mean of at most t / H. So, as R is a submartingale below a
-martingale plus t / H, Doob's inequality gives
+mixed over a fixed grid of c, makes R_t + (H - t) / H a supermartingale that begins at 1, while
+the mean loss is at most b in each look. By Ville's inequality, and by optional stopping,
 
     P(R >= 1 / alpha in any of the first H looks) <= alpha,  average run length >= H / alpha looks.
 
