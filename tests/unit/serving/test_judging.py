@@ -290,6 +290,52 @@ def test_a_bandit_moves_by_batches_and_keeps_its_floor(serving: Scene) -> None:
     assert serving.head(SECOND)["step_tick"] == 0
 
 
+def test_a_batch_keeps_its_number_however_often_it_is_judged_before_it_begins(
+    serving: Scene,
+) -> None:
+    """The judge writes and is killed before it answers; so is the shift."""
+    serving.declare(
+        **{**TEST, "strategy": "bandit"},
+        bandit={"duration_s": 36_000, "batch_s": 120, "floor": 0.1},
+    )
+    serving.begin(2)
+    freeze(serving, cohort("bandit-b0001", {"candidate": (400, 104), "stable": (400, 80)}))
+    for number in (2, 3, 4):
+        serving.tick(SECOND, 2 * (number - 1))
+        verdicts = [serving.judge(SECOND) for _ in range(3)]
+        assert {verdict.next for verdict in verdicts} == {"shift"}
+        shifts = [serving.shift(SECOND, 0) for _ in range(2)]
+        assert {shift.step_id for shift in shifts} == {f"bandit-b{number:04d}"}
+    steps = [step["step_id"] for step in serving.head(SECOND)["steps"]]
+    assert steps == [f"bandit-b{number:04d}" for number in (1, 2, 3, 4)]
+    assert [item["number"] for item in kept(serving)] == list(range(1, 10))
+    freeze(serving, cohort("bandit-b0004", {"candidate": (9, 1), "stable": (9, 1)}, share=0.1))
+    assert serving.judge(SECOND).next == "wait"
+
+
+def test_a_judge_that_is_killed_before_it_writes_its_record_leaves_the_batch_as_it_was(
+    serving: Scene,
+) -> None:
+    """Its object stays, with a number that no verdict has; the next attempt goes on."""
+    serving.declare(
+        **{**TEST, "strategy": "bandit"},
+        bandit={"duration_s": 36_000, "batch_s": 120, "floor": 0.1},
+    )
+    serving.begin(2)
+    serving.tick(SECOND, 2)
+
+    def killed() -> None:
+        raise RuntimeError("the process was killed")
+
+    serving.state.before_commit.append(killed)
+    with pytest.raises(RuntimeError):
+        serving.judge(SECOND)
+    assert (serving.head(SECOND)["batch"], serving.head(SECOND)["verdicts"]) == (1, 0)
+    assert serving.judge(SECOND).next == "shift"
+    assert serving.shift(SECOND, 0).step_id == "bandit-b0002"
+    assert [item["number"] for item in kept(serving)] == [2]
+
+
 def test_a_shadow_first_is_unseen_and_then_the_ramp_begins(serving: Scene) -> None:
     serving.declare(
         shadow_first=True, shadow={"duration_s": 3600}, tick_s=60, cohort_s=60, lateness_s=0,

@@ -398,7 +398,8 @@ def _record(
         "last_verdict": last,
     }  # fmt: skip
     if next_share is not None:
-        changed |= {"batch": head["batch"] + 1, "next_share": next_share}
+        begun = len(step_ids(head, look.step.phase))  # by what was shifted to, however often judged
+        changed |= {"batch": begun + 1, "next_share": next_share}
     told = VerdictReached(
         release_id=command.release_id,
         version=command.version,
