@@ -263,6 +263,34 @@ def test_a_cohort_that_was_changed_is_refused(serving: Scene) -> None:
         serving.judge(SECOND)
 
 
+def test_a_look_reads_each_frozen_cohort_of_its_phase_once(
+    serving: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What fourteen days of hourly cohorts cost; the figures are in docs/cohorts.md."""
+    serving.declare(**{**TEST, "ab_test": {"duration_s": 40 * 86_400}})
+    serving.begin(2)
+    hours = 14 * 24
+    for hour in range(hours):
+        span = f"202601{5 + hour // 24:02d}T{hour % 24:02d}0000Z"
+        freeze(serving, cohort("ab-test-50", {"candidate": (9, 3), "stable": (9, 3)}, span))
+    freeze(serving, cohort("shadow-100", {"stable": (9, 3)}))
+    reads: list[str] = []
+    read = serving.objects.read
+
+    def counted(uri: str) -> bytes:
+        reads.append(uri)
+        return read(uri)
+
+    monkeypatch.setattr(serving.objects, "read", counted)
+    verdict = serving.judge(SECOND)
+    cohorts = [uri for uri in reads if "/cohorts/" in uri]
+    assert len(cohorts) == len(set(cohorts)) == hours
+    assert sum(range(1, hours + 1)) == 56_616
+    stored = JudgedStep.model_validate_json(read(verdict.statistics_uri))
+    assert stored.record is not None
+    assert stored.record.steps[0].exposures == {"candidate": 9 * hours, "stable": 9 * hours}
+
+
 def test_a_bandit_moves_by_batches_and_keeps_its_floor(serving: Scene) -> None:
     serving.declare(
         **{**TEST, "strategy": "bandit"},
