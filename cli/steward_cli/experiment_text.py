@@ -25,32 +25,40 @@ from steward_cli.experiments import Experiment, Judged
 from steward_cli.terminal_chart import Column, bar, interval_chart
 
 HISTORY = 8
+LIVE_HISTORY = 3
 _TONES = {
     "promote": "green", "roll_back": "red", "inconclusive": "yellow", "stop_futile": "yellow",
     "hold": "yellow",
 }  # fmt: skip
 
 
-def screen(experiment: Experiment, width: int, history: int = HISTORY) -> RenderableType:
+def screen(
+    experiment: Experiment, width: int, history: int = HISTORY, *, live: bool = False
+) -> RenderableType:
     """Return the whole picture for a terminal of a width; the same for a file.
 
     Args:
         experiment: What the record says.
         width: In characters.
         history: Most verdicts to list, the newest; 0 for all.
+        live: Whether it is drawn again and again, so that a terminal cuts what is too long: then
+            what decides comes first, with the newest verdicts alone, and plots come last.
     """
     parts: list[RenderableType] = [_head(experiment), _shares(experiment)]
     if units := arm_units(experiment):
         rows = [(u.arm, u.version, u.exposed, min(u.matured.values(), default=0)) for u in units]
         parts += [Text(), table(("arm", "version", "entities", "matured"), rows)]
+    plots: list[RenderableType] = []
     for series in metric_series(experiment):
-        parts += [Text(), _metric_title(series), _chart(series, width)]
-    parts += _guardrails(experiment)
-    parts += _mismatch(experiment)
-    parts += _verdicts(experiment, history)
+        plots += [Text(), _metric_title(series), _chart(series, width)]
+    waiting: list[RenderableType] = []
     if waits := waited_for(experiment):
-        parts += [Text(), Text("waiting for", style="bold"), *(Text(f"  {w}") for w in waits)]
-    return Group(*parts)
+        waiting = [Text(), Text("waiting for", style="bold"), *(Text(f"  {w}") for w in waits)]
+    evidence = [*_guardrails(experiment), *_mismatch(experiment)]
+    if live:
+        newest = _verdicts(experiment, min(history or LIVE_HISTORY, LIVE_HISTORY))
+        return Group(*parts, *waiting, *evidence, *newest, *plots)
+    return Group(*parts, *plots, *evidence, *_verdicts(experiment, history), *waiting)
 
 
 def _head(experiment: Experiment) -> Text:

@@ -4,7 +4,6 @@ Sources: https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/cloudwat
 and https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/Notify_Users_Alarm_Changes.html
 """
 
-import functools
 import json
 import logging
 import time
@@ -19,6 +18,7 @@ from ministack.services import cloudwatch
 from steward_local import alarm_mail, lifecycle, rule_targets
 from steward_local.alarm_evaluation import Finding, find, period_of
 from steward_local.delivery import DeliveryError, ServiceSender, deliver_as
+from steward_local.judged_resources import Asked, judge
 from steward_local.metric_math import MetricMathError
 
 JsonObject = dict[str, Any]
@@ -281,23 +281,16 @@ def act(_original: Callable[..., None]) -> Callable[..., None]:
     return dispatch
 
 
-def name_all_alarms(original: Callable[..., str]) -> Callable[..., str]:
+def _judged_on(asked: Asked, known: str) -> str:
     """Judge ``DescribeAlarms`` on the ARN of all alarms, as CloudWatch words its refusals."""
-
-    @functools.wraps(original)
-    def extract(service: str, method: str, path: str, *rest: Any) -> str:
-        headers, body, query, region, account = rest
-        if service == "monitoring":
-            action = query.get("Action", "")
-            name = action[0] if isinstance(action, list) and action else action
-            target = headers.get("x-amz-target", "").rsplit(".", 1)[-1]
-            if "DescribeAlarms" in (name, path.rsplit("/", 1)[-1], target):
-                return f"arn:aws:cloudwatch:{region}:{account}:alarm:*"
-        return original(service, method, path, headers, body, query, region, account)
-
-    return extract
+    action = asked.query_params.get("Action", "")
+    name = action[0] if isinstance(action, list) and action else action
+    if "DescribeAlarms" in (name, asked.path.rsplit("/", 1)[-1], asked.operation):
+        return f"arn:aws:cloudwatch:{asked.region}:{asked.account_id}:alarm:*"
+    return known
 
 
 def start() -> None:
     """Evaluate in the background from the start of the server on."""
+    judge("monitoring", _judged_on)
     lifecycle.every(_TICK_SECONDS, evaluate_all, "alarms")

@@ -243,6 +243,24 @@ PATCHES: tuple[Patch, ...] = (
         "limit PutEvents as EventBridge does",
     ),
     _patch(
+        "services.eventbridge:_now_ts",
+        (),
+        "put_events:time_of_entry",
+        "give an event the time that PutEvents was given",
+    ),
+    _patch(
+        "services.eventbridge:handle_request",
+        ("method", "path", "headers", "body", "query_params"),
+        "put_events:judged",
+        "judge each entry of PutEvents by its source and detail-type",
+    ),
+    _patch(
+        "core.iam_actions:request_tag_context",
+        ("service", "iam_action", "body", "params"),
+        "put_events:name_entries",
+        "give policies the sources and detail-types of PutEvents",
+    ),
+    _patch(
         "services.eventbridge:_tick_scheduled_rules",
         (),
         "schedules:silence",
@@ -287,8 +305,8 @@ PATCHES: tuple[Patch, ...] = (
     _patch(
         "core.iam_actions:extract_resource_arn",
         ("service", "method", "path", "headers", "body", "query_params", "region", "account_id"),
-        "alarms:name_all_alarms",
-        "judge DescribeAlarms on all alarms",
+        "judged_resources:extract",
+        "judge requests on the ARNs that AWS judges them on",
     ),
     _patch(
         "services.sns:_fanout",

@@ -16,6 +16,7 @@ from typing import Any
 from ministack.core.responses import get_account_id, get_region
 
 from steward_local import authority
+from steward_local.judged_resources import Asked, judge
 
 SERVICE = "scheduler.amazonaws.com"
 Handler = Callable[..., Any]
@@ -27,7 +28,6 @@ def install() -> None:
     Raises:
         GroundMovedError: MiniStack is not the one that this was written against.
     """
-    from ministack.core import iam_actions
     from ministack.services import scheduler
 
     from steward_local.registrations import Ground
@@ -38,7 +38,7 @@ def install() -> None:
         "check who passes a role to Scheduler",
     ).locate()
     scheduler.handle_request = _checked(scheduler.handle_request, scheduler._error)
-    iam_actions.extract_resource_arn = _judged_in_its_group(iam_actions.extract_resource_arn)
+    judge("scheduler", _judged_in_its_group)
 
 
 def _checked(original: Handler, error: Handler) -> Handler:
@@ -82,27 +82,12 @@ def _refusal(caller: authority.Principal, role: str, group: str) -> tuple[int, s
     return None
 
 
-def _judged_in_its_group(original: Callable[..., str]) -> Callable[..., str]:
-    def extract(
-        service_name: str,
-        method: str,
-        path: str,
-        headers: dict[str, str],
-        body: bytes,
-        query_params: dict[str, Any],
-        region: str,
-        account_id: str,
-    ) -> str:
-        arn = str(
-            original(service_name, method, path, headers, body, query_params, region, account_id)
-        )
-        if service_name != "scheduler" or ":schedule/default/" not in arn:
-            return arn
-        asked = query_params.get("groupName") or _body(body).get("GroupName") or "default"
-        group = asked[0] if isinstance(asked, list) else asked
-        return arn.replace(":schedule/default/", f":schedule/{group}/")
-
-    return extract
+def _judged_in_its_group(asked: Asked, known: str) -> str:
+    if ":schedule/default/" not in known:
+        return known
+    named = asked.query_params.get("groupName") or _body(asked.body).get("GroupName") or "default"
+    group = named[0] if isinstance(named, list) else named
+    return known.replace(":schedule/default/", f":schedule/{group}/")
 
 
 def _body(body: bytes) -> dict[str, Any]:

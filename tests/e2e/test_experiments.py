@@ -6,29 +6,25 @@ AWS are scaled, so that a tick of a minute comes every six seconds; windows and 
 
 from __future__ import annotations
 
+import functools
 import json
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from steward.domain.experiments.cohorts import verdicts_of
 from steward.domain.experiments.ticks import schedule_name
-from steward.ports import Item, Table
-from steward_cli.commands.mail import letters
+from steward.ports import Item
 from steward_cli.commands.release import request_release
-from steward_cli.demo.traffic import Asked, ask_all
-from steward_cli.function_urls import call
 from steward_cli.state import shares_of
 from support.laboratory_stack import Laboratory, eventually
+from support.trial import Trial
 
 pytestmark = pytest.mark.e2e
 
 PROJECT = "trial"
 SCHEDULED = Path(__file__).parents[2] / "events" / "incoming" / "scheduled_event.json"
-RAMP = "  strategy: canary\n  steps: [10, 50, 100]\n  bake_s: 60\n"
 TEST = """  strategy: ab_test
   bake_s: 10
   tick_s: 60
@@ -45,145 +41,21 @@ TEST = """  strategy: ab_test
       expected: 0.3
       goal: {{}}
 """
-ENDED = ("completed", "not_promoted", "rolled_back", "failed")
-LONG_S, SHORT_S = 36_000, 600
-
-
-class Trial:
-    """The project under test, asked and judged."""
-
-    def __init__(self, lab: Laboratory, trained: dict[str, Any]) -> None:
-        self.lab, self.trained = lab, trained
-        self.scheduler = lab.target.client("scheduler")
-        self.duration_s, self.entities = 0, 0
-
-    def lasting(self, duration_s: int) -> None:
-        """Declare a test of this length."""
-        new = TEST.format(duration_s=duration_s)
-        old = TEST.format(duration_s=self.duration_s) if self.duration_s else RAMP
-        if new != old:
-            self.lab.configure(PROJECT, old, new)
-        self.duration_s = duration_s
-
-    def begin(self) -> Item:
-        """Release another version; return its release once it has a schedule."""
-        version = self.lab.register(PROJECT, self.trained)
-        self.lab.version(PROJECT, version, "pending")
-        self.lab.approve(PROJECT, version)
-        return self.under_test(version)
-
-    def under_test(self, version: int) -> Item:
-        """Wait until a version's newest release is looked at by the scheduler."""
-
-        def read() -> Item | None:
-            release = self.newest(version)
-            return release if release and release.get("schedule") else None
-
-        return eventually(read, f"version {version} under test")
-
-    def over(self, version: int) -> Item | None:
-        """Return a version's newest release if it has ended."""
-        found = self.newest(version)
-        return found if found and found["status"] in ENDED else None
-
-    def newest(self, version: int) -> Item | None:
-        found = [r for r in self.lab.state.releases(PROJECT) if int(r["version"]) == version]
-        return found[-1] if found else None
-
-    def ended(self, release: Item, within: float = 45) -> Item:
-        """Wait until a release has ended and its experiment with it."""
-
-        def read() -> Item | None:
-            found = self.newest(int(release["version"]))
-            over = found and found["status"] in ENDED and self.head(release)["status"] == "ended"
-            return found if over else None
-
-        return eventually(read, f"the end of {release['release_id']}", within)
-
-    def head(self, release: Item) -> Item:
-        key = {"project": PROJECT, "item": release["release_id"]}
-        return self.lab.state.store.get(Table.EXPERIMENTS, key) or {"tick": 0, "status": "none"}
-
-    def ticked(self, release: Item, number: int, within: float = 45) -> Item:
-        """Wait until this many ticks were taken."""
-
-        def read() -> Item | None:
-            head = self.head(release)
-            return head if int(head["tick"]) >= number else None
-
-        return eventually(read, f"tick {number} of {release['release_id']}", within)
-
-    def verdicts(self, release: Item) -> list[Item]:
-        prefix = verdicts_of(release["release_id"])
-        return self.lab.state.store.query(Table.EXPERIMENTS, PROJECT, prefix=prefix)
-
-    def ask(self, count: int) -> list[Asked]:
-        """Ask for so many patients who were never asked for before."""
-        rows = [
-            {
-                "entity_id": f"p{self.entities + number:06d}",
-                "features": {"age": 50, "sex": 1, "bmi": 25.0, "bp": 90.0},
-            }
-            for number in range(count)
-        ]
-        self.entities += count
-        asked = ask_all(self.lab.ward, self.lab.target.output("GatewayUrl"), PROJECT, rows)
-        assert {a.status for a in asked} == {200}, asked[0].body
-        return asked
-
-    def report(self, asked: list[Asked], recovers: Callable[[Asked], bool]) -> None:
-        """Send what became of these patients."""
-        now = datetime.now(UTC).isoformat(timespec="milliseconds")
-        rows = [
-            {"inference_id": a.inference_id, "outcome": int(recovers(a)), "observed_at": now}
-            for a in asked
-        ]
-        url = f"{self.lab.target.output('OutcomesUrl').rstrip('/')}/{PROJECT}"
-        reply = call(self.lab.ward, url, "POST", rows).raise_for_status()
-        assert reply.body["recorded"] == len(asked)
-
-    def schedule(self, release: Item) -> dict[str, Any] | None:
-        """Return a release's schedule as Scheduler describes it, None where there is none."""
-        name = schedule_name(PROJECT, release["release_id"])
-        try:
-            found: dict[str, Any] = self.scheduler.get_schedule(
-                Name=name, GroupName=self.lab.target.stack
-            )
-        except self.scheduler.exceptions.ResourceNotFoundException:
-            return None
-        return found
-
-    def has_no_schedule(self, release: Item) -> bool:
-        """Wait until a release's schedule is gone: its end is told by an event."""
-        return eventually(lambda: self.schedule(release) is None, "the schedule to be deleted", 15)
-
-    def shares(self) -> dict[int, float]:
-        return shares_of(self.lab.state.route(PROJECT))
-
-    def subjects(self, about: str) -> list[str]:
-        assert self.lab.target.engine is not None
-        return [m.subject for m in letters(self.lab.target.engine.mailbox) if about in m.subject]
-
-    def told(self, about: str) -> str:
-        """Wait for a mail whose subject says this."""
-        return eventually(lambda: self.subjects(about), f"a mail about {about!r}", 15)[-1]
+SHORT_S = 600
+LONG, SHORT = (TEST.format(duration_s=length_s) for length_s in (36_000, SHORT_S))
 
 
 @pytest.fixture(scope="module")
 def trial(lab: Laboratory, trained: dict[str, Any]) -> Trial:
     """A project whose version 1 answers; what is released later is tested beside it."""
-    trial = Trial(lab, trained)
-    lab.add_project(PROJECT)
-    trial.lasting(LONG_S)
-    version = lab.register(PROJECT, trained)
-    lab.version(PROJECT, version, "pending")
-    lab.approve(PROJECT, version)
-    lab.version(PROJECT, version, "production")
+    trial = Trial(lab, PROJECT, trained)
+    trial.declare(LONG)
+    trial.serve_first()
     return trial
 
 
 def test_a_better_version_is_promoted_on_what_became_of_the_patients(trial: Trial) -> None:
-    trial.lasting(LONG_S)
+    trial.declare(LONG)
     release = trial.begin()
     candidate = int(release["version"])
     stable = int(release["stable_version"])
@@ -213,28 +85,36 @@ def test_a_better_version_is_promoted_on_what_became_of_the_patients(trial: Tria
 
 
 def people_can_read_it(trial: Trial, release: Item) -> None:
-    """Assert that the commands tell of a promoted experiment what the record holds."""
+    """Assert that the commands tell of a promoted experiment what the record holds.
+
+    They run with the rights of olga, who has the policy of readers alone.
+    """
     name = f"{PROJECT}/{release['release_id']}"
-    replayed = trial.lab.steward("experiment", "replay", name)
+    steward = functools.partial(trial.lab.steward, person="olga")
+    replayed = steward("experiment", "replay", name)
     assert replayed["agrees"], replayed
     assert len(replayed["verdicts"]) == len(trial.verdicts(release))
-    shown = trial.lab.steward("experiment", "show", name, "--once", as_json=False)
+    for named in ((), (PROJECT,)):
+        assert release["release_id"] in json.dumps(steward("experiment", "list", *named))
+    shown = steward("experiment", "show", PROJECT, "--once", as_json=False)
     assert "recovered" in shown
     assert "promote" in shown
     page = trial.lab.folder / "experiment.html"
-    trial.lab.steward("experiment", "report", name, "--out", str(page))
+    steward("experiment", "report", release["release_id"], "--out", str(page))
     text = page.read_text(encoding="utf-8")
     assert "recovered" in text
     assert "<svg" in text
-    serving = trial.lab.steward("serving", "at", datetime.now(UTC).isoformat(), PROJECT)
+    serving = steward("serving", "at", datetime.now(UTC).isoformat(), PROJECT)
     assert str(release["version"]) in json.dumps(serving)
     assert "ana" in json.dumps(serving)
+    assert release["release_id"] in json.dumps(steward("serving", "history", PROJECT))
+    assert "not authorized" in trial.lab.steward_error("--profile", "olga", "runs", "list", PROJECT)
 
 
 def test_a_version_that_is_no_better_is_not_promoted_and_may_be_released_again(
     trial: Trial,
 ) -> None:
-    trial.lasting(SHORT_S)
+    trial.declare(SHORT)
     stable = trial.lab.state.route(PROJECT)
     release = trial.begin()
     candidate = int(release["version"])
@@ -266,7 +146,7 @@ def test_a_version_that_is_no_better_is_not_promoted_and_may_be_released_again(
 
 
 def test_a_rollback_ends_the_experiment_and_deletes_its_schedule(trial: Trial) -> None:
-    trial.lasting(LONG_S)
+    trial.declare(LONG)
     before = trial.shares()
     release = trial.begin()
     trial.ticked(release, 1)
@@ -278,7 +158,7 @@ def test_a_rollback_ends_the_experiment_and_deletes_its_schedule(trial: Trial) -
 
 
 def test_an_experiment_survives_what_happens_to_its_ticks_and_schedule(trial: Trial) -> None:
-    trial.lasting(LONG_S)
+    trial.declare(LONG)
     release = trial.begin()
     lab = trial.lab
     judge = lab.function("Serving", "JudgeStepFunction")
@@ -324,8 +204,7 @@ def test_without_one_statement_of_its_role_nothing_is_scheduled_and_traffic_is_b
     before = trial.shares()
     lab = trial.lab
     with lab.without_action(lab.role_of_function("Serving", "ScheduleTicksFunction"), action):
-        version = lab.register(PROJECT, trial.trained)
-        lab.version(PROJECT, version, "pending")
+        version = trial.register()
         lab.approve(PROJECT, version)
         ended = eventually(lambda: trial.over(version), "the end of the release")
     assert (ended["status"], ended["failed_state"]) == ("failed", "ScheduleTicks")

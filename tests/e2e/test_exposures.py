@@ -166,7 +166,12 @@ def test_outcomes_come_by_file_by_event_and_by_the_command(
         "EventBusName": target.output("BusName"),
         "Detail": json.dumps({"meta": {**meta, "schema_version": "1"}, "data": data}),
     }  # fmt: skip
-    target.client("events").put_events(Entries=[entry])
+    wards = serving.lab.ward.client("events")
+    assert wards.put_events(Entries=[entry])["FailedEntryCount"] == 0
+    for other in ({"DetailType": "VersionApproved"}, {"Source": "steward.registry"},
+                  {"EventBusName": "default"}):  # fmt: skip
+        with pytest.raises(wards.exceptions.ClientError, match="not authorized"):
+            wards.put_events(Entries=[entry, {**entry, **other}])
     file = tmp_path / "b.jsonl"
     rows = [{"inference_id": "c-1", "outcome": 0.5, "observed_at": AT}, {"outcome": 1}]
     file.write_text("".join(json.dumps(row) + "\n" for row in rows))

@@ -100,6 +100,21 @@ def test_one_function_puts_events_and_only_our_own() -> None:
     assert set(putting) == {
         ("foundation", "PublishOutboxFunctionRole"),
         ("foundation", "ForwardRole"),  # of EventBridge itself: from the default bus to ours
+        ("serving", "ClientPolicy"),  # of people's applications: single outcomes
+    }
+    assert putting.pop(("serving", "ClientPolicy")) == {
+        "Effect": "Allow",
+        "Action": "events:PutEvents",
+        "Resource": {
+            "Fn::Sub": "arn:${AWS::Partition}:events:${AWS::Region}:${AWS::AccountId}:"
+            "event-bus/${BusName}"
+        },
+        "Condition": {
+            "StringEquals": {
+                "events:source": "steward.serving",
+                "events:detail-type": "OutcomeObserved",
+            }
+        },
     }
     publisher = putting["foundation", "PublishOutboxFunctionRole"]
     assert publisher["Condition"] == {"ForAllValues:StringLike": {"events:source": "steward.*"}}
@@ -216,3 +231,13 @@ def test_who_reads_objects_may_learn_that_one_is_missing(path: Path) -> None:
             if "s3:ListBucket" in as_list(statement["Action"]) and "Condition" not in statement:
                 listing.setdefault(name, set()).add(found[1])
     assert reading == listing
+
+
+def test_who_reads_experiments_changes_nothing() -> None:
+    policy = load_child("serving")["Resources"]["ExperimentReaderPolicy"]
+    statements = policy["Properties"]["PolicyDocument"]["Statement"]
+    actions = {action for statement in statements for action in as_list(statement["Action"])}
+    assert actions == {
+        "cloudformation:DescribeStacks", "dynamodb:GetItem", "dynamodb:Query", "dynamodb:Scan",
+        "s3:GetObject", "kms:Decrypt",
+    }  # fmt: skip

@@ -1,6 +1,7 @@
 """EventBridge on the embedded AWS: forwarding, permissions of targets, dead letters, limits."""
 
 import json
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -226,3 +227,51 @@ def test_put_events_refuses_a_malformed_entry_by_itself(account: Account) -> Non
         "MalformedDetail",
         None,
     ]
+
+
+def test_an_event_has_the_time_that_put_events_was_given_and_else_its_own(
+    account: Account,
+) -> None:
+    events = account.client("events")
+    name, rule_arn, source = _rule(account)
+    url, arn = _open_queue(account, rule_arn)
+    events.put_targets(Rule=name, Targets=[{"Id": "queue", "Arn": arn}])
+    began = datetime.now(UTC).replace(microsecond=0)
+    given = datetime(2026, 1, 2, 3, 4, 5, 678_000, tzinfo=UTC)
+    entry = {"Source": source, "DetailType": "Probe"}
+    answer = events.put_events(
+        Entries=[
+            {**entry, "Detail": '{"n": 1}', "Time": given},
+            {**entry, "Detail": '{"n": 2}'},
+            {**entry, "Detail": "none", "Time": given},
+            {**entry, "Detail": '{"n": 3}', "Time": given + timedelta(days=1)},
+        ]
+    )
+    assert answer["FailedEntryCount"] == 1
+    assert answer["Entries"][2]["ErrorCode"] == "MalformedDetail"
+    assert len({entry["EventId"] for entry in answer["Entries"] if "EventId" in entry}) == 3
+    times: dict[int, str] = {}
+
+    def read() -> bool:
+        for message in account.received(url):
+            times[message["body"]["detail"]["n"]] = message["body"]["time"]
+        return len(times) == 3
+
+    eventually(read)
+    assert (times[1], times[3]) == ("2026-01-02T03:04:05Z", "2026-01-03T03:04:05Z")
+    assert began <= datetime.fromisoformat(times[2]) <= datetime.now(UTC)
+
+
+def test_put_events_is_judged_entry_by_entry_on_source_and_detail_type(account: Account) -> None:
+    bus = unique("bus")
+    arn = account.client("events").create_event_bus(Name=bus)["EventBusArn"]
+    condition = {"StringEquals": {"events:source": "mine", "events:detail-type": "Seen"}}
+    _, keys = account.user([{**_allow("events:PutEvents", arn)[0], "Condition": condition}])
+    events = account.client("events", keys)
+    good = {"EventBusName": bus, "Source": "mine", "DetailType": "Seen", "Detail": "{}"}
+    assert events.put_events(Entries=[good, good])["FailedEntryCount"] == 0
+    for other in ({"Source": "theirs"}, {"DetailType": "Approved"}, {"EventBusName": "default"}):
+        for entries in ([{**good, **other}], [good, {**good, **other}]):
+            with pytest.raises(events.exceptions.ClientError, match="not authorized") as refused:
+                events.put_events(Entries=entries)
+            assert refused.value.response["Error"]["Code"] == "AccessDeniedException"

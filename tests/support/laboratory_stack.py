@@ -99,9 +99,19 @@ class Laboratory:
         push(self.theo, source)
         return home
 
-    def steward(self, *words: str, exit_code: int = 0, as_json: bool = True) -> Any:
-        """Run the command on this stack; return what it prints, parsed where it is JSON."""
+    def steward(
+        self, *words: str, exit_code: int = 0, as_json: bool = True, person: str | None = None
+    ) -> Any:
+        """Run the command on this stack; return what it prints, parsed where it is JSON.
+
+        Args:
+            words: The command.
+            exit_code: What it must end with.
+            as_json: Whether to ask for JSON.
+            person: Whose rights it has; the administrator's where nobody is named.
+        """
         options = ["--target", "local", "--state-dir", str(self.choice.state_dir)]
+        options += ["--profile", person] if person else []
         run = CliRunner().invoke(app, [*options, *words, *(["--json"] if as_json else [])])
         assert run.exit_code == exit_code, run.output
         return json.loads(run.stdout) if as_json else run.output

@@ -95,6 +95,16 @@ def test_every_metric_has_its_chart_for_a_page_and_for_a_phone(
     assert labels.count("Share of traffic by version") == 2
 
 
+def test_a_printed_page_is_a4_and_cuts_neither_plot_nor_row(
+    made: dict[str, ExperimentScene],
+) -> None:
+    text = page_of(made["won"])
+    assert "@page { size:A4;" in text
+    assert ".card, .tiles, tr, svg, table.facts, h2 + svg + p { break-inside:avoid }" in text
+    assert "h2, h3, h2 + p { break-after:avoid }" in text
+    assert ".scroll { overflow:visible }" in text
+
+
 def test_a_plan_that_is_not_the_recorded_one_is_said() -> None:
     scene = ExperimentScene().play(2)
     digests = {**scene.head["plan_digests"], "ab_test": "0" * 64}

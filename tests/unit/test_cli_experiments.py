@@ -246,6 +246,36 @@ def test_show_refreshes_on_a_terminal_until_the_experiment_ends(
     assert "not_promoted" in out.getvalue()
 
 
+def test_what_decides_is_seen_on_a_small_terminal_that_is_drawn_again_and_again(
+    use: Callable[[ExperimentScene], ExperimentScene], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A live terminal cuts at its height: on-call needs what is waited for, not every plot."""
+    release = stories.declared("ab_test", ab_test={"duration_s": 86_400})
+    scene = use(ExperimentScene(release, candidate=stories.Truth()).play(9))
+    looks: list[str] = []
+    out = io.StringIO()
+    console = Console(file=out, width=90, height=36, force_terminal=True)
+
+    def look(_seconds: float) -> None:
+        looks.append(plain(out))
+        out.truncate(0)
+        scene.play(100)
+
+    monkeypatch.setattr(command, "stdout", lambda: console)
+    monkeypatch.setattr("steward_cli.commands.experiment.time.sleep", look)
+    invoked("show", PROJECT)
+    first = looks[0]
+    for told in ("Ctrl-C ends", "waiting for", "guardrails", "sample ratio", "continue"):
+        assert told in first, told
+    assert first.index("waiting for") < first.index("guardrails") < first.index("recovered (")
+    assert "recovered (" in plain(out)
+
+
+def plain(out: io.StringIO) -> str:
+    """Return what a terminal was sent, without its control sequences."""
+    return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", out.getvalue())
+
+
 def test_the_list_tells_each_experiment_with_its_outcome(
     use: Callable[[ExperimentScene], ExperimentScene], made: dict[str, ExperimentScene]
 ) -> None:

@@ -86,8 +86,8 @@ def show_experiment(
     footer = Text(f"every {every_s:g} s; Ctrl-C ends", style="dim")
     with Live(console=console, screen=False, auto_refresh=False) as live:
         while experiment.running:
-            picture = screen(experiment, _width(console), history)
-            live.update(Group(picture, Text(), footer), refresh=True)
+            picture = screen(experiment, _width(console), history, live=True)
+            live.update(Group(footer, picture), refresh=True)
             time.sleep(every_s)
             experiment = experiments.read(project, release_id)
         live.update(screen(experiment, _width(console), history), refresh=True)

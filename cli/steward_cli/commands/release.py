@@ -76,7 +76,7 @@ def show_release(context: typer.Context, project: Project, json_: Json = False) 
                 (
                     shift["at"],
                     shift["step_id"],
-                    ", ".join(f"v{v} {s:g} %" for v, s in shift["shares"].items()),
+                    ", ".join(f"v{v} {s:g} %" for v, s in shift["shares"].items()) or "nothing",
                 )
                 for shift in last.get("shifts") or []
             ]

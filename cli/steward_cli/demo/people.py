@@ -11,11 +11,12 @@ PEOPLE = {
     "theo": "DeveloperPolicyArn",
     "ana": "ApproverPolicyArn",
     "ward-app": "ClientPolicyArn",
+    "olga": "ExperimentReaderPolicyArn",
 }
 
 
 def hire(target: Target, state_dir: Path) -> None:
-    """Create theo (trains), ana (approves) and ward-app (asks for predictions) as IAM users.
+    """Create theo (trains), ana (approves), ward-app (asks) and olga (on call, reads) as IAM users.
 
     theo may approve as far as IAM is concerned: that he may not approve his own work is
     Steward's rule, and the demo shows it.

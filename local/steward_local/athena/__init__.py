@@ -5,9 +5,9 @@ MiniStack keeps executions, work groups and the Data Catalog; what a query does 
 
 from __future__ import annotations
 
-from typing import Any
-
 from ministack.core.responses import get_account_id, get_region
+
+from steward_local.judged_resources import Asked, judge
 
 
 def workgroup_arn(name: str) -> str:
@@ -21,7 +21,6 @@ def install() -> None:
     Raises:
         GroundMovedError: MiniStack is not the one that this was written against.
     """
-    from ministack.core import iam_actions
     from ministack.services import athena
 
     from steward_local import lifecycle
@@ -33,34 +32,19 @@ def install() -> None:
     athena.handle_request = queries.remember_caller(athena.handle_request)
     athena._start_query_execution = queries.start_request
     athena._stop_query_execution = queries.stop_request
-    _teach_resources(iam_actions, athena)
+    judge("athena", _judged_on)
     lifecycle.on_stop(queries.interrupt_all)
 
 
-def _teach_resources(iam_actions: Any, athena: Any) -> None:
+def _judged_on(asked: Asked, known: str) -> str:
     """Judge a request about a query on the query's work group."""
-    known = iam_actions.extract_resource_arn
+    from ministack.core import iam_actions
+    from ministack.services import athena
 
-    def extract(
-        service_name: str,
-        method: str,
-        path: str,
-        headers: dict[str, str],
-        body: bytes,
-        query_params: dict[str, Any],
-        region: str,
-        account_id: str,
-    ) -> str:
-        arn = str(
-            known(service_name, method, path, headers, body, query_params, region, account_id)
-        )
-        if service_name != "athena" or arn != "*":
-            return arn
-        query_id = iam_actions._safe_json_field(body, "QueryExecutionId")
-        execution = athena._executions.get(query_id) if query_id else None
-        if execution is not None:
-            return workgroup_arn(execution["WorkGroup"])
-        starts = headers.get("x-amz-target", "").endswith(".StartQueryExecution")
-        return workgroup_arn("primary") if starts else arn
-
-    iam_actions.extract_resource_arn = extract
+    if known != "*":
+        return known
+    query_id = iam_actions._safe_json_field(asked.body, "QueryExecutionId")
+    execution = athena._executions.get(query_id) if query_id else None
+    if execution is not None:
+        return workgroup_arn(execution["WorkGroup"])
+    return workgroup_arn("primary") if asked.operation == "StartQueryExecution" else known

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import sys
 from types import ModuleType
-from typing import Any
 from urllib.parse import unquote
+
+from steward_local.judged_resources import Asked, judge
 
 
 def install() -> None:
@@ -43,42 +44,23 @@ def install() -> None:
         "sagemaker-runtime",
         "sagemaker-featurestore-runtime",
     ]
-    _teach_resources(iam_actions)
+    judge("sagemaker", _judged_on)
     lifecycle.on_stop(service.reset)
     lifecycle.every(0.2, groups.write_offline, "offline-store")
 
 
-def _teach_resources(iam_actions: Any) -> None:
-    """Give IAM the ARN that a SageMaker request is about."""
+def _judged_on(asked: Asked, _known: str) -> str:
+    """Return the ARN that a SageMaker request is about."""
     from steward_local.sagemaker import service, store
     from steward_local.sagemaker.feature_store import runtime
 
-    known = iam_actions.extract_resource_arn
-
-    def extract(
-        service_name: str,
-        method: str,
-        path: str,
-        headers: dict[str, str],
-        body: bytes,
-        query_params: dict[str, Any],
-        region: str,
-        account_id: str,
-    ) -> str:
-        if service_name != "sagemaker":
-            return str(
-                known(service_name, method, path, headers, body, query_params, region, account_id)
-            )
-        if path.startswith("/endpoints/"):
-            return store.current().arn("endpoint", unquote(path.split("/")[2]))
-        on_records = runtime.call_of(method, path)
-        if on_records is not None:
-            return runtime.resource_of(on_records, body)
-        try:
-            params = json.loads(body or b"{}")
-        except ValueError:
-            return "*"
-        operation = headers.get("x-amz-target", "").rsplit(".", 1)[-1]
-        return service.resource_of(operation, params) if isinstance(params, dict) else "*"
-
-    iam_actions.extract_resource_arn = extract
+    if asked.path.startswith("/endpoints/"):
+        return store.current().arn("endpoint", unquote(asked.path.split("/")[2]))
+    on_records = runtime.call_of(asked.method, asked.path)
+    if on_records is not None:
+        return runtime.resource_of(on_records, asked.body)
+    try:
+        params = json.loads(asked.body or b"{}")
+    except ValueError:
+        return "*"
+    return service.resource_of(asked.operation, params) if isinstance(params, dict) else "*"

@@ -263,6 +263,34 @@ def test_a_cohort_that_was_changed_is_refused(serving: Scene) -> None:
         serving.judge(SECOND)
 
 
+def test_a_look_reads_each_frozen_cohort_of_its_phase_once(
+    serving: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What fourteen days of hourly cohorts cost; the figures are in docs/cohorts.md."""
+    serving.declare(**{**TEST, "ab_test": {"duration_s": 40 * 86_400}})
+    serving.begin(2)
+    hours = 14 * 24
+    for hour in range(hours):
+        span = f"202601{5 + hour // 24:02d}T{hour % 24:02d}0000Z"
+        freeze(serving, cohort("ab-test-50", {"candidate": (9, 3), "stable": (9, 3)}, span))
+    freeze(serving, cohort("shadow-100", {"stable": (9, 3)}))
+    reads: list[str] = []
+    read = serving.objects.read
+
+    def counted(uri: str) -> bytes:
+        reads.append(uri)
+        return read(uri)
+
+    monkeypatch.setattr(serving.objects, "read", counted)
+    verdict = serving.judge(SECOND)
+    cohorts = [uri for uri in reads if "/cohorts/" in uri]
+    assert len(cohorts) == len(set(cohorts)) == hours
+    assert sum(range(1, hours + 1)) == 56_616
+    stored = JudgedStep.model_validate_json(read(verdict.statistics_uri))
+    assert stored.record is not None
+    assert stored.record.steps[0].exposures == {"candidate": 9 * hours, "stable": 9 * hours}
+
+
 def test_a_bandit_moves_by_batches_and_keeps_its_floor(serving: Scene) -> None:
     serving.declare(
         **{**TEST, "strategy": "bandit"},
@@ -288,6 +316,52 @@ def test_a_bandit_moves_by_batches_and_keeps_its_floor(serving: Scene) -> None:
     steps = serving.head(SECOND)["steps"]
     assert [step["step_id"] for step in steps] == ["bandit-b0001", "bandit-b0002"]
     assert serving.head(SECOND)["step_tick"] == 0
+
+
+def test_a_batch_keeps_its_number_however_often_it_is_judged_before_it_begins(
+    serving: Scene,
+) -> None:
+    """The judge writes and is killed before it answers; so is the shift."""
+    serving.declare(
+        **{**TEST, "strategy": "bandit"},
+        bandit={"duration_s": 36_000, "batch_s": 120, "floor": 0.1},
+    )
+    serving.begin(2)
+    freeze(serving, cohort("bandit-b0001", {"candidate": (400, 104), "stable": (400, 80)}))
+    for number in (2, 3, 4):
+        serving.tick(SECOND, 2 * (number - 1))
+        verdicts = [serving.judge(SECOND) for _ in range(3)]
+        assert {verdict.next for verdict in verdicts} == {"shift"}
+        shifts = [serving.shift(SECOND, 0) for _ in range(2)]
+        assert {shift.step_id for shift in shifts} == {f"bandit-b{number:04d}"}
+    steps = [step["step_id"] for step in serving.head(SECOND)["steps"]]
+    assert steps == [f"bandit-b{number:04d}" for number in (1, 2, 3, 4)]
+    assert [item["number"] for item in kept(serving)] == list(range(1, 10))
+    freeze(serving, cohort("bandit-b0004", {"candidate": (9, 1), "stable": (9, 1)}, share=0.1))
+    assert serving.judge(SECOND).next == "wait"
+
+
+def test_a_judge_that_is_killed_before_it_writes_its_record_leaves_the_batch_as_it_was(
+    serving: Scene,
+) -> None:
+    """Its object stays, with a number that no verdict has; the next attempt goes on."""
+    serving.declare(
+        **{**TEST, "strategy": "bandit"},
+        bandit={"duration_s": 36_000, "batch_s": 120, "floor": 0.1},
+    )
+    serving.begin(2)
+    serving.tick(SECOND, 2)
+
+    def killed() -> None:
+        raise RuntimeError("the process was killed")
+
+    serving.state.before_commit.append(killed)
+    with pytest.raises(RuntimeError):
+        serving.judge(SECOND)
+    assert (serving.head(SECOND)["batch"], serving.head(SECOND)["verdicts"]) == (1, 0)
+    assert serving.judge(SECOND).next == "shift"
+    assert serving.shift(SECOND, 0).step_id == "bandit-b0002"
+    assert [item["number"] for item in kept(serving)] == [2]
 
 
 def test_a_shadow_first_is_unseen_and_then_the_ramp_begins(serving: Scene) -> None:

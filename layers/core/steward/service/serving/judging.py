@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import Any
 
@@ -53,6 +54,9 @@ from steward.service.serving.release_steps import guardrail_alarms
 
 KEPT_VERDICTS = 30
 """Verdicts in the release's own item; all of them are items of the experiment."""
+
+READERS = 8
+"""Cohorts that are read at a time."""
 
 SMALLEST = 1e-120
 """Numbers nearer to 0 are told as 0: DynamoDB holds none below 1e-130."""
@@ -133,14 +137,22 @@ def frozen_cohorts(
 ) -> list[FrozenCohort]:
     """Return the frozen cohorts of some steps, each checked against its digest.
 
+    Every look reads all of them anew, side by side, so that a verdict follows from nothing but
+    what was frozen; ``docs/cohorts.md`` says what that costs.
+
     Raises:
         EvidenceIncompleteError: An object is missing or is not what was frozen.
     """
     prefix, found = cohorts_of(release_id), []
-    for pointer in state.query(Table.EXPERIMENTS, project, prefix=prefix):
-        if pointer["item"].removeprefix(prefix).split("/")[0] not in steps:
-            continue
-        cohort = FrozenCohort.model_validate(json.loads(objects.read(pointer["uri"])))
+    wanted = [
+        pointer
+        for pointer in state.query(Table.EXPERIMENTS, project, prefix=prefix)
+        if pointer["item"].removeprefix(prefix).split("/")[0] in steps
+    ]
+    with ThreadPoolExecutor(READERS) as pool:
+        contents = list(pool.map(objects.read, [pointer["uri"] for pointer in wanted]))
+    for pointer, content in zip(wanted, contents, strict=True):
+        cohort = FrozenCohort.model_validate(json.loads(content))
         if cohort.digest != pointer["digest"]:
             raise EvidenceIncompleteError(
                 f"{pointer['uri']} is not the cohort that was frozen", field="digest",
@@ -398,7 +410,8 @@ def _record(
         "last_verdict": last,
     }  # fmt: skip
     if next_share is not None:
-        changed |= {"batch": head["batch"] + 1, "next_share": next_share}
+        begun = len(step_ids(head, look.step.phase))  # by what was shifted to, however often judged
+        changed |= {"batch": begun + 1, "next_share": next_share}
     told = VerdictReached(
         release_id=command.release_id,
         version=command.version,
