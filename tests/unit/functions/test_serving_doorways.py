@@ -68,6 +68,8 @@ class ServingApp:
         self.assignments = scene.state
         self.workflows, self.alarms, self.clock = scene.workflows, scene.alarms, scene.clock
         self.traffic_metrics, self.ids = scene.metrics, scene.ids
+        self.alarm_settings = scene.alarms
+        self.variants_router, self.traffic_router = scene.variants, scene.router
 
 
 @pytest.fixture
@@ -189,7 +191,7 @@ def test_a_version_that_expired_leaves_staging(doorways: Doorways, scene: Scene)
 @pytest.mark.parametrize(
     "name",
     ["plan_staging", "run_smoke_test", "conclude_staging", "plan_release", "warm_endpoint",
-     "shift_traffic", "freeze_cohorts", "judge_step", "complete_release",
+     "shift_traffic", "apply_route", "freeze_cohorts", "judge_step", "complete_release",
      "conclude_release", "restore_route",
      "conclude_rollback", "remove_endpoint"],
 )  # fmt: skip
@@ -201,7 +203,7 @@ def test_a_task_refuses_input_that_is_not_its_contract(doorways: Doorways, name:
 @pytest.mark.parametrize(
     "name",
     ["start_staging", "start_release", "start_rollback", "remove_staging", "retire_previous",
-     "conclude_staging", "conclude_release", "conclude_rollback"],
+     "conclude_staging", "conclude_release", "conclude_rollback", "apply_route"],
 )  # fmt: skip
 def test_an_event_of_another_kind_goes_to_the_failure_queue(doorways: Doorways, name: str) -> None:
     doorways.load(name)(incoming("object_created"), None)
