@@ -193,7 +193,7 @@ def test_a_route_that_changes_during_the_look_is_looked_at_again(variants: Scene
     moved = shifted(route, "00000002-1", "canary-1", arm(2, 10), 1000)
     describe = variants.sagemaker.describe_endpoint
 
-    def changing(EndpointName: str) -> Any:
+    def changing(EndpointName: str) -> Any:  # noqa: N803
         variants.write(moved)
         return describe(EndpointName)
 

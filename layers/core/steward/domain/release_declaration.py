@@ -108,7 +108,7 @@ class ReleaseMetric(Strict):
     aggregate: Literal["first", "max", "mean", "sum"] = "first"
     denominator: str | None = Field(default=None, max_length=500)
     covariate: str | None = Field(default=None, max_length=500)
-    range: tuple[float, float] | None = None
+    range: Annotated[tuple[float, float], Field(strict=False)] | None = None
     window_s: int = Field(default=0, ge=0, le=MAX_DURATION_S)
     no_outcome: Literal["zero", "leave_out"] = "leave_out"
     higher_is_better: bool = True
