@@ -28,12 +28,27 @@ Response = tuple[int, dict[str, str], bytes]
 
 def invoke(name: str, headers: dict[str, str], body: bytes) -> Response:
     """Answer one invocation: choose the variant, call it, count it, capture it."""
-    endpoint: Endpoint | None = store.current().endpoints.get(name.lower())
-    if endpoint is None or endpoint.fleet is None or endpoint.deleted.is_set():
-        raise ApiError(
-            "ValidationError", f"Endpoint {name} of account {get_account_id()} not found."
-        )
-    fleet = endpoint.fleet
+    fleet = _entered(name)
+    try:
+        return _answer(name, fleet, headers, body)
+    finally:
+        fleet.leave()
+
+
+def _entered(name: str) -> Fleet:
+    """Return the fleet that answers now; it is not ended before it has."""
+    at = store.current()
+    with at.lock:
+        endpoint: Endpoint | None = at.endpoints.get(name.lower())
+        if endpoint is None or endpoint.fleet is None or endpoint.deleted.is_set():
+            raise ApiError(
+                "ValidationError", f"Endpoint {name} of account {get_account_id()} not found."
+            )
+        endpoint.fleet.enter()
+        return endpoint.fleet
+
+
+def _answer(name: str, fleet: Fleet, headers: dict[str, str], body: bytes) -> Response:
     variant = _choose(fleet, headers.get(f"{_PREFIX}target-variant"))
     _check_size(variant, body)
     passed = {
