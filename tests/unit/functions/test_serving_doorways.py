@@ -13,6 +13,7 @@ from steward.contracts.events import (
     ApprovalExpired,
     OutcomeObserved,
     Payload,
+    ReleaseNotPromoted,
     ReleaseRequested,
     RollbackRequested,
     VersionApproved,
@@ -327,3 +328,24 @@ def test_an_experiment_is_scheduled_ticked_and_ended_by_its_doorways(
 
 def test_an_execution_that_is_no_tick_is_not_concluded(doorways: Doorways) -> None:
     assert doorways.load("conclude_tick")(ended("arn:x:by-hand"), None) == {"concluded": "not ours"}
+
+
+def test_traffic_of_the_gateway_follows_its_route_by_itself(
+    doorways: Doorways, scene: Scene
+) -> None:
+    apply_route = doorways.load("apply_route")
+    looked = apply_route({"project": PROJECT, "release_id": "00000001-1"}, None)
+    assert looked["applied"]
+    told = doorways.tell("apply_route", ReleaseNotPromoted(
+        release_id=SECOND, version=2, stable_version=1, verdict="inconclusive", reason="x",
+    ))  # fmt: skip
+    assert told == {"ignored": f"{PROJECT} has no production variants"}
+    assert apply_route(incoming("scheduled_event"), None) == {"settled": []}
+    assert scene.sagemaker.calls == []
+
+
+def test_a_captured_file_is_converted(doorways: Doorways, scene: Scene) -> None:
+    key = f"captured/{PROJECT}-variants-prod/v1/2026/01/05/09/x.jsonl"
+    scene.objects.write(f"s3://{CAPTURE}/{key}", b"torn")
+    event = incoming("object_created", bucket={"name": CAPTURE}, object={"key": key, "size": 4})
+    assert doorways.load("convert_captures")(event, None)["outcome"] == "refused"
