@@ -36,7 +36,8 @@ SHADOW = """  strategy: shadow
   cohort_s: 1
   lateness_s: 5
   max_holds: 0
-  shadow: {duration_s: 180}
+  minimum_units: 20
+  shadow: {duration_s: 180, max_difference: 0.9}
 """
 TEST = """  strategy: ab_test
   bake_s: 120
@@ -47,10 +48,9 @@ TEST = """  strategy: ab_test
   ab_test: {share: 50, duration_s: 36000}
   metrics:
     - name: surer
-      kind: bounded
-      value: prediction
-      range: [0, 1]
-      expected: 0.5
+      kind: binary
+      value: prediction > 0.5
+      expected: 0.1
       goal: {}
 """
 FAILS_AT_LOAD = "raise RuntimeError('the weights are for another architecture')\n"
@@ -292,6 +292,9 @@ def test_copies_are_answered_by_a_shadow_variant_and_compared_in_pairs(
     assert shadow
     own = {e["inference_id"] for e in exposures if e["assigned_role"] == "stable"}
     assert {e["shadow_pair_id"] for e in shadow} & own
+    (told, *_) = ended["verdicts"][::-1]
+    assert told["verdict"] != "roll_back"
+    assert "0 of the" not in told["reason"], "pairs were compared"
     ward.weighs(v1=100)
     assert "ShadowProductionVariants" not in ward.config()
     assert ward.failed == []

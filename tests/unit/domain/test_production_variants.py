@@ -12,6 +12,7 @@ from steward.domain.project import parse_project
 from steward.domain.release_declaration import Release
 from steward.domain.strategies import plan_for
 from steward.domain.strategies.capabilities import LEAST_VARIANT_BAKE_S, check_router
+from steward.domain.strategies.experiment_plans import experiment_plans
 from support.training_scene import declaration
 
 VARIANTS = {"instance_type": "ml.m5.large"}
@@ -121,3 +122,21 @@ def test_a_bounded_metric_is_declared_in_yaml_and_read_again_as_stored() -> None
     release = Release.model_validate({"strategy": "ab_test", "metrics": [metric]})
     assert release.metrics[0].range == (0.0, 1.0)
     assert Release.model_validate(release.model_dump(mode="json")) == release
+
+
+def test_pairs_of_captured_answers_are_compared_by_predictions_alone() -> None:
+    release = Release.model_validate(
+        {"strategy": "shadow", "shadow": {"duration_s": 36_000, "max_difference": 0.1}}
+    )
+    plan = plan_for(release, "endpoint_variants", ["age"], first=False)
+    rails = experiment_plans(release, plan, 1.0, router="endpoint_variants")["shadow"].guardrails
+    assert [rail.metric.name for rail in rails] == ["prediction_difference"]
+    gateway = experiment_plans(release, plan, 1.0)["shadow"].guardrails
+    assert [rail.metric.name for rail in gateway] == ["errors", "slow", "prediction_difference"]
+
+
+@pytest.mark.parametrize("release", [{"strategy": "shadow"}, {"shadow_first": True}])
+def test_shadow_traffic_without_anything_to_compare_is_refused(release: dict[str, Any]) -> None:
+    with pytest.raises(ReleaseNotAllowedError) as refused:
+        planned(bake_s=300, **release)
+    assert refused.value.field == "release.shadow.max_difference"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from steward.domain.errors import ReleaseNotAllowedError
+from steward.domain.strategies.metrics import judged
 
 if TYPE_CHECKING:
     from steward.domain.release_declaration import Release, ReleaseMetric
@@ -53,6 +54,7 @@ def check_capability(release: Release, router: str) -> None:
             "release.ab_test.mirrored", True, ["false"],
         )  # fmt: skip
     _check_ramp(release)
+    _check_pairs(release)
     for metric in release.metrics:
         _check_captured(metric)
         if metric.aggregate != "first":
@@ -88,6 +90,18 @@ def _check_ramp(release: Release) -> None:
             f"a bake of {release.bake_s} s: CloudWatch has a variant's invocations by the minute, "
             "and the minute of the shift belongs to neither step",
             "release.bake_s", release.bake_s, [f"at least {LEAST_VARIANT_BAKE_S} s"],
+        )  # fmt: skip
+
+
+def _check_pairs(release: Release) -> None:
+    shadows = release.strategy == "shadow" or release.shadow_first
+    compared = any(metric.guardrail is not None for metric in judged(release, "shadow"))
+    if shadows and release.shadow.max_difference is None and not compared:
+        raise _refused(
+            "SageMaker captures neither failures nor latency: pairs of answers are compared by "
+            "predictions or declared guardrails, and none is declared",
+            "release.shadow.max_difference", None,
+            ["a mean difference", "a guardrail in release.metrics"],
         )  # fmt: skip
 
 

@@ -99,7 +99,7 @@ def plan_release(
         units_per_s = (seen.units or seen.requests) / RECENT.total_seconds()
     from steward.domain.strategies.experiment_plans import experiment_plans  # large
 
-    plans = experiment_plans(project.release, plan, units_per_s)
+    plans = experiment_plans(project.release, plan, units_per_s, router=project.serving.router)
     states = alarms.states(guardrail_alarms(environment, command.project))
     suffix = command.release_id.rsplit("-", 1)[1]
     if project.serving.router == "endpoint_variants":
