@@ -213,6 +213,12 @@ PATCHES: tuple[Patch, ...] = (
         "buffer a delivery stream's records",
     ),
     _patch(
+        "services.cloudwatch:_stat_value",
+        ("stats", "stat_name", "points"),
+        "trimmed_counts:count_within_bounds",
+        "count the values within bounds",
+    ),
+    _patch(
         "services.cloudwatch:_put_metric_data",
         ("params", "cbor_data", "is_cbor", "is_json"),
         "embedded_metrics:keep_resolution",

@@ -4,8 +4,11 @@ import pytest
 
 from steward.adapters.alarms import CloudWatchAlarms
 from steward.adapters.clients import Clients
+from steward.domain.project import parse_project
+from steward.domain.variant_alarms import variant_alarms
 from steward.ports import Alarms
 from support.fakes import FakeAlarms
+from support.training_scene import declaration
 
 pytestmark = pytest.mark.usefixtures("isolated")
 
@@ -37,3 +40,22 @@ def test_alarms_that_are_missing_are_left_out(alarms: Alarms) -> None:
 
     assert alarms.states([name, "nobody"]) == {name: STATES[name]}
     assert alarms.states([]) == {}
+
+
+def test_an_alarm_looks_at_another_variant_under_its_own_name(aws: Clients) -> None:
+    cloudwatch = aws.get("cloudwatch")
+    settings = CloudWatchAlarms(cloudwatch)
+    declared = parse_project(declaration()).alarms
+    for version in (2, 3):
+        for alarm in variant_alarms("local", "ward", version, declared):
+            settings.put(alarm)
+
+    told = {a["AlarmName"]: a for a in cloudwatch.describe_alarms()["MetricAlarms"]}
+    assert set(told) == {f"steward-local-ward-candidate-{kind}" for kind in ("errors", "latency")}
+    for alarm in told.values():
+        assert {d["Name"]: d["Value"] for d in alarm["Dimensions"]} == {
+            "EndpointName": "ward-variants-prod", "VariantName": "v3",
+        }  # fmt: skip
+    latency = told["steward-local-ward-candidate-latency"]
+    assert latency["Threshold"] == declared.latency.threshold_ms * 1000
+    assert latency["ExtendedStatistic"] == "p95"

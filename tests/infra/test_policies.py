@@ -33,6 +33,8 @@ _NO_RESOURCE_LEVEL = {
     "logs:PutResourcePolicy",
     "logs:UpdateLogDelivery",
     "sagemaker:ListArtifacts",
+    "sagemaker:ListEndpointConfigs",
+    "sagemaker:ListModels",
     "sagemaker:ListAssociations",
     "sagemaker:ListEndpoints",
     "sagemaker:ListModelPackages",

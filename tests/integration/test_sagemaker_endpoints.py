@@ -262,6 +262,89 @@ def test_captured_data_is_json_lines_by_variant_and_hour(lab: Laboratory) -> Non
     assert sides["endpointOutput"]["mode"] == "OUTPUT"
 
 
+def test_a_shadow_is_counted_and_captured_under_the_ids_of_the_request(lab: Laboratory) -> None:
+    shadow = instance(lab.model({"version": 2}), "shadow")
+    name = lab.endpoint(
+        lab.config(
+            instance(lab.model({"version": 1}), "live"),
+            ShadowProductionVariants=[shadow],
+            DataCaptureConfig={
+                "EnableCapture": True,
+                "InitialSamplingPercentage": 100,
+                "DestinationS3Uri": f"s3://{lab.bucket}/captured",
+                "CaptureOptions": [{"CaptureMode": "Input"}, {"CaptureMode": "Output"}],
+            },
+        )
+    )
+    lab.invoke(name, {"x": 2})
+
+    def metadata(variant: str) -> dict[str, Any]:
+        prefix = f"captured/{name}/{variant}/"
+        found = eventually(
+            lambda: lab.s3.list_objects_v2(Bucket=lab.bucket, Prefix=prefix).get("Contents")
+        )
+        record = json.loads(lab.get(f"s3://{lab.bucket}/{found[0]['Key']}"))
+        told: dict[str, Any] = record["eventMetadata"]
+        return told
+
+    assert metadata("live")["eventId"] == metadata("shadow")["eventId"]
+    dimensions = [
+        {"Name": "EndpointName", "Value": name}, {"Name": "VariantName", "Value": "shadow"},
+    ]  # fmt: skip
+    now = time.time()
+    queries = [
+        {
+            "Id": name_.lower(),
+            "MetricStat": {
+                "Metric": {
+                    "Namespace": "AWS/SageMaker", "MetricName": name_, "Dimensions": dimensions,
+                },
+                "Period": 60,
+                "Stat": stat,
+            },
+        }
+        for name_, stat in (("Invocations", "Sum"), ("ModelLatency", "TC(1:)"))
+    ]  # fmt: skip
+    answer = lab.account.client("cloudwatch").get_metric_data(
+        MetricDataQueries=queries, StartTime=now - 300, EndTime=now + 60
+    )
+    counts = {r["Id"]: sum(r["Values"]) for r in answer["MetricDataResults"]}
+    assert counts == {"invocations": 1, "modellatency": 1}
+
+
+def test_a_shadow_of_half_the_weight_gets_half_of_the_requests(lab: Laboratory) -> None:
+    shadow = {**instance(lab.model(), "shadow"), "InitialVariantWeight": 0.5}
+    name = lab.endpoint(
+        lab.config(instance(lab.model(), "live"), ShadowProductionVariants=[shadow])
+    )
+    for _ in range(60):
+        lab.invoke(name)
+    now = time.time()
+    answer = lab.account.client("cloudwatch").get_metric_statistics(
+        Namespace="AWS/SageMaker", MetricName="Invocations", Statistics=["Sum"], Period=60,
+        StartTime=now - 300, EndTime=now + 60,
+        Dimensions=[
+            {"Name": "EndpointName", "Value": name}, {"Name": "VariantName", "Value": "shadow"},
+        ],
+    )  # fmt: skip
+    copied = sum(point["Sum"] for point in answer["Datapoints"])
+    assert 12 <= copied <= 48
+
+
+def test_a_request_that_is_under_way_outlives_an_update(lab: Laboratory) -> None:
+    name = lab.endpoint(lab.config(instance(lab.model({"version": 1}))))
+    answers: list[Any] = []
+    slow = threading.Thread(target=lambda: answers.append(lab.invoke(name, {"sleep": 4.0})))
+    slow.start()
+    time.sleep(0.3)
+    second = lab.config(instance(lab.model({"version": 2})))
+    lab.sagemaker.update_endpoint(EndpointName=name, EndpointConfigName=second)
+    assert lab.settled(name)["EndpointConfigName"] == second
+    assert lab.invoke(name)["Body"]["plan"] == {"version": 2}
+    slow.join()
+    assert answers[0]["Body"]["plan"] == {"version": 1}
+
+
 @pytest.mark.parametrize("feature", ["variants", "capture", "shadow"])
 def test_serverless_configuration_refuses_what_only_instances_have(
     lab: Laboratory, feature: str

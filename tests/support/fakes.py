@@ -432,6 +432,10 @@ class FakeAlarms:
 
     def __init__(self, **states: str) -> None:
         self.by_name: dict[str, str] = dict(states)
+        self.looking: dict[str, Mapping[str, Any]] = {}
+
+    def put(self, alarm: Mapping[str, Any]) -> None:
+        self.looking[alarm["AlarmName"]] = alarm
 
     def states(self, names: Sequence[str]) -> dict[str, str]:
         return {name: self.by_name[name] for name in names if name in self.by_name}

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from steward.adapters.traffic_routers import EndpointVariantsRouter, RouterOfRoute
 from steward.contracts.events import Event, Payload, VersionApproved, VersionRegistered
 from steward.contracts.incoming import AlarmStateChange, ExecutionStatusChange, Received
 from steward.contracts.steps.serving import (
@@ -39,12 +40,13 @@ from steward.domain.examples import recorded_examples
 from steward.domain.project import Project, parse_project
 from steward.domain.routes import Route
 from steward.domain.versions import version_item
-from steward.ports import Item, RoleCounts, Table
+from steward.ports import Item, RoleCounts, Table, TrafficRouter
 from steward.service.serving import judging, release_end, release_steps, rollback, smoke, staging
 from steward.service.serving.experiments import head_of
 from steward.service.serving.not_promoted import conclude_experiment
 from steward.service.serving.start_release import start_release
 from support.builders import event_of
+from support.fake_sagemaker import FakeSageMaker
 from support.fakes import (
     FakeAlarms,
     FakeClock,
@@ -132,6 +134,7 @@ class Scene:
     metrics: FakeTrafficMetrics = field(default_factory=FakeTrafficMetrics)
     clock: FakeClock = field(default_factory=FakeClock)
     ids: FakeIds = field(default_factory=FakeIds)
+    sagemaker: FakeSageMaker = field(default_factory=FakeSageMaker)
     project: Project = field(default_factory=lambda: parse_project(declaration()))
     numbers: Any = field(default_factory=lambda: itertools.count(1))
 
@@ -144,6 +147,14 @@ class Scene:
         self.objects.write(
             f"s3://{DATA}/datasets/{PROJECT}/abc/examples.json", json.dumps(examples).encode()
         )
+
+    @property
+    def variants(self) -> EndpointVariantsRouter:
+        return EndpointVariantsRouter(self.sagemaker, self.state)
+
+    @property
+    def router(self) -> TrafficRouter:
+        return RouterOfRoute(self.state, lambda: self.variants)
 
     # Records
 
@@ -305,7 +316,8 @@ class Scene:
         return release_steps.plan_release(
             PlanRelease(**self.about(release_id)), state=self.state, endpoints=self.endpoints,
             alarms=self.alarms, metrics=self.metrics, clock=self.clock, ids=self.ids,
-            role_arn=ROLE, environment=ENVIRONMENT,
+            role_arn=ROLE, environment=ENVIRONMENT, fleets=self.variants,
+            alarm_settings=self.alarms, capture_bucket=CAPTURE,
         )  # fmt: skip
 
     def shift(self, release_id: str, index: int = 0) -> TrafficShift:
@@ -429,7 +441,9 @@ class Scene:
         return RestoreRoute.model_validate(payload)
 
     def restore(self, command: RestoreRoute) -> RestoredRoute:
-        return rollback.restore_route(command, state=self.state, clock=self.clock, ids=self.ids)
+        return rollback.restore_route(
+            command, state=self.state, router=self.router, clock=self.clock, ids=self.ids
+        )
 
     def conclude_rollback(
         self,

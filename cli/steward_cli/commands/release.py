@@ -11,15 +11,17 @@ from rich.console import Console
 from steward.adapters.bus import EventBridgeBus
 from steward.adapters.time import SystemClock, UuidIds
 from steward.adapters.traffic_metrics import CloudWatchTrafficMetrics
+from steward.adapters.variant_metrics import TrafficMetricsOfRoute, VariantTrafficMetrics
 from steward.contracts.events import Payload, ReleaseRequested, RollbackRequested
 from steward.domain.errors import ReleaseNotAllowedError
 from steward.domain.principals import identity_of
 from steward.domain.project import parse_project
 from steward.domain.strategies import plan_for
+from steward.domain.strategies.capabilities import check_router
 from steward.domain.strategies.preview import Traffic, preview
 from steward.domain.versions import VersionState
 from steward.service.emission import Cause, event
-from steward.service.serving.records import version_of
+from steward.service.serving.records import route_of, version_of
 from steward.service.serving.release_steps import RECENT
 from steward.service.serving.verification import check_approved
 from steward_cli.console import CommandError, Exit, Json, progress, record, shortened, show, table
@@ -109,8 +111,11 @@ def plan_release(
         refused.append(_refusal(error))
     told = None
     features = [column.name for column in declared.model_features]
-    first, router = state.route(project) is None, declared.serving.router
+    route, router = route_of(state.store, project), declared.serving.router
+    first = route is None
     try:
+        if route is not None:
+            check_router(route.router, router)
         plan = plan_for(declared.release, router, features, first=first)
         told = preview(declared.release, plan, router, _recent_traffic(target, project))
     except ReleaseNotAllowedError as error:
@@ -140,7 +145,10 @@ def _refusal(error: ReleaseNotAllowedError) -> dict[str, str]:
 def _recent_traffic(target: Target, project: str) -> Traffic:
     """Return the traffic of the last day, which the release itself is tuned to as well."""
     now = SystemClock().now()
-    metrics = CloudWatchTrafficMetrics(target.client("cloudwatch"))
+    client, state = target.client("cloudwatch"), StackState(target).store
+    metrics = TrafficMetricsOfRoute(
+        state, CloudWatchTrafficMetrics(client), lambda: VariantTrafficMetrics(client, state)
+    )
     seen = metrics.counts(project, "stable", now - RECENT, now)
     whole = RECENT.total_seconds()
     return Traffic(

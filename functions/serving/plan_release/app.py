@@ -17,6 +17,9 @@ def handler(command: PlanRelease) -> ReleasePlan:
         metrics=app().traffic_metrics,
         clock=app().clock,
         ids=app().ids,
+        alarm_settings=app().alarm_settings,
+        fleets=app().variants_router,
         role_arn=app().settings.need("endpoint_role_arn"),
+        capture_bucket=app().settings.need("capture_bucket"),
         environment=app().settings.steward_environment,
     )

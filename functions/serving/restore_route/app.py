@@ -9,4 +9,10 @@ from steward.service.serving.rollback import restore_route
 @step(RestoreRoute)
 def handler(command: RestoreRoute) -> RestoredRoute:
     """Return what serves now."""
-    return restore_route(command, state=app().state, clock=app().clock, ids=app().ids)
+    return restore_route(
+        command,
+        state=app().state,
+        router=app().traffic_router,
+        clock=app().clock,
+        ids=app().ids,
+    )

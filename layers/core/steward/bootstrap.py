@@ -15,8 +15,10 @@ from steward.settings import settings as read_settings
 
 if TYPE_CHECKING:
     from steward.adapters.clients import Clients
+    from steward.adapters.traffic_routers import EndpointVariantsRouter
     from steward.ports import (
         Alarms,
+        AlarmSettings,
         Clock,
         EndpointMetrics,
         Endpoints,
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
         Schedules,
         StateStore,
         TrafficMetrics,
+        TrafficRouter,
         Workflows,
     )
 
@@ -178,6 +181,13 @@ class App:
         return SageMakerFeatureRecords(self.clients)
 
     @cached_property
+    def alarm_settings(self) -> AlarmSettings:
+        """What CloudWatch alarms look at."""
+        from steward.adapters.alarms import CloudWatchAlarms
+
+        return CloudWatchAlarms(self.clients.get("cloudwatch"))
+
+    @cached_property
     def alarms(self) -> Alarms:
         """CloudWatch alarms."""
         from steward.adapters.alarms import CloudWatchAlarms
@@ -186,10 +196,31 @@ class App:
 
     @cached_property
     def traffic_metrics(self) -> TrafficMetrics:
-        """What the gateway has counted."""
+        """What the gateway, or SageMaker, has counted."""
         from steward.adapters.traffic_metrics import CloudWatchTrafficMetrics
+        from steward.adapters.variant_metrics import TrafficMetricsOfRoute, VariantTrafficMetrics
 
-        return CloudWatchTrafficMetrics(self.clients.get("cloudwatch"))
+        client = self.clients.get("cloudwatch")
+        period_s = self.settings.variant_metrics_period_s
+        return TrafficMetricsOfRoute(
+            self.state,
+            CloudWatchTrafficMetrics(client),
+            lambda: VariantTrafficMetrics(client, self.state, period_s=period_s),
+        )
+
+    @cached_property
+    def variants_router(self) -> EndpointVariantsRouter:
+        """Endpoints with several production variants."""
+        from steward.adapters.traffic_routers import EndpointVariantsRouter
+
+        return EndpointVariantsRouter(self.clients.get("sagemaker"), self.state)
+
+    @cached_property
+    def traffic_router(self) -> TrafficRouter:
+        """Whoever shares the requests of a project."""
+        from steward.adapters.traffic_routers import RouterOfRoute
+
+        return RouterOfRoute(self.state, lambda: self.variants_router)
 
     @cached_property
     def endpoint_metrics(self) -> EndpointMetrics:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from steward.contracts.events import Event
     from steward.contracts.steps.features import FeaturesRead, ReadFeatures
     from steward.domain.errors import StewardError
+    from steward.domain.production_variants import Fleet
     from steward.domain.sagemaker_lineage import Entity
 
 Item = dict[str, Any]
@@ -502,7 +503,7 @@ class RoleCounts:
 
 
 class TrafficMetrics(Protocol):
-    """What the gateway has counted."""
+    """What was counted of the answers of a project's versions."""
 
     def counts(self, project: str, role: str, since: datetime, until: datetime) -> RoleCounts:
         """Return the answers of ``stable``, ``candidate`` or ``shadow`` in ``[since, until)``.
@@ -523,6 +524,63 @@ class EndpointMetrics(Protocol):
 
         Where CloudWatch has nothing there were none: SageMaker writes down what it is asked.
         """
+        ...
+
+
+@dataclass(frozen=True)
+class Routed:
+    """How far traffic follows a project's route.
+
+    Attributes:
+        done: Whether it flows as the route says, and nothing has changed the route meanwhile.
+        route_version: Of the route that was looked at; 0 where there is none.
+        detail: What is waited for.
+    """
+
+    done: bool
+    route_version: int = 0
+    detail: str = ""
+
+
+class TrafficRouter(Protocol):
+    """Who shares a project's requests between its versions, as its route says.
+
+    The conditional write of the route is the decision and the record of every shift. A router
+    makes the route of that moment true, whoever wrote it, so that a late call of an earlier shift
+    cannot undo a rollback.
+    """
+
+    def apply(self, project: str) -> Routed:
+        """Look once, and do what is missing for traffic to flow as the route says.
+
+        It is called again until ``done``; no call waits.
+
+        Raises:
+            EndpointFailedError: SageMaker cannot do it; the message has its reason.
+        """
+        ...
+
+    def shares(self, project: str) -> dict[int, float]:
+        """Return percent of the requests by version as they are shared now."""
+        ...
+
+    def tidy(self, project: str, in_flight: Callable[[], bool]) -> Routed:
+        """Look once, and do what is missing for nothing to run or be left that no route needs.
+
+        Nothing that is in use is removed.
+
+        Args:
+            project: Whose.
+            in_flight: Whether a release of the project runs now; then nothing is done.
+        """
+        ...
+
+
+class VariantFleets(Protocol):
+    """Endpoints with several production variants."""
+
+    def fleet(self, endpoint: str) -> Fleet | None:
+        """Return an endpoint as it is, None where there is none."""
         ...
 
 
@@ -587,6 +645,14 @@ class Alarms(Protocol):
 
     def states(self, names: Sequence[str]) -> dict[str, str]:
         """Return OK, ALARM or INSUFFICIENT_DATA by alarm name; missing alarms are left out."""
+        ...
+
+
+class AlarmSettings(Protocol):
+    """What metric alarms look at."""
+
+    def put(self, alarm: Mapping[str, Any]) -> None:
+        """Let an alarm look at something else from now on; ``alarm`` is a ``PutMetricAlarm``."""
         ...
 
 

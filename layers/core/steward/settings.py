@@ -65,6 +65,7 @@ class Settings(BaseModel):
     open_lineage_secret: str = ""
     task_seconds: float = 840.0
     time_scale: float = 1.0
+    variant_metrics_period_s: int = 60
 
     @property
     def roles_of_persons(self) -> frozenset[str]:

@@ -45,18 +45,23 @@ class Capture:
         )
         self._thread.start()
 
+    def draw(self) -> str | None:
+        """Return the id of an event if the sampling picks the request, for all who answer it."""
+        if not self._config.get("EnableCapture"):
+            return None
+        if self._dice.random() * 100 >= self._config["InitialSamplingPercentage"]:
+            return None
+        return str(uuid.uuid4())
+
     def record(
         self,
         variant: str,
         request: tuple[bytes, str],
         answer: tuple[bytes, str],
         inference_id: str | None,
+        event_id: str,
     ) -> None:
-        """Take one exchange (body and content type each way), if the sampling picks it."""
-        if not self._config.get("EnableCapture"):
-            return
-        if self._dice.random() * 100 >= self._config["InitialSamplingPercentage"]:
-            return
+        """Take one exchange (body and content type each way) of a request that was drawn."""
         data: dict[str, Any] = {}
         both = "InputAndOutput" in self._modes
         if both or "Input" in self._modes:
@@ -64,7 +69,7 @@ class Capture:
         if both or "Output" in self._modes:
             data["endpointOutput"] = self._side("OUTPUT", *answer)
         metadata = {
-            "eventId": str(uuid.uuid4()),
+            "eventId": event_id,
             **({"inferenceId": inference_id} if inference_id else {}),
             "inferenceTime": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         }

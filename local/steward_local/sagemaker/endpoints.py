@@ -20,7 +20,7 @@ from steward_local.sagemaker.capture import Capture
 from steward_local.sagemaker.errors import invalid
 from steward_local.sagemaker.s3_files import TransferError
 from steward_local.sagemaker.store import Store, now
-from steward_local.sagemaker.variant import StartError, Variant
+from steward_local.sagemaker.variant import INVOCATION_SECONDS, StartError, Variant
 
 
 @dataclass
@@ -31,6 +31,24 @@ class Fleet:
     variants: list[Variant]
     shadows: list[Variant]
     capture: Capture | None = None
+    in_flight: int = 0
+    _idle: threading.Condition = field(default_factory=threading.Condition)
+
+    def enter(self) -> None:
+        """Count a request that this fleet answers."""
+        with self._idle:
+            self.in_flight += 1
+
+    def leave(self) -> None:
+        """Count a request that has its answer."""
+        with self._idle:
+            self.in_flight -= 1
+            self._idle.notify_all()
+
+    def drain(self) -> None:
+        """Wait until every request has its answer, at most as long as an invocation may take."""
+        with self._idle:
+            self._idle.wait_for(lambda: self.in_flight == 0, INVOCATION_SECONDS)
 
     def close(self) -> None:
         """End every process; captured records are written first."""
@@ -147,6 +165,7 @@ def _bring_up(at: Store, endpoint: Endpoint, config: dict[str, Any]) -> None:
         return
     _set_status(at, endpoint, "InService")
     if before is not None:
+        before.drain()
         before.close()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import http.client
 import json
 import random
@@ -27,12 +28,27 @@ Response = tuple[int, dict[str, str], bytes]
 
 def invoke(name: str, headers: dict[str, str], body: bytes) -> Response:
     """Answer one invocation: choose the variant, call it, count it, capture it."""
-    endpoint: Endpoint | None = store.current().endpoints.get(name.lower())
-    if endpoint is None or endpoint.fleet is None or endpoint.deleted.is_set():
-        raise ApiError(
-            "ValidationError", f"Endpoint {name} of account {get_account_id()} not found."
-        )
-    fleet = endpoint.fleet
+    fleet = _entered(name)
+    try:
+        return _answer(name, fleet, headers, body)
+    finally:
+        fleet.leave()
+
+
+def _entered(name: str) -> Fleet:
+    """Return the fleet that answers now; it is not ended before it has."""
+    at = store.current()
+    with at.lock:
+        endpoint: Endpoint | None = at.endpoints.get(name.lower())
+        if endpoint is None or endpoint.fleet is None or endpoint.deleted.is_set():
+            raise ApiError(
+                "ValidationError", f"Endpoint {name} of account {get_account_id()} not found."
+            )
+        endpoint.fleet.enter()
+        return endpoint.fleet
+
+
+def _answer(name: str, fleet: Fleet, headers: dict[str, str], body: bytes) -> Response:
     variant = _choose(fleet, headers.get(f"{_PREFIX}target-variant"))
     _check_size(variant, body)
     passed = {
@@ -42,22 +58,29 @@ def invoke(name: str, headers: dict[str, str], body: bytes) -> Response:
         in {"content-type", "accept", f"{_PREFIX}custom-attributes", f"{_PREFIX}inference-id"}
     }
     passed.setdefault("content-type", "application/octet-stream")
+    event_id = fleet.capture.draw() if fleet.capture is not None else None
     for shadow in fleet.shadows:
-        threading.Thread(
-            target=_mirror, args=(shadow, body, passed), daemon=True, name="shadow"
-        ).start()
+        # The part of requests that is copied is the shadow's weight by the variant's.
+        if _dice.random() * variant.weight < shadow.weight:
+            threading.Thread(
+                target=contextvars.copy_context().run,
+                args=(_mirror, name, fleet, shadow, body, passed, event_id),
+                daemon=True,
+                name="shadow",
+            ).start()
     started = time.perf_counter()
     answer = _call(name, variant, body, passed)
     _count(name, variant, answer, time.perf_counter() - started)
     if answer.status >= 400:
         raise _model_error(name, answer.status, answer.body.decode("utf-8", "replace"))
     content_type = answer.headers.get("content-type", "application/octet-stream")
-    if fleet.capture is not None:
+    if fleet.capture is not None and event_id is not None:
         fleet.capture.record(
             variant.name,
             (body, passed["content-type"]),
             (answer.body, content_type),
             passed.get(f"{_PREFIX}inference-id"),
+            event_id,
         )
     out = {
         "Content-Type": content_type,
@@ -124,11 +147,32 @@ def _call(name: str, variant: Variant, body: bytes, headers: dict[str, str]) -> 
             slots.release()
 
 
-def _mirror(shadow: Variant, body: bytes, headers: dict[str, str]) -> None:
+def _mirror(
+    name: str,
+    fleet: Fleet,
+    shadow: Variant,
+    body: bytes,
+    headers: dict[str, str],
+    event_id: str | None,
+) -> None:
+    """Ask a shadow variant; what it says is counted and captured, and nobody gets it."""
+    started = time.perf_counter()
     try:
-        shadow.invoke(body, headers)
+        answer = shadow.invoke(body, headers)
     except (OSError, http.client.HTTPException):
         shadow.failures += 1
+        _count_failure(name, shadow)
+        return
+    _count(name, shadow, answer, time.perf_counter() - started)
+    if answer.status >= 400 or fleet.capture is None or event_id is None:
+        return
+    fleet.capture.record(
+        shadow.name,
+        (body, headers["content-type"]),
+        (answer.body, answer.headers.get("content-type", "application/octet-stream")),
+        headers.get(f"{_PREFIX}inference-id"),
+        event_id,
+    )
 
 
 def _model_error(name: str, status: int, text: str) -> ApiError:

@@ -14,6 +14,7 @@ from steward.contracts.events import (
     OutcomeObserved,
     Payload,
     ReapingRequested,
+    ReleaseNotPromoted,
     ReleaseRequested,
     RollbackRequested,
     VersionApproved,
@@ -72,6 +73,8 @@ class ServingApp:
         self.workflows, self.alarms, self.clock = scene.workflows, scene.alarms, scene.clock
         self.traffic_metrics, self.ids = scene.metrics, scene.ids
         self.hosting, self.endpoint_metrics = FakeHosting(scene.clock), FakeEndpointMetrics()
+        self.alarm_settings = scene.alarms
+        self.variants_router, self.traffic_router = scene.variants, scene.router
 
 
 @pytest.fixture
@@ -193,7 +196,7 @@ def test_a_version_that_expired_leaves_staging(doorways: Doorways, scene: Scene)
 @pytest.mark.parametrize(
     "name",
     ["plan_staging", "run_smoke_test", "conclude_staging", "plan_release", "warm_endpoint",
-     "shift_traffic", "freeze_cohorts", "judge_step", "complete_release",
+     "shift_traffic", "apply_route", "freeze_cohorts", "judge_step", "complete_release",
      "conclude_release", "restore_route",
      "conclude_rollback", "remove_endpoint"],
 )  # fmt: skip
@@ -205,7 +208,7 @@ def test_a_task_refuses_input_that_is_not_its_contract(doorways: Doorways, name:
 @pytest.mark.parametrize(
     "name",
     ["start_staging", "start_release", "start_rollback", "remove_staging", "retire_previous",
-     "conclude_staging", "conclude_release", "conclude_rollback"],
+     "conclude_staging", "conclude_release", "conclude_rollback", "apply_route"],
 )  # fmt: skip
 def test_an_event_of_another_kind_goes_to_the_failure_queue(doorways: Doorways, name: str) -> None:
     doorways.load(name)(incoming("object_created"), None)
@@ -367,3 +370,24 @@ def test_the_schedule_and_people_both_have_idle_endpoints_looked_for(
     asked = doorways.tell("reap_endpoints", ReapingRequested(endpoints=[orphan]))
     assert asked["deleted"] == [orphan]
     assert scene.told("EndpointReaped")[0].endpoint == orphan
+
+
+def test_traffic_of_the_gateway_follows_its_route_by_itself(
+    doorways: Doorways, scene: Scene
+) -> None:
+    apply_route = doorways.load("apply_route")
+    looked = apply_route({"project": PROJECT, "release_id": "00000001-1"}, None)
+    assert looked["applied"]
+    told = doorways.tell("apply_route", ReleaseNotPromoted(
+        release_id=SECOND, version=2, stable_version=1, verdict="inconclusive", reason="x",
+    ))  # fmt: skip
+    assert told == {"ignored": f"{PROJECT} has no production variants"}
+    assert apply_route(incoming("scheduled_event"), None) == {"settled": []}
+    assert scene.sagemaker.calls == []
+
+
+def test_a_captured_file_is_converted(doorways: Doorways, scene: Scene) -> None:
+    key = f"captured/{PROJECT}-variants-prod/v1/2026/01/05/09/x.jsonl"
+    scene.objects.write(f"s3://{CAPTURE}/{key}", b"torn")
+    event = incoming("object_created", bucket={"name": CAPTURE}, object={"key": key, "size": 4})
+    assert doorways.load("convert_captures")(event, None)["outcome"] == "refused"

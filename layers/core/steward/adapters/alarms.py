@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from steward.adapters.errors import translated
@@ -11,7 +11,7 @@ _MAX_NAMES = 100
 
 
 class CloudWatchAlarms:
-    """Reads what metric and composite alarms say now."""
+    """Reads what metric and composite alarms say now, and says what metric alarms look at."""
 
     def __init__(self, client: Any) -> None:
         self._client = client
@@ -29,3 +29,8 @@ class CloudWatchAlarms:
             alarms = [*answer.get("MetricAlarms", []), *answer.get("CompositeAlarms", [])]
             found |= {alarm["AlarmName"]: alarm["StateValue"] for alarm in alarms}
         return {name: found[name] for name in names if name in found}
+
+    def put(self, alarm: Mapping[str, Any]) -> None:
+        """Let an alarm look at something else from now on."""
+        with translated(f"put alarm {alarm['AlarmName']}"):
+            self._client.put_metric_alarm(**alarm)

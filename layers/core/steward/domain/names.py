@@ -76,6 +76,42 @@ def model_name(project: str, version: int, stage: str, suffix: str) -> str:
     return sagemaker_name(project, f"v{version}", stage, suffix)
 
 
+def variants_endpoint(project: str) -> str:
+    """Return the one endpoint on which a project's versions answer as production variants.
+
+    No endpoint of a version has this name, as those have digits after the ``v``.
+    """
+    return sagemaker_name(project, "variants", "prod")
+
+
+def variants_config(project: str, label: str | int) -> str:
+    """Return a configuration of that endpoint; configurations are immutable."""
+    return sagemaker_name(variants_endpoint(project), label)
+
+
+def variant_name(version: int) -> str:
+    """Return the production variant that a version is on its project's endpoint."""
+    return f"v{version}"
+
+
+_VARIANT = re.compile(r"^v(?P<version>[1-9]\d{0,8})$")
+
+
+def version_of_variant(name: str) -> int | None:
+    """Return the version that a production variant is, or None for anybody else's name."""
+    match = _VARIANT.match(name)
+    return int(match["version"]) if match else None
+
+
+_VARIANTS_ENDPOINT = re.compile(rf"^(?P<project>{PROJECT_PATTERN[1:-1]})-variants-prod$")
+
+
+def project_of_variants_endpoint(name: str) -> str | None:
+    """Return the project whose versions answer on an endpoint, or None for any other."""
+    match = _VARIANTS_ENDPOINT.match(name)
+    return match["project"] if match else None
+
+
 def alarm_name(environment: str, project: str, signal: str) -> str:
     """Return the name of a project's guardrail alarm, such as ``candidate-errors``."""
     return f"steward-{environment}-{project}-{signal}"

@@ -156,11 +156,30 @@ class Idle(Strict):
     policy: Literal["propose", "scale_to_zero", "delete"] = "propose"
 
 
+class Variants(Strict):
+    """The instances on which versions answer as production variants of one endpoint.
+
+    Attributes:
+        instance_type: Of every variant that is released from now on.
+        instance_count: Instances of a new variant; those that run keep theirs.
+        capture_percent: Requests that SageMaker captures, of which experiments are judged.
+    """
+
+    instance_type: str = Field(pattern=r"^ml\.[a-z0-9-]+\.[a-z0-9]+$")
+    instance_count: int = Field(default=1, ge=1, le=100)
+    capture_percent: int = Field(default=100, ge=1, le=100)
+
+
+_NO_SERVERLESS_VARIANTS = (
+    "SageMaker's serverless endpoints allow neither several variants nor data capture"
+)
+
+
 class Serving(Strict):
     """How a version answers.
 
     Attributes:
-        router: Who shares traffic between versions.
+        router: Who shares traffic between versions; chosen before the first release.
         memory_mb: Memory of the serverless endpoint.
         max_concurrency: Requests that an endpoint answers at once.
         smoke: The test before approval.
@@ -170,15 +189,40 @@ class Serving(Strict):
             `repair` puts it back as it was made, `hold` only tells. A release whose own
             endpoint drifts is rolled back either way.
         idle: What is done about endpoints that cost and do nothing.
+        variants: Instances of the router `endpoint_variants`, which needs them; only staging
+            endpoints are serverless then.
     """
 
-    router: Literal["gateway"] = "gateway"
+    router: Literal["gateway", "endpoint_variants"] = "gateway"
     memory_mb: Literal[1024, 2048, 3072, 4096, 5120, 6144] = 2048
     max_concurrency: int = Field(default=5, ge=1, le=200)
     provisioned_concurrency: int = Field(default=0, ge=0, le=200)
     smoke: Smoke = Field(default_factory=Smoke)
     on_drift: Literal["repair", "hold"] = "repair"
     idle: Idle = Field(default_factory=Idle)
+    variants: Variants | None = None
+
+    @model_validator(mode="after")
+    def _hosted_as_routed(self) -> Self:
+        if self.router == "gateway":
+            if self.variants is not None:
+                raise MisplacedError(
+                    "variants", "variants are instances for the router endpoint_variants",
+                    "a mapping", "nothing, or router: endpoint_variants",
+                )  # fmt: skip
+            return self
+        if self.variants is None:
+            raise MisplacedError(
+                "variants", f"router endpoint_variants needs instances: {_NO_SERVERLESS_VARIANTS}",
+                None, "variants: {instance_type: ml.m5.large}",
+            )  # fmt: skip
+        if self.provisioned_concurrency:
+            raise MisplacedError(
+                "provisioned_concurrency",
+                f"router endpoint_variants needs instances: {_NO_SERVERLESS_VARIANTS}",
+                self.provisioned_concurrency, "0, with variants.instance_count above 1",
+            )  # fmt: skip
+        return self
 
     @model_validator(mode="after")
     def _within_concurrency(self) -> Self:

@@ -56,6 +56,15 @@ def rollback_name(project: str, release: str, attempt: int) -> str:
     return f"{project}-{release}-rollback-{attempt}"
 
 
+def applied_field(route_version: int) -> str:
+    """Return the name of a release's attribute that says since when weights were as a route's.
+
+    An attribute of its own for each: who notes it never rewrites the list of shifts, to which a
+    rollback may be adding.
+    """
+    return f"applied_{route_version:06d}"
+
+
 def staging_item(version: int) -> str:
     """Return the sort key of a version's staging record, beside the version's own item."""
     return f"staging#{version:08d}"

@@ -32,6 +32,8 @@ class EndpointPlan(_Strict):
     """What SageMaker is asked to create; ``create`` is false where it serves already.
 
     Attributes:
+        router: ``endpoint_variants``: the endpoint is that of all versions of the project.
+        update: The endpoint is there and gets the new configuration.
         model: Request of ``CreateModel``.
         config: Request of ``CreateEndpointConfig``.
         request: Request of ``CreateEndpoint``.
@@ -39,6 +41,8 @@ class EndpointPlan(_Strict):
 
     endpoint: str
     create: bool
+    router: str = "gateway"
+    update: bool = False
     model: dict[str, Any]
     config: dict[str, Any]
     request: dict[str, Any]
@@ -152,6 +156,26 @@ class TrafficShift(_Strict):
     step_id: str
     route_version: int
     bake_s: int
+    router: str = "gateway"
+
+
+class ApplyRoute(_Strict):
+    """Look once whether traffic flows as the project's route says, and do what is missing.
+
+    Attributes:
+        release_id: Whose record gets the time from which the present step is true.
+    """
+
+    project: str
+    release_id: str
+
+
+class RouteApplied(_Strict):
+    """Whether it does, and what is waited for."""
+
+    applied: bool
+    route_version: int
+    detail: str = ""
 
 
 class JudgeStep(_Strict):
@@ -325,13 +349,18 @@ class RestoreRoute(_Strict):
 
 
 class RestoredRoute(_Strict):
-    """What serves now; ``endpoint`` is that of the version taken out of traffic."""
+    """What serves now; ``endpoint`` is that of the version taken out of traffic.
+
+    Attributes:
+        router: ``endpoint_variants``: the weights have still to follow the route.
+    """
 
     stable_version: int
     restored_at: str
     route_version: int
     moved: bool
     endpoint: str
+    router: str = "gateway"
 
 
 class ConcludeRollback(_Strict):

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from steward.domain.errors import ReleaseNotAllowedError
+from steward.domain.strategies.metrics import judged
 
 if TYPE_CHECKING:
-    from steward.domain.release_declaration import Release
+    from steward.domain.release_declaration import Release, ReleaseMetric
 
 STRATEGY_NAMES = ("all_at_once", "canary", "linear", "ab_test", "bandit", "shadow")
 
@@ -23,6 +24,9 @@ CAPABILITIES: dict[str, dict[str, str | None]] = {
 
 The unit of the gateway is the entity, that of endpoint variants the request.
 """
+
+LEAST_VARIANT_BAKE_S = 120
+"""SageMaker publishes the metrics of variants every 60 s."""
 
 
 def check_capability(release: Release, router: str) -> None:
@@ -49,12 +53,74 @@ def check_capability(release: Release, router: str) -> None:
             "variant, and then only one production variant",
             "release.ab_test.mirrored", True, ["false"],
         )  # fmt: skip
+    _check_ramp(release)
+    _check_pairs(release)
     for metric in release.metrics:
+        _check_captured(metric)
         if metric.aggregate != "first":
             raise _refused(
                 f"metric {metric.name}: the unit of {router} is the request, so that there is "
                 "nothing to aggregate",
                 f"release.metrics.{metric.name}.aggregate", metric.aggregate, ["first"],
+            )  # fmt: skip
+
+
+def check_router(served_by: str, router: str) -> None:
+    """Refuse to release by another router than the one that serves.
+
+    Args:
+        served_by: Of the project's route.
+        router: ``serving.router`` of the project.
+
+    Raises:
+        ReleaseNotAllowedError: They differ.
+    """
+    if served_by != router:
+        raise _refused(
+            f"the versions that serve are routed by {served_by}: a project's router is chosen "
+            "before its first release",
+            "serving.router", router, [served_by, "another router in a new project"],
+        )  # fmt: skip
+
+
+def _check_ramp(release: Release) -> None:
+    ramps = release.strategy in ("all_at_once", "canary", "linear")
+    if ramps and release.bake_s < LEAST_VARIANT_BAKE_S:
+        raise _refused(
+            f"a bake of {release.bake_s} s: CloudWatch has a variant's invocations by the minute, "
+            "and the minute of the shift belongs to neither step",
+            "release.bake_s", release.bake_s, [f"at least {LEAST_VARIANT_BAKE_S} s"],
+        )  # fmt: skip
+
+
+def _check_pairs(release: Release) -> None:
+    shadows = release.strategy == "shadow" or release.shadow_first
+    compared = any(metric.guardrail is not None for metric in judged(release, "shadow"))
+    if shadows and release.shadow.max_difference is None and not compared:
+        raise _refused(
+            "SageMaker captures neither failures nor latency: pairs of answers are compared by "
+            "predictions or declared guardrails, and none is declared",
+            "release.shadow.max_difference", None,
+            ["a mean difference", "a guardrail in release.metrics"],
+        )  # fmt: skip
+
+
+def _check_captured(metric: ReleaseMetric) -> None:
+    from steward.domain.expressions import ExpressionError, parse  # large, and few need it
+
+    for name in ("value", "denominator"):
+        text = getattr(metric, name)
+        try:
+            used = parse(text, None).columns if text else ()
+        except ExpressionError:
+            continue  # check_metrics says so
+        unknown = sorted({"latency_ms", "failed"}.intersection(used))
+        if unknown:
+            raise _refused(
+                f"metric {metric.name}: SageMaker's data capture holds answered requests, "
+                f"without {' and '.join(unknown)}",
+                f"release.metrics.{metric.name}.{name}", text,
+                ["outcome", "prediction", "label", "features"],
             )  # fmt: skip
 
 

@@ -24,7 +24,7 @@ _LEAST_RATE = 0.005
 
 
 def experiment_plans(
-    release: Release, plan: Plan, units_per_s: float
+    release: Release, plan: Plan, units_per_s: float, *, router: str = "gateway"
 ) -> dict[Phase, ExperimentPlan]:
     """Return a plan per phase in which the stable version answers beside the candidate.
 
@@ -37,12 +37,14 @@ def experiment_plans(
         release: What is declared.
         plan: Its steps.
         units_per_s: Expected first exposures of both versions together.
+        router: SageMaker captures neither failures nor latency, so that its pairs are compared
+            by predictions and declared metrics alone.
     """
     alone = any(not step.limits.concurrent for step in plan.steps)
     budget = ROLLBACK_BUDGET - (ABSOLUTE_BUDGET if alone else 0)
     phases = plan.phases
     return {
-        phase: _phase_plan(release, plan, phase, units_per_s, budget / len(phases))
+        phase: _phase_plan(release, plan, phase, units_per_s, budget / len(phases), router)
         for phase in phases
     }
 
@@ -75,12 +77,15 @@ class _Size:
 
 
 def _phase_plan(
-    release: Release, plan: Plan, phase: Phase, units_per_s: float, budget: float
+    release: Release, plan: Plan, phase: Phase, units_per_s: float, budget: float, router: str
 ) -> ExperimentPlan:
     size = _Size(release, plan, phase, units_per_s)
     metrics = {m.name: _metric(m, phase, size) for m in judged(release, phase)}
-    rails = _shadow_rails(release, size) if phase == "shadow" else _fast_rails(release, size)
-    if phase != "shadow":
+    if phase == "shadow":
+        rails = _shadow_rails(release, size) if router == "gateway" else []
+        rails += _difference_rail(release, size)
+    else:
+        rails = _fast_rails(release, size)
         rails += _prediction_rails(release, size)
     if phase == "ab_test" and release.ab_test.mirrored:
         rails += _difference_rail(release, size)
@@ -159,7 +164,7 @@ def _prediction_rails(release: Release, size: _Size) -> list[Guardrail]:
 def _shadow_rails(release: Release, size: _Size) -> list[Guardrail]:
     """Return guardrails over pairs: what the candidate did less what the stable version did."""
     declared = release.guardrails
-    rails = [
+    return [
         Guardrail(
             metric=Metric(
                 name=name, kind="paired", higher_is_better=False,
@@ -172,7 +177,6 @@ def _shadow_rails(release: Release, size: _Size) -> list[Guardrail]:
             (SLOW, SLOW_SHARE / 2, declared.slow_margin),
         )
     ]  # fmt: skip
-    return rails + _difference_rail(release, size)
 
 
 def _difference_rail(release: Release, size: _Size) -> list[Guardrail]:

@@ -121,7 +121,7 @@ class ReleasePreview(Frozen):
 
 def preview(release: Release, plan: Plan, router: str, traffic: Traffic) -> ReleasePreview:
     """Return what a plan would do at the expected traffic."""
-    plans = experiment_plans(release, plan, traffic.units_per_s)
+    plans = experiment_plans(release, plan, traffic.units_per_s, router=router)
     return ReleasePreview(
         strategy=plan.strategy,
         router=router,

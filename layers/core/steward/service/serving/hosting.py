@@ -34,32 +34,19 @@ def endpoint_plan(
         DependencyError: A dead endpoint of that name is still being removed.
     """
     project, number = str(version["project"]), int(version["version"])
-    for field in ("artifact_uri", "job_image"):
-        if not version.get(field):
-            raise EvidenceIncompleteError(
-                f"version {number} of {project} has no {field}", field=field,
-                value=version.get(field), allowed="what training recorded",
-            )  # fmt: skip
+    name = names.model_name(project, number, stage, suffix)
+    model = model_request(version, name, role_arn)
     endpoint = names.endpoint_name(project, number, stage)
     status = endpoints.status(endpoint)
     if status is not None and status not in READY:
         endpoints.delete(endpoint)
         raise DependencyError(f"endpoint {endpoint} is {status} and must be gone first")
-    name = names.model_name(project, number, stage, suffix)
     workers: dict[str, int] = {
         "MemorySizeInMB": serving.memory_mb,
         "MaxConcurrency": serving.max_concurrency,
     }
     if stage == "prod" and serving.provisioned_concurrency:
         workers["ProvisionedConcurrency"] = serving.provisioned_concurrency
-    model: dict[str, Any] = {
-        "ModelName": name,
-        "ExecutionRoleArn": role_arn,
-        "PrimaryContainer": {
-            "Image": version["job_image"],
-            "ModelDataUrl": version["artifact_uri"],
-        },
-    }
     variant = {"VariantName": "AllTraffic", "ModelName": name, "ServerlessConfig": workers}
     return EndpointPlan(
         endpoint=endpoint,
@@ -68,3 +55,25 @@ def endpoint_plan(
         config={"EndpointConfigName": name, "ProductionVariants": [variant]},
         request={"EndpointName": endpoint, "EndpointConfigName": name},
     )
+
+
+def model_request(version: Item, name: str, role_arn: str) -> dict[str, Any]:
+    """Return the request of ``CreateModel``.
+
+    Raises:
+        EvidenceIncompleteError: The registry record lacks the artifact or the image.
+    """
+    for field in ("artifact_uri", "job_image"):
+        if not version.get(field):
+            raise EvidenceIncompleteError(
+                f"version {version['version']} of {version['project']} has no {field}",
+                field=field, value=version.get(field), allowed="what training recorded",
+            )  # fmt: skip
+    return {
+        "ModelName": name,
+        "ExecutionRoleArn": role_arn,
+        "PrimaryContainer": {
+            "Image": version["job_image"],
+            "ModelDataUrl": version["artifact_uri"],
+        },
+    }

@@ -27,7 +27,7 @@ from steward.domain.experiments.cohorts import (
 from steward.domain.experiments.judged_step import JudgedStep, judged_step
 from steward.domain.experiments.plan import ExperimentPlan, ExperimentRecord, StepRecord
 from steward.domain.guardrails import Counts, StepStatistics
-from steward.domain.releases import rollback_name
+from steward.domain.releases import applied_field, rollback_name
 from steward.domain.routes import Route
 from steward.domain.strategies.experiment_plans import CANDIDATE, ERRORS, SLOW, STABLE
 from steward.domain.strategies.following import Following, Standing, following
@@ -231,7 +231,9 @@ class _Look:
         self.holds = head["holds"] if command.holds is None else command.holds
         self.step: Planned = plan.steps[self.index]
         self.step_id = release["shifts"][-1]["step_id"] if release["shifts"] else ""
-        self.shifted_at = datetime.fromisoformat(release["shifts"][-1]["at"])
+        last = release["shifts"][-1]
+        followed = release.get(applied_field(last["route_version"]))
+        self.shifted_at = datetime.fromisoformat(followed or last["at"])
 
     @property
     def due(self) -> bool:

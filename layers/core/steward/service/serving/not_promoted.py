@@ -49,7 +49,8 @@ def conclude_experiment(
             if race == RACES - 1:
                 raise
     ensure_started(command.project, state=state, workflows=workflows, machine=machine)
-    endpoint = names.endpoint_name(command.project, command.version, "prod")
+    own = names.endpoint_name(command.project, command.version, "prod")
+    endpoint = release.get("endpoint", own)
     if not is_endpoint_needed(state, release, endpoint):
         suffix = command.release_id.rsplit("-", 1)[1]
         endpoints.delete(

@@ -193,7 +193,8 @@ def conclude_release(
     ensure_started(command.project, state=state, workflows=workflows, machine=machine)
     release = release_of(state, command.project, command.release_id)
     if release["status"] == ReleaseStatus.FAILED:
-        endpoint = names.endpoint_name(command.project, command.version, "prod")
+        own = names.endpoint_name(command.project, command.version, "prod")
+        endpoint = release.get("endpoint", own)
         if not is_endpoint_needed(state, release, endpoint):
             suffix = command.release_id.rsplit("-", 1)[1]
             endpoints.delete(
@@ -326,7 +327,8 @@ def retire_previous(*, state: StateStore, endpoints: Endpoints, clock: Clock) ->
             state.commit([_write(without, route)])
         except ConflictError:
             continue
-        endpoints.delete(route.previous.endpoint)
+        if route.previous.endpoint not in serving_endpoints(without):
+            endpoints.delete(route.previous.endpoint)
         retired.append(route.previous.endpoint)
     return {"retired": retired}
 

@@ -17,10 +17,13 @@ from steward.domain.releases import (
 from steward.domain.routes import Arm, Route
 from steward.domain.strategies import plan_for
 from steward.domain.strategies.bandit import batch_id
+from steward.domain.strategies.capabilities import check_router
 from steward.domain.strategies.plan import Planned
+from steward.domain.variant_alarms import variant_alarms
 from steward.ports import (
     Absent,
     Alarms,
+    AlarmSettings,
     Change,
     Clock,
     Condition,
@@ -33,6 +36,7 @@ from steward.ports import (
     Table,
     TrafficMetrics,
     Update,
+    VariantFleets,
 )
 from steward.service.emission import Cause, event
 from steward.service.serving.endpoint_records import made
@@ -40,6 +44,7 @@ from steward.service.serving.experiments import head_key, head_of, new_head, pro
 from steward.service.serving.hosting import endpoint_plan
 from steward.service.serving.records import plan_of, project_of, route_of, running, version_of
 from steward.service.serving.shifts import shift_to
+from steward.service.serving.variant_hosting import variants_plan
 from steward.service.serving.verification import check_approved
 
 STAGE = "prod"
@@ -61,7 +66,10 @@ def plan_release(
     metrics: TrafficMetrics,
     clock: Clock,
     ids: Ids,
+    fleets: VariantFleets,
+    alarm_settings: AlarmSettings,
     role_arn: str,
+    capture_bucket: str,
     environment: str,
 ) -> ReleasePlan:
     """Verify the registry's record once more and fix the steps of a release.
@@ -81,6 +89,8 @@ def plan_release(
     check_approved(record, release["evidence_digest"])
     project = project_of(state, command.project)
     route = route_of(state, command.project)
+    if route is not None:
+        check_router(route.router, project.serving.router)
     features = [column.name for column in project.model_features]
     plan = plan_for(project.release, project.serving.router, features, first=route is None)
     now = clock.now()
@@ -90,12 +100,20 @@ def plan_release(
         units_per_s = (seen.units or seen.requests) / RECENT.total_seconds()
     from steward.domain.strategies.experiment_plans import experiment_plans  # large
 
-    plans = experiment_plans(project.release, plan, units_per_s)
+    plans = experiment_plans(project.release, plan, units_per_s, router=project.serving.router)
     states = alarms.states(guardrail_alarms(environment, command.project))
     suffix = command.release_id.rsplit("-", 1)[1]
-    endpoint = endpoint_plan(
-        record, STAGE, suffix, project.serving, endpoints=endpoints, role_arn=role_arn
-    )
+    if project.serving.router == "endpoint_variants":
+        endpoint = variants_plan(
+            record, suffix, project.serving, route, plan.steps[0].mirror_percent,
+            endpoints=endpoints, fleets=fleets, role_arn=role_arn, capture_bucket=capture_bucket,
+        )  # fmt: skip
+        for alarm in variant_alarms(environment, command.project, command.version, project.alarms):
+            alarm_settings.put(alarm)
+    else:
+        endpoint = endpoint_plan(
+            record, STAGE, suffix, project.serving, endpoints=endpoints, role_arn=role_arn
+        )
     stable = route.stable.version if route else None
     changed = {
         "plan": plan.model_dump(mode="json"),
@@ -105,6 +123,7 @@ def plan_release(
         "stable_version": stable,
         "standing_alarms": sorted(name for name, value in states.items() if value == "ALARM"),
         "endpoint": endpoint.endpoint,
+        "router": endpoint.router,
         "served_features": record.get("served_features"),
     }
     head = new_head(
@@ -157,7 +176,7 @@ def shift_traffic(
     step_id, share = _place(step, head)
     route = route_of(state, command.project)
     if route is not None and (route.release_id, route.step_id) == (command.release_id, step_id):
-        return TrafficShift(step_id=step_id, route_version=route.route_version, bake_s=step.bake_s)
+        return _shift_of(route, step)
     _check_unmoved(route, release)
     arm = Arm(
         version=command.version,
@@ -170,7 +189,8 @@ def shift_traffic(
     moved: Route
     if route is None:
         number = _last_route(state, command.project) + 1
-        moved = first_route(command.project, command.release_id, step_id, arm, slow_ms, number)
+        first = first_route(command.project, command.release_id, step_id, arm, slow_ms, number)
+        moved = first.model_copy(update={"router": release.get("router", "gateway")})
     else:
         moved = shifted(
             route, command.release_id, step_id, arm, slow_ms,
@@ -204,7 +224,14 @@ def shift_traffic(
     except ConflictError as lost:
         running(state, command.project, command.release_id)
         raise RouteConflictError(f"the route of {command.project} has changed") from lost
-    return TrafficShift(step_id=step_id, route_version=moved.route_version, bake_s=step.bake_s)
+    return _shift_of(moved, step)
+
+
+def _shift_of(route: Route, step: Planned) -> TrafficShift:
+    return TrafficShift(
+        step_id=route.step_id, route_version=route.route_version, bake_s=step.bake_s,
+        router=route.router,
+    )  # fmt: skip
 
 
 def _place(step: Planned, head: Item) -> tuple[str, float]:

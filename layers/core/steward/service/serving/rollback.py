@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -45,6 +46,7 @@ from steward.ports import (
     OneOf,
     StateStore,
     Table,
+    TrafficRouter,
     Update,
     Workflows,
 )
@@ -59,6 +61,9 @@ from steward.service.serving.staging import execution_failure
 RACES = 6
 CLOCKS_DIFFER = timedelta(seconds=1)
 """What the clocks of CloudWatch and of a function may be apart; some alarms say whole seconds."""
+
+APPLYING = ("ApplyRoute", "GiveUpRoute")
+"""States in which the route is restored and traffic does not follow it yet."""
 
 ROLLED_BACK_FROM = (ReleaseStatus.RUNNING.value, ReleaseStatus.COMPLETED.value)
 
@@ -179,12 +184,13 @@ def _completed_last(state: StateStore, project: str) -> Item | None:
 
 
 def restore_route(
-    command: RestoreRoute, *, state: StateStore, clock: Clock, ids: Ids
+    command: RestoreRoute, *, state: StateStore, router: TrafficRouter, clock: Clock, ids: Ids
 ) -> RestoredRoute:
     """Take all traffic from a version by one conditional write of the route.
 
     The same transaction marks the release, so that its machine can move no traffic any more,
-    and tells ``TrafficShifted``. A repeated call finds the route restored and says so.
+    and tells ``TrafficShifted``. A repeated call finds the route restored and says so. The router
+    is called at once; weights that cannot be set now are set by the machine's next states.
 
     Raises:
         ReleaseNotAllowedError: There is nothing to go back to.
@@ -199,7 +205,7 @@ def restore_route(
                 value=command.project, allowed="a project that serves",
             )  # fmt: skip
         if release.get("restored_at"):
-            return _as_restored(release, moved=False)
+            return _as_restored(release, moved=False, router=route.router)
         back = restored(route, command.version, f"{command.release_id}-restored")
         if back is None and route.stable.version == command.version:
             raise ReleaseNotAllowedError(
@@ -207,9 +213,12 @@ def restore_route(
                 field="version", value=command.version, allowed="a release with a version before",
             )  # fmt: skip
         try:
-            return _restore(command, release, route, back, state, clock, ids)
+            done = _restore(command, release, route, back, state, clock, ids)
         except ConflictError:
             continue
+        with suppress(StewardError):
+            router.apply(command.project)
+        return done
     raise RouteConflictError(f"the route of {command.project} changes all the time")
 
 
@@ -247,16 +256,17 @@ def _restore(
         )
     )
     state.commit(changes, events)
-    return _as_restored({**release, **marked}, moved=back is not None)
+    return _as_restored({**release, **marked}, moved=back is not None, router=route.router)
 
 
-def _as_restored(release: Item, *, moved: bool) -> RestoredRoute:
+def _as_restored(release: Item, *, moved: bool, router: str = "gateway") -> RestoredRoute:
     return RestoredRoute(
         stable_version=release["restored_version"],
         restored_at=release["restored_at"],
         route_version=release["restored_route_version"],
         moved=moved,
         endpoint=names.endpoint_name(release["project"], release["version"], "prod"),
+        router=router,
     )
 
 
@@ -272,15 +282,17 @@ def conclude_rollback(
 ) -> ReleaseConclusion:
     """Record how a rollback ended, once, and hand the lock on.
 
-    A rollback that restored the route is one whatever failed afterwards. Where the candidate's
-    endpoint has gone before anybody here removed it, the cause says so. A rollback that could not
-    leaves the release as it is, makes room for another attempt and tells ``RollbackFailed``.
+    A rollback that restored the route is one whatever failed afterwards, unless that was making
+    traffic follow it. Where the candidate's endpoint has gone before anybody here removed it, the
+    cause says so. A rollback that could not leaves the release as it is, makes room for another
+    attempt and tells ``RollbackFailed``.
     """
     release = release_of(state, command.project, command.release_id)
     cause = Cause(command.project, command.correlation_id, command.causation_id, command.actor)
     key = {"project": command.project, "release_id": command.release_id}
     back = command.restored
-    if back is None and release.get("restored_at"):
+    unapplied = command.failure is not None and command.failure.state in APPLYING
+    if back is None and release.get("restored_at") and not unapplied:
         back = _as_restored(release, moved=False)
     if back is None:
         failed = int(release.get("failed_rollbacks", 0))
