@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -23,7 +24,7 @@ NOTHING = RoleCounts(0, 0, 0)
 class CloudWatch:
     """Answers sums by variant and metric, in pages of one value; keeps what it was asked."""
 
-    def __init__(self, **variants: dict[str, list[float]]) -> None:
+    def __init__(self, **variants: Mapping[str, Sequence[float]]) -> None:
         self.variants = variants
         self.asked: list[dict[str, Any]] = []
 

@@ -153,6 +153,10 @@ class Ward:
         if self._asking is not None:
             self._asking.join(10)
 
+    def answers(self, version: int) -> None:
+        """Wait until a version answers alone."""
+        eventually(lambda: self.shares() == {version: 100}, f"{self.name} {version} alone", 60)
+
     def shares(self) -> dict[int, float]:
         return shares_of(self.lab.state.route(self.name))
 
@@ -180,7 +184,7 @@ def wards(lab: Laboratory, trained: dict[str, Any]) -> Iterator[dict[str, Ward]]
         for name, ward in wards.items():
             ward.release(firsts[name])
         for ward in wards.values():
-            eventually(lambda ward=ward: ward.shares() == {1: 100}, "the first route", 60)
+            ward.answers(1)
             ward.open()
         for name, ward in wards.items():
             ward.until(firsts[name], "completed", within=90)
@@ -274,8 +278,8 @@ def test_an_update_that_fails_leaves_traffic_as_it_was_and_tells_the_reason(ramp
     assert ramped.failed == []
 
     def gone() -> bool:
-        models = ramped.sagemaker.list_models(NameContains=f"ramped-v{version}-prod")["Models"]
-        return models == []
+        found = ramped.sagemaker.list_models(NameContains=f"ramped-v{version}-prod")
+        return not found["Models"]
 
     eventually(gone, "the model of the failed release to be removed", 30)
 

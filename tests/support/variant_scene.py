@@ -47,7 +47,7 @@ class VariantScene(Scene):
             sleep=self.clock.advance,
         )  # fmt: skip
 
-    def tasks(self) -> dict[str, Task]:
+    def tasks(self) -> dict[str, Any]:
         """Return the tasks of the machines that SageMaker and the router play."""
         return {
             "CreateModel": self._model,

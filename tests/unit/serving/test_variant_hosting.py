@@ -11,8 +11,8 @@ from steward.domain.errors import DependencyError, EndpointFailedError, Evidence
 from steward.domain.releases import first_route, shifted
 from steward.domain.routes import Arm, Route
 from steward.service.serving.variant_hosting import variants_plan
-from support.serving_scene import CAPTURE, ROLE
-from support.variant_scene import ENDPOINT, PROJECT, VariantScene
+from support.serving_scene import CAPTURE, PROJECT, ROLE
+from support.variant_scene import ENDPOINT, VariantScene
 
 
 def variant(version: int, weight: float, **more: Any) -> dict[str, Any]:
@@ -39,14 +39,14 @@ def scene() -> VariantScene:
 
 def plan(
     scene: VariantScene, version: int, route: Route | None, *, mirror_percent: float = 0,
-    suffix: str = "1", **record: Any,
+    suffix: str = "1", record: dict[str, Any] | None = None,
 ) -> EndpointPlan:  # fmt: skip
     known = {
         "project": PROJECT, "version": version, "artifact_uri": "s3://a/m.tar.gz",
         "job_image": "jobs@sha256:1",
     }  # fmt: skip
     return variants_plan(
-        known | record, suffix, scene.project.serving, route, mirror_percent,
+        known | (record or {}), suffix, scene.project.serving, route, mirror_percent,
         endpoints=scene.endpoints, fleets=scene.variants, role_arn=ROLE, capture_bucket=CAPTURE,
     )  # fmt: skip
 
@@ -148,7 +148,7 @@ def test_an_endpoint_that_should_serve_and_does_not_stops_the_release(
 @pytest.mark.parametrize("field", ["artifact_uri", "job_image"])
 def test_a_record_without_what_training_made_is_refused(scene: VariantScene, field: str) -> None:
     with pytest.raises(EvidenceIncompleteError) as refused:
-        plan(scene, 1, None, **{field: None})
+        plan(scene, 1, None, record={field: None})
     assert refused.value.field == field
 
 
