@@ -185,8 +185,8 @@ def beside(peers: dict[str, str], repetitions: int) -> None:
 def main() -> None:
     """Run all cells."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--repetitions", type=int, default=4_000)
-    parser.add_argument("--streams", type=int, default=2_000)
+    parser.add_argument("--repetitions", type=int, default=2_000)
+    parser.add_argument("--streams", type=int, default=1_000)
     parser.add_argument("--peers", action="append", default=[], metavar="NAME=PYTHON")
     parser.add_argument("--peer-repetitions", type=int, default=20)
     parser.add_argument("--only-peers", action="store_true", help="the comparison alone")
