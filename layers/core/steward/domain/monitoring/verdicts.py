@@ -239,6 +239,15 @@ class _Case:
     old: Counts
 
     @property
+    def is_comparable(self) -> bool:
+        """Whether there are values enough for a test of values, not of their presence alone."""
+        if self.column.is_constant:
+            return True
+        if self.test.order:
+            return min(self.test.rows) >= LEAST
+        return bool(self.test.parts)
+
+    @property
     def missing(self) -> tuple[float, float]:
         """Share of rows without a value, here and in the reference."""
         return (
@@ -261,7 +270,7 @@ def _judged(case: _Case, settings: WindowSettings, columns: int) -> ColumnVerdic
         )
     elif case.new.rows == case.new.missing and case.old.rows == case.old.missing:
         verdict, why, detectable, needs = "same", f"{test.name} has no value, as before.", 0.0, None
-    elif not test.parts and not case.column.is_constant:
+    elif not case.is_comparable:
         verdict, why = "inconclusive", _nothing_to_compare(case)
         needs = None if test.order and test.rows[1] < LEAST else needs
     elif detectable <= settings.smallest_effect:
