@@ -50,8 +50,8 @@ def test_an_experiment_is_handed_to_the_scheduler_and_keeps_its_lock() -> None:
         scene, 2, ScheduleTicks=step(ScheduleTicks, lambda c: scene.schedule(c.release_id))
     )
     assert played.output == {"status": "scheduled", "release_id": SECOND}
-    assert played.path[-4:] == [
-        "ShiftTraffic", "IsJudgedOverTime", "ScheduleTicks", "EndScheduled"
+    assert played.path[-5:] == [
+        "ShiftTraffic", "IsRouteFollowed", "IsJudgedOverTime", "ScheduleTicks", "EndScheduled"
     ]  # fmt: skip
     assert "Bake" not in played.path
     assert scene.release(SECOND)["status"] == "running"
