@@ -82,3 +82,8 @@ def test_the_binomial_tail_agrees_with_scipy(k: int, n: int, p: float) -> None:
 def test_impossible_arguments_are_named(call: Callable[[], float]) -> None:
     with pytest.raises(ValueError, match=r"(must lie|needs)"):
         call()
+
+
+@pytest.mark.parametrize("x", [-1.0, 0.0, 0.01, 0.2, 0.6, 1.0, 1.17, 1.19, 1.5, 3.0, 9.0, 18.0])
+def test_kolmogorovs_limit_agrees_with_scipy(x: float) -> None:
+    assert close(own.kstwobign_sf(x), special.kolmogorov(max(x, 0.0)))

@@ -14,13 +14,14 @@ from typing import Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
+from steward.domain.distributions import norm_isf
 from steward.domain.p_values import (
     Counts,
     cauchy_combined,
     discoveries,
     homogeneity_p,
+    levels_p,
     merged,
-    normal_quantile,
     pooled,
     rank_sum_p,
     scale_p,
@@ -142,14 +143,12 @@ def _compared(
         effect = max(_auc_effect(new, old), _total_variation(*coarse))
     else:
         coarse = pooled(new, old)
-        tests = [homogeneity_p(*coarse)]
+        tests = levels_p(new, old)
         effect = _total_variation(*coarse)
     if one.nulls + two.nulls:
-        tests.append(
-            homogeneity_p(
-                np.array([one.count, one.nulls], dtype=np.int64),
-                np.array([two.count, two.nulls], dtype=np.int64),
-            )
+        tests += levels_p(
+            np.array([one.count, one.nulls], dtype=np.int64),
+            np.array([two.count, two.nulls], dtype=np.int64),
         )
     p = cauchy_combined(tests)
     drift = ColumnDrift(
@@ -202,5 +201,5 @@ def _psi(new: Counts, old: Counts) -> float:
 
 
 def _detectable(n: int, m: int, level: float) -> float:
-    z = normal_quantile(1 - level / 2) + normal_quantile(_POWER)
+    z = norm_isf(level / 2) + norm_isf(1 - _POWER)
     return min(1.0, 2 * z * math.sqrt((n + m + 1) / (12 * n * m)))

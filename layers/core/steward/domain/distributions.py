@@ -220,6 +220,20 @@ def gammaincc(a: float, x: float) -> float:
     return front * fraction
 
 
+def kstwobign_sf(x: float) -> float:
+    """Return P(sqrt(n) D > x) of Kolmogorov's limit distribution.
+
+    Above 1.18 the alternating series 2 sum (-1)^(k-1) exp(-2 k^2 x^2); below it its theta
+    transform, 1 - sqrt(2 pi) / x sum exp(-(2k - 1)^2 pi^2 / (8 x^2)), which converges there.
+    """
+    if x <= 0:
+        return 1.0
+    if x > 1.18:
+        return 2 * math.fsum((-1) ** (k - 1) * math.exp(-2 * (k * x) ** 2) for k in range(1, 8))
+    parts = (math.exp(-(((2 * k - 1) * math.pi / x) ** 2) / 8) for k in range(1, 8))
+    return 1 - math.sqrt(2 * math.pi) / x * math.fsum(parts)
+
+
 def binom_sf(k: int, n: int, p: float) -> float:
     """Return P(X > k) for X ~ Binomial(n, p): I_p(k + 1, n - k)."""
     if k < 0:

@@ -1,126 +1,128 @@
-"""Small-sample-safe tests on counts, without scipy: two samples given as counts on shared bins.
+"""Tests of two samples given as counts on shared cells, without scipy; whole arrays at once.
 
-The tests compare these functions with scipy.
+Cells are the last axis; leading axes are broadcast, so that one call judges many columns or many
+windows. The tests compare these functions with scipy.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
+
+from steward.domain.distribution_arrays import chi2_sf, two_sided_p
 
 Counts = NDArray[np.int64]
+Floats = NDArray[np.float64]
+Adjustment = Literal["bonferroni", "holm", "benjamini_hochberg", "benjamini_yekutieli"]
 _SMALLEST = 1e-300
+HIGHEST = 0.99
+"""What a p-value counts as at most when it is combined.
+
+Exact tests of few counts often give 1, which would annul all others in Cauchy's combination.
+"""
+EXPECTED = 5
+"""Smallest expected count of a cell for the chi-square approximation."""
 
 
-def two_sided(z: float) -> float:
-    """Return the two-sided p-value of a standard normal statistic."""
-    return math.erfc(abs(z) / math.sqrt(2))
+def rank_statistics(new: Counts, old: Counts) -> tuple[Floats, Floats]:
+    """Return z of Wilcoxon's rank-sum test and of Mood's test of scale, both with ties.
 
-
-def chi_square_sf(x: float, degrees: int) -> float:
-    """Return the upper tail of the chi-square distribution: the regularised upper gamma function.
-
-    Series below the mode, Lentz's continued fraction above it (Numerical Recipes 6.2).
+    Linear rank statistics under permutation of the two samples: mid-ranks about their centre,
+    and the squares of those. A z is 0 where there is nothing to compare.
     """
-    if x < _SMALLEST or degrees <= 0:
-        return 1.0
-    a, half = degrees / 2, x / 2
-    scale = math.exp(-half + a * math.log(half) - math.lgamma(a))
-    if half < a + 1:
-        term = total = 1 / a
-        n = a
-        while abs(term) > abs(total) * 1e-16:
-            n += 1
-            term *= half / n
-            total += term
-        return max(0.0, 1 - total * scale)
-    b = half + 1 - a
-    c, d = 1 / _SMALLEST, 1 / b
-    h = d
-    for i in range(1, 10_000):
-        step = -i * (i - a)
-        b += 2
-        d = 1 / (step * d + b)
-        c = b + step / c
-        h *= d * c
-        if abs(d * c - 1) < 1e-15:
-            break
-    return scale * h
-
-
-def _permutation_p(new: Counts, old: Counts, scores: NDArray[np.float64]) -> float:
-    """Return the p-value of a linear rank statistic under permutation of the two samples."""
-    n, m = int(new.sum()), int(old.sum())
-    both = (new + old).astype(np.float64)
+    n, m = new.sum(-1, dtype=np.float64), old.sum(-1, dtype=np.float64)
     total = n + m
-    mean = float(both @ scores) / total
-    spread = float(both @ (scores - mean) ** 2)
-    if n == 0 or m == 0 or spread <= 0:
-        return 1.0
-    variance = n * m / (total * (total - 1)) * spread
-    return two_sided((float(new @ scores) - n * mean) / math.sqrt(variance))
-
-
-def _mid_ranks(new: Counts, old: Counts) -> NDArray[np.float64]:
     both = (new + old).astype(np.float64)
-    return np.cumsum(both) - both / 2 + 0.5
+    distance = np.cumsum(both, axis=-1)
+    distance -= both / 2
+    distance -= total[..., None] / 2
+    square = distance * distance
+    weighted = both * square
+    spread = weighted.sum(-1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        scale = n * m / (total * (total - 1))
+        mean = spread / total
+        kurtosis = np.einsum("...i,...i->...", weighted, square) - total * mean * mean
+        location = np.einsum("...i,...i->...", new, distance)
+        width = np.einsum("...i,...i->...", new, square) - n * mean
+        ranks = location / np.sqrt(scale * spread)
+        mood = width / np.sqrt(scale * kurtosis)
+    # Of one or two cells all squares may be alike: what is left of the variance is rounding.
+    flat = kurtosis <= 1e-12 * total * mean * mean
+    usable = (n > 0) & (m > 0) & (spread > 0)
+    return np.where(usable, ranks, 0.0), np.where(usable & ~flat, mood, 0.0)
 
 
 def rank_sum_p(new: Counts, old: Counts) -> float:
     """Return Wilcoxon's rank-sum test with ties, normal approximation, no correction."""
-    return _permutation_p(new, old, _mid_ranks(new, old))
+    return float(two_sided_p(rank_statistics(new, old)[0]))
 
 
 def scale_p(new: Counts, old: Counts) -> float:
     """Return Mood's test of scale with ties: squared distance of the ranks from their centre."""
-    centre = (float(new.sum() + old.sum()) + 1) / 2
-    return _permutation_p(new, old, (_mid_ranks(new, old) - centre) ** 2)
+    return float(two_sided_p(rank_statistics(new, old)[1]))
+
+
+def homogeneity(new: Counts, old: Counts) -> tuple[Floats, NDArray[np.int64]]:
+    """Return the chi-square statistic of homogeneity and its degrees of freedom.
+
+    Cells that are empty in both samples do not count.
+    """
+    n, m = new.sum(-1, dtype=np.float64)[..., None], old.sum(-1, dtype=np.float64)[..., None]
+    both = (new + old).astype(np.float64)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        # Both rows of the table at once: (new m - old n)^2 / (both n m).
+        gaps = new * m - old * n
+        parts = np.where(both > 0, gaps * gaps / both, 0.0).sum(-1) / (n * m)[..., 0]
+    cells = (both > 0).sum(-1)
+    usable = (n[..., 0] > 0) & (m[..., 0] > 0) & (cells > 1)
+    return np.where(usable, parts, 0.0), np.where(usable, cells - 1, 0)
 
 
 def homogeneity_p(new: Counts, old: Counts) -> float:
     """Return the chi-square test of homogeneity; both samples over the same cells."""
-    n, m = float(new.sum()), float(old.sum())
-    both = (new + old).astype(np.float64)
-    kept = both > 0
-    if n == 0 or m == 0 or kept.sum() < 2:
-        return 1.0
-    expected_new, expected_old = both[kept] * n / (n + m), both[kept] * m / (n + m)
-    statistic = float(
-        ((new[kept] - expected_new) ** 2 / expected_new).sum()
-        + ((old[kept] - expected_old) ** 2 / expected_old).sum()
-    )
-    return chi_square_sf(statistic, int(kept.sum()) - 1)
+    return float(chi2_sf(*homogeneity(new, old)))
+
+
+def group_starts(old: Counts, rows: int, cells: int) -> list[int]:
+    """Return where groups of neighbouring cells start: at most ``cells`` of them.
+
+    The groups depend on the reference and on the size of the other sample alone, so that the
+    cells are fixed before the data: each holds at least ``1 / cells`` of the reference, and an
+    expected count of 5 or more of the smaller sample.
+    """
+    reference = int(old.sum())
+    smaller = min(reference, rows)
+    if smaller <= 0:
+        return [0]
+    least = max(reference / cells, EXPECTED * reference / smaller)
+    starts, held = [0], 0
+    for place, count in enumerate(old.tolist()):
+        held += count
+        # A billionth of a row: quantile bins of equal size must not fail on rounding.
+        if held >= least * (1 - 1e-9):
+            starts.append(place + 1)
+            held = 0
+    # What is left over is too little for a group of its own.
+    return starts[:-1] if len(starts) > 1 else starts
 
 
 def merged(new: Counts, old: Counts, cells: int) -> tuple[Counts, Counts]:
-    """Merge neighbouring bins to at most ``cells``, each with an expected count of 5 or more."""
-    total = int(new.sum() + old.sum())
-    smaller = min(int(new.sum()), int(old.sum()))
-    if smaller == 0:
-        return new, old
-    least = max(total / cells, 5 * total / smaller)
-    ends: list[int] = []
-    held = 0
-    for place, count in enumerate((new + old).tolist()):
-        held += count
-        if held >= least:
-            ends.append(place + 1)
-            held = 0
-    if held and ends:
-        ends[-1] = new.size
-    starts = [0, *ends[:-1]] if ends else [0]
+    """Merge neighbouring cells to at most ``cells``; see :func:`group_starts`."""
+    starts = group_starts(old, int(new.sum()), cells)
     return np.add.reduceat(new, starts), np.add.reduceat(old, starts)
 
 
 def pooled(new: Counts, old: Counts) -> tuple[Counts, Counts]:
-    """Pool the levels whose expected count is below 5 in either sample into one."""
+    """Pool the levels whose expected count is below 5 in either sample into one, the last."""
     n, m = int(new.sum()), int(old.sum())
     if n == 0 or m == 0:
         return new, old
-    rare = (new + old) * min(n, m) / (n + m) < 5
+    rare = _rare(new, old)
     if not rare.any():
         return new, old
     return (
@@ -129,34 +131,123 @@ def pooled(new: Counts, old: Counts) -> tuple[Counts, Counts]:
     )
 
 
-def cauchy_combined(p_values: Sequence[float]) -> float:
-    """Return Cauchy's combination of dependent p-values (Liu and Xie 2020)."""
-    total = 0.0
-    for p in p_values:
-        bounded = min(max(p, _SMALLEST), 1 - 1e-15)
-        total += 1 / (bounded * math.pi) if bounded < 1e-15 else math.tan((0.5 - bounded) * math.pi)
-    mean = total / len(p_values)
-    return 1 / (mean * math.pi) if mean > 1e15 else 0.5 - math.atan(mean) / math.pi
+def levels_p(new: Counts, old: Counts, *, statistic: Literal["chi2", "g"] = "chi2") -> list[float]:
+    """Return the p-values of categories: of frequent levels, and of rare ones.
+
+    Levels with an expected count below 5 in either sample are pooled, and so are new and vanished
+    ones among them. Where even their pool is expected less than 5 times, chi-square does not hold
+    for it: the pool then has Fisher's exact test against all others, beside the test of the
+    frequent levels alone. None where there is nothing to compare.
+    """
+    if not new.sum() or not old.sum():
+        return []
+    one, two = pooled(new, old)
+    test = homogeneity if statistic == "chi2" else g_statistic
+    if one.size and _rare(one, two)[-1] and (one[-1] or two[-1]):
+        rest = one[:-1], two[:-1]
+        found = [fisher_p(int(one[-1]), int(one.sum()), int(two[-1]), int(two.sum()))]
+        one, two = rest
+    else:
+        found = []
+    value, degrees = test(one, two)
+    return [*found, float(chi2_sf(value, degrees))] if degrees > 0 else found
 
 
-def discoveries(p_values: Sequence[float], rate: float) -> list[bool]:
-    """Return which hypotheses Benjamini and Hochberg reject at this false discovery rate."""
-    order = sorted(range(len(p_values)), key=lambda place: p_values[place])
-    cut = 0
-    for rank, place in enumerate(order, start=1):
-        if p_values[place] <= rate * rank / len(p_values):
-            cut = rank
-    rejected = set(order[:cut])
-    return [place in rejected for place in range(len(p_values))]
+def _rare(new: Counts, old: Counts) -> NDArray[np.bool_]:
+    n, m = int(new.sum()), int(old.sum())
+    found: NDArray[np.bool_] = (new + old) * min(n, m) < EXPECTED * (n + m)
+    return found
 
 
-def normal_quantile(p: float) -> float:
-    """Return the standard normal quantile, by bisection on ``erfc``."""
-    low, high = -40.0, 40.0
-    for _ in range(200):
-        middle = (low + high) / 2
-        if 0.5 * math.erfc(-middle / math.sqrt(2)) < p:
-            low = middle
-        else:
-            high = middle
-    return (low + high) / 2
+def g_statistic(new: Counts, old: Counts) -> tuple[Floats, NDArray[np.int64]]:
+    """Return the G statistic (log-likelihood ratio) of homogeneity and its degrees of freedom."""
+    _, degrees = homogeneity(new, old)
+    n, m = new.sum(-1, dtype=np.float64)[..., None], old.sum(-1, dtype=np.float64)[..., None]
+    both = (new + old).astype(np.float64)
+    total = np.zeros(both.shape[:-1])
+    for part, size in ((new, n), (old, m)):
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratio = part * np.log(part * (n + m) / (both * size))
+        total += np.where(part > 0, ratio, 0.0).sum(-1)
+    return np.where(degrees > 0, 2 * total, 0.0), degrees
+
+
+def fisher_p(new: int, new_rows: int, old: int, old_rows: int) -> float:
+    """Return Fisher's exact test of a 2x2 table: twice the smaller tail, at most 1.
+
+    Args:
+        new: Rows of one sample in the cell.
+        new_rows: All its rows.
+        old: Rows of the other sample in the cell.
+        old_rows: All its rows.
+    """
+    # The table is transposed so that the sum over the tail is as short as can be.
+    if new_rows > old_rows:
+        new, new_rows, old, old_rows = old, old_rows, new, new_rows
+    cell, rows = new + old, new_rows + old_rows
+    low, high = max(0, cell - old_rows), min(cell, new_rows)
+    term, total, upto, down = 1.0, 0.0, 0.0, 0.0
+    # Terms relative to the first; a scale keeps them finite.
+    terms = []
+    log = 0.0
+    for count in range(low, high + 1):
+        terms.append(log)
+        if count < high:
+            log += math.log((cell - count) * (new_rows - count))
+            log -= math.log((count + 1) * (rows - cell - new_rows + count + 1))
+    top = max(terms)
+    for count, value in enumerate(terms, start=low):
+        term = math.exp(value - top)
+        total += term
+        upto += term if count <= new else 0.0
+        down += term if count >= new else 0.0
+    return min(1.0, 2 * min(upto, down) / total)
+
+
+def cauchy_combined(p_values: Sequence[Any] | NDArray[Any], axis: int = 0) -> Any:
+    """Return Cauchy's combination of dependent p-values (Liu and Xie 2020) along an axis.
+
+    Each counts as at most :data:`HIGHEST`. A NaN is a test that was not made.
+    """
+    p = np.clip(np.asarray(p_values, dtype=np.float64), _SMALLEST, HIGHEST)
+    with np.errstate(over="ignore"):
+        parts = np.where(p < 1e-15, 1 / (p * math.pi), np.tan((0.5 - p) * math.pi))
+    made = ~np.isnan(p)
+    tests = made.sum(axis)
+    mean = np.where(made, parts, 0.0).sum(axis) / np.maximum(tests, 1)
+    found = np.where(tests > 0, np.arctan2(1.0, mean) / math.pi, 1.0)
+    return float(found) if found.ndim == 0 else found
+
+
+def adjusted(p_values: ArrayLike, method: Adjustment = "benjamini_hochberg") -> Floats:
+    """Return adjusted p-values along the last axis: reject where they are at most the level.
+
+    ``bonferroni`` and ``holm`` bound the chance of any false rejection, under any dependence;
+    ``benjamini_hochberg`` the false discovery rate under independence or positive dependence,
+    ``benjamini_yekutieli`` under any.
+    """
+    p = np.asarray(p_values, dtype=np.float64)
+    count = p.shape[-1] if p.ndim else 1
+    if method == "bonferroni":
+        return np.minimum(p * count, 1.0)
+    order = np.argsort(p, axis=-1, kind="stable")
+    ranked = np.take_along_axis(p, order, -1)
+    rank = np.arange(1, count + 1)
+    if method == "holm":
+        found = np.maximum.accumulate(ranked * (count - rank + 1), axis=-1)
+    else:
+        weight = float((1 / rank).sum()) if method == "benjamini_yekutieli" else 1.0
+        steps = ranked * (count * weight / rank)
+        found = np.minimum.accumulate(steps[..., ::-1], axis=-1)[..., ::-1]
+    result = np.empty_like(p)
+    np.put_along_axis(result, order, np.minimum(found, 1.0), -1)
+    return result
+
+
+def discoveries(
+    p_values: Sequence[float], rate: float, method: Adjustment = "benjamini_hochberg"
+) -> list[bool]:
+    """Return which hypotheses are rejected at this level: by default a false discovery rate."""
+    if not len(p_values):
+        return []
+    return [bool(value <= rate) for value in adjusted(p_values, method)]

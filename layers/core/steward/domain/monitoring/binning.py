@@ -31,6 +31,8 @@ TEXT = 100
 """Characters of a new value that is shown as an example."""
 _FRACTION = 2.0**-14
 _LIMIT = 2.0**24
+_SHARES = (0.001, 0.005, *(step / BINS for step in range(1, BINS)), 0.995, 0.999)
+"""Quantiles at inner edges: the fiftieths, and the outer fiftieths once more divided."""
 _SAMPLE = 20_000
 _BLOCK = 8_192
 """Values that are summed at a time: squares of up to 2^48 stay below 2^63."""
@@ -80,7 +82,7 @@ def learn_bins(column: NDArray[Any]) -> NumericBins:
     ordered = np.sort(finite[:: max(1, finite.size // _SAMPLE)])
     upper = _few(ordered)
     if upper is None:
-        places = [math.ceil(ordered.size * step / BINS) - 1 for step in range(1, BINS)]
+        places = [math.ceil(ordered.size * share) - 1 for share in _SHARES]
         chosen = ordered[places]
         upper, times = np.unique(chosen, return_counts=True)
         # A value that is two fiftieths or more has a bin of its own.

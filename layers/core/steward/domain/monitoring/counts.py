@@ -183,9 +183,9 @@ class NumericBins(Frozen):
 
     Attributes:
         edges: The lowest lies just below the smallest value of the baseline, the highest is its
-            largest; between them the fiftieths. A value that fills a bin alone has one of its
-            own; so has each value where there are at most fifty. None where the baseline has no
-            finite value.
+            largest; between them the fiftieths, the outer ones divided once more. A value that
+            fills a bin alone has one of its own; so has each value where there are at most fifty.
+            None where the baseline has no finite value.
         centre: Baseline's median, from which moments are taken.
         unit: Power of two in which moments are counted.
         iqr: Baseline's interquartile range.
