@@ -16,7 +16,6 @@ from steward.domain.names import PROJECT_PATTERN
 from steward.domain.release_declaration import Release, Share
 from steward.domain.tables import Column, Data
 
-
 StartOn = Literal["delivery", "commit", "drift", "performance", "bias", "schedule"]
 
 
