@@ -120,12 +120,14 @@ class ConcludeWatch(_Strict):
 
     Attributes:
         failed: Projects that could not be looked at; others were.
+        failed_chunks: Groups of captured objects that could not be profiled; others were.
         failure: What ended the watch as a whole.
     """
 
     run: str
     execution_arn: str
     failed: list[FailedProject] = Field(default_factory=list)
+    failed_chunks: int = 0
     failure: WatchFailure | None = None
 
 

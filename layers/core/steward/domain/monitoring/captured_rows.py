@@ -137,7 +137,9 @@ def read_object(
                 WHEN asked_at < {now_ms - BEHIND_S * 1000} THEN 'it came more than 7 days late'
             END AS reason,
             coalesce(role = 'shadow', false) AS is_shadow,
-            row_number() OVER (PARTITION BY f.project, id, role = 'shadow' ORDER BY asked_at, n) AS nth
+            row_number() OVER (
+                PARTITION BY f.project, id, role = 'shadow' ORDER BY asked_at, n
+            ) AS nth
         FROM fields AS f LEFT JOIN known AS k USING (project)
     """)
     return _contents(connection)
@@ -302,7 +304,8 @@ def keep_predictions(
     )
     connection.execute(f"""
         COPY (
-            SELECT id, entity, asked_at, TRY_CAST({prediction_sql("prediction")} AS DOUBLE) AS prediction,
+            SELECT id, entity, asked_at,
+                TRY_CAST({prediction_sql("prediction")} AS DOUBLE) AS prediction,
                 {prediction_sql("label")} AS label{kept}
             FROM captured WHERE {_of(place)} ORDER BY id
         ) TO {literal(str(target))} (FORMAT parquet, COMPRESSION zstd)

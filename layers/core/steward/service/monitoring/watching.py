@@ -52,7 +52,7 @@ def start_watch(
         left = _take(state, workflows, run, received.time, now_s, machine)
         if left is not None:
             return {"suppressed": left}
-    payload = {"run": run, "due_at": received.time}
+    payload = {"project": ALL, "run": run, "due_at": received.time}
     try:
         return {"started": workflows.start(machine, f"watch-{run}", payload)}
     except ConflictError:
@@ -107,7 +107,8 @@ def conclude_watch(
         item = state.get(Table.MONITORING, key)
         if item is None or item["status"] != "running":
             return ConcludedWatch(run=command.run, status=item["status"] if item else "unknown")
-        status = "failed" if command.failure else "partly failed" if command.failed else "succeeded"
+        failed = _failures(command)
+        status = "failed" if command.failure else "partly failed" if failed else "succeeded"
         ended = {"status": status, "ended_at": clock.now().isoformat(timespec="milliseconds")}
         changes: list[Any] = [
             Update(Table.MONITORING, key, set=ended, expect=(Equals("status", "running"),))
@@ -117,10 +118,6 @@ def conclude_watch(
         if head is not None and head.get("running") == command.run:
             expected = (Equals("running", command.run),)
             changes.append(Update(Table.MONITORING, head_key, remove=("running",), expect=expected))
-        failed = list(command.failed)
-        if command.failure is not None:
-            told = f"{command.failure.state}: {command.failure.cause}"
-            failed.append(FailedProject(project=ALL, error=command.failure.error, cause=told))
         events = [
             event(
                 WatchFailed(
@@ -137,6 +134,21 @@ def conclude_watch(
             continue
         return ConcludedWatch(run=command.run, status=status)
     raise ConflictError(f"others kept changing watch {command.run}")
+
+
+def _failures(command: ConcludeWatch) -> list[FailedProject]:
+    """Return what is to be said: of projects, of captured objects, of the watch as a whole."""
+    failed = list(command.failed)
+    if command.failed_chunks:
+        told = (
+            f"{command.failed_chunks} groups of captured objects could not be profiled; the next"
+            " watch tries again"
+        )
+        failed.append(FailedProject(project=ALL, error="ProfileChunk", cause=told))
+    if command.failure is not None:
+        told = f"{command.failure.state}: {command.failure.cause}"
+        failed.append(FailedProject(project=ALL, error=command.failure.error, cause=told))
+    return failed
 
 
 def watch_that_ended(received: Received, *, state: StateStore) -> ConcludeWatch | None:
