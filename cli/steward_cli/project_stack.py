@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from steward.domain.feature_groups import FeatureGroup
@@ -73,7 +74,14 @@ def with_feature_groups(
     for resource in resources.values():
         if resource["Type"] == "AWS::CloudWatch::Alarm" and on_call_topic:
             resource["Properties"]["AlarmActions"] = [on_call_topic]
-    # JSON is YAML: each resource is one line of the Resources section.
+    return with_resources(template, resources)
+
+
+def with_resources(template: str, resources: Mapping[str, Any]) -> str:
+    """Return a template in YAML with further resources, each on a line of its own.
+
+    JSON is YAML, so a line of the Resources section can hold a resource.
+    """
     lines = "".join(f"  {name}: {json.dumps(body)}\n" for name, body in resources.items())
     before, outputs, after = template.partition("\nOutputs:\n")
     return f"{before}\n{lines}{outputs}{after}" if lines else template

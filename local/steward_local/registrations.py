@@ -225,6 +225,12 @@ PATCHES: tuple[Patch, ...] = (
         "tell high-resolution metrics from others",
     ),
     _patch(
+        "services.lambda_svc:_emit_lambda_metrics",
+        ("function_name", "duration_ms", "error", "throttle"),
+        "embedded_metrics:across_all_functions",
+        "count errors and throttles of all functions together",
+    ),
+    _patch(
         "services.eventbridge:_invoke_target",
         ("target", "event", "rule", "view"),
         "rule_targets:invoke",
@@ -384,6 +390,7 @@ _ADDITIONS = (
     "steward_local.sagemaker",
     "steward_local.athena",
     "steward_local.schedule_requests",
+    "steward_local.log_queries",
     "steward_local.stepfunctions_additions",
 )
 

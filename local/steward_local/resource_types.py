@@ -22,6 +22,16 @@ def with_missing_types(original: Handlers) -> Handlers:
         "delete": _delete_group,
     }
     original["AWS::SageMaker::FeatureGroup"] = template.HANDLERS
+    original["AWS::CloudWatch::CompositeAlarm"] = {
+        "create": _create_composite,
+        "update": _update_composite,
+        "delete": _delete_composite,
+    }
+    original["AWS::Logs::QueryDefinition"] = {
+        "create": _create_query,
+        "update": _update_query,
+        "delete": _delete_query,
+    }
     return original
 
 
@@ -88,3 +98,82 @@ def _delete_group(physical_id: str, _props: Properties) -> None:
     service.call(
         "DeleteModelPackageGroup", {"ModelPackageGroupName": name}, authority.account_root()
     )
+
+
+def _cloudwatch_error(answer: tuple[int, Any, Any]) -> None:
+    status, _, body = answer
+    if status >= 400:
+        told = json.loads(body)
+        raise ValueError(told.get("message") or told.get("Message") or str(told))
+
+
+def _composite_name(logical_id: str, props: Properties, stack_name: str) -> str:
+    from ministack.services.cloudformation import provisioners
+
+    return str(
+        props.get("AlarmName") or provisioners._physical_name(stack_name, logical_id, max_len=255)
+    )
+
+
+def _put_composite(name: str, props: Properties) -> tuple[str, Properties]:
+    """Put the alarm: its rule is parsed and evaluated, and its children must exist."""
+    from ministack.services import cloudwatch
+
+    enabled = str(props.get("ActionsEnabled", True)).lower() != "false"
+    request = {**props, "AlarmName": name, "ActionsEnabled": enabled}
+    _cloudwatch_error(cloudwatch._put_composite_alarm({}, request, False, True))
+    return name, {"Arn": cloudwatch._composite_alarms[name]["AlarmArn"]}
+
+
+def _create_composite(
+    logical_id: str, props: Properties, stack_name: str
+) -> tuple[str, Properties]:
+    return _put_composite(_composite_name(logical_id, props, stack_name), props)
+
+
+def _update_composite(
+    physical_id: str, _old: Properties, new: Properties, _stack_name: str
+) -> tuple[str, Properties]:
+    name = str(new.get("AlarmName") or physical_id)
+    updated = _put_composite(name, new)
+    if name != physical_id:
+        _delete_composite(physical_id, {})
+    return updated
+
+
+def _delete_composite(physical_id: str, _props: Properties) -> None:
+    from ministack.services import cloudwatch
+
+    cloudwatch._composite_alarms.pop(physical_id, None)
+    cloudwatch._composite_triggers.pop(physical_id, None)
+
+
+def _query_request(name: str, props: Properties) -> Properties:
+    return {
+        "name": name,
+        "queryString": props["QueryString"],
+        "logGroupNames": props.get("LogGroupNames", []),
+    }
+
+
+def _create_query(_logical_id: str, props: Properties, _stack: str) -> tuple[str, Properties]:
+    from steward_local import log_queries
+
+    kept = log_queries.put(_query_request(props["Name"], props))
+    return kept, {"QueryDefinitionId": kept}
+
+
+def _update_query(
+    physical_id: str, _old: Properties, new: Properties, _stack_name: str
+) -> tuple[str, Properties]:
+    from steward_local import log_queries
+
+    request = {**_query_request(new["Name"], new), "queryDefinitionId": physical_id}
+    kept = log_queries.put(request)
+    return kept, {"QueryDefinitionId": kept}
+
+
+def _delete_query(physical_id: str, _props: Properties) -> None:
+    from steward_local import log_queries
+
+    log_queries.forget(physical_id)

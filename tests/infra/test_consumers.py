@@ -36,7 +36,7 @@ def _alarmed_queues(template: dict[str, Any]) -> set[str]:
     for alarm in of_type(template, "AWS::CloudWatch::Alarm").values():
         properties = alarm["Properties"]
         assert properties["AlarmActions"] == [{"Ref": "OnCallTopic"}]
-        if properties["Namespace"] == "AWS/SQS":
+        if properties.get("Namespace") == "AWS/SQS":
             [dimension] = properties["Dimensions"]
             found.add(dimension["Value"]["Fn::GetAtt"][0])
     return found

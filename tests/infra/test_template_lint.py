@@ -9,7 +9,8 @@ import pytest
 from cfnlint import api
 from cfnlint.config import ManualArgs
 
-from steward_cli.project_stack import with_feature_groups
+from steward_cli.project_board import Place, dashboard
+from steward_cli.project_stack import with_feature_groups, with_resources
 from support.feature_scene import project_of
 from support.templates import CHILDREN, ORDER, ROOT, TEMPLATES, transformed
 
@@ -17,6 +18,7 @@ PROJECT_STACK = ROOT / "projects" / "project-stack.yaml"
 PROFILING_STACK = ROOT / "projects" / "profiling-stack.yaml"
 _CLOUDFORMATION_RESOURCES = 500
 _CLOUDFORMATION_BYTES = 1_000_000
+_INLINE_BYTES = 51_200
 
 
 def _findings(text: str) -> list[str]:
@@ -59,4 +61,8 @@ def test_a_project_stack_with_feature_groups_has_no_findings() -> None:
         key_arn="arn:aws:kms:us-east-1:000000000000:key/00000000-0000-0000-0000-000000000000",
         role_arn="arn:aws:iam::000000000000:role/store",
     )
+    alarms = "arn:aws:cloudwatch:us-east-1:000000000000:alarm:"
+    place = Place("dev", "us-east-1", "steward-dev", alarms, "gateway", "log")
+    text = with_resources(text, {"Dashboard": dashboard(project, place)})
     assert _findings(text) == []
+    assert len(text.encode()) < _INLINE_BYTES

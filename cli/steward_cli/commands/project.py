@@ -16,7 +16,8 @@ from steward.domain.project import Project
 from steward_cli.commands.local import repository_root
 from steward_cli.console import CommandError, Exit, Json, progress, record, show, table
 from steward_cli.function_urls import call
-from steward_cli.project_stack import served_versions, with_feature_groups
+from steward_cli.project_board import Place, dashboard
+from steward_cli.project_stack import served_versions, with_feature_groups, with_resources
 from steward_cli.sources import Source, read_source
 from steward_cli.state import StackState, person, shares_of
 from steward_cli.target import Target, choose
@@ -203,6 +204,7 @@ def deploy_project_stack(target: Target, project: Project) -> str:
             key_arn=target.output("KeyArn"), role_arn=target.output("FeatureStoreRoleArn"),
             on_call_topic=target.output("OnCallTopic"),
         )  # fmt: skip
+    template = with_resources(template, {"Dashboard": dashboard(project, _place(target))})
     name = project_stack_name(target, project.project)
     errors, latency = project.alarms.errors, project.alarms.latency
     parameters = {
@@ -217,6 +219,8 @@ def deploy_project_stack(target: Target, project: Project) -> str:
         "LatencyPeriodSeconds": latency.period_s,
         "LatencyEvaluationPeriods": latency.evaluation_periods,
         "LatencyDatapointsToAlarm": latency.datapoints_to_alarm,
+        "OnCallTopic": target.output("OnCallTopic"),
+        "GatewayLogGroup": target.output("GatewayLogGroup"),
     }
     request: dict[str, Any] = {
         "StackName": name,
@@ -253,6 +257,19 @@ def deploy_project_stack(target: Target, project: Project) -> str:
             f"stack {name} failed: {'; '.join(reasons) or 'see its events'}"
         ) from None
     return name
+
+
+def _place(target: Target) -> Place:
+    account = target.output("OnCallTopic").split(":")
+    partition, number = account[1], account[4]
+    return Place(
+        environment=target.environment_name,
+        region=target.region,
+        stack=target.stack,
+        alarm_prefix=f"arn:{partition}:cloudwatch:{target.region}:{number}:alarm:",
+        gateway_function=target.output("GatewayFunctionName"),
+        gateway_log=target.output("GatewayLogGroup"),
+    )
 
 
 def push(target: Target, source: Source) -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """Doorway: what an ended job or execution cost, from the dated price table."""
 
+import sys
+
 from steward.bootstrap import app
 from steward.contracts.incoming import Received
 from steward.entrypoint import on_event
@@ -19,4 +21,5 @@ def handler(received: Received) -> str:
         jobs=app().job_records,
         clock=app().clock,
         ids=app().ids,
+        write=sys.stdout.write,
     )

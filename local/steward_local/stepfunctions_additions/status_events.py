@@ -8,10 +8,17 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from ministack.services import eventbridge
+from ministack.services import cloudwatch, eventbridge
 from ministack.services import stepfunctions as sf
 
 _PAYLOAD_CAP = 248 * 1024
+_METRICS = {
+    "RUNNING": "ExecutionsStarted",
+    "SUCCEEDED": "ExecutionsSucceeded",
+    "FAILED": "ExecutionsFailed",
+    "TIMED_OUT": "ExecutionsTimedOut",
+    "ABORTED": "ExecutionsAborted",
+}
 
 
 def redrive_status(execution: dict[str, Any]) -> tuple[str, str | None]:
@@ -23,10 +30,16 @@ def redrive_status(execution: dict[str, Any]) -> tuple[str, str | None]:
 
 
 def emit(execution: dict[str, Any]) -> None:
-    """Put the event of the execution's status on the bus; express executions send none."""
+    """Put the event of the execution's status on the bus, and count it in ``AWS/States``.
+
+    Express executions send no event.
+    """
     if execution.get("sync"):
         return
     status = execution["status"]
+    if status in _METRICS:
+        machine = {"StateMachineArn": execution["stateMachineArn"]}
+        cloudwatch.record_metric("AWS/States", _METRICS[status], 1, "Count", machine)
     redrive, reason = redrive_status(execution)
     detail: dict[str, Any] = {
         "executionArn": execution["executionArn"],

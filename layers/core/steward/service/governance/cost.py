@@ -26,6 +26,7 @@ from steward.domain.prices import (
 )
 from steward.ports import Absent, Clock, Ids, JobRecord, JobRecords, Put, StateStore, Table
 from steward.service.emission import Cause, event
+from steward.service.metric_lines import Write, metric_line
 
 _JOB_ENDED = frozenset({"Completed", "Failed", "Stopped"})
 _EXECUTION_ENDED = frozenset({"SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED"})
@@ -55,12 +56,16 @@ def record_cost(
     clock: Clock,
     ids: Ids,
     prices: PriceTable = US_EAST_1,
+    write: Write | None = None,
 ) -> str:
     """Write a cost entry for an ended job or execution, once, and tell of it.
 
     Entries are keyed by the job's or execution's name, which AWS never gives twice, so that
     SageMaker's repeated events add nothing. What the table has no price for is written with
     ``dollars`` null and the reason, and no event tells a sum.
+
+    Args:
+        write: Takes the metric ``CostDollars`` as a log line; once for each entry.
 
     Returns:
         The entry, or ``not ended``, ``not ours`` or ``known``.
@@ -90,6 +95,9 @@ def record_cost(
         state.commit([Put(Table.COSTS, item, expect=(Absent(),))], events)
     except ConflictError:
         return "known"
+    if use.dollars is not None and write is not None:
+        metrics = {"CostDollars": (use.dollars, "None")}
+        write(metric_line({"project": use.project}, clock.now(), metrics, {"entry": use.entry}))
     return use.entry
 
 
