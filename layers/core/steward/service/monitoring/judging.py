@@ -45,6 +45,7 @@ from steward.ports import (
 )
 from steward.service.emission import Cause, event
 from steward.service.monitoring.baselines import Baselines, Found
+from steward.service.monitoring.look_metrics import look_metrics
 from steward.service.monitoring.profiling import Bench, declared_of
 from steward.service.monitoring.transitions import Alarms, payloads
 from steward.service.monitoring.windows import Summed, chunks_of, read_counted, sum_window
@@ -58,7 +59,12 @@ MAX_LOOKS = 48
 
 @dataclass
 class Watcher:
-    """One project's looks in one task."""
+    """One project's looks in one task.
+
+    Attributes:
+        stable: Version that the route names.
+        write: Takes the lines of metrics; ``sys.stdout.write`` on Lambda.
+    """
 
     bench: Bench
     ids: Ids
@@ -67,6 +73,7 @@ class Watcher:
     stable: int | None
     baselines: Baselines
     seconds_left: Callable[[], float]
+    write: Callable[[str], object] | None = None
     _windows: dict[str, Counted] = field(default_factory=dict)
 
     @property
@@ -86,6 +93,7 @@ def judge_windows(
     ids: Ids,
     *,
     seconds_left: Callable[[], float] | None = None,
+    write: Callable[[str], object] | None = None,
 ) -> JudgedWindow:
     """Look at what has ended since the last look, and again at what got late rows.
 
@@ -101,7 +109,7 @@ def judge_windows(
     stable = next((int(a["version"]) for a in route["arms"] if a["role"] == "stable"), None)
     watcher = Watcher(
         bench, ids, command, declared_of(configured), stable, Baselines(state, bench.objects),
-        seconds_left or _unhurried(),
+        seconds_left or _unhurried(), write,
     )  # fmt: skip
     return _look_at_all(watcher)
 
@@ -180,6 +188,11 @@ def _look(watcher: Watcher, number: int, *, again: bool) -> list[str]:
     clock = watcher.bench.clock
     events: list[Event] = [event(one, cause, clock, watcher.ids) for one in said]
     state.commit(changes, events)
+    if watcher.write is not None:
+        baseline = scene.found.baseline
+        attribution = baseline.attribution if baseline is not None else None
+        for line in look_metrics(look, clock.now(), attribution.ranking if attribution else ()):
+            watcher.write(line)
     return [f"{one.kind}: {one.before} -> {one.after}" for one in look.transitions]
 
 
