@@ -1,0 +1,164 @@
+"""Monitoring on the deployed stack: from captured objects to mails, alarms and runs.
+
+Traffic of past hours is put where Firehose delivers it; the watch is started as its schedule does,
+and plays its machine with the roles of its functions.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from steward.domain.exposures import Exposure
+from steward.domain.monitoring.baseline import Baseline, column_baselines
+from steward.domain.monitoring.looks import Look, parse_look
+from steward.domain.monitoring.records import alarm_item, look_item
+from steward.domain.versions import version_item
+from steward.ports import Item, Put, Table
+from steward_cli.commands.mail import letters
+from support.laboratory_stack import Laboratory, eventually
+
+pytestmark = pytest.mark.e2e
+
+SCHEDULED = Path(__file__).parents[2] / "events" / "incoming" / "scheduled_event.json"
+
+
+def requests(seed: int, count: int, older: float = 0.0) -> list[dict[str, Any]]:
+    """Different people, drawn without replacement."""
+    draw = np.random.default_rng(seed)
+    ages = draw.normal(50 + older, 15, count).round(1)
+    return [
+        {
+            "entity": f"{seed}-{n}",
+            "features": {"age": float(ages[n]), "bmi": float(draw.normal(27, 4))},
+            "probability": float(1 / (1 + np.exp((60 - ages[n]) / 15))),
+        }
+        for n in range(count)
+    ]
+
+
+class Ward:
+    """A project that serves, with the traffic of its last hours."""
+
+    def __init__(self, lab: Laboratory, name: str, **monitoring: Any) -> None:
+        self.lab, self.name = lab, name
+        now = datetime.now(UTC)
+        self.begin = now.replace(minute=0, second=0, microsecond=0) - timedelta(hours=6)
+        self.store = lab.state.store
+        self.s3 = lab.target.client("s3")
+        config = {"monitoring": {"unit": "event", **monitoring}, "training": {}}
+        arm = {"version": 1, "endpoint": "none", "role": "stable", "share": 100}
+        self.store.commit([Put(Table.PROJECTS, {"project": name, "config": config})])
+        self.store.commit([Put(Table.ROUTES, {"project": name, "route_version": 1, "arms": [arm]})])
+
+    def give_baseline(self) -> Baseline:
+        rows = requests(1, 3000)
+        columns = {key: np.array([row["features"][key] for row in rows]) for key in ("age", "bmi")}
+        predicted = {"prediction": np.array([row["probability"] for row in rows])}
+        baseline = Baseline(
+            project=self.name, version=1, rows=len(rows), features=column_baselines(columns),
+            held_out_rows=len(rows), predictions=column_baselines(predicted),
+        )  # fmt: skip
+        key = f"runs/{self.name}/baseline.json"
+        bucket = self.lab.target.output("ArtifactsBucketName")
+        self.s3.put_object(Bucket=bucket, Key=key, Body=baseline.model_dump_json().encode())
+        item = {
+            "project": self.name, "item": version_item(1), "version": 1,
+            "baseline": {"uri": f"s3://{bucket}/{key}", "digest": baseline.digest},
+        }  # fmt: skip
+        self.store.commit([Put(Table.VERSIONS, item)])
+        return baseline
+
+    def capture(self, rows: Sequence[dict[str, Any]], hour: int, tail: bytes = b"") -> str:
+        """Put an object where Firehose delivers what was answered in an hour."""
+        lines = []
+        for n, row in enumerate(rows):
+            at = self.begin + timedelta(hours=hour, seconds=3500 * n / len(rows))
+            exposure = Exposure(
+                project=self.name, route_version=1, step_id="serving", assignment_probability=1.0,
+                assigned_version=1, assigned_role="stable", answering_version=1, fallback=False,
+                entity=row["entity"], first_exposure=True, shadow_pair_id=None,
+                inference_id=f"{self.name}-{row['entity']}-{hour}",
+                time=at.isoformat(timespec="milliseconds"), features=row["features"],
+                prediction={"probability": row["probability"]},
+            )  # fmt: skip
+            lines.append(json.dumps({"capture": asdict(exposure)}).encode() + b"\n")
+        at = self.begin + timedelta(hours=hour)
+        key = f"exposures/{at:%Y/%m/%d}/steward-{self.name}-{hour}-{len(tail)}"
+        bucket = self.lab.target.output("CaptureBucketName")
+        self.s3.put_object(Bucket=bucket, Key=key, Body=b"".join(lines) + tail)
+        return key
+
+    def watch(self, hour: float) -> dict[str, Any]:
+        """Let the schedule fire after an hour, and wait until the watch is over."""
+        at = self.begin + timedelta(hours=hour, minutes=1)
+        firing = json.loads(SCHEDULED.read_text(encoding="utf-8"))
+        firing["time"] = at.isoformat(timespec="seconds")
+        answer = self.lab.target.client("lambda").invoke(
+            FunctionName=self.lab.target.output("StartWatchFunctionArn"),
+            Payload=json.dumps(firing).encode(),
+        )
+        found = json.loads(answer["Payload"].read())
+        if "started" not in found:
+            return dict(found)
+        client = self.lab.target.client("stepfunctions")
+
+        def ended() -> dict[str, Any] | None:
+            execution = client.describe_execution(executionArn=found["started"])
+            return dict(execution) if execution["status"] != "RUNNING" else None
+
+        return eventually(ended, "the end of the watch", 90)
+
+    def look(self, hour: int) -> Look:
+        """The record of an hour's look."""
+        window = (self.begin + timedelta(hours=hour)).strftime("%Y-%m-%dT%H:%M:%SZ")
+        item = self.store.get(Table.MONITORING, {"project": self.name, "item": look_item(window)})
+        assert item is not None, f"no look at {window}"
+        return parse_look(self.lab.read(item["uri"]))
+
+    def alarm(self, kind: str) -> Item:
+        """An alarm's item."""
+        key = {"project": self.name, "item": alarm_item(kind)}
+        return self.store.get(Table.MONITORING, key) or {"state": "ok"}
+
+    def mails(self, subject: str) -> list[str]:
+        """Mails about this project whose subject has these words."""
+        found = letters(self.lab.choice.state_dir)
+        return [one.subject for one in found if subject in one.subject and self.name in one.subject]
+
+    def remove(self) -> None:
+        """Stop serving, so that other watches leave this project alone."""
+        from steward.ports import Delete
+
+        self.store.commit([Delete(Table.ROUTES, {"project": self.name})])
+
+
+def test_shifted_traffic_leads_to_an_alarm_and_a_mail_and_unshifted_does_not(
+    lab: Laboratory,
+) -> None:
+    shifted, steady = Ward(lab, "shifted"), Ward(lab, "steady")
+    for ward in (shifted, steady):
+        ward.give_baseline()
+        for hour in range(3):
+            ward.capture(requests(10 + hour, 250, 12.0 if ward is shifted and hour else 0.0), hour)
+    ended = shifted.watch(3)
+    assert ended["status"] == "SUCCEEDED", ended
+    assert json.loads(ended["output"])["failed"] == 0
+    assert shifted.alarm("drift")["state"] == "alarm"
+    assert steady.alarm("drift")["state"] != "alarm"
+    assert shifted.look(1).window_verdict.verdict == "drift"
+    assert "age" in shifted.look(1).window_verdict.changed
+    assert steady.look(2).captured.rows == 250
+    eventually(lambda: shifted.mails("drift in shifted") or None, "the drift mail")
+    assert steady.mails("drift") == []
+    again = shifted.watch(3)
+    assert "suppressed" in again
+    for ward in (shifted, steady):
+        ward.remove()
