@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -96,6 +96,7 @@ class MonitoringScene:
     clock: FakeClock = field(default_factory=lambda: FakeClock(BEGAN))
     ids: FakeIds = field(default_factory=FakeIds)
     project: str = PROJECT
+    write: Callable[[str], object] | None = None
 
     def __post_init__(self) -> None:
         self.configure(**self.monitoring)
@@ -206,7 +207,7 @@ class MonitoringScene:
             run=f"run-{hour}", due_at=self.due(hour), project=self.project, execution_arn=EXECUTION
         )
         with tempfile.TemporaryDirectory() as folder:
-            return judge_windows(command, self.bench(folder), self.ids)
+            return judge_windows(command, self.bench(folder), self.ids, write=self.write)
 
     def watch(self, hour: float) -> JudgedWindow:
         """Play the watch that is due after an hour, without its machine."""

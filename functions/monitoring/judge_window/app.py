@@ -1,5 +1,6 @@
 """Task: look at a project's windows that have ended."""
 
+import sys
 import time
 
 from steward.bootstrap import app
@@ -25,5 +26,9 @@ def handler(command: JudgeWindow) -> JudgedWindow:
             artifacts_bucket=settings.need("artifacts_bucket"),
         )
         return judge_windows(
-            command, bench, app().ids, seconds_left=lambda: until - time.monotonic()
+            command,
+            bench,
+            app().ids,
+            seconds_left=lambda: until - time.monotonic(),
+            write=sys.stdout.write,
         )

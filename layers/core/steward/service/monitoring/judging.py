@@ -44,7 +44,9 @@ from steward.ports import (
     Table,
 )
 from steward.service.emission import Cause, event
+from steward.service.metric_lines import Write
 from steward.service.monitoring.baselines import Baselines, Found
+from steward.service.monitoring.look_metrics import look_metrics
 from steward.service.monitoring.profiling import Bench, declared_of
 from steward.service.monitoring.transitions import Alarms, payloads
 from steward.service.monitoring.windows import Summed, chunks_of, read_counted, sum_window
@@ -67,6 +69,7 @@ class Watcher:
     stable: int | None
     baselines: Baselines
     seconds_left: Callable[[], float]
+    write: Write | None = None
     _windows: dict[str, Counted] = field(default_factory=dict)
 
     @property
@@ -86,12 +89,16 @@ def judge_windows(
     ids: Ids,
     *,
     seconds_left: Callable[[], float] | None = None,
+    write: Write | None = None,
 ) -> JudgedWindow:
     """Look at what has ended since the last look, and again at what got late rows.
 
     A look is written in this order: the window's sum, the record, then in one transaction the
     pointer, the alarms that changed and the events about them. Whatever was written before a
     crash is found again under its content, and no event is told twice.
+
+    Args:
+        write: Takes the metrics of each look that was written, as log lines.
     """
     state = bench.state
     configured = state.get(Table.PROJECTS, {"project": command.project})
@@ -101,7 +108,7 @@ def judge_windows(
     stable = next((int(a["version"]) for a in route["arms"] if a["role"] == "stable"), None)
     watcher = Watcher(
         bench, ids, command, declared_of(configured), stable, Baselines(state, bench.objects),
-        seconds_left or _unhurried(),
+        seconds_left or _unhurried(), write,
     )  # fmt: skip
     return _look_at_all(watcher)
 
@@ -180,6 +187,11 @@ def _look(watcher: Watcher, number: int, *, again: bool) -> list[str]:
     clock = watcher.bench.clock
     events: list[Event] = [event(one, cause, clock, watcher.ids) for one in said]
     state.commit(changes, events)
+    if watcher.write is not None:
+        found = scene.found.baseline
+        attribution = found.attribution if found is not None else None
+        for line in look_metrics(look, clock.now(), attribution.ranking if attribution else ()):
+            watcher.write(line)
     return [f"{one.kind}: {one.before} -> {one.after}" for one in look.transitions]
 
 
