@@ -130,7 +130,7 @@ class Ward:
 
     def mails(self, subject: str) -> list[str]:
         """Mails about this project whose subject has these words."""
-        found = letters(self.lab.choice.state_dir)
+        found = letters(self.lab.target.engine.mailbox)
         return [one.subject for one in found if subject in one.subject and self.name in one.subject]
 
     def remove(self) -> None:

@@ -79,7 +79,7 @@ def baseline_of(requests: Sequence[dict[str, Any]], unit: str, version: int = 1)
     }
     predicted = np.array([request["prediction"]["probability"] for request in requests])
     return Baseline(
-        project=PROJECT, version=version, unit=unit, rows=len(requests),  # type: ignore[arg-type]
+        project=PROJECT, version=version, unit=unit, rows=len(requests),
         features=column_baselines(columns), held_out_rows=len(requests),
         predictions=column_baselines({"prediction": predicted}),
     )  # fmt: skip

@@ -92,6 +92,26 @@ def test_levels_are_pooled_until_five_are_expected() -> None:
     assert (one.tolist(), two.tolist()) == ([30, 30, 5], [300, 300, 50])
 
 
+def test_levels_that_the_reference_could_have_missed_are_pooled_with_what_it_did_miss() -> None:
+    """With five new rows for each old one, a level of 30 rows is unseen before once in 240."""
+    new, old = np.array([4_000, 25, 45, 30]), np.array([800, 5, 9, 0])
+    one, two = pooled(new, old)
+    assert (one.tolist(), two.tolist()) == ([4_000, 45, 55], [800, 9, 5])
+
+
+def test_unseen_levels_of_a_long_tail_are_no_difference() -> None:
+    chance = np.random.default_rng(6)
+    shares = 1 / np.arange(1, 151)
+    shares /= shares.sum()
+    below = 0
+    for _ in range(1_000):
+        old, new = chance.multinomial(1_000, shares), chance.multinomial(5_000, shares)
+        known = old > 0
+        parts = levels_p(np.append(new[known], new[~known].sum()), np.append(old[known], 0))
+        below += cauchy_combined(parts) <= 0.01
+    assert below <= 0.01 * 1_000 + 3.5 * (0.01 * 1_000) ** 0.5
+
+
 @given(counts, st.integers(1, 4000))
 def test_groups_of_cells_hold_five_expected_and_a_twentieth(old: list[int], rows: int) -> None:
     reference = np.array(old)
@@ -164,7 +184,7 @@ def test_rare_levels_do_not_alarm_more_often_than_they_say() -> None:
     below = 0
     for _ in range(3_000):
         old, new = chance.multinomial(10_000, shares), chance.multinomial(120, shares)
-        below += cauchy_combined(levels_p(new, old)) <= 0.01
+        below += cauchy_combined(levels_p(np.append(new, 0), np.append(old, 0))) <= 0.01
     assert below <= 0.01 * 3_000 + 3.5 * (0.01 * 3_000) ** 0.5
 
 

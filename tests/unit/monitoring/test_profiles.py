@@ -335,3 +335,14 @@ def test_a_baseline_names_no_column_twice_and_has_its_counts_on_its_cells() -> N
     spoilt = column.model_copy(update={"counts": other})
     with pytest.raises(ValueError, match="do not lie on"):
         Baseline(project="p", rows=9, features=(spoilt,))
+
+
+def test_large_and_small_chunks_are_counted_alike() -> None:
+    chance = np.random.default_rng(4)
+    values = np.round(chance.lognormal(0, 2, 40_000), 2)
+    cells = learn_bins(values)
+    parts = [count_numbers(part, cells) for part in np.array_split(values, 20)]
+    total = cells.nothing()
+    for part in parts:
+        total = total + part
+    assert total == count_numbers(values, cells)

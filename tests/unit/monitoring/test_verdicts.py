@@ -9,13 +9,13 @@ import pytest
 from numpy.typing import NDArray
 
 from steward.domain.monitoring.baseline import Baseline, column_baselines
+from steward.domain.monitoring.dispersion import Dispersion
 from steward.domain.monitoring.profiles import (
     Profile,
     ProfilesDifferError,
     empty_profile,
     profile_chunk,
 )
-from steward.domain.monitoring.seasons import Dispersion
 from steward.domain.monitoring.verdicts import (
     ColumnVerdict,
     WindowSettings,

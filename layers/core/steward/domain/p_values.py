@@ -18,6 +18,8 @@ from steward.domain.distribution_arrays import chi2_sf, two_sided_p
 Counts = NDArray[np.int64]
 Floats = NDArray[np.float64]
 Adjustment = Literal["bonferroni", "holm", "benjamini_hochberg", "benjamini_yekutieli"]
+CELLS = 20
+"""Groups of neighbouring cells that chi-square is computed on."""
 _SMALLEST = 1e-300
 HIGHEST = 0.99
 """What a p-value counts as at most when it is combined.
@@ -118,13 +120,25 @@ def merged(new: Counts, old: Counts, cells: int) -> tuple[Counts, Counts]:
 
 
 def pooled(new: Counts, old: Counts) -> tuple[Counts, Counts]:
-    """Pool the levels whose expected count is below 5 in either sample into one, the last."""
+    """Pool rare levels with what is outside the vocabulary; the pool is the last cell.
+
+    Args:
+        new: Rows by level of the reference's vocabulary, and last those outside it.
+        old: Those of the reference.
+
+    Rare are levels with an expected count below 5 in either sample, and those so rare in both
+    together that the reference could have missed them. Which levels are pooled follows from their
+    totals alone, so that a test that is conditional on totals stays valid: a level that the
+    reference did not happen to see is outside, and lies in one cell with those like it.
+    """
     n, m = int(new.sum()), int(old.sum())
     if n == 0 or m == 0:
         return new, old
-    rare = _rare(new, old)
-    if not rare.any():
-        return new, old
+    both = new + old
+    # A level with more rows than this is absent from the reference by chance once in 1,000.
+    missed = math.log(1e-3) / math.log(n / (n + m))
+    rare = _rare(new, old) | (both <= missed)
+    rare[-1] = True
     return (
         np.append(new[~rare], new[rare].sum()),
         np.append(old[~rare], old[rare].sum()),
@@ -132,23 +146,21 @@ def pooled(new: Counts, old: Counts) -> tuple[Counts, Counts]:
 
 
 def levels_p(new: Counts, old: Counts, *, statistic: Literal["chi2", "g"] = "chi2") -> list[float]:
-    """Return the p-values of categories: of frequent levels, and of rare ones.
+    """Return the p-values of categories, the last cell being what is outside the vocabulary.
 
-    Levels with an expected count below 5 in either sample are pooled, and so are new and vanished
-    ones among them. Where even their pool is expected less than 5 times, chi-square does not hold
-    for it: the pool then has Fisher's exact test against all others, beside the test of the
-    frequent levels alone. None where there is nothing to compare.
+    Rare and new levels are pooled. Where even their pool is expected less than 5 times, chi-square
+    does not hold for it: the pool then has Fisher's exact test against all others, beside the test
+    of the frequent levels alone. None where there is nothing to compare.
     """
     if not new.sum() or not old.sum():
         return []
     one, two = pooled(new, old)
     test = homogeneity if statistic == "chi2" else g_statistic
-    if one.size and _rare(one, two)[-1] and (one[-1] or two[-1]):
+    found: list[float] = []
+    if one.size > 1 and _rare(one, two)[-1] and (one[-1] or two[-1]):
         rest = one[:-1], two[:-1]
         found = [fisher_p(int(one[-1]), int(one.sum()), int(two[-1]), int(two.sum()))]
         one, two = rest
-    else:
-        found = []
     value, degrees = test(one, two)
     return [*found, float(chi2_sf(value, degrees))] if degrees > 0 else found
 

@@ -19,9 +19,10 @@ from steward.domain.digests import digest_of
 from steward.domain.monitoring.baseline import Baseline
 from steward.domain.monitoring.column_tests import ColumnTest
 from steward.domain.monitoring.counts import Count, Frozen
+from steward.domain.monitoring.dispersion import Dispersion
 from steward.domain.monitoring.entity_samples import EntitySample, merge_samples, profile_sample
 from steward.domain.monitoring.profiles import Profile, merge
-from steward.domain.monitoring.seasons import Dispersion, SeasonalReference
+from steward.domain.monitoring.seasons import SeasonalReference
 from steward.domain.monitoring.verdicts import compare_columns, require_cells
 from steward.domain.p_values import Adjustment, adjusted
 
@@ -174,7 +175,11 @@ def trailing_entities(
     hour: int,
     settings: AlarmSettings,
 ) -> list[Trailing]:
-    """Return the windows of all horizons where units are entities: each counts once in each."""
+    """Return the windows of all horizons where units are entities: each counts once in each.
+
+    With a cycle, horizons that are no whole cycles are left out: samples of other hours would
+    repeat entities.
+    """
     sums = []
     for horizon in sorted(settings.horizons):
         chosen = _hours(sorted(hours), hour, horizon, settings.cycle_hours)

@@ -29,6 +29,8 @@ LEVELS = 200
 """Levels that a vocabulary lists; the rows of rarer ones are counted together."""
 TEXT = 100
 """Characters of a new value that is shown as an example."""
+_SMALL = 3_000
+"""Values up to which sorting them costs less than comparing them with each edge."""
 _FRACTION = 2.0**-14
 _LIMIT = 2.0**24
 _SHARES = (0.001, 0.005, *(step / BINS for step in range(1, BINS)), 0.995, 0.999)
@@ -82,7 +84,7 @@ def learn_bins(column: NDArray[Any]) -> NumericBins:
     ordered = np.sort(finite[:: max(1, finite.size // _SAMPLE)])
     upper = _few(ordered)
     if upper is None:
-        places = [math.ceil(ordered.size * share) - 1 for share in _SHARES]
+        places = [rank - 1 for rank in _ranks(ordered.size)]
         chosen = ordered[places]
         upper, times = np.unique(chosen, return_counts=True)
         # A value that is two fiftieths or more has a bin of its own.
@@ -99,6 +101,17 @@ def learn_bins(column: NDArray[Any]) -> NumericBins:
         edges=tuple(sorted({lowest if math.isfinite(lowest) else low, *inner, high})),
         centre=_on_grid(middle, unit), unit=unit, iqr=iqr,
     )  # fmt: skip
+
+
+def inner_ranks(rows: int) -> tuple[int, list[int]]:
+    """Return how many of so many values give the quantiles, and their ranks among these."""
+    step = max(1, rows // _SAMPLE)
+    sampled = -(-rows // step)
+    return sampled, sorted({rank for rank in _ranks(sampled) if rank < sampled})
+
+
+def _ranks(values: int) -> list[int]:
+    return [math.ceil(values * share) for share in _SHARES]
 
 
 def _few(finite: Floats) -> Floats | None:
@@ -174,6 +187,9 @@ def count_numbers(column: Column, cells: NumericBins) -> NumericCounts:
 
 def _counts_up_to(values: Floats, edges: tuple[float, ...]) -> list[int]:
     """Return how many values are at most each edge, in blocks that stay in the cache."""
+    if values.size <= _SMALL:
+        found: list[int] = np.searchsorted(np.sort(values), edges, side="right").tolist()
+        return found
     ends = [0] * len(edges)
     block = 4 * _BLOCK
     held = np.empty(block, dtype=bool)

@@ -277,11 +277,10 @@ def _typed(column: ColumnBaseline, text: str) -> str:
 
 def prediction_sql(name: str) -> str:
     """Return SQL for a column of the prediction: ``prediction`` is the probability or the value."""
+    parts: tuple[str, ...] = ("/label",)
     if name == "prediction":
         parts = ("/probability", "/value", "/prediction")
-    elif name in ("label", "predicted_label"):
-        parts = ("/label",)
-    else:
+    elif name not in ("label", "predicted_label"):
         return f"json_extract_string(prediction, {_pointer(name)})"
     extracted = ", ".join(f"json_extract_string(prediction, {literal(part)})" for part in parts)
     return f"coalesce({extracted})" if len(parts) > 1 else extracted

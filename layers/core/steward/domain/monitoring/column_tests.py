@@ -25,8 +25,8 @@ from steward.domain.monitoring.counts import (
     NumericCounts,
 )
 from steward.domain.monitoring.counts import Counts as ColumnCounts
+from steward.domain.monitoring.dispersion import EVEN, Dispersion
 from steward.domain.monitoring.figures import (
-    CELLS,
     Figures,
     auc_effect,
     describe_levels,
@@ -34,8 +34,8 @@ from steward.domain.monitoring.figures import (
     total_variation_effect,
     wasserstein_effect,
 )
-from steward.domain.monitoring.seasons import Dispersion
 from steward.domain.p_values import (
+    CELLS,
     Counts,
     cauchy_combined,
     group_starts,
@@ -49,7 +49,6 @@ LEAST = 20
 POWER = 0.8
 """Power at which a detectable effect is stated."""
 Floats = NDArray[np.float64]
-EVEN = Dispersion()
 
 
 @dataclass(frozen=True)
@@ -94,6 +93,11 @@ def numeric_parts(
             np.add.reduceat(new, starts, axis=-1), np.add.reduceat(old, starts)
         )
         shape = chi2_sf(statistic / dispersion.chi_square, degrees)
+        if dispersion.chi_square > 1:
+            # What wanders adds one squared normal deviation, whose tail is the heavier one.
+            excess = (dispersion.chi_square - 1) * np.maximum(degrees, 1)
+            tail = chi2_sf((statistic - degrees) / excess, np.minimum(degrees, 1))
+            shape = np.maximum(shape, tail)
     else:
         shape = np.full(ranks.shape, np.nan)
     return (

@@ -26,10 +26,17 @@ from numpy.typing import ArrayLike, NDArray
 
 from steward.domain.distributions import chi2_sf, kstwobign_sf
 from steward.domain.monitoring.counts import Frozen
-from steward.domain.p_values import Counts, g_statistic, homogeneity, merged, pooled, rank_sum_p
+from steward.domain.p_values import (
+    CELLS,
+    Counts,
+    g_statistic,
+    homogeneity,
+    merged,
+    pooled,
+    rank_sum_p,
+)
 
 Floats = NDArray[np.float64]
-CELLS = 20
 
 
 class Figures(Frozen):

@@ -71,7 +71,7 @@ def summed(parts: list[Of]) -> Of:
     """Return the sum of a window's chunks."""
     first = parts[0]
     if isinstance(first, Profile):
-        return merge(parts)  # type: ignore[arg-type,return-value]
+        return merge(parts)
     return merge_samples(parts)  # type: ignore[arg-type,return-value]
 
 

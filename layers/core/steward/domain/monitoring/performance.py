@@ -12,6 +12,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from steward.domain.distributions import norm_ppf
 from steward.domain.monitoring.metric_estimates import (
     CLASSIFICATION_METRICS,
     HIGHER_IS_BETTER,
@@ -21,7 +22,6 @@ from steward.domain.monitoring.metric_estimates import (
     measured,
 )
 from steward.domain.monitoring.performance_statistics import Classification, Regression
-from steward.domain.p_values import normal_quantile
 
 Verdict = Literal["worse", "held", "inconclusive"]
 
@@ -132,7 +132,7 @@ def _with_limits(
     sign = -1 if HIGHER_IS_BETTER[verdict.metric] else 1
     worsening = sign * (now.centre - before.centre)
     error = math.sqrt(now.variance + before.variance)
-    z = normal_quantile(level)
+    z = norm_ppf(level)
     lower, upper = worsening - z * error, worsening + z * error
     found: Verdict = "inconclusive"
     if lower > verdict.margin:
@@ -148,7 +148,7 @@ def _with_limits(
     return verdict.model_copy(
         update={
             "verdict": found, "worsening": worsening, "lower": lower, "upper": upper,
-            "detectable": verdict.margin + (z + normal_quantile(_POWER)) * error,
+            "detectable": verdict.margin + (z + norm_ppf(_POWER)) * error,
             "needs": needs, "reason": reason,
         }
     )  # fmt: skip
@@ -157,7 +157,7 @@ def _with_limits(
 def _needed(
     margin: float, row_variance: float, baseline_variance: float, level: float
 ) -> int | None:
-    z = normal_quantile(level) + normal_quantile(_POWER)
+    z = norm_ppf(level) + norm_ppf(_POWER)
     room = (margin / z) ** 2 - baseline_variance
     if room <= 0:
         return None

@@ -9,8 +9,8 @@ bet c that is begun anew at each look with 1 / H,
 
     R_t = (R_{t-1} + 1 / H) * product over the rows of look t of (1 - c + c z / b),
 
-mixed over a fixed grid of c, has a mean of at most t / H. So, as R is a submartingale below a
-martingale plus t / H, Doob's inequality gives
+mixed over a fixed grid of c, makes R_t + (H - t) / H a supermartingale that begins at 1, while
+the mean loss is at most b in each look. By Ville's inequality, and by optional stopping,
 
     P(R >= 1 / alpha in any of the first H looks) <= alpha,  average run length >= H / alpha looks.
 
@@ -29,7 +29,7 @@ from typing import Any, Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from steward.domain.distributions import beta_ppf
+from steward.domain.distributions import beta_ppf, norm_ppf
 from steward.domain.monitoring.metric_estimates import measured
 from steward.domain.monitoring.performance_statistics import (
     ERROR_BINS,
@@ -39,7 +39,6 @@ from steward.domain.monitoring.performance_statistics import (
     Classification,
     Regression,
 )
-from steward.domain.p_values import normal_quantile
 
 Floats = NDArray[np.float64]
 BoundedLoss = Literal["zero_one", "brier", "log_loss", "absolute_error"]
@@ -147,7 +146,7 @@ def _upper_limit(loss: BoundedLoss, rows: Classification | Regression, alpha: fl
         values, counts = losses_of("absolute_error", rows)
         mean = float(counts @ values) / rows.n
         variance = max(0.0, float(counts @ values**2) / rows.n - mean**2) / rows.n
-        return mean + normal_quantile(1 - alpha) * math.sqrt(variance)
+        return mean + norm_ppf(1 - alpha) * math.sqrt(variance)
     if loss == "zero_one":
         _, fp, fn, _ = rows.confusion
         wrong = fp + fn
@@ -155,7 +154,7 @@ def _upper_limit(loss: BoundedLoss, rows: Classification | Regression, alpha: fl
     if loss not in ("brier", "log_loss"):
         raise ValueError(f"{loss!r} is no loss of probabilities")
     found = measured(rows, loss)
-    return found.centre + normal_quantile(1 - alpha) * math.sqrt(found.variance)
+    return found.centre + norm_ppf(1 - alpha) * math.sqrt(found.variance)
 
 
 def losses_of(loss: BoundedLoss, rows: Classification | Regression) -> tuple[Floats, Floats]:

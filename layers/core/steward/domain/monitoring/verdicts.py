@@ -18,13 +18,13 @@ from pydantic import Field
 from steward.domain.digests import digest_of
 from steward.domain.monitoring.baseline import Baseline
 from steward.domain.monitoring.column_tests import (
-    EVEN,
     LEAST,
     ColumnTest,
     compare_column,
     describe,
     detectable_effect,
     detectable_variation,
+    levels_of,
     rows_needed,
 )
 from steward.domain.monitoring.counts import (
@@ -34,10 +34,10 @@ from steward.domain.monitoring.counts import (
     Counts,
     Frozen,
 )
+from steward.domain.monitoring.dispersion import EVEN, Dispersion
 from steward.domain.monitoring.figures import Figures
 from steward.domain.monitoring.profiles import Profile, ProfilesDifferError
-from steward.domain.monitoring.seasons import Dispersion
-from steward.domain.p_values import Adjustment, adjusted
+from steward.domain.p_values import Adjustment, adjusted, pooled
 
 ColumnState = Literal["same", "changed", "inconclusive"]
 WindowState = Literal["no_drift", "drift", "inconclusive", "no_data"]
@@ -261,6 +261,9 @@ def _judged(case: _Case, settings: WindowSettings, columns: int) -> ColumnVerdic
         )
     elif case.new.rows == case.new.missing and case.old.rows == case.old.missing:
         verdict, why, detectable, needs = "same", f"{test.name} has no value, as before.", 0.0, None
+    elif not test.parts and not case.column.is_constant:
+        verdict, needs = "inconclusive", None
+        why = f"{test.name}: no value is frequent enough to compare; {test.rows[0]} were seen."
     elif detectable <= settings.smallest_effect:
         verdict = "same"
         why = f"{test.name} shows no change; an effect of {detectable:.3f} would have been seen."
@@ -288,7 +291,9 @@ def _reach(case: _Case, settings: WindowSettings, columns: int) -> tuple[float, 
         needed = rows_needed(old_rows, level, settings.smallest_effect, tests=tests)
         needed = None if needed is None else max(LEAST, needed)
     else:
-        cells = max(2, len(case.column.cells.nothing().model_dump().get("levels", ())))
+        cells = 2
+        if isinstance(case.new, CategoricalCounts) and isinstance(case.old, CategoricalCounts):
+            cells = max(cells, pooled(levels_of(case.new), levels_of(case.old))[0].size)
         detectable = detectable_variation(rows, old_rows, level, cells=cells, tests=tests)
         # The detectable variation falls with the root of n m / (n + m).
         pairs = rows * old_rows / max(1, rows + old_rows)

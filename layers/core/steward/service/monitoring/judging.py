@@ -44,7 +44,6 @@ from steward.ports import (
     Table,
 )
 from steward.service.emission import Cause, event
-from steward.service.metric_lines import Write
 from steward.service.monitoring.baselines import Baselines, Found
 from steward.service.monitoring.look_metrics import look_metrics
 from steward.service.monitoring.profiling import Bench, declared_of
@@ -60,7 +59,12 @@ MAX_LOOKS = 48
 
 @dataclass
 class Watcher:
-    """One project's looks in one task."""
+    """One project's looks in one task.
+
+    Attributes:
+        stable: Version that the route names.
+        write: Takes the lines of metrics; ``sys.stdout.write`` on Lambda.
+    """
 
     bench: Bench
     ids: Ids
@@ -69,7 +73,7 @@ class Watcher:
     stable: int | None
     baselines: Baselines
     seconds_left: Callable[[], float]
-    write: Write | None = None
+    write: Callable[[str], object] | None = None
     _windows: dict[str, Counted] = field(default_factory=dict)
 
     @property
@@ -89,7 +93,7 @@ def judge_windows(
     ids: Ids,
     *,
     seconds_left: Callable[[], float] | None = None,
-    write: Write | None = None,
+    write: Callable[[str], object] | None = None,
 ) -> JudgedWindow:
     """Look at what has ended since the last look, and again at what got late rows.
 
@@ -188,8 +192,8 @@ def _look(watcher: Watcher, number: int, *, again: bool) -> list[str]:
     events: list[Event] = [event(one, cause, clock, watcher.ids) for one in said]
     state.commit(changes, events)
     if watcher.write is not None:
-        found = scene.found.baseline
-        attribution = found.attribution if found is not None else None
+        baseline = scene.found.baseline
+        attribution = baseline.attribution if baseline is not None else None
         for line in look_metrics(look, clock.now(), attribution.ranking if attribution else ()):
             watcher.write(line)
     return [f"{one.kind}: {one.before} -> {one.after}" for one in look.transitions]
