@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, TypeVar
+from typing import Literal
 
 from steward.domain.monitoring.alarms import (
     AlarmSettings,
@@ -31,7 +31,6 @@ from steward.domain.monitoring.seasons import SeasonalReference, learn_season
 from steward.domain.monitoring.verdicts import WindowSettings, WindowVerdict, judge_window
 
 Counted = Profile | EntitySample
-Of = TypeVar("Of", Profile, EntitySample)
 _ALARM: dict[str, AlarmState] = {
     "quiet": "ok", "alarm": "alarm", "inconclusive": "inconclusive", "no_data": "no_data",
 }  # fmt: skip
@@ -67,12 +66,12 @@ class Judged:
     alarm: AlarmVerdict
 
 
-def summed(parts: list[Of]) -> Of:
-    """Return the sum of a window's chunks."""
-    first = parts[0]
-    if isinstance(first, Profile):
-        return merge(parts)
-    return merge_samples(parts)  # type: ignore[arg-type,return-value]
+def summed(parts: Sequence[Counted]) -> Counted:
+    """Return the sum of a window's chunks, which are profiles or samples, not both."""
+    profiles = [part for part in parts if isinstance(part, Profile)]
+    if profiles:
+        return merge(profiles)
+    return merge_samples([part for part in parts if isinstance(part, EntitySample)])
 
 
 def judge(

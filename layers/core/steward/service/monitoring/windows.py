@@ -63,7 +63,7 @@ def sum_window(bench: Bench, baseline: Baseline, chunks: list[Item]) -> Summed:
             parts[item["chunk"]] = _without(bench, baseline, item, ids)
             repeated += len(ids)
     held = [one for one in parts.values() if isinstance(one, EntitySample) or one.rows]
-    total = summed(held or list(parts.values())[:1])  # type: ignore[type-var]
+    total = summed(held or list(parts.values())[:1])
     first = ready[0]
     uri = window_uri(
         bench.artifacts_bucket, first["project"], int(first["version"]), first["window"],
