@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from steward.domain.monitoring.looks import Look, parse_look
 from steward.domain.monitoring.records import alarm_item, look_item
 from steward.domain.versions import version_item
 from steward.ports import Item, Put, Table
+from steward_cli.commands import monitor
 from steward_cli.commands.mail import letters
 from support.laboratory_stack import Laboratory, eventually
 
@@ -140,8 +142,28 @@ class Ward:
         self.store.commit([Delete(Table.ROUTES, {"project": self.name})])
 
 
+def _read_by_commands(
+    lab: Laboratory, name: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Read a project that alarms as the mail says, and judge its windows again."""
+    context: Any = SimpleNamespace(obj=lab.choice)
+    capsys.readouterr()
+    monitor.show_monitoring(context, name, json_=True)
+    shown = json.loads(capsys.readouterr().out)
+    assert shown["alarms"]["drift"]["state"] == "alarm"
+    file = folder / "monitor.html"
+    monitor.report(context, name, out=file, json_=True)
+    assert json.loads(capsys.readouterr().out)["alarms"]["drift"] == "alarm"
+    assert "<title>age now and in the baseline</title>" in file.read_text(encoding="utf-8")
+    monitor.backtest_windows(context, name, json_=True)
+    again = json.loads(capsys.readouterr().out)
+    assert (again["differing"], again["alarms"]) == ([], again["alarms_before"])
+    monitor.backtest_windows(context, name, min_effect=0.9, json_=True)
+    assert json.loads(capsys.readouterr().out)["alarms"] == 0
+
+
 def test_shifted_traffic_leads_to_an_alarm_and_a_mail_and_unshifted_does_not(
-    lab: Laboratory,
+    lab: Laboratory, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shifted, steady = Ward(lab, "shifted"), Ward(lab, "steady")
     for ward in (shifted, steady):
@@ -160,5 +182,6 @@ def test_shifted_traffic_leads_to_an_alarm_and_a_mail_and_unshifted_does_not(
     assert steady.mails("drift") == []
     again = shifted.watch(3)
     assert "suppressed" in again
+    _read_by_commands(lab, shifted.name, tmp_path, capsys)
     for ward in (shifted, steady):
         ward.remove()

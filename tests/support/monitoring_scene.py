@@ -6,7 +6,7 @@ import hashlib
 import io
 import json
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -81,7 +81,7 @@ def baseline_of(requests: Sequence[dict[str, Any]], unit: str, version: int = 1)
     }
     predicted = np.array([request["prediction"]["probability"] for request in requests])
     return Baseline(
-        project=PROJECT, version=version, unit=unit, rows=len(requests),  # type: ignore[arg-type]
+        project=PROJECT, version=version, unit=unit, rows=len(requests),
         features=column_baselines(columns), held_out_rows=len(requests),
         predictions=column_baselines({"prediction": predicted}),
     )  # fmt: skip
@@ -136,6 +136,7 @@ class MonitoringScene:
     clock: FakeClock = field(default_factory=lambda: FakeClock(BEGAN))
     ids: FakeIds = field(default_factory=FakeIds)
     project: str = PROJECT
+    write: Callable[[str], object] | None = None
 
     def __post_init__(self) -> None:
         self.configure(**self.monitoring)
@@ -272,7 +273,7 @@ class MonitoringScene:
             run=f"run-{hour}", due_at=self.due(hour), project=self.project, execution_arn=EXECUTION
         )
         with tempfile.TemporaryDirectory() as folder:
-            return judge_windows(command, self.bench(folder), self.ids)
+            return judge_windows(command, self.bench(folder), self.ids, write=self.write)
 
     def watch(self, hour: float) -> JudgedWindow:
         """Play the watch that is due after an hour, without its machine."""

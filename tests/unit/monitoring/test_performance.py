@@ -219,6 +219,41 @@ def test_the_alarm_without_bound_for_its_baseline_would_be_false() -> None:
     assert false >= 8
 
 
+def _errors(wrong: int, rows: int) -> Classification:
+    return classification_of(np.zeros(rows), np.where(np.arange(rows) < wrong, 0.9, 0.1))
+
+
+def test_at_the_bound_a_look_multiplies_the_fortune_by_one_on_average() -> None:
+    plan = alarm_plan("zero_one", _errors(40, 200), margin=0.02, horizon=8)
+    state = look(look(AlarmState(), plan, _errors(1, 3)), plan, None)
+    for rows in (1, 2, 5):
+        mean = sum(
+            stats.binom.pmf(wrong, rows, plan.bound)
+            * math.exp(evidence(look(state, plan, _errors(wrong, rows)), plan))
+            for wrong in range(rows + 1)
+        )
+        alone = math.exp(evidence(look(state, plan, None), plan))
+        assert mean == pytest.approx(alone, rel=1e-12)
+
+
+def test_a_loss_exactly_at_the_bound_alarms_as_rarely_as_stated() -> None:
+    generator = np.random.default_rng(17)
+    plan = alarm_plan("zero_one", _errors(40, 200), margin=0.02, horizon=60)
+    repetitions, highest = 150, []
+    for wrong in generator.binomial(20, plan.bound, (repetitions, plan.horizon)):
+        state, seen = AlarmState(), -math.inf
+        for count in wrong:
+            state = look(state, plan, _errors(int(count), 20))
+            seen = max(seen, evidence(state, plan))
+        highest.append(seen)
+    # P(fortune ever at 1 / (k alpha)) <= k alpha: at the threshold, and at a fifth of it.
+    for factor in (1, 5):
+        level = factor * (plan.alpha - plan.baseline_alpha)
+        passed = np.mean([seen >= -math.log(factor) for seen in highest])
+        assert passed <= level + 3 * math.sqrt(level * (1 - level) / repetitions)
+    assert passed > 0.02
+
+
 def test_the_fortune_never_exceeds_that_of_the_rows_themselves() -> None:
     generator = np.random.default_rng(12)
     labels, scores = answers(generator, 500, concept=0.2)

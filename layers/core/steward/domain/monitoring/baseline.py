@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -71,6 +71,8 @@ class AttributionBaseline(Frozen):
         scale: What attributions add up to.
         explainer: Method and version.
         background: Digest of the background rows.
+        values: |phi| of at most 500 of the rows, features in the order of ``mean_absolute``: what
+            attribution drift is resampled from.
     """
 
     mean_absolute: dict[str, float]
@@ -78,6 +80,7 @@ class AttributionBaseline(Frozen):
     scale: Literal["log_odds", "probability", "value"]
     explainer: str
     background: str
+    values: tuple[tuple[float, ...], ...] = ()
 
     @property
     def ranking(self) -> list[str]:
@@ -101,6 +104,8 @@ class Baseline(Frozen):
         performance: By metric.
         calibration: Reliability by bin of predicted probability.
         attribution: Ranking of the features.
+        held_out_statistics: ``Classification`` or ``Regression`` of ``performance_statistics`` as
+            a dict: what windows of labelled predictions are judged against.
     """
 
     format: Literal[1] = FORMAT
@@ -115,6 +120,7 @@ class Baseline(Frozen):
     performance: dict[str, MetricBaseline] = Field(default_factory=dict)
     calibration: tuple[CalibrationBin, ...] = ()
     attribution: AttributionBaseline | None = None
+    held_out_statistics: dict[str, Any] | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> Baseline:

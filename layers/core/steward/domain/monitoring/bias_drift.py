@@ -170,6 +170,7 @@ def judged(
     rules: Sequence[Rule] = DEFAULT_RULES,
     *,
     alpha: float = 0.05,
+    minimum: int = MINIMUM,
 ) -> list[GroupVerdict]:
     """Judge every group of the window against the reference group.
 
@@ -194,8 +195,8 @@ def judged(
             f"reference must be one of {', '.join(sorted(current))}, not {reference!r}"
         )
     pairs = [(group, rule) for group in sorted(current) if group != reference for rule in rules]
-    now = [_estimate(current, group, reference, rule) for group, rule in pairs]
-    before = [_estimate(baseline, group, reference, rule) for group, rule in pairs]
+    now = [_estimate(current, group, reference, rule, minimum) for group, rule in pairs]
+    before = [_estimate(baseline, group, reference, rule, minimum) for group, rule in pairs]
     moved = [_moved(one, other) for one, other in zip(now, before, strict=True)]
     bias = _tested(now, [_allowed(rule) for _, rule in pairs], alpha)
     drift = _tested(moved, [(-rule.drift, rule.drift) for _, rule in pairs], alpha)
@@ -210,7 +211,7 @@ def judged(
             lower=_shown(one, -z, rule), upper=_shown(one, z, rule), p=bias[place].p,
             baseline=_shown(before[place], 0, rule), drift_p=drift[place].p, denominators=sides,
         )  # fmt: skip
-        lack = _lack(one, rule, sides, z) if verdict == "inconclusive" else {}
+        lack = _lack(one, rule, sides, z, minimum) if verdict == "inconclusive" else {}
         found.append(blank.model_copy(update=lack))
     return found
 
@@ -258,13 +259,13 @@ def _moved(one: _Estimate | None, other: _Estimate | None) -> _Estimate | None:
 
 
 def _lack(
-    one: _Estimate | None, rule: Rule, denominators: tuple[int, int], z: float
+    one: _Estimate | None, rule: Rule, denominators: tuple[int, int], z: float, minimum: int
 ) -> dict[str, int | str | None]:
     if one is None:
         few = min(denominators)
         return {
-            "needs": MINIMUM,
-            "reason": f"the denominator of {rule.metric} has {few} rows, {MINIMUM} are needed",
+            "needs": minimum,
+            "reason": f"the denominator of {rule.metric} has {few} rows, {minimum} are needed",
         }
     lower, upper = _allowed(rule)
     # So many times the rows would prove alike groups to be so in 8 of 10 cases, at both limits.
@@ -289,12 +290,12 @@ def _shown(one: _Estimate | None, z: float, rule: Rule) -> float | None:
 
 
 def _estimate(
-    counts: Mapping[str, GroupCounts], group: str, reference: str, rule: Rule
+    counts: Mapping[str, GroupCounts], group: str, reference: str, rule: Rule, minimum: int
 ) -> _Estimate | None:
     if group not in counts or reference not in counts:
         return None
     (x, n), (y, m) = counts[group].rate(rule.metric), counts[reference].rate(rule.metric)
-    if min(n, m) < MINIMUM:
+    if min(n, m) < minimum:
         return None
     if rule.comparison == "ratio":
         value = math.log((x + 0.5) / (n + 0.5)) - math.log((y + 0.5) / (m + 0.5))

@@ -78,6 +78,7 @@ def judged(
     margins: dict[Metric, float],
     *,
     confidence: float = 0.95,
+    minimum: int = MINIMUM_LABELS,
 ) -> list[MetricVerdict]:
     """Return a verdict for each deciding metric; the error is shared among them (Bonferroni).
 
@@ -90,6 +91,7 @@ def judged(
         baseline: Of held-out rows.
         margins: Per deciding metric what it may lose, in its unit.
         confidence: One-sided, over all deciding metrics together.
+        minimum: Rows that either side needs; never below ``MINIMUM_LABELS``.
 
     Raises:
         ValueError: A metric is not one of this kind of model, a margin is negative, there is no
@@ -98,7 +100,11 @@ def judged(
     if not margins or not 0.5 <= confidence < 1:
         raise ValueError("there must be a deciding metric and a confidence in [0.5, 1)")
     level = 1 - (1 - confidence) / len(margins)
-    return [_judged(metric, current, baseline, margin, level) for metric, margin in margins.items()]
+    least = max(minimum, MINIMUM_LABELS)
+    return [
+        _judged(metric, current, baseline, margin, level, least)
+        for metric, margin in margins.items()
+    ]
 
 
 def _judged(
@@ -107,6 +113,7 @@ def _judged(
     baseline: Classification | Regression,
     margin: float,
     level: float,
+    minimum: int,
 ) -> MetricVerdict:
     _checked(metric, current, baseline, margin)
     now, before = measured(current, metric), measured(baseline, metric)
@@ -115,9 +122,9 @@ def _judged(
         baseline=before.value, margin=margin, confidence=level, n=current.n,
     )  # fmt: skip
     for name, side, estimate in (("window", current, now), ("baseline", baseline, before)):
-        if side.n < MINIMUM_LABELS:
-            needs = MINIMUM_LABELS if side is current else None
-            reason = f"the {name} has {side.n} labelled rows, {MINIMUM_LABELS} are needed"
+        if side.n < minimum:
+            needs = minimum if side is current else None
+            reason = f"the {name} has {side.n} labelled rows, {minimum} are needed"
             return verdict.model_copy(update={"needs": needs, "reason": reason})
         if estimate.undefined_because is not None:
             return verdict.model_copy(

@@ -308,6 +308,19 @@ def regression_of(labels: Floats, predictions: Floats, *, centre: float, cap: fl
     )  # fmt: skip
 
 
+def statistics_from(kept: Mapping[str, Any]) -> Classification | Regression:
+    """Return the statistics that a dict holds, as baselines and chunks keep them.
+
+    Raises:
+        ValueError: It is neither of both.
+    """
+    if "threshold" in kept:
+        return Classification.from_dict(kept)
+    if "cap" in kept:
+        return Regression.from_dict(kept)
+    raise ValueError(f"statistics have a threshold or a cap, not {', '.join(sorted(kept)) or '{}'}")
+
+
 def merged(chunks: Iterable[tuple[str, S]]) -> S:
     """Return the sum of chunks in the order of their ids, each once.
 

@@ -116,6 +116,9 @@ def judge_windows(
     A look is written in this order: the window's sum, the record, then in one transaction the
     pointer, the alarms that changed and the events about them. Whatever was written before a
     crash is found again under its content, and no event is told twice.
+
+    Args:
+        write: Takes the metrics of each look that was written, as log lines.
     """
     state = bench.state
     configured = state.get(Table.PROJECTS, {"project": command.project})
