@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import tempfile
 from collections.abc import Callable, Sequence
@@ -25,6 +26,7 @@ from steward.domain.exposures import Exposure
 from steward.domain.monitoring.baseline import Baseline, column_baselines
 from steward.domain.monitoring.looks import Look, parse_look
 from steward.domain.monitoring.records import alarm_item, look_item
+from steward.domain.predictions import Predictions, write_predictions
 from steward.domain.versions import version_item
 from steward.domain.workspace import Limits
 from steward.ports import Item, Table
@@ -85,6 +87,44 @@ def baseline_of(requests: Sequence[dict[str, Any]], unit: str, version: int = 1)
     )  # fmt: skip
 
 
+def labels_of(
+    requests: Sequence[dict[str, Any]], seed: int, *, wrong: float = 0.0, women: float = 0.0
+) -> list[int]:
+    """Return labels that follow the predicted probabilities, but for a share that is turned.
+
+    Args:
+        requests: Who asked.
+        seed: Of the draw.
+        wrong: Share of labels that are turned.
+        women: Share of women whose label is 1 whatever is predicted.
+    """
+    draw = np.random.default_rng(seed)
+    found = []
+    for request in requests:
+        label = int(draw.random() < request["prediction"]["probability"])
+        label = 1 - label if draw.random() < wrong else label
+        if request["features"]["sex"] == "F" and draw.random() < women:
+            label = 1
+        found.append(label)
+    return found
+
+
+def held_out() -> bytes:
+    """Return the held-out predictions of a version, as the evaluation job writes them."""
+    rows = people(2, 1500)
+    stream = io.StringIO(newline="")
+    write_predictions(
+        Predictions(
+            entities=[row["entity"] for row in rows],
+            labels=np.array(labels_of(rows, 3), dtype=np.float64),
+            candidate=np.array([row["prediction"]["probability"] for row in rows]),
+            champion=None, slices={"sex": [row["features"]["sex"] for row in rows]},
+        ),
+        stream,
+    )  # fmt: skip
+    return stream.getvalue().encode()
+
+
 @dataclass
 class MonitoringScene:
     """Times are seconds since the watch began; windows are of an hour."""
@@ -131,6 +171,7 @@ class MonitoringScene:
             uri = f"s3://{ARTIFACTS}/runs/{self.project}/v{version}/baseline.json"
             self.objects.write(uri, content)
             item["baseline"] = {"uri": uri, "digest": hashlib.sha256(content).hexdigest()}
+            self.objects.write(f"{uri.rpartition('/')[0]}/predictions.csv", held_out())
         self.state.put(Table.VERSIONS, item)
 
     def exposures(
@@ -170,6 +211,31 @@ class MonitoringScene:
     def traffic(self, requests: Sequence[dict[str, Any]], hour: float, **more: Any) -> str:
         """Let people ask throughout an hour, and Firehose deliver it."""
         return self.capture(self.exposures(requests, hour, **more), hour)
+
+    def label(
+        self, requests: Sequence[dict[str, Any]], labels: Sequence[Any], hour: float, after_s: float
+    ) -> None:
+        """Let labels of an hour's predictions come some time after that hour began."""
+        seen = BEGAN + timedelta(hours=hour, seconds=after_s)
+        self.tell(
+            [
+                {
+                    "project": self.project, "inference_id": f"{request['entity']}@{hour}",
+                    "entity": None, "outcome": label,
+                    "observed_at": seen.isoformat(timespec="milliseconds"),
+                    "recorded_at": seen.isoformat(timespec="milliseconds"),
+                }
+                for request, label in zip(requests, labels, strict=True)
+            ],
+            seen,
+        )  # fmt: skip
+
+    def tell(self, lines: Sequence[dict[str, Any]], at: datetime) -> None:
+        """Keep outcomes as they were reported."""
+        content = _jsonl(lines)
+        name = hashlib.sha256(content).hexdigest()[:16]
+        key = f"outcomes/{self.project}/{at:%Y/%m/%d}/{name}.jsonl"
+        self.objects.write(f"s3://{CAPTURE}/{key}", content)
 
     def bench(self, folder: str) -> Bench:
         """Return what the tasks work with."""

@@ -10,7 +10,7 @@ from steward.domain.declaration import Name, Strict
 from steward.domain.expressions import ExpressionError, parse
 
 Action = Literal["notify", "retrain", "roll_back"]
-Metric = Literal["brier", "log_loss", "accuracy", "roc_auc"]
+Metric = Literal["brier", "log_loss", "accuracy"]
 
 
 class Segment(Strict):

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from steward.contracts.events import Event, Payload, WindowJudged
 from steward.contracts.steps.monitoring import JudgedWindow, JudgeWindow
@@ -45,6 +46,7 @@ from steward.ports import (
 )
 from steward.service.emission import Cause, event
 from steward.service.monitoring.baselines import Baselines, Found
+from steward.service.monitoring.labelled import Labelling, judge_labels
 from steward.service.monitoring.look_metrics import look_metrics
 from steward.service.monitoring.profiling import Bench, declared_of
 from steward.service.monitoring.transitions import Alarms, payloads
@@ -64,6 +66,7 @@ class Watcher:
     Attributes:
         stable: Version that the route names.
         write: Takes the lines of metrics; ``sys.stdout.write`` on Lambda.
+        positive: The label whose probability is predicted.
     """
 
     bench: Bench
@@ -74,7 +77,20 @@ class Watcher:
     baselines: Baselines
     seconds_left: Callable[[], float]
     write: Callable[[str], object] | None = None
+    positive: bool | int | float | str = 1
+    _labelling: dict[int, Labelling] = field(default_factory=dict)
     _windows: dict[str, Counted] = field(default_factory=dict)
+
+    def labelling(self, version: int, found: Found) -> Labelling:
+        """Return what a version's labels are joined with; outcomes are read once a task."""
+        assert found.baseline is not None
+        assert found.uri is not None
+        if version not in self._labelling:
+            self._labelling[version] = Labelling(
+                self.bench, self.project, version, self.declared.labels, self.window_s,
+                found.baseline.unit == "entity", self.positive, found.uri,
+            )  # fmt: skip
+        return self._labelling[version]
 
     @property
     def project(self) -> str:
@@ -112,9 +128,14 @@ def judge_windows(
     stable = next((int(a["version"]) for a in route["arms"] if a["role"] == "stable"), None)
     watcher = Watcher(
         bench, ids, command, declared_of(configured), stable, Baselines(state, bench.objects),
-        seconds_left or _unhurried(), write,
+        seconds_left or _unhurried(), write, _positive(configured),
     )  # fmt: skip
     return _look_at_all(watcher)
+
+
+def _positive(configured: Item) -> Any:
+    label = (configured["config"].get("data") or {}).get("label") or {}
+    return label.get("positive", 1)
 
 
 def _unhurried() -> Callable[[], float]:
@@ -172,15 +193,20 @@ def _look(watcher: Watcher, number: int, *, again: bool) -> list[str]:
     scene = _scene(watcher, window, known)
     judged, history = _judged(watcher, scene, number)
     is_newest = not again or (head is not None and int(head["next"]) == number + 1)
-    look = _record(watcher, scene, judged, history, head, alarms, changes=is_newest)
+    labels = _Labels()
+    if not again and scene.found.baseline is not None and scene.version is not None:
+        due_ms = (number + 1) * watcher.window_s * 1000
+        labelling = watcher.labelling(scene.version, scene.found)
+        labels = _Labels(*judge_labels(labelling, number, due_ms, (head or {}).get("labels")))
+    look = _record(watcher, scene, judged, history, head, alarms, labels, changes=is_newest)
     uri = look_uri(watcher.bench.artifacts_bucket, look)
     watcher.bench.objects.write_once(uri, look.model_dump_json().encode())
     changes: list[Change] = [
-        _look_put(look, uri, known),
+        _look_put(look, uri, known, labels),
         *alarms.puts(look, uri),
     ]
     if not again:
-        changes.append(_head_put(watcher, look, head, number))
+        changes.append(_head_put(watcher, look, head, number, labels))
     if marker is not None:
         expected = (Equals("token", marker["token"]),)
         key = {"project": project, "item": open_item(window)}
@@ -197,6 +223,15 @@ def _look(watcher: Watcher, number: int, *, again: bool) -> list[str]:
         for line in look_metrics(look, clock.now(), attribution.ranking if attribution else ()):
             watcher.write(line)
     return [f"{one.kind}: {one.before} -> {one.after}" for one in look.transitions]
+
+
+@dataclass(frozen=True)
+class _Labels:
+    """What labels say at a look; nothing where it is looked at again."""
+
+    performance: PerformanceLook | None = None
+    bias: AlarmState = "off"
+    memory: Item = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -288,6 +323,7 @@ def _record(
     history: dict[str, str],
     head: Item | None,
     alarms: Alarms,
+    labels: _Labels,
     *,
     changes: bool,
 ) -> Look:
@@ -295,8 +331,10 @@ def _record(
     silent_since = _silent_since(watcher, scene, head)
     no_data = _no_data(watcher, scene, silent_since)
     drift = _drift(watcher, scene, judged)
-    performance: PerformanceLook | None = None
+    performance = labels.performance
     found: dict[AlarmKind, AlarmState] = {"drift": drift.state, "no_data": no_data.state}
+    if performance is not None:
+        found |= {"performance": performance.state, "bias": labels.bias}
     moved = alarms.transitions(found, scene.version, declared) if changes else []
     after = {kind: alarms.before(kind, scene.version) for kind in alarms.items}
     after |= {one.kind: one.after for one in moved}
@@ -321,7 +359,7 @@ def _record(
             quarantined=scene.unprofiled,
         ),
         window_verdict=window_look(judged.window) if judged else None,
-        drift=drift, no_data=no_data, performance=performance, alarms=after,
+        drift=drift, no_data=no_data, performance=performance, bias=labels.bias, alarms=after,
         transitions=tuple(moved), sentence="",
     )  # fmt: skip
     given = {name: getattr(look, name) for name in Look.model_fields}
@@ -374,10 +412,12 @@ def _sentence(look: Look) -> str:
         parts.append(look.window_verdict.sentence)
     if look.drift.state in ("alarm", "off"):
         parts.append(look.drift.sentence)
+    if look.performance is not None and look.performance.state == "alarm":
+        parts.append(look.performance.sentence)
     return " ".join(parts) or look.drift.sentence
 
 
-def _look_put(look: Look, uri: str, known: Item | None) -> Put:
+def _look_put(look: Look, uri: str, known: Item | None, labels: _Labels) -> Put:
     item = {
         "project": look.project, "item": look_item(look.window), "window": look.window,
         "window_s": look.window_s, "revision": look.revision, "version": look.version,
@@ -390,14 +430,17 @@ def _look_put(look: Look, uri: str, known: Item | None) -> Put:
         "changed": look.window_verdict.changed[:20] if look.window_verdict else [],
         "drift": look.drift.state, "alarms": dict(look.alarms), "sentence": look.sentence[:1000],
     }  # fmt: skip
+    if labels.memory or (known is not None and known.get("labels")):
+        item["labels"] = labels.memory or known["labels"]  # type: ignore[index]
     expected: tuple[Condition, ...] = (Absent(),)
     if known is not None:
         expected = (Equals("revision", known["revision"]),)
     return Put(Table.MONITORING, item, expected)
 
 
-def _head_put(watcher: Watcher, look: Look, head: Item | None, number: int) -> Put:
+def _head_put(watcher: Watcher, look: Look, head: Item | None, number: int, labels: _Labels) -> Put:
     item = {
+        "labels": labels.memory or (head or {}).get("labels"),
         "project": watcher.project, "item": HEAD, "window_s": watcher.window_s,
         "next": number + 1, "window": look.window, "version": look.version,
         "silent_since": look.settings["silent_since"], "uri": look.digest,

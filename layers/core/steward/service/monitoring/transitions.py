@@ -101,6 +101,8 @@ def alarm_since(look: Look, kind: AlarmKind) -> str:
     """Return when what an alarm says began."""
     if kind == "drift" and look.drift.columns:
         return min(column.since for column in look.drift.columns)
+    if kind == "no_data":
+        return str(look.settings["silent_since"])
     return look.window
 
 
@@ -130,12 +132,9 @@ def _raised(look: Look, one: Transition, uri: str, execution_arn: str) -> Payloa
             odds=f"{alarm['alpha']:g} in {alarm['looks']} looks", sentence=look.drift.sentence,
         )  # fmt: skip
     if one.kind == "no_data":
-        since = str(look.no_data.windows and look.window)
-        since = look.settings.get("silent_since", since)
-        silent = datetime.fromisoformat(look.ends) - datetime.fromisoformat(since)
+        silent = datetime.fromisoformat(look.ends) - datetime.fromisoformat(common["since"])
         return DataStale(
-            **{**common, "since": since}, silent_s=int(silent.total_seconds()),
-            sentence=look.no_data.sentence,
+            **common, silent_s=int(silent.total_seconds()), sentence=look.no_data.sentence
         )  # fmt: skip
     performance = look.performance
     assert performance is not None
