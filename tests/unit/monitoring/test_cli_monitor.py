@@ -29,10 +29,10 @@ HOURS = 8
 SHIFTED_FROM = 4
 
 
-def _scene(unit: str) -> MonitoringScene:
+def _scene(unit: str, hours: int = HOURS) -> MonitoringScene:
     """Four hours as in training, then people who are ten years older."""
     scene = MonitoringScene({"unit": unit})
-    for hour in range(HOURS):
+    for hour in range(hours):
         older = 10.0 if hour >= SHIFTED_FROM else 0.0
         scene.traffic(people(100 + hour, 200, older=older), hour)
         scene.watch(hour + 1)
@@ -177,7 +177,7 @@ def test_other_settings_give_other_alarms_and_change_no_record(
 
 
 def test_a_profile_that_was_changed_is_refused() -> None:
-    scene = _scene("event")
+    scene = _scene("event", hours=2)
     monitoring = Monitoring(scene.state, scene.objects)
     watched = monitoring.read(PROJECT)
     assert watched.baseline is not None
