@@ -133,6 +133,7 @@ class Ward:
 
     def mails(self, subject: str) -> list[str]:
         """Mails about this project whose subject has these words."""
+        assert self.lab.target.engine is not None
         found = letters(self.lab.target.engine.mailbox)
         return [one.subject for one in found if subject in one.subject and self.name in one.subject]
 
@@ -174,8 +175,10 @@ def test_shifted_traffic_leads_to_an_alarm_and_a_mail_and_unshifted_does_not(
     assert json.loads(ended["output"])["failed"] == 0
     assert shifted.alarm("drift")["state"] == "alarm"
     assert steady.alarm("drift")["state"] != "alarm"
-    assert shifted.look(1).window_verdict.verdict == "drift"
-    assert "age" in shifted.look(1).window_verdict.changed
+    verdict = shifted.look(1).window_verdict
+    assert verdict is not None
+    assert verdict.verdict == "drift"
+    assert "age" in verdict.changed
     assert steady.look(2).captured.rows == 250
     eventually(lambda: shifted.mails("drift in shifted") or None, "the drift mail")
     assert steady.mails("drift") == []
