@@ -28,6 +28,7 @@ from steward_cli.commands import (
     lineage,
     local,
     mail,
+    monitor,
     outcomes,
     project,
     release,
@@ -68,6 +69,7 @@ app.add_typer(versions.app, name="versions")
 app.add_typer(release.app, name="release")
 app.add_typer(outcomes.app, name="outcomes")
 app.add_typer(experiment.app, name="experiment")
+app.add_typer(monitor.app, name="monitor")
 app.add_typer(serving.app, name="serving")
 app.add_typer(mail.app, name="mail")
 app.add_typer(image.app, name="image")

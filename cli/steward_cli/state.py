@@ -23,6 +23,7 @@ _OUTPUTS = {
     Table.LINEAGE: "LineageTable",
     Table.FEATURES: "FeaturesTable",
     Table.EXPERIMENTS: "ExperimentsTable",
+    Table.MONITORING: "MonitoringTable",
 }
 
 

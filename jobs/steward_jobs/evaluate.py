@@ -17,11 +17,14 @@ from steward_jobs.job_config import JobConfig, read_job_config
 
 if TYPE_CHECKING:
     from steward.domain.evaluation import Evaluation
+    from steward.domain.monitoring.baseline import AttributionBaseline
     from steward.domain.predictions import Floats
     from steward_jobs.heldout import Heldout
 
 INTERVAL_CONFIDENCE = 0.95
 """Two-sided level of the intervals of the metrics."""
+
+OUTPUTS = ("baseline.json", "evaluation.json", "predictions.csv")
 
 
 def main(_arguments: list[str]) -> int:
@@ -74,14 +77,39 @@ def _evaluate(folder: Path) -> None:
             if isinstance(answers, _Failure):
                 raise JobError(f"the candidate's code failed ({answers.stage}): {answers.reason}")
             beside = _finish(champion, len(heldout.entities)) if champion else None
+            attribution = _attribution(folder, Path(scratch), job, heldout, answers)
         finally:
             for running in (candidate, champion):
                 if isinstance(running, _Running):
                     running.process.kill()
                     running.process.wait()
-    _write(folder / "output", job, heldout, answers, beside)
+    _write(folder, job, heldout, answers, beside, attribution)
     log("evaluation_completed", rows=len(heldout.entities),
         seconds=round(time.perf_counter() - started, 3))  # fmt: skip
+
+
+def _attribution(
+    folder: Path, scratch: Path, job: JobConfig, heldout: Heldout, answers: Floats
+) -> AttributionBaseline | None:
+    """Return what each feature does to the candidate's answers on held-out rows.
+
+    A model that answers rows of a kind that it never saw with an error has none.
+    """
+    from steward_jobs.baseline import SHUFFLES, Shuffles
+
+    shuffles = Shuffles(folder / "heldout" / "heldout.csv", job)
+    shuffles.write(scratch / "shuffled.csv")
+    config = folder / "config" / "job.json"
+    running = _ask("shuffled", scratch / "candidate", scratch, scratch / "shuffled.csv", config)
+    try:
+        shuffled = _finish(running, len(job.features) * SHUFFLES * len(shuffles.rows))
+    finally:
+        running.process.kill()
+        running.process.wait()
+    if isinstance(shuffled, _Failure):
+        log("attribution_failed", stage=shuffled.stage, reason=shuffled.reason)
+        return None
+    return shuffles.attribution(answers, shuffled, heldout.sha256)
 
 
 def _start(role: str, folder: Path, scratch: Path, rows: Path, config: Path) -> _Running | _Failure:
@@ -90,6 +118,10 @@ def _start(role: str, folder: Path, scratch: Path, rows: Path, config: Path) -> 
         unpack(only_archive(folder / role), model)
     except JobError as error:
         return _Failure("load", str(error))
+    return _ask(role, model, scratch, rows, config)
+
+
+def _ask(role: str, model: Path, scratch: Path, rows: Path, config: Path) -> _Running:
     probabilities, result = scratch / f"{role}.probabilities", scratch / f"{role}.json"
     command = [sys.executable, "-P", "-m", "steward_jobs", "predict"]
     files = (model, rows, config, probabilities, result)
@@ -116,17 +148,20 @@ def _finish(running: _Running | _Failure, rows: int) -> Floats | _Failure:
 
 
 def _write(
-    target: Path,
+    folder: Path,
     job: JobConfig,
     heldout: Heldout,
     answers: Floats,
     beside: Floats | _Failure | None,
+    attribution: AttributionBaseline | None,
 ) -> None:
     import numpy as np
 
     from steward.domain.evaluation_report import ChampionEvaluation, EvaluationReport
     from steward.domain.predictions import Predictions, write_predictions
+    from steward_jobs.baseline import baseline_of, write_baseline
 
+    target = folder / "output"
     labels = np.array(heldout.labels)
     if beside is None:
         champion = ChampionEvaluation(status="absent")
@@ -150,7 +185,10 @@ def _write(
         write_predictions(
             Predictions(heldout.entities, labels, answers, paired, heldout.slices), stream
         )
-    files = {name: _described(target / name) for name in ("evaluation.json", "predictions.csv")}
+    train = folder / "train" / "train.csv"
+    baseline = baseline_of(job, train, heldout, answers, report, attribution)
+    write_baseline(baseline, target / "baseline.json")
+    files = {name: _described(target / name) for name in OUTPUTS}
     (target / "manifest.json").write_text(json.dumps({"files": files}), encoding="utf-8")
     shown = {estimate.metric: estimate.value for estimate in report.metrics}
     log("evaluated", **shown, champion=champion.status)

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from steward_jobs.container import JobError
 
@@ -153,7 +153,11 @@ class Feature:
 
 @dataclass(frozen=True)
 class JobConfig:
-    """``job.json`` as far as the jobs need it."""
+    """``job.json`` as far as the jobs need it.
+
+    Attributes:
+        unit: What one count of the baseline is: a row (``event``) or a distinct entity.
+    """
 
     project: str
     run_id: str
@@ -162,6 +166,7 @@ class JobConfig:
     positive: Value
     features: tuple[Feature, ...]
     evaluation: Mapping[str, Any]
+    unit: Literal["entity", "event"] = "entity"
 
     def is_positive(self, text: str, row: int) -> bool:
         """Return whether the label cell of a row is the positive label.
@@ -250,11 +255,21 @@ def read_job_config(path: Path) -> JobConfig:
             positive=document["label"]["positive"],
             features=tuple(_feature(feature) for feature in document["features"]),
             evaluation=document["evaluation"],
+            unit=_unit(document),
         )
     except FileNotFoundError:
         raise JobError(f"{path.name} is missing in {path.parent}") from None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise JobError(f"{path.name} has not the agreed shape: {error!r}") from error
+
+
+def _unit(document: Mapping[str, Any]) -> Literal["entity", "event"]:
+    unit = document.get("monitoring", {}).get("unit", "entity")
+    known: tuple[Literal["entity"], Literal["event"]] = ("entity", "event")
+    for name in known:
+        if unit == name:
+            return name
+    raise ValueError(f"monitoring.unit {unit!r} is not one of {', '.join(known)}")
 
 
 def read_csv(path: Path) -> Iterator[tuple[int, dict[str, str]]]:

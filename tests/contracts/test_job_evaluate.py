@@ -11,6 +11,8 @@ import pytest
 
 from steward.domain.comparison import ComparisonSettings, compare
 from steward.domain.evaluation_report import EvaluationReport
+from steward.domain.monitoring.baseline import Baseline
+from steward.domain.monitoring.counts import NumericCounts, Vocabulary
 from steward.domain.predictions import read_predictions
 from steward_cli.demo.data import deliveries
 from support.job_container import DIABETES, Container, job_document, load_project, part, trained
@@ -63,7 +65,7 @@ def test_the_manifest_names_each_file_by_its_digest(model: Path, tmp_path: Path)
     assert container.run("evaluate").returncode == 0
     output = tmp_path / "processing" / "output"
     files = container.output("manifest.json")["files"]
-    assert sorted(files) == ["evaluation.json", "predictions.csv"]
+    assert sorted(files) == ["baseline.json", "evaluation.json", "predictions.csv"]
     for name, entry in files.items():
         content = (output / name).read_bytes()
         assert entry == {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
@@ -200,3 +202,136 @@ def test_thousands_of_rows_are_streamed(tmp_path: Path) -> None:
     done = container.run("evaluate")
     assert done.returncode == 0, done.stderr
     assert container.output("evaluation.json")["rows"] == 12_000
+
+
+def _baseline(tmp_path: Path) -> Baseline:
+    path = tmp_path / "processing" / "output" / "baseline.json"
+    return Baseline.model_validate_json(path.read_bytes())
+
+
+def test_the_baseline_has_features_of_training_rows_and_the_rest_of_heldout_ones(
+    model: Path, tmp_path: Path
+) -> None:
+    container = Container(tmp_path)
+    train = part(FIRST, PROJECT, "train")
+    container.prepare_evaluation(model, HELDOUT, JOB, train=train)
+    assert container.run("evaluate").returncode == 0
+    found = _baseline(tmp_path)
+    assert (found.project, found.version, found.unit) == ("diabetes", None, "entity")
+    assert (found.rows, found.held_out_rows) == (len(train), 70)
+    assert [c.name for c in found.features] == [c.name for c in PROJECT.model_features]
+    for column in found.features:
+        assert column.counts.rows == len(train), column.name
+    bmi = found.column("bmi")
+    assert bmi is not None
+    assert isinstance(bmi.counts, NumericCounts)
+    assert bmi.counts.minimum == min(float(str(row["bmi"])) for row in train)
+    [prediction] = found.predictions
+    assert (prediction.name, prediction.counts.rows) == ("prediction", 70)
+    assert found.label is not None
+    assert found.label.counts.rows == 70
+    report = EvaluationReport.model_validate(container.output("evaluation.json"))
+    brier = found.performance["brier"]
+    assert brier.estimate == report.metric("brier").value
+    assert 0.005 < brier.standard_error < 0.05
+    assert not brier.higher_is_better
+    assert found.performance["roc_auc"].higher_is_better
+    assert sum(place.rows for place in found.calibration) == 70
+    assert sum(place.positives for place in found.calibration) == report.positives
+    assert (found.calibration[0].lower, found.calibration[-1].upper) == (0.0, 1.0)
+
+
+def test_the_attribution_ranks_what_moves_the_answers(tmp_path: Path) -> None:
+    answers = {
+        "code/inference.py": (
+            "def model_fn(model_dir): return None\n"
+            "def predict_fn(rows, model):\n"
+            "    return [min(1, max(0, (r['bmi'] - 15) / 40 + r['age'] / 1000)) for r in rows]\n"
+        )
+    }
+    container = Container(tmp_path)
+    container.prepare_evaluation(answers, HELDOUT, JOB)
+    assert container.run("evaluate").returncode == 0
+    attribution = _baseline(tmp_path).attribution
+    assert attribution is not None
+    assert attribution.ranking[:2] == ["bmi", "age"]
+    others = {n: v for n, v in attribution.mean_absolute.items() if n not in ("bmi", "age")}
+    assert set(others.values()) == {0.0}
+    assert (attribution.rows, attribution.scale) == (70, "probability")
+
+
+def test_a_model_that_fails_on_shuffled_rows_has_a_baseline_without_attribution(
+    tmp_path: Path,
+) -> None:
+    count = len(HELDOUT)
+    fussy = {
+        "code/inference.py": (
+            "def model_fn(model_dir): return None\n"
+            "def predict_fn(rows, model):\n"
+            f"    if len(rows) != {count}: raise ValueError('not these')\n"
+            "    return [0.4 for _ in rows]\n"
+        )
+    }
+    container = Container(tmp_path)
+    container.prepare_evaluation(fussy, HELDOUT, JOB)
+    done = container.run("evaluate")
+    assert done.returncode == 0, done.stderr
+    assert _baseline(tmp_path).attribution is None
+    assert "attribution_failed" in done.stdout
+
+
+@pytest.mark.parametrize(("unit", "rows"), [("entity", 3), ("event", 6)])
+def test_what_one_count_of_the_baseline_is_follows_the_declared_unit(
+    unit: str, rows: int, tmp_path: Path
+) -> None:
+    train = [dict(HELDOUT[n % 3]) for n in range(6)]
+    container = Container(tmp_path)
+    job = {**JOB, "monitoring": {"unit": unit}}
+    container.prepare_evaluation(_answering("0.4"), HELDOUT, job, train=train)
+    assert container.run("evaluate").returncode == 0
+    found = _baseline(tmp_path)
+    assert (found.unit, found.rows) == (unit, rows)
+
+
+def test_an_empty_value_is_missing_and_texts_are_levels(tmp_path: Path) -> None:
+    job = json.loads(json.dumps(JOB))
+    for feature in job["features"]:
+        feature["nullable"] = True
+        if feature["name"] == "sex":
+            feature |= {"type": "string", "allowed": None}
+    train = [dict(row) | ({"sex": None, "bmi": None} if n < 4 else {}) for n, row in
+             enumerate(HELDOUT)]  # fmt: skip
+    container = Container(tmp_path)
+    container.prepare_evaluation(_answering("0.4"), HELDOUT, job, train=train)
+    done = container.run("evaluate")
+    assert done.returncode == 0, done.stderr
+    found = _baseline(tmp_path)
+    bmi, sex = found.column("bmi"), found.column("sex")
+    assert bmi is not None
+    assert sex is not None
+    assert (bmi.counts.missing, sex.counts.missing) == (4, 4)
+    assert isinstance(sex.cells, Vocabulary)
+    assert set(sex.cells.levels) == {"1", "2"}
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (None, "train.csv is missing"),
+        ([], "train.csv holds no rows"),
+        ({"bmi": "heavy"}, "train.csv: row 0: bmi must be a finite number"),
+    ],
+)
+def test_training_rows_that_cannot_be_used_fail_the_job(
+    change: dict[str, str] | list[object] | None, reason: str, tmp_path: Path
+) -> None:
+    container = Container(tmp_path)
+    train = [dict(HELDOUT[0]) | (change if isinstance(change, dict) else {})]
+    container.prepare_evaluation(_answering("0.4"), HELDOUT, JOB, train=train)
+    path = tmp_path / "processing" / "train" / "train.csv"
+    if change is None:
+        path.unlink()
+    elif not change:
+        path.write_text(path.read_text().splitlines()[0] + "\n")
+    assert container.run("evaluate").returncode == 1
+    assert reason in container.failure

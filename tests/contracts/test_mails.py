@@ -18,6 +18,7 @@ from steward.service.monitoring.notifications import NOTIFIES_OF, notify_people
 from support.builders import event_of
 from support.fakes import FakeMail
 from support.registry_scene import Scene
+from support.samples import SAMPLES
 
 GOLDEN = Path(__file__).parent / "mails"
 EXECUTION = "arn:aws:states:us-east-1:000000000000:execution:release_version:diabetes-00000003-1"
@@ -38,6 +39,10 @@ VERDICT: dict[str, Any] = {
 
 def requested(**about: Any) -> Payload:
     return Scene().pending(**about)
+
+
+def sample(kind: type[Payload]) -> Payload:
+    return next(payload for payload in SAMPLES if isinstance(payload, kind))
 
 
 MAILS: dict[str, Payload] = {
@@ -184,6 +189,21 @@ MAILS: dict[str, Payload] = {
     "schedule_repaired": events.ScheduleRepaired(
         release_id="00000003-1", version=3, schedule="diabetes-00000003-1", ticks=7,
     ),
+    "drift_detected": sample(events.DriftDetected),
+    "performance_degraded": sample(events.PerformanceDegraded),
+    "bias_drifted": sample(events.BiasDrifted),
+    "data_stale": sample(events.DataStale),
+    "alarm_cleared": sample(events.AlarmCleared),
+    "retraining_requested": sample(events.RetrainingRequested),
+    "retraining_suppressed": sample(events.RetrainingSuppressed),
+    "retraining_stopped": sample(events.RetrainingSuppressed).model_copy(
+        update={
+            "code": "breaker_open", "waits": False, "not_before": None,
+            "reason": "the last 2 attempts led to no promoted version; a person must look at them "
+            "and reset the breaker",
+        }
+    ),
+    "watch_failed": sample(events.WatchFailed),
 }  # fmt: skip
 
 

@@ -90,9 +90,31 @@ def test_the_role_allows_each_integration(path: Path) -> None:
         assert missing == set(), name
 
 
+def _of_distributed_maps(path: Path) -> set[str]:
+    """What a Distributed Map needs: its manifest, and its children as executions of itself."""
+    if not any(_is_distributed(state) for _, state in states(definition(path))):
+        return set()
+    return {
+        "s3:GetObject", "states:StartExecution", "states:DescribeExecution",
+        "states:StopExecution",
+    }  # fmt: skip
+
+
+def _is_distributed(state: State) -> bool:
+    config = (state.get("ItemProcessor") or {}).get("ProcessorConfig") or {}
+    return bool(config.get("Mode") == "DISTRIBUTED")
+
+
+@by_file
+def test_the_role_allows_what_distributed_maps_need(path: Path) -> None:
+    allowed = {action for found in _statements(path) for action in as_list(found["Action"])}
+    assert allowed >= _of_distributed_maps(path)
+
+
 @by_file
 def test_the_role_allows_nothing_else(path: Path) -> None:
     needed = {need for _, state in _tasks(path) for need in _needs(_integration(state))}
+    needed |= _of_distributed_maps(path)
     for found in _statements(path):
         for action in as_list(found["Action"]):
             assert action in needed or action.startswith(_BESIDES), action

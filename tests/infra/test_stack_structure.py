@@ -86,7 +86,7 @@ def test_a_child_declares_its_own_layers(path: Path) -> None:
     layers = of_type(load(path), "AWS::Serverless::LayerVersion")
     folders = {name: layer["Properties"]["ContentUri"] for name, layer in layers.items()}
     expected = {"CoreLayer": "../layers/core"}
-    if path.stem in ("data", "serving", "training"):
+    if path.stem in ("data", "monitoring", "serving", "training"):
         expected["AnalyticsLayer"] = "../layers/analytics"
     assert folders == expected
     for layer in layers.values():

@@ -138,13 +138,20 @@ class Container:
         rows: Sequence[Mapping[str, Any]],
         job: Mapping[str, Any],
         champion: Path | Mapping[str, str] | None = None,
+        *,
+        train: Sequence[Mapping[str, Any]] | None = None,
     ) -> None:
-        """Lay out the inputs of a processing job."""
+        """Lay out the inputs of a processing job.
+
+        Args:
+            train: The training rows; the held-out ones where they do not matter.
+        """
         inputs = self.base / "processing"
         pack(candidate, inputs / "candidate" / "model.tar.gz")
         if champion is not None:
             pack(champion, inputs / "champion" / "model.tar.gz")
         write_rows(inputs / "heldout" / "heldout.csv", rows)
+        write_rows(inputs / "train" / "train.csv", rows if train is None else train)
         (inputs / "config").mkdir(parents=True, exist_ok=True)
         (inputs / "config" / "job.json").write_text(json.dumps(job))
 

@@ -176,7 +176,8 @@ class Laboratory:
         dynamodb.put_item(TableName=runs, Item=run)
         copied = (
             "author", "config_digest", "code_digest", "artifact_uri", "job_image", "dataset_id",
-            "manifest_uri", "evaluation_uri", "comparison_uri", "champion_version", "gate",
+            "manifest_uri", "evaluation_uri", "comparison_uri", "champion_version", "baseline",
+            "gate",
         )  # fmt: skip
         command = {name: like[name] for name in copied}
         command |= {"project": project, "run_id": run_id, "correlation_id": run_id}

@@ -59,11 +59,40 @@ def play(
     redrives: int = 0,
     execution_arn: str = "arn:execution",
     waited: Callable[[float], None] = lambda _seconds: None,
+    manifest: Callable[[Any], list[Any]] | None = None,
 ) -> Played:
-    """Run a machine; ``tasks`` by state name; ``waited`` is told the seconds of each wait."""
-    played = Played("RUNNING")
-    variables: dict[str, Any] = {}
+    """Run a machine.
+
+    Args:
+        definition: The machine.
+        tasks: By state name.
+        data: Its input.
+        redrives: How often it was redriven.
+        execution_arn: Of the execution.
+        waited: Is told the seconds of each wait.
+        manifest: Reads the items of a Distributed Map, by the arguments of its reader.
+    """
     execution = {"Id": execution_arn, "Input": data, "RedriveCount": redrives}
+    return _play(
+        definition, data, execution, {}, Played("RUNNING"), _Hands(tasks, waited, manifest)
+    )
+
+
+@dataclass(frozen=True)
+class _Hands:
+    tasks: dict[str, Task]
+    waited: Callable[[float], None]
+    manifest: Callable[[Any], list[Any]] | None
+
+
+def _play(
+    definition: dict[str, Any],
+    data: Any,
+    execution: dict[str, Any],
+    variables: dict[str, Any],
+    played: Played,
+    hands: _Hands,
+) -> Played:
     name, value = definition["StartAt"], data
     while True:
         state = definition["States"][name]
@@ -83,13 +112,20 @@ def play(
             return played
         if state["Type"] in ("Pass", "Wait"):
             if state["Type"] == "Wait":
-                waited(scope.of(state["Seconds"]))
+                hands.waited(scope.of(state["Seconds"]))
             variables.update(scope.of(state.get("Assign", {})))
-            value, name = scope.of(state.get("Output", value)), state["Next"]
+            value = scope.of(state.get("Output", value))
+            if state.get("End"):
+                played.status, played.output = "SUCCEEDED", value
+                return played
+            name = state["Next"]
             continue
-        assert state["Type"] == "Task", state["Type"]
+        assert state["Type"] in ("Task", "Map"), state["Type"]
         try:
-            scope.states["result"] = _attempt(name, state, tasks[name], scope, played)
+            if state["Type"] == "Map":
+                scope.states["result"] = _map(state, scope, execution, played, hands)
+            else:
+                scope.states["result"] = _attempt(name, state, hands.tasks[name], scope, played)
         except TaskError as error:
             catch = next((c for c in state.get("Catch", []) if _catches(c, error)), None)
             if catch is None:
@@ -98,11 +134,46 @@ def play(
             output = {"Error": error.error, "Cause": error.cause}
             scope.states["errorOutput"] = output
             variables.update(scope.of(catch.get("Assign", {})))
-            name, value = catch["Next"], output
+            name, value = catch["Next"], scope.of(catch.get("Output", output))
             continue
         variables.update(scope.of(state.get("Assign", {})))
         value = scope.of(state.get("Output", scope.states["result"]))
+        if state.get("End"):
+            played.status, played.output = "SUCCEEDED", value
+            return played
         name = state["Next"]
+
+
+def _map(
+    state: dict[str, Any], scope: _Scope, execution: dict[str, Any], played: Played, hands: _Hands
+) -> list[Any]:
+    """Run the items one after the other; children of a Distributed Map know no variables."""
+    processor = state["ItemProcessor"]
+    is_distributed = processor["ProcessorConfig"]["Mode"] == "DISTRIBUTED"
+    if "ItemReader" in state:
+        assert hands.manifest is not None
+        items = hands.manifest(scope.of(state["ItemReader"]["Arguments"]))
+    else:
+        items = scope.of(state["Items"])
+    tolerated = float(state.get("ToleratedFailurePercentage", 0)) * len(items) / 100
+    results, failed = [], 0
+    for index, item in enumerate(items):
+        context = {**scope.states["context"], "Map": {"Item": {"Index": index, "Value": item}}}
+        inner = _Scope(scope.variables, {**scope.states, "context": context})
+        given = inner.of(state["ItemSelector"]) if "ItemSelector" in state else item
+        own = {"Id": f"{execution['Id']}/{index}", "Input": given, "RedriveCount": 0}
+        child = Played("RUNNING", path=played.path, arguments=played.arguments)
+        variables = {} if is_distributed else dict(scope.variables)
+        _play(processor, given, own if is_distributed else execution, variables, child, hands)
+        if child.status == "FAILED":
+            failed += 1
+            if not is_distributed:
+                raise TaskError(child.error, child.cause)
+            continue
+        results.append(child.output)
+    if failed > tolerated:
+        raise TaskError("States.ExceedToleratedFailureThreshold")
+    return results
 
 
 def _catches(catch: dict[str, Any], error: TaskError) -> bool:

@@ -8,7 +8,12 @@ from typing import Any
 
 from steward.contracts.approval import DecideVersion
 from steward.contracts.events import ApprovalRequested, VersionStaged
-from steward.contracts.steps.registry import GateResult, RegisteredVersion, RegisterVersion
+from steward.contracts.steps.registry import (
+    BaselineReference,
+    GateResult,
+    RegisteredVersion,
+    RegisterVersion,
+)
 from steward.domain.approvals import Decision
 from steward.domain.versions import version_item
 from steward.ports import Item, Table
@@ -133,6 +138,7 @@ class Scene:
         digest = self.objects.write(f"{base}/evaluation.json", content)
         document = json.dumps(comparison(digest, status=found)).encode()
         self.objects.write(f"{base}/comparison.json", document)
+        kept = self.objects.write(f"{base}/baseline.json", b'{"format": 1}')
         self.objects.write(
             f"s3://{BUCKET}/models/{run}/model.tar.gz", b"a model of " + run.encode()
         )
@@ -145,6 +151,7 @@ class Scene:
             dataset_id="d1", manifest_uri=f"s3://data/datasets/{PROJECT}/d1/manifest.json",
             evaluation_uri=f"{base}/evaluation.json", comparison_uri=f"{base}/comparison.json",
             champion_version=champion,
+            baseline=BaselineReference(uri=f"{base}/baseline.json", digest=kept),
             gate=GateResult(
                 verdict="pass",
                 reasons=["gate.brier: brier 0.1712 keeps its bound"],

@@ -10,8 +10,9 @@ from steward.service.training.triggers import Ignored, trigger_of
 
 
 @on_event(
-    "Object Created", "TrainingRequested", "Scheduled Event", "CodeCommit Repository State Change"
-)
+    "Object Created", "TrainingRequested", "RetrainingRequested", "Scheduled Event",
+    "CodeCommit Repository State Change",
+)  # fmt: skip
 def handler(received: Received) -> dict[str, Any]:
     """Return what came of the event."""
     settings = app().settings

@@ -9,7 +9,9 @@ from __future__ import annotations
 import base64
 import json
 import os
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache, wraps
 from typing import Any, TypeVar
@@ -17,6 +19,7 @@ from typing import Any, TypeVar
 from aws_lambda_powertools import Logger
 from pydantic import BaseModel, ValidationError
 
+from steward.adapters.traces import annotate
 from steward.contracts.events import PAYLOADS
 from steward.contracts.incoming import AWS_DETAILS, Envelope, OwnDetail, Received
 from steward.domain.errors import (
@@ -87,9 +90,11 @@ def step(command_model: type[CommandT]) -> Callable[[Callable[[CommandT], object
                 error = _malformed(invalid, f"input of {function.__module__}")
                 log.error("task input refused", extra={"refusal": error.as_dict()})
                 raise error from None
-            log.append_keys(**_keys_of(command))
+            keys = _keys_of(command)
+            log.append_keys(**keys)
             try:
-                result = _dump(function(command))
+                with _traced(keys):
+                    result = _dump(function(command))
             except StewardError as error:
                 log.warning("task ended in an error", extra={"refusal": _error_fields(error)})
                 raise
@@ -104,6 +109,26 @@ def step(command_model: type[CommandT]) -> Callable[[Callable[[CommandT], object
 def _keys_of(command: BaseModel) -> dict[str, object]:
     wanted = ("project", "run_id", "version", "release_id", "correlation_id")
     return {name: getattr(command, name) for name in wanted if hasattr(command, name)}
+
+
+def _annotations_of(received: Received) -> dict[str, object]:
+    told: dict[str, object] = {"event_id": received.id, "detail_type": received.detail_type}
+    if received.meta:
+        told |= {
+            "project": received.meta.project, "correlation_id": received.meta.correlation_id,
+        }  # fmt: skip
+    return told
+
+
+@contextmanager
+def _traced(annotations: Mapping[str, object]) -> Iterator[None]:
+    """Annotate the function's X-Ray trace, so that it is found by its correlation id."""
+    began, failed = time.time(), True
+    try:
+        yield
+        failed = False
+    finally:
+        annotate("steward", annotations, began, time.time(), os.environ, failed=failed)
 
 
 def _error_fields(error: StewardError) -> dict[str, object]:
@@ -202,7 +227,8 @@ def on_event(
                 )
             log.append_keys(event_id=received.id, detail_type=received.detail_type)
             try:
-                result = _dump(function(received))
+                with _traced(_annotations_of(received)):
+                    result = _dump(function(received))
             except ConflictError as error:
                 log.info("lost a race", extra={"refusal": _error_fields(error)})
                 raise

@@ -88,6 +88,7 @@ class Table(StrEnum):
     LINEAGE = "lineage"
     EXPERIMENTS = "experiments"
     ASSIGNMENTS = "assignments"
+    MONITORING = "monitoring"
 
 
 KEYS: dict[Table, tuple[str, ...]] = {
@@ -103,6 +104,7 @@ KEYS: dict[Table, tuple[str, ...]] = {
     Table.LINEAGE: ("node", "item"),
     Table.EXPERIMENTS: ("project", "item"),
     Table.ASSIGNMENTS: ("project", "entity"),
+    Table.MONITORING: ("project", "item"),
 }
 
 

@@ -33,8 +33,11 @@ def run(
     while True:
         ctx["State"] = {**own, "RetryCount": retries.count}
         try:
-            kind = _parallel if state["Type"] == "Parallel" else _map
-            results = kind(state, data, execution, ctx, scope, branch)
+            if _is_distributed(state):
+                results = branch(state, data, ctx, scope)
+            else:
+                kind = _parallel if state["Type"] == "Parallel" else _map
+                results = kind(state, data, execution, ctx, scope, branch)
             ctx["State"] = {**own, "RetryCount": retries.count}
             return _output(state, data, results, ctx), sf._next_or_end(state)
         except sf._ExecutionError as error:
@@ -47,6 +50,11 @@ def run(
             if caught is None:
                 raise
             return caught
+
+
+def _is_distributed(state: dict[str, Any]) -> bool:
+    processor = state.get("ItemProcessor") or {}
+    return bool((processor.get("ProcessorConfig") or {}).get("Mode") == "DISTRIBUTED")
 
 
 def _output(state: dict[str, Any], data: Any, results: Any, ctx: dict[str, Any]) -> Any:

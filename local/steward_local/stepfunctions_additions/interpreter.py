@@ -15,6 +15,7 @@ from ministack.core.responses import now_iso
 from ministack.services import stepfunctions as sf
 
 from steward_local.stepfunctions_additions import (
+    distributed,
     flow,
     history,
     live,
@@ -113,9 +114,12 @@ class Walk:
         self, state: dict[str, Any], data: Any, ctx: dict[str, Any], scope: Scope
     ) -> tuple[Any, str | None]:
         processor = state.get("ItemProcessor") or state.get("Iterator") or {}
-        if (processor.get("ProcessorConfig") or {}).get("Mode") == "DISTRIBUTED":
+        is_distributed = (processor.get("ProcessorConfig") or {}).get("Mode") == "DISTRIBUTED"
+        if is_distributed and sf._state_query_language(state, ctx) != "JSONata":
             outcome: tuple[Any, str | None] = sf._execute_map(state, data, self._execution, ctx)
             return outcome
+        if is_distributed:
+            return flow.run(state, data, self._execution, ctx, scope, self._distributed)
         return flow.run(
             state,
             data,
@@ -124,6 +128,20 @@ class Walk:
             scope,
             self.states,
         )
+
+    def _distributed(
+        self, state: dict[str, Any], data: Any, ctx: dict[str, Any], scope: Scope
+    ) -> list[Any]:
+        def child(
+            processor: dict[str, Any],
+            execution: dict[str, Any],
+            given: Any,
+            own: dict[str, Any],
+            inner: Scope,
+        ) -> Any:
+            return Walk(execution, self._role).states(processor, given, own, inner)
+
+        return distributed.run(state, data, self._execution, ctx, scope, self._role, child)
 
 
 def _succeed(state: dict[str, Any], data: Any, ctx: dict[str, Any]) -> Any:

@@ -129,6 +129,7 @@ def test_a_candidate_that_passes_is_registered() -> None:
     register = played.arguments["RegisterVersion"][0]["Payload"]
     assert register["artifact_uri"].endswith("model.tar.gz")
     assert register["champion_version"] is None
+    assert register["baseline"] == SCENARIO["compared"]["baseline"]
     recorded = played.arguments["RecordSuccess"][0]["Payload"]
     assert recorded["deliveries"] == ["d1", "d2"]
 
@@ -165,7 +166,7 @@ def test_the_champion_is_an_input_of_the_evaluation_only_where_there_is_one() ->
         job = played.arguments["EvaluateCandidate"][0]
         return {i["InputName"]: i["S3Input"]["LocalPath"] for i in job["ProcessingInputs"]}
 
-    alone = {n: f"/opt/ml/processing/{n}" for n in ("candidate", "heldout", "config")}
+    alone = {n: f"/opt/ml/processing/{n}" for n in ("candidate", "train", "heldout", "config")}
     assert inputs(run()) == alone
     assert inputs(run(**with_champion())) == {**alone, "champion": "/opt/ml/processing/champion"}
 

@@ -80,9 +80,12 @@ def test_an_alarm_is_told_only_where_the_look_could_tell(
     assert line.get("DriftAlarm") == told
 
 
-def test_missing_traffic_is_the_no_data_alarm() -> None:
-    [line] = _by(_lines(_look(alarms={"no_data": "no_data", "drift": "no_data"})), "project")
-    assert line["NoDataAlarm"] == 1
+@pytest.mark.parametrize(("state", "told"), [("alarm", 1), ("no_data", 0), ("ok", 0)])
+def test_silence_is_an_alarm_once_it_lasts_longer_than_allowed(
+    state: AlarmState, told: int
+) -> None:
+    [line] = _by(_lines(_look(alarms={"no_data": state, "drift": "no_data"})), "project")
+    assert line["NoDataAlarm"] == told
     assert "DriftAlarm" not in line
 
 

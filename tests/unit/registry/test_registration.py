@@ -24,6 +24,8 @@ def test_a_candidate_becomes_a_pending_package_a_record_and_an_event() -> None:
     )
     assert scene.item()["state"] == "registered"
     assert scene.item()["quorum"] == 1
+    assert scene.item()["baseline"]["uri"].endswith("/baseline.json")
+    assert re.fullmatch("[0-9a-f]{64}", scene.item()["baseline"]["digest"])
     (told,) = scene.state.named("VersionRegistered")
     assert told.data.model_dump()["model_package_arn"] == registered.model_package_arn
     assert told.meta.correlation_id == RUN

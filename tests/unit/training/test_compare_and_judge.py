@@ -53,6 +53,7 @@ class Evaluated(Scene):
         contents = {
             "evaluation.json": report.model_dump_json().encode(),
             "predictions.csv": stream.getvalue().encode(),
+            "baseline.json": b'{"format": 1}',
         }
         files = {}
         for name, content in contents.items():
@@ -94,6 +95,13 @@ def test_a_first_candidate_has_nobody_to_be_compared_with(scene: Evaluated) -> N
     }  # fmt: skip
 
 
+def test_the_baseline_is_named_by_its_digest(scene: Evaluated) -> None:
+    baseline = scene.compare(scene.evaluate(), 3).baseline
+    content = scene.objects.read(baseline.uri)
+    assert baseline.uri == f"{scene.base}/baseline.json"
+    assert baseline.digest == hashlib.sha256(content).hexdigest()
+
+
 def test_an_equal_candidate_passes_and_a_worse_one_is_held(scene: Evaluated) -> None:
     run_id = scene.evaluate()
     compared = scene.compare(run_id, 3)
@@ -132,7 +140,9 @@ def test_the_registry_can_summarise_what_was_written(
     assert (summary.comparison is None) == (version is None)
 
 
-@pytest.mark.parametrize("name", ["evaluation.json", "predictions.csv", "manifest.json"])
+@pytest.mark.parametrize(
+    "name", ["baseline.json", "evaluation.json", "predictions.csv", "manifest.json"]
+)
 def test_a_file_that_was_changed_after_the_job_is_refused(scene: Evaluated, name: str) -> None:
     run_id = scene.evaluate()
     scene.objects.write(f"{scene.base}/{name}", b"{}")

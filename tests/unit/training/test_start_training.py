@@ -343,3 +343,41 @@ def test_a_foreign_change_of_the_lock_makes_the_transaction_fail_as_a_whole(scen
                 expect=(Equals("owner", first["run_id"]),))]
     )  # fmt: skip
     assert scene.end(first["run_id"], "FAILED")["lock"] == "held by other-1"
+
+
+def asking(scene: Scene, number: int, kind: str = "drift") -> Trigger:
+    return Trigger(
+        kind,  # type: ignore[arg-type]
+        scene.project.project, f"alarm-{number}", "steward", "drift of version 1",
+        attempt=f"retrain-{number}",
+    )  # fmt: skip
+
+
+def test_deliveries_are_kept_until_an_alarm_starts_a_run_with_all_of_them() -> None:
+    scene = Scene(project=parse_project(declaration(training={"start_on": ["drift"]})))
+    assert scene.deliver(FIRST) == {
+        "outcome": "kept", "reason": "training.start_on does not name delivery",
+    }  # fmt: skip
+    assert scene.deliver(SECOND)["outcome"] == "kept"
+    assert scene.start(asking(scene, 1, "performance"))["outcome"] == "kept"
+    begun = scene.start(asking(scene, 2))
+    run = scene.run(begun["run_id"])
+    assert begun["outcome"] == "started"
+    assert len(run["deliveries"]) == 2
+    assert (run["trigger"]["kind"], run["trigger"]["attempt"]) == ("drift", "retrain-2")
+
+
+def test_a_person_may_always_ask() -> None:
+    scene = Scene(project=parse_project(declaration(training={"start_on": ["drift"]})))
+    scene.deliver(FIRST)
+    assert scene.start(scene.request())["outcome"] == "started"
+
+
+def test_retraining_on_what_was_trained_on_is_suppressed_and_told(scene: Scene) -> None:
+    first = scene.deliver(FIRST)
+    scene.mark("accepted", FIRST)
+    succeed(scene, first["run_id"])
+    scene.end(first["run_id"])
+    assert scene.start(asking(scene, 1))["outcome"] == "suppressed"
+    told = [e.data for e in scene.state.events if e.detail_type == "TrainingSuppressed"]
+    assert told[-1].trigger == "drift"  # type: ignore[attr-defined]

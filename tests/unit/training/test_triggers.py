@@ -92,3 +92,27 @@ def test_a_deleted_branch_and_a_foreign_repository_are_ignored(event: str, repos
     detail = {"event": event, "repositoryName": repository}
     found = trigger("aws.codecommit", "CodeCommit Repository State Change", detail)
     assert isinstance(found, Ignored)
+
+
+@pytest.mark.parametrize("kind", ["drift", "performance", "bias", "schedule"])
+def test_retraining_by_monitoring_says_what_for_and_names_its_attempt(kind: str) -> None:
+    meta = {
+        "schema_version": "1", "correlation_id": "c", "causation_id": "c", "project": "heart",
+        "actor": "steward",
+    }  # fmt: skip
+    data = {"kind": kind, "cause": "drift of version 2", "attempt": "retrain-4", "reason": "r"}
+    found = trigger("steward.monitoring", "RetrainingRequested", {"meta": meta, "data": data})
+    assert found == Trigger(
+        kind,  # type: ignore[arg-type]
+        "heart", "e1", "steward", "drift of version 2", attempt="retrain-4",
+    )  # fmt: skip
+
+
+def test_retraining_of_another_kind_is_refused() -> None:
+    meta = {
+        "schema_version": "1", "correlation_id": "c", "causation_id": "c", "project": "heart",
+        "actor": "steward",
+    }  # fmt: skip
+    data = {"kind": "whim", "cause": "c", "attempt": "a", "reason": "r"}
+    with pytest.raises(MalformedEventError, match="whim"):
+        trigger("steward.monitoring", "RetrainingRequested", {"meta": meta, "data": data})

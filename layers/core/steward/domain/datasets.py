@@ -301,4 +301,5 @@ def job_description(project: Project, run_id: str) -> dict[str, Any]:
             for column in request_columns(project)
         ],
         "evaluation": evaluation,
+        "monitoring": {"unit": project.monitoring.unit},
     }  # fmt: skip

@@ -61,6 +61,7 @@ class Evidence(_Part):
     artifact: Reference
     dataset: Dataset
     evaluation: Reference
+    baseline: Reference | None = None
     metrics: list[dict[str, Any]]
     champion_version: int | None
     comparison: Reference | None

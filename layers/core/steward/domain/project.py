@@ -11,9 +11,12 @@ from steward.domain.declaration import MisplacedError, Name, Scalar, Strict
 from steward.domain.digests import digest_of
 from steward.domain.errors import InvalidProjectError
 from steward.domain.feature_groups import FeatureColumn, FeatureGroup, FeatureUse, feature_columns
+from steward.domain.monitoring.declaration import Monitoring
 from steward.domain.names import PROJECT_PATTERN
 from steward.domain.release_declaration import Release, Share
 from steward.domain.tables import Column, Data
+
+StartOn = Literal["delivery", "commit", "drift", "performance", "bias", "schedule"]
 
 
 class Split(Strict):
@@ -45,6 +48,8 @@ class Training(Strict):
         instance_type: For the training and the evaluation job.
         max_runtime_s: The training job is stopped after it.
         hyperparameters: Passed to the entry point as `--name value`.
+        start_on: What may start a run, beside a person. Without `delivery`, deliveries are kept
+            until something else starts one.
     """
 
     source: str = "src"
@@ -52,6 +57,7 @@ class Training(Strict):
     instance_type: str = Field(default="ml.m5.large", pattern=r"^ml\.[a-z0-9-]+\.[a-z0-9]+$")
     max_runtime_s: int = Field(default=3600, ge=1, le=432_000)
     hyperparameters: dict[str, Scalar] = Field(default_factory=dict)
+    start_on: list[StartOn] = Field(default_factory=lambda: list(get_args(StartOn)))
 
 
 class Slice(Strict):
@@ -320,6 +326,7 @@ class Project(Strict):
         release: The way into production.
         approval: The approval request.
         alarms: What takes a candidate out of traffic.
+        monitoring: What is watched of a version that serves.
     """
 
     project: Annotated[str, StringConstraints(pattern=PROJECT_PATTERN)]
@@ -338,6 +345,7 @@ class Project(Strict):
     release: Release = Field(default_factory=Release)
     approval: Approval = Field(default_factory=Approval)
     alarms: Alarms = Field(default_factory=Alarms)
+    monitoring: Monitoring = Field(default_factory=Monitoring)
 
     @model_validator(mode="after")
     def _features_exist(self) -> Self:
@@ -364,6 +372,17 @@ class Project(Strict):
         for slice_ in self.evaluation.slices:
             if slice_.column not in names:
                 raise ValueError(f"evaluation.slices: {slice_.column!r} is not among the columns")
+        return self
+
+    @model_validator(mode="after")
+    def _watched_columns_exist(self) -> Self:
+        seen = {column.name for column in self.model_features} | {"prediction"}
+        for name in self.monitoring.columns or ():
+            if name not in seen:
+                raise ValueError(f"monitoring.columns: {name!r} is no feature and not `prediction`")
+        for name in self.monitoring.labels.groups:
+            if name not in seen:
+                raise ValueError(f"monitoring.labels.groups: {name!r} is no feature")
         return self
 
     @property

@@ -17,12 +17,24 @@ class GateResult(_Strict):
     inputs_digest: str | None = None
 
 
+class BaselineReference(_Strict):
+    """The baseline of a candidate, which monitoring compares its traffic with.
+
+    Attributes:
+        digest: SHA-256 of its bytes.
+    """
+
+    uri: str
+    digest: str = Field(pattern="^[0-9a-f]{64}$")
+
+
 class RegisterVersion(_Strict):
     """Register the candidate of a run, pending.
 
     Attributes:
         author: Verified identity of whoever brought code and configuration, or ``unknown``.
         champion_version: The version that it was compared with, None for the first.
+        baseline: What monitoring compares its traffic with.
     """
 
     project: str
@@ -38,6 +50,7 @@ class RegisterVersion(_Strict):
     evaluation_uri: str
     comparison_uri: str | None = None
     champion_version: int | None = None
+    baseline: BaselineReference | None = None
     gate: GateResult
 
 

@@ -6,6 +6,8 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from steward.contracts.steps.registry import BaselineReference
+
 
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
@@ -66,12 +68,13 @@ class CompareCandidate(_Strict):
 
 
 class ComparedCandidate(_Strict):
-    """Where the evaluation and the comparison lie."""
+    """Where the evaluation, the comparison and the baseline lie."""
 
     evaluation_uri: str
     comparison_uri: str
     verdict: str
     champion_version: int | None
+    baseline: BaselineReference
 
 
 class RecordTrainingOutcome(_Strict):

@@ -23,7 +23,7 @@ ALARM_METRICS: Mapping[AlarmKind, str] = {
 }
 """1 where the alarm stands, 0 where it does not, nothing where a look could not tell."""
 
-_SAID: Mapping[AlarmState, float] = {"ok": 0.0, "alarm": 1.0, "no_data": 1.0}
+_SAID: Mapping[AlarmState, float] = {"ok": 0.0, "alarm": 1.0}
 Metrics = dict[str, tuple[float, str]]
 
 
@@ -61,9 +61,10 @@ def _of_project(look: Look) -> Metrics:
     if look.window_verdict is not None and look.window_verdict.verdict in ("drift", "no_drift"):
         metrics["DriftedColumns"] = (len(look.window_verdict.changed), "Count")
     for kind, name in ALARM_METRICS.items():
-        # Missing traffic is an alarm of its own; for the others it is no answer.
         state = look.alarms.get(kind, "off")
-        if state in _SAID and (kind == "no_data" or state != "no_data"):
+        if kind == "no_data" and state == "no_data":
+            state = "ok"  # silent, but not yet for longer than the project allows
+        if state in _SAID:
             metrics[name] = (_SAID[state], "None")
     if look.performance is not None:
         metrics |= _of_labels(look.performance)

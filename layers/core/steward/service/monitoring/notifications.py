@@ -10,7 +10,14 @@ from steward.contracts import events
 from steward.contracts.incoming import Received
 from steward.domain.endpoint_drift import WORDS, DriftKind
 from steward.domain.errors import InvalidProjectError
-from steward.domain.mails import approvals, endpoints, experiments, releases, training
+from steward.domain.mails import (
+    approvals,
+    endpoints,
+    experiments,
+    monitoring,
+    releases,
+    training,
+)
 from steward.domain.mails.layout import Letter, Where
 from steward.domain.mails.releases import Guardrail, Shift
 from steward.domain.mails.training import BrokenRule
@@ -394,6 +401,124 @@ def _endpoint_reaped(occasion: _Occasion) -> Letter:
     )
 
 
+def _drift_detected(occasion: _Occasion) -> Letter:
+    data: events.DriftDetected = occasion.data
+    return monitoring.drift_detected(
+        occasion.where,
+        data.version,
+        window=data.window,
+        since=data.since,
+        columns=data.columns,
+        p=data.p,
+        effect=data.effect,
+        horizon=data.horizon,
+        rows=data.rows,
+        odds=data.odds,
+        sentence=data.sentence,
+        action=data.action,
+        uri=data.uri,
+        execution_arn=data.execution_arn,
+    )
+
+
+def _performance_degraded(occasion: _Occasion) -> Letter:
+    data: events.PerformanceDegraded = occasion.data
+    return monitoring.performance_degraded(
+        occasion.where,
+        data.version,
+        window=data.window,
+        since=data.since,
+        metric=data.metric,
+        current=data.current,
+        baseline=data.baseline,
+        margin=data.margin,
+        labelled=data.labelled,
+        coverage=data.coverage,
+        odds=data.odds,
+        sentence=data.sentence,
+        action=data.action,
+        uri=data.uri,
+        execution_arn=data.execution_arn,
+    )
+
+
+def _bias_drifted(occasion: _Occasion) -> Letter:
+    data: events.BiasDrifted = occasion.data
+    return monitoring.bias_drifted(
+        occasion.where,
+        data.version,
+        window=data.window,
+        since=data.since,
+        groups=data.groups,
+        sentence=data.sentence,
+        action=data.action,
+        uri=data.uri,
+        execution_arn=data.execution_arn,
+    )
+
+
+def _data_stale(occasion: _Occasion) -> Letter:
+    data: events.DataStale = occasion.data
+    return monitoring.data_stale(
+        occasion.where,
+        data.version,
+        window=data.window,
+        since=data.since,
+        silent_s=data.silent_s,
+        sentence=data.sentence,
+        uri=data.uri,
+        execution_arn=data.execution_arn,
+    )
+
+
+def _alarm_cleared(occasion: _Occasion) -> Letter:
+    data: events.AlarmCleared = occasion.data
+    return monitoring.alarm_cleared(
+        occasion.where,
+        data.kind,
+        data.version,
+        window=data.window,
+        since=data.since,
+        sentence=data.sentence,
+        uri=data.uri,
+    )
+
+
+def _retraining_requested(occasion: _Occasion) -> Letter:
+    data: events.RetrainingRequested = occasion.data
+    return monitoring.retraining_requested(
+        occasion.where,
+        kind=data.kind,
+        cause=data.cause,
+        attempt=data.attempt,
+        expected_usd=data.expected_usd,
+    )
+
+
+def _retraining_suppressed(occasion: _Occasion) -> Letter:
+    data: events.RetrainingSuppressed = occasion.data
+    return monitoring.retraining_suppressed(
+        occasion.where,
+        kind=data.kind,
+        cause=data.cause,
+        code=data.code,
+        reason=data.reason,
+        waits=data.waits,
+        not_before=data.not_before,
+    )
+
+
+def _watch_failed(occasion: _Occasion) -> Letter:
+    data: events.WatchFailed = occasion.data
+    return monitoring.watch_failed(
+        occasion.where,
+        run=data.run,
+        error=data.error,
+        cause=data.cause,
+        execution_arn=data.execution_arn,
+    )
+
+
 _Write = Callable[[_Occasion], Letter | None]
 
 _MAILS: dict[type[events.Payload], tuple[Sequence[str], _Write]] = {
@@ -422,6 +547,14 @@ _MAILS: dict[type[events.Payload], tuple[Sequence[str], _Write]] = {
     events.RouteRepairFailed: ((ON_CALL,), _route_repair_failed),
     events.EndpointIdle: ((OWNER,), _endpoint_idle),
     events.EndpointReaped: ((OWNER,), _endpoint_reaped),
+    events.DriftDetected: ((ON_CALL, OWNER), _drift_detected),
+    events.PerformanceDegraded: ((ON_CALL, OWNER), _performance_degraded),
+    events.BiasDrifted: ((ON_CALL, OWNER), _bias_drifted),
+    events.DataStale: ((ON_CALL,), _data_stale),
+    events.AlarmCleared: ((ON_CALL, OWNER), _alarm_cleared),
+    events.RetrainingRequested: ((OWNER,), _retraining_requested),
+    events.RetrainingSuppressed: ((OWNER,), _retraining_suppressed),
+    events.WatchFailed: ((ON_CALL,), _watch_failed),
 }
 
 NOTIFIES_OF = tuple(payload.__name__ for payload in _MAILS)

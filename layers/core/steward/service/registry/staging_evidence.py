@@ -135,6 +135,7 @@ def _assemble(
             dataset_id=item["dataset_id"], manifest=_reference(objects, item["manifest_uri"])
         ),
         evaluation=evaluation,
+        baseline=_baseline(objects, item),
         metrics=[metric.model_dump(mode="json") for metric in summary.metrics],
         champion_version=item.get("champion_version"),
         comparison=(
@@ -147,6 +148,19 @@ def _assemble(
         staging=Staging(endpoint=staged.endpoint, smoke=smoke, summary=staged.summary),
     )
     return evidence, summary
+
+
+def _baseline(objects: ObjectStore, item: Item) -> Reference | None:
+    named = item.get("baseline")
+    if not named:
+        return None
+    found = _reference(objects, named["uri"])
+    if found.sha256 != named["digest"]:
+        raise EvidenceIncompleteError(
+            "the baseline changed after the version was registered", field="baseline",
+            value=found.sha256, allowed=named["digest"],
+        )  # fmt: skip
+    return found
 
 
 def _reference(objects: ObjectStore, uri: str) -> Reference:

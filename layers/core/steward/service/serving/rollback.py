@@ -98,6 +98,8 @@ def start_rollback(
         assert isinstance(received.detail, RollbackRequested)
         project, actor = received.own.project, received.own.actor
         wanted = in_flight(state, project) or _completed_last(state, project)
+        if wanted is None and actor == "steward":
+            return {"ignored": f"{project} has no release that could be taken back"}
         if wanted is None:
             raise ReleaseNotAllowedError(
                 f"{project} has no release to roll back, or no previous version is kept",

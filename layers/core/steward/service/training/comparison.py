@@ -8,6 +8,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from steward.contracts.events import CandidateEvaluated
+from steward.contracts.steps.registry import BaselineReference
 from steward.contracts.steps.training import CompareCandidate, ComparedCandidate
 from steward.domain.comparison import Comparison, ComparisonSettings, compare
 from steward.domain.errors import EvidenceIncompleteError
@@ -19,6 +20,9 @@ from steward.service.pinned import pinned_run
 
 if TYPE_CHECKING:
     from steward.domain.project import Project
+
+OUTPUTS = ("baseline.json", "evaluation.json", "predictions.csv")
+"""What the evaluation job writes beside its manifest."""
 
 
 def compare_candidate(
@@ -40,6 +44,8 @@ def compare_candidate(
     evaluation_uri, predictions_uri = f"{base}/evaluation.json", f"{base}/predictions.csv"
     evaluation_bytes = _checked(objects, evaluation_uri, files)
     predictions_bytes = _checked(objects, predictions_uri, files)
+    baseline = BaselineReference(uri=f"{base}/baseline.json", digest=files["baseline.json"])
+    _checked(objects, baseline.uri, files)
     try:
         report = EvaluationReport.model_validate_json(evaluation_bytes)
         text = io.StringIO(predictions_bytes.decode(), newline="")
@@ -87,7 +93,7 @@ def compare_candidate(
     state.commit([], [event(payload, cause, clock, ids)])
     return ComparedCandidate(
         evaluation_uri=evaluation_uri, comparison_uri=comparison_uri, verdict=verdict,
-        champion_version=command.champion_version,
+        champion_version=command.champion_version, baseline=baseline,
     )  # fmt: skip
 
 
@@ -113,7 +119,7 @@ def _compare(project: Project, predictions: Predictions) -> Comparison:
 def _manifest(content: bytes) -> dict[str, str]:
     try:
         files: dict[str, Any] = json.loads(content)["files"]
-        return {name: str(files[name]["sha256"]) for name in ("evaluation.json", "predictions.csv")}
+        return {name: str(files[name]["sha256"]) for name in OUTPUTS}
     except (ValueError, KeyError, TypeError) as error:
         raise EvidenceIncompleteError(
             f"manifest.json of the evaluation has not the agreed shape: {error!r}",

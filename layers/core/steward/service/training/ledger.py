@@ -131,7 +131,7 @@ def new_run(
         "attempt": attempt,
         "trigger": {
             "kind": trigger.kind, "event_id": trigger.event_id, "actor": trigger.actor,
-            "cause": trigger.cause,
+            "cause": trigger.cause, **({"attempt": trigger.attempt} if trigger.attempt else {}),
         },
         "deliveries": sorted(work.deliveries),
         "config": configured["config"],

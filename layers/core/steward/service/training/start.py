@@ -112,6 +112,9 @@ def start_training(trigger: Trigger, ports: Ports, objects: ObjectStore) -> dict
         refused = _record_delivery(trigger, configured, ports, objects)
         if refused is not None:
             return _suppress(trigger, "", refused, ports)
+    starting = (configured["config"].get("training") or {}).get("start_on")
+    if trigger.kind != "request" and starting is not None and trigger.kind not in starting:
+        return {"outcome": "kept", "reason": f"training.start_on does not name {trigger.kind}"}
     return begin(trigger, configured, ports, handover=None)
 
 

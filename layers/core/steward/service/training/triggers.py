@@ -6,12 +6,13 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
+from steward.contracts.events import RetrainingRequested
 from steward.contracts.incoming import ObjectCreated, Received, RepositoryStateChange, Scheduled
 from steward.domain.errors import MalformedEventError
 from steward.domain.names import PROJECT_PATTERN, delivery_of_key
 from steward.domain.principals import identity_of
 
-TriggerKind = Literal["delivery", "request", "schedule", "commit"]
+TriggerKind = Literal["delivery", "request", "schedule", "commit", "drift", "performance", "bias"]
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,7 @@ class Trigger:
         event_id: Id of the event; its retry by AWS has the same one.
         actor: Identity of the person or service behind it.
         cause: A sentence for people.
+        attempt: Of retraining by monitoring; it follows what becomes of the run.
     """
 
     kind: TriggerKind
@@ -45,6 +47,7 @@ class Trigger:
     actor: str
     cause: str
     delivery: DeliveredObject | None = None
+    attempt: str | None = None
 
 
 @dataclass(frozen=True)
@@ -81,6 +84,11 @@ def trigger_of(
             return Trigger("schedule", project, received.id, "schedule", "the schedule is due")
         case RepositoryStateChange() as change:
             return _commit(received, change, environment, person_roles)
+        case RetrainingRequested() as asked:
+            return Trigger(
+                _kind_of(asked.kind), received.own.project, received.id, received.own.actor,
+                asked.cause, attempt=asked.attempt,
+            )  # fmt: skip
     if received.meta is None or received.detail_type != "TrainingRequested":
         raise MalformedEventError(
             f"{received.detail_type!r} asks for no run", field="detail-type",
@@ -88,6 +96,18 @@ def trigger_of(
         )  # fmt: skip
     meta = received.meta
     return Trigger("request", meta.project, received.id, meta.actor, received.detail.reason)
+
+
+def _kind_of(kind: str) -> TriggerKind:
+    known: dict[str, TriggerKind] = {
+        "drift": "drift", "performance": "performance", "bias": "bias", "schedule": "schedule",
+    }  # fmt: skip
+    if kind not in known:
+        raise MalformedEventError(
+            f"{kind!r} asks for no run", field="detail.data.kind", value=kind,
+            allowed=", ".join(known),
+        )  # fmt: skip
+    return known[kind]
 
 
 def _delivery(received: Received, created: ObjectCreated, data_bucket: str) -> Trigger | Ignored:

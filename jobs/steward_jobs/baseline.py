@@ -1,0 +1,255 @@
+"""The baseline of a version: what monitoring compares its traffic with.
+
+Features come from the rows that trained it, everything about predictions from held-out rows, which
+the model never saw: in-sample predictions would alarm in most windows of a boosted model.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from array import array
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from statistics import NormalDist
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from steward.domain.monitoring.baseline import (
+    AttributionBaseline,
+    Baseline,
+    CalibrationBin,
+    MetricBaseline,
+    column_baseline,
+)
+from steward_jobs.container import JobError
+from steward_jobs.job_config import Feature, InvalidRowError, JobConfig, read_csv
+
+if TYPE_CHECKING:
+    from steward.domain.evaluation import Evaluation
+    from steward.domain.monitoring.binning import Column
+    from steward.domain.monitoring.counts import ColumnBaseline
+    from steward.domain.predictions import Floats
+    from steward_jobs.heldout import Heldout
+
+PREDICTION = "prediction"
+"""Name of the probability among the captured columns."""
+
+SHUFFLES = 3
+SHUFFLED_ROWS = 500
+SEED = 20
+"""Each feature is shuffled three times among at most 500 held-out rows."""
+
+_CALIBRATION_BINS = 10
+_HIGHER_IS_BETTER = {"brier": False, "log_loss": False}
+
+
+class _Gathered:
+    """One feature of the training rows: numbers as doubles, all else counted by value."""
+
+    def __init__(self, feature: Feature) -> None:
+        self._is_number = feature.type in ("float", "integer")
+        self._numbers = array("d")
+        self._levels: Counter[str | None] = Counter()
+
+    def add(self, value: object) -> None:
+        if self._is_number:
+            self._numbers.append(float("nan") if value is None else float(value))  # type: ignore[arg-type]
+        elif isinstance(value, bool):
+            self._levels[str(value).lower()] += 1
+        else:
+            self._levels[None if value is None else str(value)] += 1
+
+    def column(self) -> Column:
+        if not self._is_number:
+            return self._levels
+        numbers = np.frombuffer(self._numbers, np.float64) if self._numbers else np.empty(0)
+        # The rules of a feature let no NaN pass: what is one here was empty.
+        return np.ma.masked_invalid(numbers)  # type: ignore[no-untyped-call, no-any-return]
+
+
+def feature_baselines(path: Path, job: JobConfig) -> tuple[int, tuple[ColumnBaseline, ...]]:
+    """Return the rows of the training file that count, and the baselines of its features.
+
+    Where the unit is an entity, its first row counts.
+
+    Raises:
+        JobError: The file is missing, empty, lacks a column, or holds a value that the
+            configuration does not allow.
+    """
+    gathered = {feature.name: _Gathered(feature) for feature in job.features}
+    seen: set[str] = set()
+    rows = 0
+    for row, cells in read_csv(path):
+        try:
+            entity = cells[job.entity_id]
+            values = [
+                (feature.name, feature.parse(cells[feature.name], row)) for feature in job.features
+            ]
+        except KeyError as error:
+            raise JobError(f"{path.name} has no column {error}") from error
+        except InvalidRowError as error:
+            raise JobError(f"{path.name}: {error}") from error
+        if job.unit == "entity":
+            if entity in seen:
+                continue
+            seen.add(entity)
+        rows += 1
+        for name, value in values:
+            gathered[name].add(value)
+    if not rows:
+        raise JobError(f"{path.name} holds no rows: nothing to compare traffic with")
+    return rows, tuple(column_baseline(name, found.column()) for name, found in gathered.items())
+
+
+def baseline_of(
+    job: JobConfig,
+    train: Path,
+    heldout: Heldout,
+    probabilities: Floats,
+    evaluation: Evaluation,
+    attribution: AttributionBaseline | None,
+) -> Baseline:
+    """Return the baseline of the version that the job evaluated.
+
+    Args:
+        job: The run's configuration.
+        train: Rows that trained it.
+        heldout: Rows that it never saw.
+        probabilities: Its answers to those.
+        evaluation: Its metrics on those.
+        attribution: What each feature does to its answers there.
+
+    Raises:
+        JobError: The training rows cannot be used.
+    """
+    rows, features = feature_baselines(train, job)
+    labels = np.array(heldout.labels)
+    chosen = _counted(heldout.entities, job.unit)
+    return Baseline(
+        project=job.project,
+        unit=job.unit,
+        rows=rows,
+        features=features,
+        held_out_rows=len(chosen),
+        predictions=(column_baseline(PREDICTION, probabilities[chosen]),),
+        label=column_baseline(job.label, labels[chosen] > 0),
+        performance=_performance(evaluation),
+        calibration=_calibration(labels, probabilities),
+        attribution=attribution,
+    )
+
+
+def _counted(entities: Sequence[str], unit: str) -> list[int]:
+    """Return the rows that count: all, or the first of each entity."""
+    if unit == "event":
+        return list(range(len(entities)))
+    first: dict[str, int] = {}
+    for row, entity in enumerate(entities):
+        first.setdefault(entity, row)
+    return list(first.values())
+
+
+def _performance(evaluation: Evaluation) -> dict[str, MetricBaseline]:
+    """Return each metric with the standard error that its bootstrap interval over entities has."""
+    z = NormalDist().inv_cdf(0.5 + evaluation.confidence / 2)
+    found = {}
+    for estimate in evaluation.metrics:
+        if estimate.value is None or estimate.lower is None or estimate.upper is None:
+            continue
+        found[estimate.metric] = MetricBaseline(
+            estimate=estimate.value,
+            standard_error=(estimate.upper - estimate.lower) / (2 * z),
+            rows=evaluation.rows,
+            higher_is_better=_HIGHER_IS_BETTER.get(estimate.metric, True),
+        )
+    return {str(name): baseline for name, baseline in found.items()}
+
+
+def _calibration(labels: Floats, probabilities: Floats) -> tuple[CalibrationBin, ...]:
+    """Return reliability in bins of about equally many rows, ``(lower, upper]`` from 0 to 1."""
+    shares = np.arange(1, _CALIBRATION_BINS) / _CALIBRATION_BINS
+    inner = np.unique(np.quantile(probabilities, shares, method="inverted_cdf"))
+    edges = [0.0, *(float(edge) for edge in inner if 0 < edge < 1), 1.0]
+    index = np.searchsorted(edges[1:-1], probabilities, side="left")
+    return tuple(
+        CalibrationBin(
+            lower=edges[number],
+            upper=edges[number + 1],
+            rows=int((index == number).sum()),
+            predicted=float(np.sort(probabilities[index == number]).sum()),
+            positives=int(labels[index == number].sum()),
+        )
+        for number in range(len(edges) - 1)
+    )
+
+
+class Shuffles:
+    """Held-out rows with one feature shuffled at a time: what each does to the answers.
+
+    The attribution of a feature is the mean absolute change of the probability when its values
+    are shuffled among the rows: Fisher, Rudin and Dominici, JMLR 20 (2019), with the answers in
+    the place of the loss, so that it needs no labels and is comparable with that of a window. Of
+    features that depend on each other each may look unimportant while the others stay.
+
+    Args:
+        heldout: The held-out rows as a file.
+        job: The run's configuration.
+    """
+
+    def __init__(self, heldout: Path, job: JobConfig) -> None:
+        self._features = [feature.name for feature in job.features]
+        self._source = heldout
+        rows = sum(1 for _ in read_csv(heldout))
+        step = max(1, -(-rows // SHUFFLED_ROWS))
+        self.rows = list(range(0, rows, step))
+
+    def write(self, target: Path) -> None:
+        """Write the shuffled rows as a file like the held-out one."""
+        wanted = set(self.rows)
+        kept = [cells for row, cells in read_csv(self._source) if row in wanted]
+        with target.open("w", encoding="utf-8", newline="") as stream:
+            writer = csv.DictWriter(stream, fieldnames=list(kept[0]), lineterminator="\n")
+            writer.writeheader()
+            for name, order in self._orders():
+                writer.writerows(
+                    {**cells, name: kept[other][name]}
+                    for cells, other in zip(kept, order, strict=True)
+                )
+
+    def attribution(
+        self, answers: Floats, shuffled: Floats, sha256: str
+    ) -> AttributionBaseline | None:
+        """Return the attribution of each feature.
+
+        Args:
+            answers: To all held-out rows.
+            shuffled: To the rows of :meth:`write`.
+            sha256: Of the held-out rows.
+        """
+        if not self._features:
+            return None
+        before = answers[self.rows]
+        moved = np.abs(shuffled.reshape(len(self._features), SHUFFLES, len(self.rows)) - before)
+        means = moved.mean(axis=(1, 2))
+        return AttributionBaseline(
+            mean_absolute=dict(zip(self._features, (float(mean) for mean in means), strict=True)),
+            rows=len(self.rows),
+            scale="probability",
+            explainer=f"mean absolute change of the answer, {SHUFFLES} shuffles, seed {SEED}",
+            background=sha256,
+        )
+
+    def _orders(self) -> Iterator[tuple[str, list[int]]]:
+        rng = np.random.default_rng(SEED)
+        for name in self._features:
+            for _ in range(SHUFFLES):
+                yield name, rng.permutation(len(self.rows)).tolist()
+
+
+def write_baseline(baseline: Baseline, path: Path) -> None:
+    """Write the baseline as JSON: the same baseline, the same bytes."""
+    document: dict[str, Any] = baseline.model_dump(mode="json")
+    path.write_text(json.dumps(document, separators=(",", ":")), encoding="utf-8")

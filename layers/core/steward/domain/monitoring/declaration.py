@@ -1,0 +1,146 @@
+"""What ``monitoring`` in ``project.yaml`` declares: what is watched, how, and what then happens."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from steward.domain.declaration import Name, Strict
+from steward.domain.expressions import ExpressionError, parse
+
+Action = Literal["notify", "retrain", "roll_back"]
+Metric = Literal["brier", "log_loss", "accuracy"]
+
+
+class Segment(Strict):
+    """A part of the traffic that is judged apart.
+
+    Attributes:
+        name: Shown in reports.
+        where: SQL over features that is true for its rows.
+    """
+
+    name: Name
+    where: str = Field(min_length=1, max_length=2000)
+
+    @model_validator(mode="after")
+    def _parses(self) -> Self:
+        try:
+            parse(self.where, None)
+        except ExpressionError as error:
+            raise ValueError(f"where: {error}") from None
+        return self
+
+
+class Labels(Strict):
+    """Labels that come after predictions, as outcomes of inference ids.
+
+    Attributes:
+        max_delay_s: How long after a prediction its label is waited for.
+        minimum: Labelled predictions of a look below which nothing is judged.
+        metric: What is compared with the held-out rows, and may raise the alarm.
+        margin: How much worse it may be, in its unit.
+        groups: Columns whose values are compared with one another (bias).
+        group_margin: How far a group metric may move from the baseline's.
+        group_minimum: Rows of a group below which it is not judged, of each metric's own
+            denominator.
+    """
+
+    max_delay_s: int = Field(default=86_400, ge=60, le=90 * 86_400)
+    minimum: int = Field(default=30, ge=30)
+    metric: Metric = "brier"
+    margin: float = Field(default=0.05, gt=0, lt=1)
+    groups: list[Name] = Field(default_factory=list, max_length=5)
+    group_margin: float = Field(default=0.1, gt=0, lt=1)
+    group_minimum: int = Field(default=100, ge=30)
+
+
+class Actions(Strict):
+    """What follows an alarm; each also tells people.
+
+    Attributes:
+        drift: Of features or predictions.
+        performance: Of labelled predictions.
+        bias: Of group metrics.
+        no_data: Where traffic is missing.
+    """
+
+    drift: Action = "notify"
+    performance: Action = "notify"
+    bias: Action = "notify"
+    no_data: Literal["notify"] = "notify"
+
+
+class Retraining(Strict):
+    """When an alarm or a schedule may start a run; a breaker stops what leads to nothing.
+
+    Attributes:
+        minimum_new_rows: New rows since the last attempt that a trigger must find.
+        debounce_s: How long an alarm must have stood.
+        cooldown_s: Rest after the end of an attempt.
+        per_day: Starts in any 24 hours.
+        budget_usd_per_day: What the runs of any 24 hours may cost; null for no limit.
+        breaker_after: Attempts without a promoted version, one after the other, that stop it
+            until a person resets it.
+        every_s: An ordinary schedule: a run is asked for that often; null for none.
+    """
+
+    minimum_new_rows: int = Field(default=1, ge=0)
+    debounce_s: int = Field(default=0, ge=0)
+    cooldown_s: int = Field(default=3600, ge=0)
+    per_day: int = Field(default=2, ge=1, le=24)
+    budget_usd_per_day: float | None = Field(default=None, gt=0)
+    breaker_after: int = Field(default=2, ge=1)
+    every_s: int | None = Field(default=None, ge=3600)
+
+
+class Monitoring(Strict):
+    """What is watched of a version that serves.
+
+    Attributes:
+        unit: What one count is: an answer (``event``) or a distinct entity (``entity``), which
+            then counts once in each window and each horizon.
+        window_s: Length of a window; each is looked at once. The stack looks every hour, at all
+            windows that have ended.
+        columns: Features and ``prediction`` that are judged; all by default.
+        fdr: False discovery rate over the columns of one window.
+        alpha: Probability of any false drift alarm within 336 windows.
+        min_effect: Smallest effect that may alarm: the larger of |2 AUC - 1| and
+            Wasserstein / IQR, or total variation.
+        minimum_rows: Rows, or entities, below which nothing is judged.
+        seasonality: Cycle of the traffic; shorter windows are compared with those of the same
+            place in earlier cycles.
+        no_data_after_s: Silence that is an alarm; null for none.
+        segments: Parts of the traffic that are judged apart.
+        labels: How predictions are judged by their labels.
+        actions: What follows an alarm.
+        retraining: Brakes of retraining.
+    """
+
+    unit: Literal["entity", "event"] = "entity"
+    window_s: int = Field(default=3600, ge=60, le=86_400)
+    columns: list[Name] | None = None
+    fdr: float = Field(default=0.03, gt=0, lt=0.5)
+    alpha: float = Field(default=0.05, gt=0, lt=0.5)
+    min_effect: float = Field(default=0.02, ge=0, lt=1)
+    minimum_rows: int = Field(default=50, ge=20)
+    seasonality: Literal["none", "day", "week"] = "none"
+    no_data_after_s: int | None = Field(default=21_600, ge=60)
+    segments: list[Segment] = Field(default_factory=list, max_length=20)
+    labels: Labels = Field(default_factory=Labels)
+    actions: Actions = Field(default_factory=Actions)
+    retraining: Retraining = Field(default_factory=Retraining)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if 86_400 % self.window_s:
+            raise ValueError(f"window_s {self.window_s} must divide a day")
+        if self.seasonality != "none" and self.window_s > 43_200:
+            raise ValueError("seasonality is for windows that are shorter than its cycle")
+        if self.seasonality != "none" and self.unit == "entity":
+            raise ValueError("seasonality is for unit event: entities do not recur by the hour")
+        names = [segment.name for segment in self.segments]
+        if len(set(names)) < len(names):
+            raise ValueError("segments: each name once")
+        return self

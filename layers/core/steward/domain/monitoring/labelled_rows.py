@@ -1,0 +1,191 @@
+"""Predictions of one window joined with the labels that came in time, as statistics that add up."""
+
+# ruff: noqa: S608 - values go through literal()
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from steward.domain.experiments.captures import OUTCOMES, parquet
+from steward.domain.monitoring.bias_drift import GroupCounts, counts_by_group
+from steward.domain.monitoring.performance_statistics import (
+    Classification,
+    Scores,
+    classification_of,
+    scores_of,
+)
+from steward.domain.workspace import Connection, identifier, literal
+
+Groups = dict[str, dict[str, GroupCounts]]
+
+
+@dataclass(frozen=True)
+class LabelledWindow:
+    """What labels say of one window's predictions.
+
+    Attributes:
+        predictions: Predictions that could get a label: of an entity the first of the window.
+        rows: Those with a label.
+        groups: Counts by column and value.
+        delay_s: Median time from prediction to label.
+        contradicting: Later labels that said otherwise; the first counts.
+        early: Labels that were known before the prediction was made; they do not count.
+    """
+
+    predictions: int
+    rows: Classification | None
+    groups: Groups = field(default_factory=dict)
+    delay_s: float | None = None
+    contradicting: int = 0
+    early: int = 0
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as JSON values."""
+        return {
+            "predictions": self.predictions,
+            "rows": self.rows.as_dict() if self.rows is not None else None,
+            "groups": {
+                column: {value: counts.model_dump() for value, counts in found.items()}
+                for column, found in self.groups.items()
+            },
+            "delay_s": self.delay_s,
+            "contradicting": self.contradicting,
+            "early": self.early,
+        }
+
+    @classmethod
+    def from_dict(cls, kept: Mapping[str, Any]) -> LabelledWindow:
+        """Return what :meth:`as_dict` gave."""
+        rows = kept["rows"]
+        return cls(
+            predictions=int(kept["predictions"]),
+            rows=Classification.from_dict(rows) if rows is not None else None,
+            groups={
+                column: {value: GroupCounts(**counts) for value, counts in found.items()}
+                for column, found in kept["groups"].items()
+            },
+            delay_s=kept["delay_s"], contradicting=kept["contradicting"], early=kept["early"],
+        )  # fmt: skip
+
+
+def join_labels(
+    connection: Connection,
+    predictions: Sequence[Path],
+    outcomes: Sequence[Path],
+    *,
+    positive: bool | int | float | str,
+    until_ms: int,
+    by_entity: bool,
+    groups: Sequence[str] = (),
+) -> LabelledWindow:
+    """Join a window's predictions with labels that were recorded by a time.
+
+    Of several labels of one prediction the first counts: by the time that it was observed, then
+    that it was recorded, then its text. A label of an entity belongs to none: which prediction it
+    is about is not said.
+
+    Args:
+        connection: The engine.
+        predictions: Kept predictions of the window's chunks.
+        outcomes: Kept outcomes.
+        positive: The label whose probability is predicted.
+        until_ms: Labels that were recorded later do not count.
+        by_entity: Only the first prediction of each entity counts.
+        groups: Columns whose values are counted apart.
+    """
+    kept = "".join(f", p.{identifier('f_' + name)} AS g{n}" for n, name in enumerate(groups))
+    by = "entity" if by_entity else "id"
+    connection.execute(f"""
+        CREATE OR REPLACE TEMP TABLE asked AS
+        WITH once AS (
+            SELECT * FROM {_predictions(predictions, groups)}
+            QUALIFY row_number() OVER (PARTITION BY id ORDER BY asked_at) = 1
+        )
+        SELECT p.id, p.asked_at, p.prediction{kept} FROM once AS p
+        WHERE p.prediction IS NOT NULL AND p.prediction BETWEEN 0 AND 1
+        QUALIFY row_number() OVER (PARTITION BY {by} ORDER BY asked_at, id) = 1
+    """)
+    connection.execute(f"""
+        CREATE OR REPLACE TEMP TABLE told AS
+        SELECT o.inference_id AS id, o.outcome, o.observed, a.asked_at,
+            row_number() OVER (
+                PARTITION BY o.inference_id ORDER BY o.observed, o.recorded, o.outcome
+            ) AS nth,
+            first_value(o.outcome) OVER (
+                PARTITION BY o.inference_id ORDER BY o.observed, o.recorded, o.outcome
+            ) AS counted
+        FROM {parquet(outcomes, OUTCOMES)} AS o JOIN asked AS a ON a.id = o.inference_id
+        WHERE o.recorded <= {int(until_ms)} AND o.observed >= a.asked_at
+    """)
+    label = f"CASE WHEN {_is(positive)} THEN 1.0 ELSE 0.0 END"
+    listed = "".join(f", a.g{n}" for n in range(len(groups)))
+    found = connection.execute(f"""
+        SELECT a.prediction AS p, {label} AS y, t.observed - t.asked_at AS delay{listed}
+        FROM told AS t JOIN asked AS a USING (id) WHERE t.nth = 1 ORDER BY a.id
+    """).fetchnumpy()
+    scores, labels = (np.asarray(found[name], dtype=np.float64) for name in ("p", "y"))
+    (asked,), (contradicting,), (early,) = (
+        connection.execute(sql).fetchall()[0]
+        for sql in (
+            "SELECT count(*) FROM asked",
+            "SELECT count(*) FROM told WHERE nth > 1 AND outcome <> counted",
+            f"SELECT count(*) FROM {parquet(outcomes, OUTCOMES)} AS o JOIN asked AS a"
+            " ON a.id = o.inference_id WHERE o.observed < a.asked_at",
+        )
+    )
+    rows = classification_of(labels, scores) if labels.size else None
+    counted: Groups = {}
+    for n, name in enumerate(groups if labels.size else ()):
+        values = ["" if value is None else str(value) for value in found[f"g{n}"].tolist()]
+        counted[name] = counts_by_group(values, labels, scores >= 0.5)
+    delay = float(np.median(found["delay"])) / 1000 if labels.size else None
+    return LabelledWindow(int(asked), rows, counted, delay, int(contradicting), int(early))
+
+
+def _predictions(files: Sequence[Path], groups: Sequence[str]) -> str:
+    columns = {"id": "VARCHAR", "entity": "VARCHAR", "asked_at": "BIGINT", "prediction": "DOUBLE"}
+    return parquet(files, {**columns, **{f"f_{name}": "VARCHAR" for name in groups}})
+
+
+def _is(positive: bool | int | float | str) -> str:
+    """Return SQL for: the outcome, as JSON text, is the positive label."""
+    text = "json_extract_string(t.outcome, '$')"
+    if isinstance(positive, bool):
+        words = ("true", "1") if positive else ("false", "0")
+        return f"lower({text}) IN ({', '.join(map(literal, words))})"
+    if isinstance(positive, int | float):
+        also = " OR lower(" + text + ") = 'true'" if positive == 1 else ""
+        return f"coalesce(TRY_CAST({text} AS DOUBLE) = {float(positive)!r}, false){also}"
+    return f"{text} = {literal(positive)}"
+
+
+def count_unknown(
+    connection: Connection,
+    predictions: Sequence[Path],
+    outcomes: Sequence[Path],
+    since_ms: int,
+    until_ms: int,
+) -> int:
+    """Return labels, recorded within a time, of inference ids that no prediction has."""
+    found = connection.execute(f"""
+        SELECT count(*) FROM {parquet(outcomes, OUTCOMES)} AS o
+        WHERE o.inference_id IS NOT NULL AND o.recorded >= {int(since_ms)}
+            AND o.recorded < {int(until_ms)}
+            AND o.inference_id NOT IN (SELECT id FROM {_predictions(predictions, ())})
+    """).fetchall()
+    return int(found[0][0])
+
+
+def window_scores(connection: Connection, predictions: Sequence[Path]) -> Scores | None:
+    """Return the predictions of a window without labels; None where there are none."""
+    found = connection.execute(
+        f"SELECT prediction AS p FROM {_predictions(predictions, ())}"
+        " WHERE prediction BETWEEN 0 AND 1 ORDER BY id"
+    ).fetchnumpy()["p"]
+    values = np.asarray(found, dtype=np.float64)
+    return scores_of(values) if values.size else None

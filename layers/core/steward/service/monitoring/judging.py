@@ -1,0 +1,324 @@
+"""Use case: the windows of a project that have ended are looked at, each once."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from steward.contracts.events import Event, Payload
+from steward.contracts.steps.monitoring import JudgedWindow, JudgeWindow
+from steward.domain.monitoring.declaration import Monitoring
+from steward.domain.monitoring.looking import (
+    Counted,
+    judge,
+    judge_segment,
+)
+from steward.domain.monitoring.looks import (
+    SegmentLook,
+    look_uri,
+    window_number,
+    window_start,
+)
+from steward.domain.monitoring.records import HEAD, look_item, open_item
+from steward.ports import (
+    Change,
+    Delete,
+    Equals,
+    Ids,
+    Item,
+    Table,
+)
+from steward.service.emission import Cause, event
+from steward.service.monitoring.baselines import Baselines, Found
+from steward.service.monitoring.labelled import Labelling, judge_labels
+from steward.service.monitoring.look_metrics import look_metrics
+from steward.service.monitoring.look_records import (
+    LabelsSaid,
+    Said,
+    Scene,
+    Watched,
+    head_put,
+    look_put,
+    record_of,
+    window_judged,
+)
+from steward.service.monitoring.profiling import Bench, declared_of
+from steward.service.monitoring.transitions import Alarms, payloads
+from steward.service.monitoring.windows import (
+    Summed,
+    chunks_of,
+    read_counted,
+    sum_segments,
+    sum_window,
+)
+
+MOST_WINDOWS = 336
+"""Windows that are caught up at most; of a longer silence of the watch the newest."""
+
+SEGMENT_WINDOWS = 168
+"""Earlier windows that a segment is compared with."""
+
+MAX_LOOKS = 48
+"""Looks of one task; the machine asks again for more."""
+
+
+@dataclass
+class Watcher:
+    """One project's looks in one task.
+
+    Attributes:
+        stable: Version that the route names.
+        write: Takes the lines of metrics; ``sys.stdout.write`` on Lambda.
+        positive: The label whose probability is predicted.
+    """
+
+    bench: Bench
+    ids: Ids
+    command: JudgeWindow
+    declared: Monitoring
+    stable: int | None
+    baselines: Baselines
+    seconds_left: Callable[[], float]
+    write: Callable[[str], object] | None = None
+    positive: bool | int | float | str = 1
+    _labelling: dict[int, Labelling] = field(default_factory=dict)
+    _windows: dict[str, Counted] = field(default_factory=dict)
+
+    def labelling(self, version: int, found: Found) -> Labelling:
+        """Return what a version's labels are joined with; outcomes are read once a task."""
+        assert found.baseline is not None
+        assert found.uri is not None
+        if version not in self._labelling:
+            self._labelling[version] = Labelling(
+                self.bench, self.project, version, self.declared.labels, self.window_s,
+                found.baseline.unit == "entity", self.positive, found.uri,
+            )  # fmt: skip
+        return self._labelling[version]
+
+    @property
+    def watched(self) -> Watched:
+        """Whose windows are looked at."""
+        return Watched(self.project, self.declared)
+
+    @property
+    def project(self) -> str:
+        """Its name."""
+        return self.command.project
+
+    @property
+    def window_s(self) -> int:
+        """Length of its windows."""
+        return self.declared.window_s
+
+
+def judge_windows(
+    command: JudgeWindow,
+    bench: Bench,
+    ids: Ids,
+    *,
+    seconds_left: Callable[[], float] | None = None,
+    write: Callable[[str], object] | None = None,
+) -> JudgedWindow:
+    """Look at what has ended since the last look, and again at what got late rows.
+
+    A look is written in this order: the window's sum, the record, then in one transaction the
+    pointer, the alarms that changed and the events about them. Whatever was written before a
+    crash is found again under its content, and no event is told twice.
+
+    Args:
+        write: Takes the metrics of each look that was written, as log lines.
+    """
+    state = bench.state
+    configured = state.get(Table.PROJECTS, {"project": command.project})
+    route = state.get(Table.ROUTES, {"project": command.project})
+    if configured is None or route is None:
+        return JudgedWindow(project=command.project, looks=0, more=False)
+    stable = next((int(a["version"]) for a in route["arms"] if a["role"] == "stable"), None)
+    watcher = Watcher(
+        bench, ids, command, declared_of(configured), stable, Baselines(state, bench.objects),
+        seconds_left or _unhurried(), write, _positive(configured),
+    )  # fmt: skip
+    return _look_at_all(watcher)
+
+
+def _positive(configured: Item) -> Any:
+    label = (configured["config"].get("data") or {}).get("label") or {}
+    return label.get("positive", 1)
+
+
+def _unhurried() -> Callable[[], float]:
+    until = time.monotonic() + 600
+    return lambda: until - time.monotonic()
+
+
+def _look_at_all(watcher: Watcher) -> JudgedWindow:
+    head = watcher.bench.state.get(Table.MONITORING, {"project": watcher.project, "item": HEAD})
+    if head is not None and head["window_s"] != watcher.window_s:
+        head = None
+    due = window_number(watcher.command.due_at, watcher.window_s)
+    opened = watcher.bench.state.query(Table.MONITORING, watcher.project, prefix=open_item(""))
+    opened = [item for item in opened if item["window_s"] == watcher.window_s]
+    first = _first(watcher, head, opened, due)
+    work = [
+        (number, True)
+        for number in sorted(_number(item, watcher) for item in opened)
+        if number < first and due - number <= MOST_WINDOWS
+    ]
+    work += [(number, False) for number in range(first, due)]
+    told: list[str] = []
+    done = 0
+    for number, again in work[:MAX_LOOKS]:
+        if done and watcher.seconds_left() < 60:
+            break
+        told += _look(watcher, number, again=again)
+        done += 1
+    return JudgedWindow(
+        project=watcher.project, looks=done, more=done < len(work), transitions=told[:50]
+    )
+
+
+def _number(item: Item, watcher: Watcher) -> int:
+    return window_number(item["item"].removeprefix(open_item("")), watcher.window_s)
+
+
+def _first(watcher: Watcher, head: Item | None, opened: list[Item], due: int) -> int:
+    """Return the first window that was not looked at: at the beginning the first with rows."""
+    earliest = due - MOST_WINDOWS
+    if head is not None:
+        return max(int(head["next"]), earliest)
+    numbers = [number for item in opened if (number := _number(item, watcher)) < due]
+    return max(min(numbers, default=due - 1), earliest)
+
+
+def _look(watcher: Watcher, number: int, *, again: bool) -> list[str]:
+    """Look at one window and write what was seen; return the alarms that changed."""
+    state, project = watcher.bench.state, watcher.project
+    window = window_start(number, watcher.window_s)
+    marker = state.get(Table.MONITORING, {"project": project, "item": open_item(window)})
+    head = state.get(Table.MONITORING, {"project": project, "item": HEAD})
+    known = state.get(Table.MONITORING, {"project": project, "item": look_item(window)})
+    alarms = Alarms(state, project)
+    scene = _scene(watcher, window, known)
+    said = _judged(watcher, scene, number)
+    is_newest = not again or (head is not None and int(head["next"]) == number + 1)
+    labels = LabelsSaid()
+    if not again and scene.found.baseline is not None and scene.version is not None:
+        due_ms = (number + 1) * watcher.window_s * 1000
+        labelling = watcher.labelling(scene.version, scene.found)
+        labels = LabelsSaid(*judge_labels(labelling, number, due_ms, (head or {}).get("labels")))
+    look = record_of(watcher.watched, scene, said, head, alarms, labels, changes=is_newest)
+    uri = look_uri(watcher.bench.artifacts_bucket, look)
+    watcher.bench.objects.write_once(uri, look.model_dump_json().encode())
+    changes: list[Change] = [
+        look_put(look, uri, known, labels, scene),
+        *alarms.puts(look, uri),
+    ]
+    if not again:
+        changes.append(head_put(watcher.watched, look, head, number, labels))
+    if marker is not None:
+        expected = (Equals("token", marker["token"]),)
+        key = {"project": project, "item": open_item(window)}
+        changes.append(Delete(Table.MONITORING, key, expected))
+    told: list[Payload] = [window_judged(look, uri)]
+    told += payloads(look, uri, alarms, watcher.command.execution_arn)
+    cause = Cause(project, f"look-{window}", watcher.command.execution_arn)
+    clock = watcher.bench.clock
+    events: list[Event] = [event(one, cause, clock, watcher.ids) for one in told]
+    state.commit(changes, events)
+    if watcher.write is not None:
+        baseline = scene.found.baseline
+        attribution = baseline.attribution if baseline is not None else None
+        for line in look_metrics(look, clock.now(), attribution.ranking if attribution else ()):
+            watcher.write(line)
+    return [f"{one.kind}: {one.before} -> {one.after}" for one in look.transitions]
+
+
+def _scene(watcher: Watcher, window: str, known: Item | None) -> Scene:
+    chunks = chunks_of(watcher.bench, watcher.project, window, watcher.window_s)
+    rows: dict[int, int] = {}
+    for chunk in chunks:
+        rows[int(chunk["version"])] = rows.get(int(chunk["version"]), 0) + int(chunk["rows"])
+    version = _version(watcher.stable, rows)
+    found = Found(missing="nobody answers yet")
+    mine = [chunk for chunk in chunks if chunk["version"] == version]
+    if version is not None:
+        found = watcher.baselines.of(watcher.project, version)
+    total, segments = Summed(None), {}
+    if found.baseline is not None and mine:
+        total = sum_window(watcher.bench, found.baseline, mine)
+        segments = sum_segments(watcher.bench, found.baseline, mine)
+    unprofiled: dict[str, int] = {}
+    for chunk in mine:
+        if "unprofiled" in chunk:
+            reason = str(chunk["unprofiled"])
+            unprofiled[reason] = unprofiled.get(reason, 0) + int(chunk["rows"])
+    revision = int(known["revision"]) + 1 if known is not None else 1
+    late = sum(rows.values()) - int(known["all_rows"]) if known is not None else 0
+    return Scene(
+        window, revision, version, found, total, rows, unprofiled, max(0, late), known, segments
+    )
+
+
+def _version(stable: int | None, rows: dict[int, int]) -> int | None:
+    """Return whose traffic is judged: the stable version's, else that of who answered most."""
+    if not rows or stable in rows:
+        return stable
+    return min(rows, key=lambda version: (-rows[version], version))
+
+
+def _judged(watcher: Watcher, scene: Scene, number: int) -> Said:
+    """Judge a window and its segments with the windows before it."""
+    baseline = scene.found.baseline
+    if baseline is None:
+        return Said()
+    windows: dict[int, Counted] = {}
+    history: dict[str, str] = {}
+    quiet: dict[int, Counted] = {}
+    looks = [
+        item
+        for item in watcher.bench.state.query(
+            Table.MONITORING, watcher.project, prefix=look_item(""), newest_first=True, limit=800
+        )
+        if item["window_s"] == watcher.window_s
+        and item.get("version") == scene.version
+        and item.get("baseline") == baseline.digest
+        and item.get("profile_uri")
+        and 0 < number - window_number(item["window"], watcher.window_s) < MOST_WINDOWS
+    ]
+    missing = [item for item in looks if item["profile"] not in watcher._windows]
+    named = [(item["profile_uri"], item["profile"]) for item in missing]
+    for item, counted in zip(
+        missing, read_counted(watcher.bench, baseline.unit, named), strict=True
+    ):
+        watcher._windows[item["profile"]] = counted
+    for item in looks:
+        at = window_number(item["window"], watcher.window_s)
+        windows[at] = watcher._windows[item["profile"]]
+        history[item["window"]] = item["profile"]
+        if item["drift"] != "alarm":
+            quiet[at] = windows[at]
+    if scene.summed.counted is not None:
+        windows[number] = scene.summed.counted
+        watcher._windows[scene.summed.counted.digest] = scene.summed.counted
+    judged = judge(baseline, windows, number, watcher.declared, quiet=quiet)
+    return Said(judged, dict(sorted(history.items())), _segments(watcher, scene, looks))
+
+
+def _segments(watcher: Watcher, scene: Scene, looks: list[Item]) -> tuple[SegmentLook, ...]:
+    """Compare each segment with its own last windows."""
+    baseline = scene.found.baseline
+    assert baseline is not None
+    found = []
+    for name, total in sorted(scene.segments.items()):
+        assert total.counted is not None
+        places = [
+            (kept["uri"], kept["profile"])
+            for item in looks[:SEGMENT_WINDOWS]
+            if (kept := (item.get("segments") or {}).get(name)) is not None
+        ]
+        earlier = read_counted(watcher.bench, baseline.unit, places)
+        window = judge_segment(baseline, total.counted, earlier, watcher.declared)
+        found.append(SegmentLook(name=name, window=window))
+    return tuple(found)

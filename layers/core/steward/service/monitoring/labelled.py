@@ -1,0 +1,401 @@
+"""How predictions did: labels that came in time, estimates until then, groups."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from steward.domain.digests import digest_of
+from steward.domain.errors import EvidenceIncompleteError
+from steward.domain.experiments.captures import keep_outcomes
+from steward.domain.monitoring import bias_drift
+from steward.domain.monitoring.declaration import Labels
+from steward.domain.monitoring.estimation import estimated
+from steward.domain.monitoring.labelled_rows import (
+    Groups,
+    LabelledWindow,
+    count_unknown,
+    join_labels,
+    window_scores,
+)
+from steward.domain.monitoring.looks import (
+    AlarmState,
+    EstimateLook,
+    GroupLook,
+    MetricLook,
+    PerformanceLook,
+    window_start,
+)
+from steward.domain.monitoring.performance import judged
+from steward.domain.monitoring.performance_alarm import (
+    AlarmPlan,
+    BoundedLoss,
+    alarm_plan,
+    evidence,
+    look,
+)
+from steward.domain.monitoring.performance_alarm import AlarmState as Fortunes
+from steward.domain.monitoring.performance_statistics import Classification, classification_of
+from steward.domain.monitoring.records import look_item, version_place
+from steward.domain.predictions import Predictions, read_predictions
+from steward.domain.workspace import lock, workspace
+from steward.ports import Item, Table
+from steward.service.monitoring.profiling import Bench
+from steward.service.monitoring.windows import chunks_of, predictions_files
+
+TRAILING = 24
+"""Windows of labelled predictions that a figure is of; the alarm over time has its own memory."""
+
+MAX_UNKNOWN_ROWS = 2_000_000
+"""Predictions up to which it is counted whose labels are of none of them."""
+
+_LOSSES: dict[str, BoundedLoss] = {
+    "brier": "brier", "log_loss": "log_loss", "accuracy": "zero_one",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """A version's held-out rows.
+
+    Attributes:
+        rows: Their statistics.
+        groups: Counts by column and value, of the columns that evaluation slices by value.
+    """
+
+    rows: Classification
+    groups: Groups
+
+
+@dataclass
+class Labelling:
+    """What labels are joined with, of one project and version.
+
+    Attributes:
+        positive: The label whose probability is predicted.
+        baseline_uri: Where the baseline lies; the held-out predictions lie beside it.
+    """
+
+    bench: Bench
+    project: str
+    version: int
+    declared: Labels
+    window_s: int
+    by_entity: bool
+    positive: bool | int | float | str
+    baseline_uri: str
+    outcomes: dict[str, Path] = field(default_factory=dict)
+
+    def held_out(self) -> HeldOut | None:
+        """Return the version's held-out rows, None where they are not kept."""
+        uri = self.baseline_uri.rpartition("/")[0] + "/predictions.csv"
+        try:
+            content = self.bench.objects.read(uri)
+        except EvidenceIncompleteError:
+            return None
+        rows = read_predictions(io.StringIO(content.decode(), newline=""))
+        return HeldOut(
+            classification_of(rows.labels, rows.candidate), _groups(rows, self.declared.groups)
+        )
+
+
+def _groups(rows: Predictions, columns: Sequence[str]) -> Groups:
+    return {
+        column: bias_drift.counts_by_group(
+            list(rows.slices[column]), rows.labels, rows.candidate >= 0.5
+        )
+        for column in columns
+        if column in rows.slices
+    }
+
+
+def judge_labels(
+    labelling: Labelling, number: int, due_ms: int, before: dict[str, Any] | None
+) -> tuple[PerformanceLook | None, AlarmState, Item]:
+    """Judge the window whose time for labels ends with this look, and estimate the look's own.
+
+    Args:
+        labelling: Whose labels.
+        number: The window that is looked at, since the epoch.
+        due_ms: Labels recorded by then count.
+        before: What the look before kept: the alarm's memory.
+
+    Returns:
+        What is recorded, the state of the alarm on groups, and what the look's item keeps.
+    """
+    held_out = labelling.held_out()
+    if held_out is None:
+        return None, "off", {}
+    wait = -(-labelling.declared.max_delay_s // labelling.window_s)
+    matured = number - wait
+    labelled, unknown = _matured(labelling, matured, number, due_ms)
+    kept, uri = _keep(labelling, matured, labelled)
+    trailing = [labelled, *_trailing(labelling, number)]
+    realised = _realised(labelling, held_out, trailing)
+    plan, state, alarm, sentence = _alarm(labelling, held_out, labelled, trailing, before)
+    groups, bias = _bias(labelling, held_out, trailing)
+    rows = sum(one.rows.n for one in trailing if one.rows is not None)
+    performance = PerformanceLook(
+        state=state, sentence=sentence,
+        predictions=sum(one.predictions for one in trailing), labelled=rows,
+        delay_s=labelled.delay_s, unknown=unknown, contradicting=labelled.contradicting,
+        through=window_start(matured, labelling.window_s), realised=tuple(realised),
+        estimated=tuple(_estimated(labelling, held_out, number)), groups=tuple(groups),
+        alarm={
+            "plan": {"loss": plan.loss, "bound": plan.bound, "horizon": plan.horizon}
+            if plan is not None
+            else None,
+            "state": alarm.as_dict(), "labels": kept,
+        },
+    )  # fmt: skip
+    memory = {
+        "version": labelling.version, "state": alarm.as_dict(), "labels_uri": uri,
+        "labels_digest": kept,
+    }  # fmt: skip
+    return performance, bias, memory
+
+
+def _matured(
+    labelling: Labelling, matured: int, number: int, due_ms: int
+) -> tuple[LabelledWindow, int]:
+    bench = labelling.bench
+    chunks = _chunks(labelling, matured)
+    outcomes = _outcomes(labelling, matured, due_ms)
+    folder = bench.limits.folder / "labels"
+    files = predictions_files(bench, chunks, folder)
+    with workspace(bench.limits, "labels") as connection:
+        lock(connection, bench.limits)
+        found = join_labels(
+            connection, files, outcomes, positive=labelling.positive, until_ms=due_ms,
+            by_entity=labelling.by_entity, groups=labelling.declared.groups,
+        )  # fmt: skip
+    unknown = 0
+    if outcomes:
+        unknown = _unknown(labelling, matured, number, due_ms, outcomes)
+    for path in files:
+        path.unlink(missing_ok=True)
+    return found, unknown
+
+
+def _unknown(
+    labelling: Labelling, matured: int, number: int, due_ms: int, outcomes: list[Path]
+) -> int:
+    """Count labels that came since the look before and are of none of its predictions."""
+    chunks: list[Item] = []
+    for window in range(matured, number + 2):
+        chunks += chunks_of(
+            labelling.bench, labelling.project, window_start(window, labelling.window_s),
+            labelling.window_s,
+        )  # fmt: skip
+    if sum(int(chunk["rows"]) for chunk in chunks) > MAX_UNKNOWN_ROWS:
+        return 0
+    files = predictions_files(labelling.bench, chunks, labelling.bench.limits.folder / "known")
+    with workspace(labelling.bench.limits, "known") as connection:
+        lock(connection, labelling.bench.limits)
+        found = count_unknown(
+            connection, files, outcomes, due_ms - labelling.window_s * 1000, due_ms
+        )
+    for path in files:
+        path.unlink()
+    return found
+
+
+def _chunks(labelling: Labelling, number: int) -> list[Item]:
+    window = window_start(number, labelling.window_s)
+    found = chunks_of(labelling.bench, labelling.project, window, labelling.window_s)
+    return [
+        item for item in found if item["version"] == labelling.version and "predictions_uri" in item
+    ]
+
+
+def _outcomes(labelling: Labelling, matured: int, due_ms: int) -> list[Path]:
+    """Return the project's outcomes of the days from a window on, each object read once."""
+    bench = labelling.bench
+    day = datetime.fromtimestamp(matured * labelling.window_s, UTC)
+    day = day.replace(hour=0, minute=0, second=0, microsecond=0)
+    last = datetime.fromtimestamp(due_ms / 1000, UTC)
+    keys: list[str] = []
+    while day <= last:
+        prefix = f"outcomes/{labelling.project}/{day:%Y/%m/%d}/"
+        keys += [info.key for info in bench.objects.list(bench.capture_bucket, prefix)]
+        day += timedelta(days=1)
+    new = [key for key in keys if key not in labelling.outcomes]
+    folder = bench.limits.folder / "outcomes"
+    folder.mkdir(exist_ok=True)
+    start = len(labelling.outcomes)
+
+    def fetch(place: tuple[int, str]) -> Path:
+        path = folder / f"{place[0]:06d}.jsonl"
+        bench.objects.download(bench.capture_bucket, place[1], str(path))
+        return path
+
+    with ThreadPoolExecutor(16) as pool:
+        lines = list(pool.map(fetch, enumerate(new, start)))
+    with workspace(bench.limits, "outcomes") as connection:
+        lock(connection, bench.limits)
+        for key, path in zip(new, lines, strict=True):
+            target = path.with_suffix(".parquet")
+            keep_outcomes(connection, [path], target, project=labelling.project)
+            labelling.outcomes[key] = target
+            path.unlink()
+    return [labelling.outcomes[key] for key in keys if labelling.outcomes[key].exists()]
+
+
+def _keep(labelling: Labelling, matured: int, found: LabelledWindow) -> tuple[str, str]:
+    plain = found.as_dict()
+    digest = digest_of(plain)
+    place = version_place(labelling.bench.artifacts_bucket, labelling.project, labelling.version)
+    window = window_start(matured, labelling.window_s).replace(":", "")
+    uri = f"{place}labels/{window}-{digest[:16]}.json"
+    labelling.bench.objects.write_once(uri, json.dumps(plain).encode())
+    return digest, uri
+
+
+def _trailing(labelling: Labelling, number: int) -> list[LabelledWindow]:
+    """Return the labelled windows of the looks before, as far as a figure goes back."""
+    items = labelling.bench.state.query(
+        Table.MONITORING, labelling.project, prefix=look_item(""), newest_first=True,
+        limit=TRAILING + 8,
+    )  # fmt: skip
+    earliest = window_start(number - TRAILING, labelling.window_s)
+    own = window_start(number, labelling.window_s)
+    found = []
+    for item in items:
+        memory = item.get("labels")
+        if memory and memory["version"] == labelling.version and earliest < item["window"] < own:
+            content = labelling.bench.objects.read(memory["labels_uri"])
+            found.append(LabelledWindow.from_dict(json.loads(content)))
+    return found
+
+
+def _merged(windows: list[LabelledWindow]) -> Classification | None:
+    total: Classification | None = None
+    for window in windows:
+        if window.rows is not None:
+            total = window.rows if total is None else total.merge(window.rows)
+    return total
+
+
+def _realised(
+    labelling: Labelling, held_out: HeldOut, trailing: list[LabelledWindow]
+) -> list[MetricLook]:
+    rows = _merged(trailing)
+    if rows is None:
+        return []
+    metric = labelling.declared.metric
+    return [
+        MetricLook(
+            metric=one.metric, verdict=one.verdict, method=one.method, current=one.current,
+            baseline=one.baseline, worsening=one.worsening, lower=one.lower, upper=one.upper,
+            margin=one.margin, confidence=one.confidence, n=one.n, needs=one.needs,
+            reason=one.reason,
+        )
+        for one in judged(rows, held_out.rows, {metric: labelling.declared.margin})
+    ]  # fmt: skip
+
+
+def _alarm(
+    labelling: Labelling,
+    held_out: HeldOut,
+    labelled: LabelledWindow,
+    trailing: list[LabelledWindow],
+    before: dict[str, Any] | None,
+) -> tuple[AlarmPlan | None, AlarmState, Fortunes, str]:
+    """Return plan, state, memory and a sentence of the alarm over time."""
+    memory = Fortunes()
+    if before is not None and before.get("version") == labelling.version:
+        memory = Fortunes.from_dict(before["state"])
+    metric = labelling.declared.metric
+    try:
+        plan = alarm_plan(_LOSSES[metric], held_out.rows, margin=labelling.declared.margin)
+    except ValueError as error:
+        return None, "inconclusive", memory, f"No alarm can be raised: {error}."
+    memory = look(memory, plan, labelled.rows)
+    rows = sum(one.rows.n for one in trailing if one.rows is not None)
+    odds = f"false alarms: {plan.alpha:g} in {plan.horizon} looks"
+    if memory.since is not None:
+        told = f"The mean {plan.loss} is above {plan.bound:.3f} ({odds})."
+        return plan, "alarm", memory, told
+    if rows < labelling.declared.minimum:
+        told = f"{rows} labels are too few to judge; needs n = {labelling.declared.minimum}."
+        return plan, "inconclusive", memory, told
+    far = evidence(memory, plan)
+    told = f"Nothing shows a mean {plan.loss} above {plan.bound:.3f} (log evidence {far:.1f})."
+    return plan, "ok", memory, told
+
+
+def _estimated(labelling: Labelling, held_out: HeldOut, number: int) -> list[EstimateLook]:
+    chunks = _chunks(labelling, number)
+    if not chunks:
+        return []
+    bench = labelling.bench
+    files = predictions_files(bench, chunks, bench.limits.folder / "scores")
+    with workspace(bench.limits, "scores") as connection:
+        lock(connection, bench.limits)
+        scores = window_scores(connection, files)
+    for path in files:
+        path.unlink()
+    if scores is None:
+        return []
+    return [
+        EstimateLook(
+            metric=one.metric, state=one.verdict, value=one.value, lower=one.lower,
+            upper=one.upper, method="cbpe", n=one.n, limits=" ".join(one.limits),
+            reason=one.reason,
+        )
+        for one in estimated(scores, held_out.rows, (labelling.declared.metric,))
+    ]  # fmt: skip
+
+
+def _bias(
+    labelling: Labelling, held_out: HeldOut, trailing: list[LabelledWindow]
+) -> tuple[list[GroupLook], AlarmState]:
+    """Compare groups with the largest one, and that with held-out rows."""
+    found: list[GroupLook] = []
+    for column in labelling.declared.groups:
+        current = _merged_groups(trailing, column)
+        before = held_out.groups.get(column, {})
+        if len(current) < 2:
+            continue
+        reference = max(before or current, key=lambda name: ((before or current)[name].n, name))
+        if reference not in current:
+            continue
+        for one in bias_drift.judged(current, before, reference):
+            state = {"held": "ok", "drifted": "drifted"}.get(one.drift, "inconclusive")
+            found.append(
+                GroupLook(
+                    column=column, group=f"{one.group} / {one.reference}", metric=one.metric,
+                    state=state, current=one.value, baseline=one.baseline,
+                    n=min(one.denominators), sentence=_said(column, one),
+                )
+            )  # fmt: skip
+    if any(group.state == "drifted" for group in found):
+        return found, "alarm"
+    if not found:
+        return found, "off"
+    return found, "ok" if any(group.state == "ok" for group in found) else "inconclusive"
+
+
+def _said(column: str, one: bias_drift.GroupVerdict) -> str:
+    if one.value is None:
+        needs = "" if one.needs is None else f" needs n = {one.needs}"
+        return f"{column} {one.group}: {one.metric} is not judged.{needs}"
+    was = "not known" if one.baseline is None else f"{one.baseline:.3f}"
+    return (
+        f"{column} {one.group} against {one.reference}: {one.comparison} of {one.metric} is "
+        f"{one.value:.3f}, of held-out rows it was {was}."
+    )
+
+
+def _merged_groups(windows: list[LabelledWindow], column: str) -> dict[str, bias_drift.GroupCounts]:
+    total: dict[str, bias_drift.GroupCounts] = {}
+    for window in windows:
+        for value, counts in window.groups.get(column, {}).items():
+            total[value] = total[value].merge(counts) if value in total else counts
+    return total
