@@ -108,16 +108,20 @@ def with_evidently(old: Any, new: Any) -> tuple[set[str], float]:
     found = set()
     for metric in result["metrics"]:
         config = metric.get("config", {})
-        if config.get("type", "").endswith("ValueDrift") and float(metric["value"]) >= 0.1:
+        if not config.get("type", "").endswith("ValueDrift"):
+            continue
+        value, threshold = float(metric["value"]), float(config["threshold"])
+        if value < threshold if "p_value" in config["method"] else value >= threshold:
             found.add(config["column"])
     return found, 0.0
 
 
 def with_nannyml(old: Any, new: Any) -> tuple[set[str], float]:
-    """Fit and calculate univariate drift with its defaults, 10 chunks."""
+    """Fit and calculate univariate drift with its defaults; a shorter window is one chunk."""
     nannyml = import_module("nannyml")
     names = list(old.columns)
-    calculator = nannyml.UnivariateDriftCalculator(column_names=names, chunk_number=10)
+    chunks = {"chunk_size": len(new)} if len(new) < len(old) else {"chunk_number": 10}
+    calculator = nannyml.UnivariateDriftCalculator(column_names=names, **chunks)
     data = calculator.fit(old).calculate(new).filter(period="analysis").to_df()
     alerts = {
         name for name in names if bool(data[(name, "jensen_shannon", "alert")].to_numpy().any())
@@ -126,14 +130,15 @@ def with_nannyml(old: Any, new: Any) -> tuple[set[str], float]:
 
 
 def with_alibi_detect(old: Any, new: Any) -> tuple[set[str], float]:
-    """Run TabularDrift with its defaults (KS and chi-square, Bonferroni) on coded categories."""
+    """Run TabularDrift (KS and chi-square) on coded categories; Bonferroni as in its verdict."""
     names, before = old
     after, categories = new
     detector = import_module("alibi_detect.cd").TabularDrift(
         before, p_val=0.05, categories_per_feature=categories
     )
-    hit = detector.predict(after, drift_type="feature")["data"]["is_drift"]
-    return {name for name, flag in zip(names, hit, strict=True) if flag}, 0.0
+    p_values = detector.predict(after, drift_type="feature")["data"]["p_val"]
+    level = 0.05 / len(names)
+    return {name for name, p in zip(names, p_values, strict=True) if p < level}, 0.0
 
 
 def _coded(old: Table, new: Table) -> tuple[Any, Any]:
@@ -202,6 +207,52 @@ def _child(engine: str, folder: Path, warm: int) -> None:
     )  # fmt: skip
 
 
+def _rates(engine: str, cell: list[float]) -> None:
+    """Judge windows of one cell: rows of the reference and of the window, shift, repetitions.
+
+    40 normal and 10 categorical columns; the first ten move by so many deviations.
+    """
+    reference, rows, sds, repetitions = int(cell[0]), int(cell[1]), cell[2], int(cell[3])
+    _, prepare, run = ENGINES[engine]
+    names, _ = columns(NUMERIC, STRINGS)
+    levels = np.array([f"level{n}" for n in range(5)])
+    flags = np.zeros((repetitions, len(names)), dtype=bool)
+    for number in range(repetitions):
+        sides: list[Table] = []
+        for side, size in enumerate((reference, rows)):
+            chance = np.random.default_rng([side, number, reference, rows])
+            shift = np.where(np.arange(NUMERIC) < MOVED[0], sds * side, 0.0)
+            sides.append(
+                {
+                    name: chance.normal(shift[place], 1, size)
+                    if place < NUMERIC
+                    else levels[chance.integers(0, 5, size)]
+                    for place, name in enumerate(names)
+                }
+            )
+        found, _ = run(*prepare(sides[0], sides[1]))
+        flags[number] = [name in found for name in names]
+    moved = MOVED[0] if sds else 0
+    print(
+        json.dumps(
+            {"any": float(flags[:, moved:].any(1).mean()),
+             "columns": float(flags[:, moved:].mean()),
+             "found": float(flags[:, :moved].mean()) if moved else 0.0}
+        )
+    )  # fmt: skip
+
+
+def rates(engine: str, python: str, cell: tuple[float, ...]) -> dict[str, float]:
+    """Judge the windows of one cell in a process of its own."""
+    given = [str(value) for value in cell]
+    command = [python, "-W", "ignore", __file__, "--engine", engine, "--rates", *given]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    if ended.returncode:
+        raise RuntimeError(f"{engine}: {ended.stderr[-2000:]}")
+    result: dict[str, float] = json.loads(ended.stdout.splitlines()[-1])
+    return result
+
+
 def measured(engine: str, folder: Path, python: str, warm: int = 0) -> dict[str, Any]:
     """Run an engine in a process of its own."""
     command = [python, __file__, "--engine", engine, "--folder", str(folder), "--warm", str(warm)]
@@ -261,7 +312,11 @@ def main() -> None:
     parser.add_argument("--engine", choices=ENGINES)
     parser.add_argument("--folder", type=Path)
     parser.add_argument("--warm", type=int, default=0)
+    parser.add_argument("--rates", nargs=4, type=float)
     asked = parser.parse_args()
+    if asked.rates:
+        _rates(asked.engine, asked.rates)
+        return
     if asked.engine:
         _child(asked.engine, asked.folder, asked.warm)
         return

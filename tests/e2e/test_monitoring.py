@@ -20,9 +20,9 @@ import pytest
 from steward.domain.exposures import Exposure
 from steward.domain.monitoring.baseline import Baseline, column_baselines
 from steward.domain.monitoring.looks import Look, parse_look
-from steward.domain.monitoring.records import alarm_item, look_item
+from steward.domain.monitoring.records import RETRAINING, alarm_item, look_item
 from steward.domain.versions import version_item
-from steward.ports import Item, Put, Table
+from steward.ports import Delete, Item, Put, Table
 from steward_cli.commands import monitor
 from steward_cli.commands.mail import letters
 from support.laboratory_stack import Laboratory, eventually
@@ -49,15 +49,16 @@ def requests(seed: int, count: int, older: float = 0.0) -> list[dict[str, Any]]:
 class Ward:
     """A project that serves, with the traffic of its last hours."""
 
-    def __init__(self, lab: Laboratory, name: str, **monitoring: Any) -> None:
+    def __init__(self, lab: Laboratory, name: str, *, declared: bool = False) -> None:
         self.lab, self.name = lab, name
         now = datetime.now(UTC)
         self.begin = now.replace(minute=0, second=0, microsecond=0) - timedelta(hours=6)
         self.store = lab.state.store
         self.s3 = lab.target.client("s3")
-        config = {"monitoring": {"unit": "event", **monitoring}, "training": {}}
+        config = {"monitoring": {"unit": "event"}, "training": {}}
         arm = {"version": 1, "endpoint": "none", "role": "stable", "share": 100}
-        self.store.commit([Put(Table.PROJECTS, {"project": name, "config": config})])
+        if not declared:
+            self.store.commit([Put(Table.PROJECTS, {"project": name, "config": config})])
         self.store.commit([Put(Table.ROUTES, {"project": name, "route_version": 1, "arms": [arm]})])
 
     def give_baseline(self) -> Baseline:
@@ -98,9 +99,9 @@ class Ward:
         self.s3.put_object(Bucket=bucket, Key=key, Body=b"".join(lines) + tail)
         return key
 
-    def watch(self, hour: float) -> dict[str, Any]:
-        """Let the schedule fire after an hour, and wait until the watch is over."""
-        at = self.begin + timedelta(hours=hour, minutes=1)
+    def watch(self, hour: float, minute: int) -> dict[str, Any]:
+        """Let the schedule fire some minutes after an hour, and wait until the watch is over."""
+        at = self.begin + timedelta(hours=hour, minutes=minute)
         firing = json.loads(SCHEDULED.read_text(encoding="utf-8"))
         firing["time"] = at.isoformat(timespec="seconds")
         answer = self.lab.target.client("lambda").invoke(
@@ -132,13 +133,12 @@ class Ward:
 
     def mails(self, subject: str) -> list[str]:
         """Mails about this project whose subject has these words."""
+        assert self.lab.target.engine is not None
         found = letters(self.lab.target.engine.mailbox)
         return [one.subject for one in found if subject in one.subject and self.name in one.subject]
 
     def remove(self) -> None:
         """Stop serving, so that other watches leave this project alone."""
-        from steward.ports import Delete
-
         self.store.commit([Delete(Table.ROUTES, {"project": self.name})])
 
 
@@ -170,18 +170,57 @@ def test_shifted_traffic_leads_to_an_alarm_and_a_mail_and_unshifted_does_not(
         ward.give_baseline()
         for hour in range(3):
             ward.capture(requests(10 + hour, 250, 12.0 if ward is shifted and hour else 0.0), hour)
-    ended = shifted.watch(3)
+    ended = shifted.watch(3, 1)
     assert ended["status"] == "SUCCEEDED", ended
     assert json.loads(ended["output"])["failed"] == 0
     assert shifted.alarm("drift")["state"] == "alarm"
     assert steady.alarm("drift")["state"] != "alarm"
-    assert shifted.look(1).window_verdict.verdict == "drift"
-    assert "age" in shifted.look(1).window_verdict.changed
+    verdict = shifted.look(1).window_verdict
+    assert verdict is not None
+    assert verdict.verdict == "drift"
+    assert "age" in verdict.changed
     assert steady.look(2).captured.rows == 250
     eventually(lambda: shifted.mails("drift in shifted") or None, "the drift mail")
     assert steady.mails("drift") == []
-    again = shifted.watch(3)
+    again = shifted.watch(3, 1)
     assert "suppressed" in again
     _read_by_commands(lab, shifted.name, tmp_path, capsys)
     for ward in (shifted, steady):
         ward.remove()
+
+
+def test_an_object_that_was_cut_off_is_set_aside_and_its_lines_count(lab: Laboratory) -> None:
+    ward = Ward(lab, "cutoff")
+    ward.give_baseline()
+    key = ward.capture(requests(30, 80), 3, tail=b'{"capture": {"project": "cuto')
+    assert ward.watch(4, 2)["status"] == "SUCCEEDED"
+    look = ward.look(3)
+    assert look.captured.rows == 80
+    bucket = lab.target.output("ArtifactsBucketName")
+    report = json.loads(lab.read(f"s3://{bucket}/quarantine/{key}.report.json"))
+    assert (report["lines"], report["counted"]) == (81, 80)
+    ward.remove()
+
+
+def test_drift_starts_a_run_on_the_deliveries_that_were_kept(lab: Laboratory) -> None:
+    name = "relapse"
+    lab.add_project(name)
+    lab.configure(name, "monitoring:\n  unit: entity\n", "monitoring:\n  unit: event\n")
+    lab.configure(name, "    drift: notify\n", "    drift: retrain\n")
+    lab.configure(name, "\ntraining:\n", "\ntraining:\n  start_on: [drift]\n")
+    ward = Ward(lab, name, declared=True)
+    ward.give_baseline()
+    lab.deliver(name)
+    eventually(lambda: lab.state.deliveries(name), "the delivery of relapse")
+    assert lab.state.runs(name) == []
+    for hour in range(2):
+        ward.capture(requests(40 + hour, 250, 12.0), hour)
+    ward.watch(5, 3)
+    run = lab.run(name, "running", "succeeded", "held", "failed", within=90)
+    assert run["trigger"]["kind"] == "drift"
+    assert run["trigger"]["cause"].startswith("drift of version 1 since ")
+    eventually(lambda: ward.mails("is retrained") or None, "the mail about the run")
+    kept = ward.store.get(Table.MONITORING, {"project": name, "item": RETRAINING})
+    assert kept is not None
+    assert kept["state"]["flight"]["id"] == run["trigger"]["attempt"]
+    ward.remove()

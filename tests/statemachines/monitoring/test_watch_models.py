@@ -198,7 +198,7 @@ def test_a_watch_that_timed_out_is_concluded_by_its_status_event() -> None:
     watched = Watched()
     started = watched.fire(1)["started"]
     change = ExecutionStatusChange(
-        executionArn=started, stateMachineArn=MACHINE, name="watch-20260105T0105Z",
+        execution_arn=started, state_machine_arn=MACHINE, name="watch-20260105T0105Z",
         status="TIMED_OUT", error="States.Timeout",
     )  # fmt: skip
     event = Received(

@@ -108,16 +108,23 @@ def test_only_declared_columns_are_judged() -> None:
 
 
 @pytest.mark.parametrize("unit", ["event", "entity"])
-def test_segments_are_judged_apart(unit: str) -> None:
+def test_segments_are_compared_with_their_own_earlier_windows(unit: str) -> None:
     segments = [{"name": "women", "where": "sex = 'F'"}, {"name": "old", "where": "age > 60"}]
     scene = MonitoringScene({"unit": unit, "segments": segments})
-    scene.traffic(people(10, 600), 0)
-    scene.watch(1)
-    found = {segment.name: segment.window for segment in scene.look(0).segments}
-    assert set(found) == {"women", "old"}
-    assert "sex" in found["women"].changed
-    assert "age" in found["old"].changed
-    assert 200 < found["women"].rows < 400
+    for hour in range(3):
+        rows = people(10 + hour, 600)
+        for row in rows:
+            if hour == 2 and row["features"]["sex"] == "F":
+                row["features"]["pressure"] += 15.0
+        scene.traffic(rows, hour)
+        scene.watch(hour + 1)
+    first, second, third = (
+        {segment.name: segment.window for segment in scene.look(hour).segments} for hour in range(3)
+    )
+    assert first["women"].sentence == "No earlier window has this segment to compare with."
+    assert 200 < first["women"].rows < 400
+    assert (second["women"].changed, second["old"].changed) == ([], [])
+    assert third["women"].changed == ["pressure"]
 
 
 def test_unshifted_traffic_raises_no_alarm_and_shifted_traffic_does_over_many_seeds() -> None:

@@ -56,7 +56,13 @@ def test_an_object_that_was_cut_off_counts_but_for_its_last_line(scene: Monitori
 
 def test_lines_that_are_no_capture_at_all_are_set_aside(scene: MonitoringScene) -> None:
     good = scene.exposures(people(11, 100), 0)
-    broken = [None, [], {"other": 1}, {"capture": 7}, {"capture": {"project": scene.project}}]
+    broken: list[Any] = [
+        None,
+        [],
+        {"other": 1},
+        {"capture": 7},
+        {"capture": {"project": scene.project}},
+    ]
     key = scene.deliver(b"\xff\xfe\n\n" + jsonl([*good, *broken]), 0)
     scene.watch(1)
     assert scene.look(0).captured.rows == 100
@@ -267,7 +273,7 @@ def test_a_judge_killed_before_its_transaction_looks_once_and_tells_once(
 def test_two_judges_of_one_window_tell_once(scene: MonitoringScene) -> None:
     scene.traffic(people(11, 300, older=15.0), 0)
     scene.profile(scene.plan(1))
-    scene.state.before_commit.append(lambda: scene.judge(1) and None)
+    scene.state.before_commit.append(lambda: (scene.judge(1), None)[1])
     with pytest.raises(ConflictError):
         scene.judge(1)
     assert len(scene.told("DriftDetected")) == 1

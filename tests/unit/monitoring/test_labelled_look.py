@@ -8,14 +8,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from performance_simulations import numbers, statistics
+from performance_simulations import answers, numbers, statistics
 from steward.domain.monitoring.labelled_look import (
     LabelledLook,
     LookSettings,
     Seen,
     labelled_look,
 )
-from steward.domain.monitoring.performance_statistics import regression_of, scores_of
+from steward.domain.monitoring.performance_statistics import (
+    classification_of,
+    regression_of,
+    scores_of,
+)
 
 SETTINGS = LookSettings(metric="brier", margin=0.02)
 
@@ -98,6 +102,17 @@ def test_another_baseline_or_margin_begins_the_alarm_anew() -> None:
         assert other.alarm["state"]["looks"] == 1
 
 
+def test_a_bound_that_another_processor_rounds_otherwise_goes_on() -> None:
+    generator = np.random.default_rng(8)
+    baseline = statistics(generator, 800)
+    bad = _course(baseline, generator, -0.5, 20)
+    rounded = {**bad.alarm, "plan": {**bad.alarm["plan"]}}
+    rounded["plan"]["bound"] *= 1 + 1e-14
+    said = labelled_look(Seen(), baseline, SETTINGS, rounded)
+    assert said.state == "alarm"
+    assert said.alarm["plan"] == rounded["plan"]
+
+
 def test_what_has_no_alarm_over_time_says_why() -> None:
     generator = np.random.default_rng(5)
     rows = statistics(generator, 300)
@@ -110,6 +125,20 @@ def test_what_has_no_alarm_over_time_says_why() -> None:
     assert "100 held-out rows, there are 60" in small.sentence
     with pytest.raises(ValueError, match="one of accuracy"):
         labelled_look(Seen(labelled=rows), rows, LookSettings(metric="mae"))
+
+
+def test_rows_that_were_counted_otherwise_are_refused() -> None:
+    generator = np.random.default_rng(7)
+    baseline = statistics(generator, 300)
+    other = classification_of(*answers(generator, 50), threshold=0.4)
+    with pytest.raises(ValueError, match="those of its baseline"):
+        labelled_look(Seen(labelled=other), baseline, SETTINGS)
+    number = regression_of(np.ones(40), np.ones(40), centre=0, cap=1)
+    with pytest.raises(ValueError, match="one kind of model"):
+        labelled_look(Seen(matured=number), baseline, SETTINGS)
+    wider = regression_of(np.ones(40), np.ones(40), centre=0, cap=2)
+    with pytest.raises(ValueError, match="those of its baseline"):
+        labelled_look(Seen(matured=wider), number, LookSettings(metric="mae"))
 
 
 def test_a_regression_is_looked_at_alike() -> None:

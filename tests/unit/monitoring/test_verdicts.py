@@ -254,3 +254,22 @@ def test_unknown_and_absent_columns_are_in_the_verdict() -> None:
     assert found.unknown_columns == {"y": 2_000}
     assert found.absent_columns == {"x0": 2_000}
     assert found.changed == ["x0"]
+
+
+def test_a_column_of_ids_and_one_with_few_values_cannot_be_compared() -> None:
+    ids = [np.array([f"{side}{n}" for n in range(3_000)]) for side in "ab"]
+    found = judged(ids[0], ids[1])
+    assert found.verdict == "inconclusive"
+    assert "no level is frequent enough" in found.why
+    old, new = missing(normal(1, 2_000), 0.995), missing(normal(2, 2_000), 0.995)
+    few = judged(old, new)
+    assert few.verdict == "inconclusive"
+    assert "10 values against 10; 20 of either are needed" in few.why
+
+
+def test_a_rare_flag_in_a_numeric_column_that_is_raised_more_often_changed() -> None:
+    old, new = np.zeros(20_000), np.zeros(3_000)
+    old[:200], new[:120] = 1, 1
+    found = judged(old, new)
+    assert found.verdict == "changed"
+    assert found.effects["auc"] == pytest.approx(0.03, abs=0.003)

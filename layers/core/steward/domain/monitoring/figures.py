@@ -166,11 +166,15 @@ def wasserstein(new: Counts, old: Counts, edges: ArrayLike) -> Floats:
 def auc_effect(new: Counts, old: Counts) -> Floats:
     """Return |2 AUC - 1| with the square of its chance deviation taken off.
 
-    Without any difference (2 AUC - 1)^2 is (n + m + 1) / (3 n m) on average, less with ties.
+    Without any difference (2 AUC - 1)^2 is (n + m + 1 - ties) / (3 n m) on average, where ties are
+    the sum of (t^3 - t) / ((n + m) (n + m - 1)) over cells with t rows (Lehmann 1975). Cells that
+    hold many different values count as ties: within a cell nothing is ordered.
     """
     n, m = new.sum(-1, dtype=np.float64), old.sum(-1, dtype=np.float64)
+    both, total = (new + old).astype(np.float64), n + m
     with np.errstate(divide="ignore", invalid="ignore"):
-        chance = (n + m + 1) / (3 * n * m)
+        ties = (both * (both * both - 1)).sum(-1) / (total * (total - 1))
+        chance = (total + 1 - ties) / (3 * n * m)
     excess = (2 * auc(new, old) - 1) ** 2 - np.where(np.isfinite(chance), chance, 0.0)
     found: Floats = np.sqrt(np.maximum(excess, 0.0))
     return found

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -32,7 +33,12 @@ from steward.domain.monitoring.performance_alarm import (
     evidence,
     look,
 )
-from steward.domain.monitoring.performance_statistics import Classification, Regression, Scores
+from steward.domain.monitoring.performance_statistics import (
+    Classification,
+    Regression,
+    Scores,
+    comparable,
+)
 
 LOSSES: Mapping[Metric, BoundedLoss] = {
     "accuracy": "zero_one", "brier": "brier", "log_loss": "log_loss", "mae": "absolute_error",
@@ -134,6 +140,9 @@ def labelled_look(
     Raises:
         ValueError: The metric or rows are not those of the baseline's kind of model.
     """
+    for given in (seen.labelled, seen.matured):
+        if given is not None:
+            comparable(given, baseline)
     verdict = None
     described: tuple[DescribedMetric, ...] = ()
     calibrated = None
@@ -148,7 +157,9 @@ def labelled_look(
             calibrated = calibration_drift(rows, baseline, confidence=settings.confidence)
     estimates, mean = _without_labels(seen, baseline, settings.metric)
     plan, why_not = _plan(baseline, settings)
-    state = _next(plan, seen.matured, before)
+    plan, state = _carried(plan, before)
+    if plan is not None:
+        state = look(state, plan, seen.matured)
     return LabelledLook(
         state="inconclusive" if plan is None else "ok" if state.since is None else "alarm",
         sentence=_sentence(plan, why_not, state, verdict, settings),
@@ -210,16 +221,20 @@ def _plan(
     return plan, ""
 
 
-def _next(
-    plan: AlarmPlan | None,
-    matured: Classification | Regression | None,
-    before: Mapping[str, Any] | None,
-) -> AlarmState:
-    if plan is None:
-        return AlarmState()
-    same = before is not None and before.get("plan") == asdict(plan)
-    state = AlarmState.from_dict(before["state"]) if same and before is not None else AlarmState()
-    return look(state, plan, matured)
+def _carried(
+    plan: AlarmPlan | None, before: Mapping[str, Any] | None
+) -> tuple[AlarmPlan | None, AlarmState]:
+    """Return plan and state to go on with: those of before, unless something else is planned.
+
+    A bound that differs in its last digits is the same: another processor sums in another order.
+    """
+    if plan is None or not before:
+        return plan, AlarmState()
+    kept = AlarmPlan(**before["plan"])
+    same = replace(kept, bound=plan.bound) == plan and math.isclose(
+        kept.bound, plan.bound, rel_tol=1e-9
+    )
+    return (kept, AlarmState.from_dict(before["state"])) if same else (plan, AlarmState())
 
 
 def _sentence(

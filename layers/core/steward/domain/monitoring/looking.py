@@ -120,6 +120,35 @@ def judge(
     )
 
 
+def judge_segment(
+    baseline: Baseline, here: Counted, earlier: Sequence[Counted], declared: Monitoring
+) -> WindowLook:
+    """Compare a part of a window with the same part of earlier windows.
+
+    A baseline has no segments, and a part is never like the whole: people above 60 are older.
+
+    Args:
+        baseline: Whose cells are used.
+        here: The segment's rows of this window.
+        earlier: Those of earlier windows.
+        declared: Columns, unit and settings.
+    """
+    seen = restricted(baseline, declared.columns)
+    alone = _profile(seen, seen_through(seen, baseline, here))
+    if not earlier:
+        told = "No earlier window has this segment to compare with."
+        return WindowLook(
+            verdict="inconclusive", sentence=told, rows=alone.rows, digest=alone.digest,
+            inputs_digest=alone.digest,
+        )  # fmt: skip
+    before = _profile(seen, seen_through(seen, baseline, summed(earlier)))
+    return window_look(judge_window(seen, alone, window_settings(declared), reference=before))
+
+
+def _profile(baseline: Baseline, counted: Counted) -> Profile:
+    return counted if isinstance(counted, Profile) else profile_sample(baseline, counted)
+
+
 def _season(
     profiles: Mapping[int, Profile],
     quiet: Mapping[int, Counted] | None,

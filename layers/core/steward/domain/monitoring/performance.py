@@ -21,7 +21,11 @@ from steward.domain.monitoring.metric_estimates import (
     MetricEstimate,
     measured,
 )
-from steward.domain.monitoring.performance_statistics import Classification, Regression
+from steward.domain.monitoring.performance_statistics import (
+    Classification,
+    Regression,
+    comparable,
+)
 
 Verdict = Literal["worse", "held", "inconclusive"]
 
@@ -177,8 +181,7 @@ def _checked(
     baseline: Classification | Regression,
     margin: float,
 ) -> None:
-    if type(current) is not type(baseline):
-        raise ValueError("window and baseline must be of one kind of model")
+    comparable(current, baseline)
     known = CLASSIFICATION_METRICS if isinstance(current, Classification) else REGRESSION_METRICS
     if metric not in known:
         raise ValueError(f"metric must be one of {', '.join(known)}, not {metric!r}")

@@ -321,6 +321,22 @@ def statistics_from(kept: Mapping[str, Any]) -> Classification | Regression:
     raise ValueError(f"statistics have a threshold or a cap, not {', '.join(sorted(kept)) or '{}'}")
 
 
+def comparable(one: Classification | Regression, other: Classification | Regression) -> None:
+    """Raise unless two sets of rows were counted alike.
+
+    Raises:
+        ValueError: They are of different kinds of model, or of different threshold, centre or cap.
+    """
+    if isinstance(one, Classification) and isinstance(other, Classification):
+        same = one.threshold == other.threshold
+    elif isinstance(one, Regression) and isinstance(other, Regression):
+        same = (one.centre, one.cap) == (other.centre, other.cap)
+    else:
+        raise ValueError("window and baseline must be of one kind of model")
+    if not same:
+        raise ValueError("threshold, centre and cap of a window are those of its baseline")
+
+
 def merged(chunks: Iterable[tuple[str, S]]) -> S:
     """Return the sum of chunks in the order of their ids, each once.
 

@@ -239,6 +239,15 @@ class _Case:
     old: Counts
 
     @property
+    def is_comparable(self) -> bool:
+        """Whether there are values enough for a test of values, not of their presence alone."""
+        if self.column.is_constant:
+            return True
+        if self.test.order:
+            return min(self.test.rows) >= LEAST
+        return bool(self.test.parts)
+
+    @property
     def missing(self) -> tuple[float, float]:
         """Share of rows without a value, here and in the reference."""
         return (
@@ -261,9 +270,9 @@ def _judged(case: _Case, settings: WindowSettings, columns: int) -> ColumnVerdic
         )
     elif case.new.rows == case.new.missing and case.old.rows == case.old.missing:
         verdict, why, detectable, needs = "same", f"{test.name} has no value, as before.", 0.0, None
-    elif not test.parts and not case.column.is_constant:
-        verdict, needs = "inconclusive", None
-        why = f"{test.name}: no value is frequent enough to compare; {test.rows[0]} were seen."
+    elif not case.is_comparable:
+        verdict, why = "inconclusive", _nothing_to_compare(case)
+        needs = None if test.order and test.rows[1] < LEAST else needs
     elif detectable <= settings.smallest_effect:
         verdict = "same"
         why = f"{test.name} shows no change; an effect of {detectable:.3f} would have been seen."
@@ -306,6 +315,13 @@ def _reach(case: _Case, settings: WindowSettings, columns: int) -> tuple[float, 
         # In rows of the window, of which only a share has a value.
         needed = math.ceil(needed * case.new.rows / rows)
     return detectable, needed
+
+
+def _nothing_to_compare(case: _Case) -> str:
+    rows, old_rows = case.test.rows
+    if case.test.order:
+        return f"{case.test.name}: {rows} values against {old_rows}; {LEAST} of either are needed."
+    return f"{case.test.name}: no level is frequent enough to compare; {rows} values were seen."
 
 
 def _too_few(case: _Case, detectable: float, needs: int | None) -> str:

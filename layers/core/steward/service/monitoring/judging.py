@@ -5,55 +5,60 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 
-from steward.contracts.events import Event, Payload, WindowJudged
+from steward.contracts.events import Event, Payload
 from steward.contracts.steps.monitoring import JudgedWindow, JudgeWindow
-from steward.domain.digests import digest_of
 from steward.domain.monitoring.declaration import Monitoring
 from steward.domain.monitoring.looking import (
     Counted,
-    Judged,
-    alarm_look,
-    alarm_settings,
     judge,
-    window_look,
-    window_settings,
+    judge_segment,
 )
 from steward.domain.monitoring.looks import (
-    AlarmKind,
-    AlarmLook,
-    AlarmState,
-    Captured,
-    Look,
-    PerformanceLook,
+    SegmentLook,
     look_uri,
     window_number,
     window_start,
 )
 from steward.domain.monitoring.records import HEAD, look_item, open_item
 from steward.ports import (
-    Absent,
     Change,
-    Condition,
     Delete,
     Equals,
     Ids,
     Item,
-    Put,
     Table,
 )
 from steward.service.emission import Cause, event
 from steward.service.monitoring.baselines import Baselines, Found
 from steward.service.monitoring.labelled import Labelling, judge_labels
 from steward.service.monitoring.look_metrics import look_metrics
+from steward.service.monitoring.look_records import (
+    LabelsSaid,
+    Said,
+    Scene,
+    Watched,
+    head_put,
+    look_put,
+    record_of,
+    window_judged,
+)
 from steward.service.monitoring.profiling import Bench, declared_of
 from steward.service.monitoring.transitions import Alarms, payloads
-from steward.service.monitoring.windows import Summed, chunks_of, read_counted, sum_window
+from steward.service.monitoring.windows import (
+    Summed,
+    chunks_of,
+    read_counted,
+    sum_segments,
+    sum_window,
+)
 
 MOST_WINDOWS = 336
 """Windows that are caught up at most; of a longer silence of the watch the newest."""
+
+SEGMENT_WINDOWS = 168
+"""Earlier windows that a segment is compared with."""
 
 MAX_LOOKS = 48
 """Looks of one task; the machine asks again for more."""
@@ -91,6 +96,11 @@ class Watcher:
                 found.baseline.unit == "entity", self.positive, found.uri,
             )  # fmt: skip
         return self._labelling[version]
+
+    @property
+    def watched(self) -> Watched:
+        """Whose windows are looked at."""
+        return Watched(self.project, self.declared)
 
     @property
     def project(self) -> str:
@@ -191,31 +201,31 @@ def _look(watcher: Watcher, number: int, *, again: bool) -> list[str]:
     known = state.get(Table.MONITORING, {"project": project, "item": look_item(window)})
     alarms = Alarms(state, project)
     scene = _scene(watcher, window, known)
-    judged, history = _judged(watcher, scene, number)
+    said = _judged(watcher, scene, number)
     is_newest = not again or (head is not None and int(head["next"]) == number + 1)
-    labels = _Labels()
+    labels = LabelsSaid()
     if not again and scene.found.baseline is not None and scene.version is not None:
         due_ms = (number + 1) * watcher.window_s * 1000
         labelling = watcher.labelling(scene.version, scene.found)
-        labels = _Labels(*judge_labels(labelling, number, due_ms, (head or {}).get("labels")))
-    look = _record(watcher, scene, judged, history, head, alarms, labels, changes=is_newest)
+        labels = LabelsSaid(*judge_labels(labelling, number, due_ms, (head or {}).get("labels")))
+    look = record_of(watcher.watched, scene, said, head, alarms, labels, changes=is_newest)
     uri = look_uri(watcher.bench.artifacts_bucket, look)
     watcher.bench.objects.write_once(uri, look.model_dump_json().encode())
     changes: list[Change] = [
-        _look_put(look, uri, known, labels),
+        look_put(look, uri, known, labels, scene),
         *alarms.puts(look, uri),
     ]
     if not again:
-        changes.append(_head_put(watcher, look, head, number, labels))
+        changes.append(head_put(watcher.watched, look, head, number, labels))
     if marker is not None:
         expected = (Equals("token", marker["token"]),)
         key = {"project": project, "item": open_item(window)}
         changes.append(Delete(Table.MONITORING, key, expected))
-    said: list[Payload] = [_window_judged(look, uri)]
-    said += payloads(look, uri, alarms, watcher.command.execution_arn)
+    told: list[Payload] = [window_judged(look, uri)]
+    told += payloads(look, uri, alarms, watcher.command.execution_arn)
     cause = Cause(project, f"look-{window}", watcher.command.execution_arn)
     clock = watcher.bench.clock
-    events: list[Event] = [event(one, cause, clock, watcher.ids) for one in said]
+    events: list[Event] = [event(one, cause, clock, watcher.ids) for one in told]
     state.commit(changes, events)
     if watcher.write is not None:
         baseline = scene.found.baseline
@@ -225,31 +235,7 @@ def _look(watcher: Watcher, number: int, *, again: bool) -> list[str]:
     return [f"{one.kind}: {one.before} -> {one.after}" for one in look.transitions]
 
 
-@dataclass(frozen=True)
-class _Labels:
-    """What labels say at a look; nothing where it is looked at again."""
-
-    performance: PerformanceLook | None = None
-    bias: AlarmState = "off"
-    memory: Item = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class _Scene:
-    """What is looked at: one window, the version that counts there, and its rows."""
-
-    window: str
-    revision: int
-    version: int | None
-    found: Found
-    summed: Summed
-    rows: dict[int, int]
-    unprofiled: dict[str, int]
-    late: int
-    before: Item | None
-
-
-def _scene(watcher: Watcher, window: str, known: Item | None) -> _Scene:
+def _scene(watcher: Watcher, window: str, known: Item | None) -> Scene:
     chunks = chunks_of(watcher.bench, watcher.project, window, watcher.window_s)
     rows: dict[int, int] = {}
     for chunk in chunks:
@@ -259,9 +245,10 @@ def _scene(watcher: Watcher, window: str, known: Item | None) -> _Scene:
     mine = [chunk for chunk in chunks if chunk["version"] == version]
     if version is not None:
         found = watcher.baselines.of(watcher.project, version)
-    total = Summed(None)
+    total, segments = Summed(None), {}
     if found.baseline is not None and mine:
         total = sum_window(watcher.bench, found.baseline, mine)
+        segments = sum_segments(watcher.bench, found.baseline, mine)
     unprofiled: dict[str, int] = {}
     for chunk in mine:
         if "unprofiled" in chunk:
@@ -269,7 +256,9 @@ def _scene(watcher: Watcher, window: str, known: Item | None) -> _Scene:
             unprofiled[reason] = unprofiled.get(reason, 0) + int(chunk["rows"])
     revision = int(known["revision"]) + 1 if known is not None else 1
     late = sum(rows.values()) - int(known["all_rows"]) if known is not None else 0
-    return _Scene(window, revision, version, found, total, rows, unprofiled, max(0, late), known)
+    return Scene(
+        window, revision, version, found, total, rows, unprofiled, max(0, late), known, segments
+    )
 
 
 def _version(stable: int | None, rows: dict[int, int]) -> int | None:
@@ -279,10 +268,11 @@ def _version(stable: int | None, rows: dict[int, int]) -> int | None:
     return min(rows, key=lambda version: (-rows[version], version))
 
 
-def _judged(watcher: Watcher, scene: _Scene, number: int) -> tuple[Judged | None, dict[str, str]]:
+def _judged(watcher: Watcher, scene: Scene, number: int) -> Said:
+    """Judge a window and its segments with the windows before it."""
     baseline = scene.found.baseline
     if baseline is None:
-        return None, {}
+        return Said()
     windows: dict[int, Counted] = {}
     history: dict[str, str] = {}
     quiet: dict[int, Counted] = {}
@@ -313,149 +303,22 @@ def _judged(watcher: Watcher, scene: _Scene, number: int) -> tuple[Judged | None
         windows[number] = scene.summed.counted
         watcher._windows[scene.summed.counted.digest] = scene.summed.counted
     judged = judge(baseline, windows, number, watcher.declared, quiet=quiet)
-    return judged, dict(sorted(history.items()))
+    return Said(judged, dict(sorted(history.items())), _segments(watcher, scene, looks))
 
 
-def _record(
-    watcher: Watcher,
-    scene: _Scene,
-    judged: Judged | None,
-    history: dict[str, str],
-    head: Item | None,
-    alarms: Alarms,
-    labels: _Labels,
-    *,
-    changes: bool,
-) -> Look:
-    declared = watcher.declared
-    silent_since = _silent_since(watcher, scene, head)
-    no_data = _no_data(watcher, scene, silent_since)
-    drift = _drift(watcher, scene, judged)
-    performance = labels.performance
-    found: dict[AlarmKind, AlarmState] = {"drift": drift.state, "no_data": no_data.state}
-    if performance is not None:
-        found |= {"performance": performance.state, "bias": labels.bias}
-    moved = alarms.transitions(found, scene.version, declared) if changes else []
-    after = {kind: alarms.before(kind, scene.version) for kind in alarms.items}
-    after |= {one.kind: one.after for one in moved}
-    own = scene.rows.get(scene.version, 0) if scene.version is not None else 0
-    counted = scene.summed.counted
-    look = Look(
-        project=watcher.project, window=scene.window, window_s=watcher.window_s,
-        revision=scene.revision, unit=declared.unit, version=scene.version,
-        baseline=scene.found.baseline.digest if scene.found.baseline else None,
-        baseline_uri=scene.found.uri, profile=counted.digest if counted else None,
-        profile_uri=scene.summed.uri, history=history,
-        settings={
-            "window": window_settings(declared).model_dump(mode="json"),
-            "alarm": alarm_settings(declared).model_dump(mode="json"),
-            "declared": declared.model_dump(mode="json"), "silent_since": silent_since,
-        },
-        captured=Captured(
-            rows=max(0, own - scene.summed.repeated),
-            entities=_entities(counted),
-            other_versions={v: n for v, n in scene.rows.items() if v != scene.version},
-            chunks=scene.summed.chunks, duplicates=scene.summed.repeated, late=scene.late,
-            quarantined=scene.unprofiled,
-        ),
-        window_verdict=window_look(judged.window) if judged else None,
-        drift=drift, no_data=no_data, performance=performance, bias=labels.bias, alarms=after,
-        transitions=tuple(moved), sentence="",
-    )  # fmt: skip
-    given = {name: getattr(look, name) for name in Look.model_fields}
-    return Look(**{**given, "sentence": _sentence(look)})
-
-
-def _entities(counted: Counted | None) -> int | None:
-    entities = getattr(counted, "entities", None)
-    return None if entities is None else round(entities)
-
-
-def _drift(watcher: Watcher, scene: _Scene, judged: Judged | None) -> AlarmLook:
-    if judged is not None:
-        return alarm_look(judged.alarm, watcher.window_s)
-    why = f"Nothing is judged: {scene.found.missing}."
-    digest = digest_of([watcher.project, scene.window, why])
-    return AlarmLook(state="off", sentence=why, digest=digest, inputs_digest=digest)
-
-
-def _silent_since(watcher: Watcher, scene: _Scene, head: Item | None) -> str:
-    """Return the end of the last window with rows, or when the watch began."""
-    if scene.rows or head is None:
-        number = window_number(scene.window, watcher.window_s) + (1 if scene.rows else 0)
-        return window_start(number, watcher.window_s)
-    return str(head["silent_since"])
-
-
-def _no_data(watcher: Watcher, scene: _Scene, since: str) -> AlarmLook:
-    allowed = watcher.declared.no_data_after_s
-    ends = window_start(window_number(scene.window, watcher.window_s) + 1, watcher.window_s)
-    silent = (datetime.fromisoformat(ends) - datetime.fromisoformat(since)).total_seconds()
-    state: AlarmState = "ok"
-    why = f"{sum(scene.rows.values())} rows came in this window."
-    if allowed is None:
-        state, why = "off", "Silence is no alarm in this project."
-    elif not scene.rows and silent >= allowed:
-        state = "alarm"
-        why = f"Nothing was captured for {silent:g} s; {allowed} s are allowed."
-    elif not scene.rows:
-        state, why = "no_data", f"Nothing was captured for {silent:g} s of {allowed} s allowed."
-    digest = digest_of([watcher.project, scene.window, state, why])
-    return AlarmLook(state=state, sentence=why, digest=digest, inputs_digest=digest)
-
-
-def _sentence(look: Look) -> str:
-    parts = []
-    if look.no_data.state == "alarm":
-        parts.append(look.no_data.sentence)
-    elif look.window_verdict is not None:
-        parts.append(look.window_verdict.sentence)
-    if look.drift.state in ("alarm", "off"):
-        parts.append(look.drift.sentence)
-    if look.performance is not None and look.performance.state == "alarm":
-        parts.append(look.performance.sentence)
-    return " ".join(parts) or look.drift.sentence
-
-
-def _look_put(look: Look, uri: str, known: Item | None, labels: _Labels) -> Put:
-    item = {
-        "project": look.project, "item": look_item(look.window), "window": look.window,
-        "window_s": look.window_s, "revision": look.revision, "version": look.version,
-        "unit": look.unit, "uri": uri, "digest": look.digest, "baseline": look.baseline,
-        "profile": look.profile, "profile_uri": look.profile_uri, "rows": look.captured.rows,
-        "all_rows": look.captured.rows
-        + look.captured.duplicates
-        + sum(look.captured.other_versions.values()),
-        "verdict": look.window_verdict.verdict if look.window_verdict else "off",
-        "changed": look.window_verdict.changed[:20] if look.window_verdict else [],
-        "drift": look.drift.state, "alarms": dict(look.alarms), "sentence": look.sentence[:1000],
-    }  # fmt: skip
-    if labels.memory or (known is not None and known.get("labels")):
-        item["labels"] = labels.memory or known["labels"]  # type: ignore[index]
-    expected: tuple[Condition, ...] = (Absent(),)
-    if known is not None:
-        expected = (Equals("revision", known["revision"]),)
-    return Put(Table.MONITORING, item, expected)
-
-
-def _head_put(watcher: Watcher, look: Look, head: Item | None, number: int, labels: _Labels) -> Put:
-    item = {
-        "labels": labels.memory or (head or {}).get("labels"),
-        "project": watcher.project, "item": HEAD, "window_s": watcher.window_s,
-        "next": number + 1, "window": look.window, "version": look.version,
-        "silent_since": look.settings["silent_since"], "uri": look.digest,
-    }  # fmt: skip
-    expected: tuple[Condition, ...] = (Absent(),)
-    if head is not None:
-        expected = (Equals("next", head["next"]),)
-    return Put(Table.MONITORING, item, expected)
-
-
-def _window_judged(look: Look, uri: str) -> WindowJudged:
-    return WindowJudged(
-        window=look.window, window_s=look.window_s, revision=look.revision, version=look.version,
-        rows=look.captured.rows,
-        verdict=look.window_verdict.verdict if look.window_verdict else "off",
-        drift=look.drift.state, alarms={**look.alarms}, sentence=look.sentence,
-        digest=look.digest, uri=uri,
-    )  # fmt: skip
+def _segments(watcher: Watcher, scene: Scene, looks: list[Item]) -> tuple[SegmentLook, ...]:
+    """Compare each segment with its own last windows."""
+    baseline = scene.found.baseline
+    assert baseline is not None
+    found = []
+    for name, total in sorted(scene.segments.items()):
+        assert total.counted is not None
+        places = [
+            (kept["uri"], kept["profile"])
+            for item in looks[:SEGMENT_WINDOWS]
+            if (kept := (item.get("segments") or {}).get(name)) is not None
+        ]
+        earlier = read_counted(watcher.bench, baseline.unit, places)
+        window = judge_segment(baseline, total.counted, earlier, watcher.declared)
+        found.append(SegmentLook(name=name, window=window))
+    return tuple(found)

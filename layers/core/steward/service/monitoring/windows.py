@@ -73,6 +73,31 @@ def sum_window(bench: Bench, baseline: Baseline, chunks: list[Item]) -> Summed:
     return Summed(total, uri, {name: one.digest for name, one in parts.items()}, repeated)
 
 
+def sum_segments(bench: Bench, baseline: Baseline, chunks: list[Item]) -> dict[str, Summed]:
+    """Return the sum of each segment that any chunk has, and keep it.
+
+    A row that is in two chunks counts twice here: segments raise no alarm.
+    """
+    named: dict[str, list[tuple[str, str]]] = {}
+    for item in chunks:
+        if item.get("baseline") != baseline.digest:
+            continue
+        for name, kept in (item.get("segments") or {}).items():
+            if "uri" in kept:
+                named.setdefault(name, []).append((kept["uri"], kept["digest"]))
+    found: dict[str, Summed] = {}
+    for name, places in named.items():
+        total = summed(read_counted(bench, baseline.unit, places))
+        first = chunks[0]
+        uri = window_uri(
+            bench.artifacts_bucket, first["project"], int(first["version"]),
+            f"{first['window']}-{name}", total.digest,
+        )  # fmt: skip
+        bench.objects.write_once(uri, content_of(total))
+        found[name] = Summed(total, uri)
+    return found
+
+
 def read_counted(bench: Bench, unit: Unit, named: Iterable[tuple[str, str]]) -> list[Counted]:
     """Return profiles, or samples of entities, by address and digest, several fetched at a time.
 
