@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
-import random
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -54,14 +54,20 @@ class Kswin(Detector):
             del self.values[0]
         if len(self.values) < self.window:
             return "stable"
-        # A generator of its own for each value: all of its state is the seed and the count.
-        generator = random.Random(f"{self.seed}:{self.seen}")  # noqa: S311 - a sample, no secret
-        older = generator.sample(self.values[: -self.recent], self.recent)
+        older = self._drawn(self.values[: -self.recent])
         newest = self.values[-self.recent :]
         if ks_distance(older, newest) <= math.sqrt(-math.log(self.alpha) / self.recent):
             return "stable"
         self.values = newest
         return "drift"
+
+    def _drawn(self, older: Sequence[float]) -> list[float]:
+        """Draw without replacement; all state of the draw is the seed and the count."""
+
+        def order(place: int) -> bytes:
+            return hashlib.blake2b(f"{self.seed}:{self.seen}:{place}".encode()).digest()
+
+        return [older[place] for place in sorted(range(len(older)), key=order)[: self.recent]]
 
 
 def ks_distance(one: Sequence[float], two: Sequence[float]) -> float:
