@@ -79,6 +79,8 @@ def test_control_functions_do_without_the_analytics_layer(function: Function) ->
         "MeasureSkewFunction",
         "FreezeCohortsFunction",
         "JudgeStepFunction",
+        "ProfileChunkFunction",
+        "JudgeWindowFunction",
     }
     assert ("Layers" in properties) == (name in computes)
 

@@ -54,20 +54,20 @@ class Kswin(Detector):
             del self.values[0]
         if len(self.values) < self.window:
             return "stable"
-        older = [self.values[place] for place in self._drawn()]
+        older = self._drawn(self.values[: -self.recent])
         newest = self.values[-self.recent :]
         if ks_distance(older, newest) <= math.sqrt(-math.log(self.alpha) / self.recent):
             return "stable"
         self.values = newest
         return "drift"
 
-    def _drawn(self) -> list[int]:
-        """Places of the older values that are drawn: by hash, so that no generator has a state."""
+    def _drawn(self, older: Sequence[float]) -> list[float]:
+        """Draw without replacement; all state of the draw is the seed and the count."""
 
-        def lot(place: int) -> bytes:
-            return hashlib.sha256(f"{self.seed}:{self.seen}:{place}".encode()).digest()
+        def order(place: int) -> bytes:
+            return hashlib.blake2b(f"{self.seed}:{self.seen}:{place}".encode()).digest()
 
-        return sorted(range(self.window - self.recent), key=lot)[: self.recent]
+        return [older[place] for place in sorted(range(len(older)), key=order)[: self.recent]]
 
 
 def ks_distance(one: Sequence[float], two: Sequence[float]) -> float:
