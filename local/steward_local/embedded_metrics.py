@@ -103,11 +103,16 @@ def store_with_resolution(original: Callable[..., None]) -> Callable[..., None]:
 
 
 def across_all_functions(original: Callable[..., None]) -> Callable[..., None]:
-    """Count what Lambda's functions did without a dimension too, as CloudWatch does."""
+    """Count errors and throttles of all functions together, without a dimension, too.
+
+    CloudWatch also says 0 for each invocation without one; here that is no point, since alarms
+    look through all points again and again.
+    """
 
     def emit(function_name: str, duration_ms: float, error: bool, throttle: bool) -> None:
         original(function_name, duration_ms, error, throttle)
         for name, happened in (("Errors", error), ("Throttles", throttle)):
-            cloudwatch.record_metric("AWS/Lambda", name, int(happened), "Count")
+            if happened:
+                cloudwatch.record_metric("AWS/Lambda", name, 1, "Count")
 
     return emit

@@ -4,6 +4,7 @@ Source: https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/using-met
 """
 
 import ast
+import functools
 import itertools
 import math
 import operator
@@ -68,6 +69,15 @@ def evaluate(expression: str, series: Mapping[str, Series], periods: Sequence[in
     return dict.fromkeys(periods, value)
 
 
+@functools.lru_cache(maxsize=512)
+def _parsed(expression: str) -> ast.Expression:
+    """Return an expression's tree: alarms ask for the same ones several times a second."""
+    try:
+        return ast.parse(_python(expression), mode="eval")
+    except SyntaxError as problem:
+        raise MetricMathError(f"{expression!r} is not an expression: {problem.msg}") from None
+
+
 def _python(expression: str) -> str:
     """The expression in Python's grammar: `^`, `&&`, `||` and the words AND and OR."""
     text = expression.strip().replace("&&", " and ").replace("||", " or ").replace("^", "**")
@@ -121,11 +131,7 @@ class _Evaluation:
         self._periods = periods
 
     def run(self, expression: str) -> Value:
-        try:
-            tree = ast.parse(_python(expression), mode="eval")
-        except SyntaxError as problem:
-            raise MetricMathError(f"{expression!r} is not an expression: {problem.msg}") from None
-        return self._visit(tree.body)
+        return self._visit(_parsed(expression).body)
 
     def _visit(self, node: ast.expr) -> Value:  # noqa: PLR0911  (one return per kind of node)
         match node:
