@@ -60,6 +60,9 @@ RACES = 6
 CLOCKS_DIFFER = timedelta(seconds=1)
 """What the clocks of CloudWatch and of a function may be apart; some alarms say whole seconds."""
 
+BY_ITSELF = "monitoring"
+"""Actor of a request that no person made: with nothing to go back to it is no fault."""
+
 ROLLED_BACK_FROM = (ReleaseStatus.RUNNING.value, ReleaseStatus.COMPLETED.value)
 
 
@@ -93,7 +96,7 @@ def start_rollback(
         assert isinstance(received.detail, RollbackRequested)
         project, actor = received.own.project, received.own.actor
         wanted = _in_flight(state, project) or _completed_last(state, project)
-        if wanted is None and actor == "steward":
+        if wanted is None and actor == BY_ITSELF:
             return {"ignored": f"{project} has no release that could be taken back"}
         if wanted is None:
             raise ReleaseNotAllowedError(
