@@ -160,6 +160,26 @@ def test_a_person_may_go_back_further_after_a_candidate_was_rolled_back(serving:
         asked(serving)
 
 
+def test_an_alarm_of_monitoring_takes_the_last_release_back(serving: Scene) -> None:
+    serving.play(2)
+    told = serving.received(RollbackRequested(reason="drift of version 2"))
+    by_itself = told.model_copy(
+        update={"meta": told.own.model_copy(update={"actor": "monitoring"})}
+    )
+    rolled_back(serving, serving.start_rollback(by_itself))
+    assert serving.shares() == {1: 100}
+
+
+def test_an_alarm_of_monitoring_without_anything_to_go_back_to_is_no_fault(
+    serving: Scene,
+) -> None:
+    told = serving.received(RollbackRequested(reason="drift of version 1"))
+    by_itself = told.model_copy(
+        update={"meta": told.own.model_copy(update={"actor": "monitoring"})}
+    )
+    assert "no release that could be taken back" in str(serving.start_rollback(by_itself))
+
+
 def test_a_person_without_anything_to_go_back_to_is_told_so(serving: Scene) -> None:
     with pytest.raises(ReleaseNotAllowedError):
         asked(serving)

@@ -27,7 +27,7 @@ from steward.domain.monitoring.looks import (
     window_start,
 )
 from steward.domain.monitoring.profiles import Profile, empty_profile, merge
-from steward.domain.monitoring.seasons import SeasonalReference, learn_season
+from steward.domain.monitoring.seasons import SeasonalReference, learn_season, slot_of
 from steward.domain.monitoring.verdicts import WindowSettings, WindowVerdict, judge_window
 
 Counted = Profile | EntitySample
@@ -115,9 +115,13 @@ def judge(
     alone = here if isinstance(here, Profile) else empty_profile(seen)
     reference = season.over([window]) if season is not None and alone.rows else None
     found = trailing(profiles, window, over, season)
-    return Judged(
-        judge_window(seen, alone, how, reference=reference), judge_alarm(seen, found, window, over)
-    )
+    verdict = judge_window(seen, alone, how, reference=reference)
+    if over.cycle_hours is not None and reference is None and verdict.columns:
+        # Against a baseline of all hours an hour of a cycle always differs.
+        why = "No earlier window of the same place in the cycle to compare with."
+        update = {"verdict": "inconclusive", "why": why, "columns": ()}
+        verdict = verdict.model_copy(update=update)
+    return Judged(verdict, judge_alarm(seen, found, window, over))
 
 
 def judge_segment(
@@ -157,7 +161,10 @@ def _season(
 ) -> SeasonalReference | None:
     """Return hour-matched counts from windows at least a cycle old, so that none is in a horizon
     that they are compared with.
-    """  # fmt: skip
+
+    Each place of the cycle has as many windows, the newest: places that are there twice would
+    weigh twice, and a sum over several places would differ without any drift.
+    """
     cycle = settings.cycle_hours
     if cycle is None:
         return None
@@ -166,7 +173,12 @@ def _season(
         for number, profile in profiles.items()
         if number <= window - cycle and (quiet is None or number in quiet)
     }
-    return learn_season(accepted, cycle) if accepted else None
+    places: dict[int, list[int]] = {}
+    for number in sorted(accepted, reverse=True):
+        places.setdefault(slot_of(number, cycle), []).append(number)
+    equal = min(map(len, places.values()), default=0)
+    kept = {number: accepted[number] for found in places.values() for number in found[:equal]}
+    return learn_season(kept, cycle) if kept else None
 
 
 def restricted(baseline: Baseline, columns: list[str] | None) -> Baseline:

@@ -16,6 +16,9 @@ LOOKBACK = timedelta(days=1)
 KEPT_FOR = timedelta(days=7)
 """How long it is remembered that an object was profiled; it is not listed for longer."""
 
+POINTERS_KEPT_FOR = timedelta(days=120)
+"""How long chunks are pointed at: longer than any label is waited for."""
+
 HEAD = "watch"
 RETRAINING = "retraining"
 RUN_LEASE_S = 3900

@@ -40,6 +40,9 @@ from steward.ports import (
 from steward.service.emission import Cause, event
 
 TRIES = 6
+ACTOR = "monitoring"
+"""Who asks for runs and rollbacks by itself."""
+
 START_ON = ("delivery", "commit", "drift", "performance", "bias", "schedule")
 _ALARMS: dict[type[e.Payload], Kind] = {
     e.DriftDetected: Kind.DRIFT,
@@ -160,7 +163,8 @@ def _commit(decider: Decider, memory: Memory, item: Item | None) -> None:
         "scheduled_s": memory.scheduled_s, "number": memory.number + 1,
         "at": decider.clock.now().isoformat(timespec="milliseconds"),
     }  # fmt: skip
-    cause = Cause(decider.project, memory.run or decider.causation_id, decider.causation_id)
+    correlation = memory.run or decider.causation_id
+    cause = Cause(decider.project, correlation, decider.causation_id, ACTOR)
     said = [event(one, cause, decider.clock, decider.ids) for one in decider.said]
     decider.state.commit([Put(Table.MONITORING, kept, expected)], said)
 

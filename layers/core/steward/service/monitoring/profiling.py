@@ -30,6 +30,7 @@ from steward.domain.monitoring.records import (
     ALL,
     EXPOSURES,
     KEPT_FOR,
+    POINTERS_KEPT_FOR,
     chunk_id,
     chunk_item,
     chunk_uri,
@@ -132,6 +133,7 @@ class _Object:
             **key, "window": window, "window_s": declared.window_s, "version": place.version,
             "chunk": chunk, "object": self.captured.key, "rows": len(rows.ids),
             "profiled_at": now.isoformat(timespec="milliseconds"),
+            "expires_at": int((now + POINTERS_KEPT_FOR).timestamp()),
         }  # fmt: skip
         if baseline is None:
             item["unprofiled"] = found.missing
@@ -141,7 +143,8 @@ class _Object:
         kept = self._predictions(connection, place, window, chunk, declared)
         item["predictions_uri"] = kept
         opened = {"project": project, "item": open_item(window), "window_s": declared.window_s,
-                  "token": f"{chunk}@{self.captured.key}"}  # fmt: skip
+                  "token": f"{chunk}@{self.captured.key}",
+                  "expires_at": int((now + POINTERS_KEPT_FOR).timestamp())}  # fmt: skip
         try:
             bench.state.commit(
                 [Put(Table.MONITORING, item, (Absent(),)), Put(Table.MONITORING, opened)]

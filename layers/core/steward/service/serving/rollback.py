@@ -65,6 +65,9 @@ CLOCKS_DIFFER = timedelta(seconds=1)
 APPLYING = ("ApplyRoute", "GiveUpRoute")
 """States in which the route is restored and traffic does not follow it yet."""
 
+BY_ITSELF = "monitoring"
+"""Actor of a request that no person made: with nothing to go back to it is no fault."""
+
 ROLLED_BACK_FROM = (ReleaseStatus.RUNNING.value, ReleaseStatus.COMPLETED.value)
 
 
@@ -98,7 +101,7 @@ def start_rollback(
         assert isinstance(received.detail, RollbackRequested)
         project, actor = received.own.project, received.own.actor
         wanted = in_flight(state, project) or _completed_last(state, project)
-        if wanted is None and actor == "steward":
+        if wanted is None and actor == BY_ITSELF:
             return {"ignored": f"{project} has no release that could be taken back"}
         if wanted is None:
             raise ReleaseNotAllowedError(
