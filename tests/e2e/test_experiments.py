@@ -100,7 +100,7 @@ def people_can_read_it(trial: Trial, release: Item) -> None:
     assert "recovered" in shown
     assert "promote" in shown
     page = trial.lab.folder / "experiment.html"
-    steward("experiment", "report", release["release_id"], "--out", str(page))
+    steward("experiment", "report", name, "--out", str(page))
     text = page.read_text(encoding="utf-8")
     assert "recovered" in text
     assert "<svg" in text

@@ -162,11 +162,12 @@ def removed_during_its_test(clinic: Clinic, lab: Laboratory, version: int) -> No
     asked = ask_all(lab.ward, lab.target.output("GatewayUrl"), PROJECT, rows)
     assert {answer.status for answer in asked} == {200}
     assert {answer.version for answer in asked} == {1}
-    assert sum(answer.fallback for answer in asked) >= 5
 
     ended = clinic.release(version, "rolled_back")
     said = f"endpoint {name} does not exist: somebody removed it"
-    assert f"alarm steward-local-{PROJECT}-candidate-errors" in ended["cause"]
+    # Whoever hears of it first takes the traffic back: the comparison of endpoints, or the alarm.
+    causes = (f"endpoint {name} has drifted", f"alarm steward-local-{PROJECT}-candidate-errors")
+    assert any(cause in ended["cause"] for cause in causes), ended["cause"]
     assert ended["cause"].endswith(said)
     assert said in clinic.mail(f"{PROJECT} {version} was rolled back, version 1 answers")
     clinic.nothing_is_left_of(version)
