@@ -17,7 +17,8 @@ from steward_cli.monitoring import Watched, minute
 
 _BLOCKS = "▁▂▃▄▅▆▇█"
 _STYLES = {
-    "drift": "red", "alarm": "red", "changed": "red", "worse": "red", "no_drift": "green",
+    "drift": "red", "alarm": "red", "changed": "red", "worse": "red", "drifted": "red",
+    "no_drift": "green",
     "ok": "green", "same": "green", "no_data": "yellow", "inconclusive": "yellow", "off": "dim",
 }  # fmt: skip
 _MOST_COLUMNS = 12
@@ -41,6 +42,9 @@ def screen(watched: Watched, width: int) -> RenderableType:
         parts += [Text(), _columns(look)]
     if look.performance is not None:
         parts += [Text(), Text(look.performance.sentence)]
+        if look.performance.calibration is not None:
+            told = look.performance.calibration
+            parts += [Text(told.sentence, _STYLES.get(told.verdict, ""))]
     if watched.retraining is not None:
         parts += [Text(), retraining(watched.retraining)]
     return Group(*parts)

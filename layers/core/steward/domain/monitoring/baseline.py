@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field, model_validator
 
@@ -104,8 +104,6 @@ class Baseline(Frozen):
         performance: By metric.
         calibration: Reliability by bin of predicted probability.
         attribution: Ranking of the features.
-        held_out_statistics: ``Classification`` or ``Regression`` of ``performance_statistics`` as
-            a dict: what windows of labelled predictions are judged against.
     """
 
     format: Literal[1] = FORMAT
@@ -120,7 +118,6 @@ class Baseline(Frozen):
     performance: dict[str, MetricBaseline] = Field(default_factory=dict)
     calibration: tuple[CalibrationBin, ...] = ()
     attribution: AttributionBaseline | None = None
-    held_out_statistics: dict[str, Any] | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> Baseline:

@@ -14,6 +14,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from steward.domain.digests import digest_of
+from steward.domain.monitoring.opinion_records import CalibrationLook
 
 FORMAT: Literal[1] = 1
 AlarmKind = Literal["drift", "performance", "bias", "no_data"]
@@ -225,6 +226,7 @@ class PerformanceLook(_Frozen):
         realised: Metrics of labelled rows.
         estimated: Metrics where labels are missing.
         groups: Group metrics.
+        calibration: Of the same labelled rows; None without any.
         alarm: Carried state of the alarm, as the statistics keep it.
     """
 
@@ -239,6 +241,7 @@ class PerformanceLook(_Frozen):
     realised: tuple[MetricLook, ...] = ()
     estimated: tuple[EstimateLook, ...] = ()
     groups: tuple[GroupLook, ...] = ()
+    calibration: CalibrationLook | None = None
     alarm: dict[str, Any] = Field(default_factory=dict)
 
     @property
