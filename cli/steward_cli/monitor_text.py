@@ -40,6 +40,8 @@ def screen(watched: Watched, width: int) -> RenderableType:
     parts += [_line(watched.looks, "drift", "alarm  ", width), _when(watched.looks)]
     if look.window_verdict is not None and look.window_verdict.columns:
         parts += [Text(), _columns(look)]
+    if look.multivariate:
+        parts += [Text(), _together(look)]
     if look.performance is not None:
         parts += [Text(), Text(look.performance.sentence)]
         if look.performance.calibration is not None:
@@ -97,6 +99,12 @@ def _columns(look: Look) -> RenderableType:
     rest = len(ranked) - len(rows)
     shown = table(heads, rows)
     return Group(shown, Text(f"and {rest} more", "dim")) if rest > 0 else shown
+
+
+def _together(look: Look) -> RenderableType:
+    rows = [(one.method.replace("_", " "), styled(one.state), one.sentence)
+            for one in look.multivariate]  # fmt: skip
+    return table(("all columns together", "window", "why"), rows)
 
 
 def retraining(item: Item) -> RenderableType:

@@ -24,6 +24,7 @@ from steward.domain.monitoring.binning import (
     learn_levels,
 )
 from steward.domain.monitoring.counts import ColumnBaseline, Count, Frozen
+from steward.domain.monitoring.sampled_rows import SampledRows
 
 FORMAT: Literal[1] = 1
 Kind = Literal["numeric", "categorical"]
@@ -98,6 +99,7 @@ class Baseline(Frozen):
         unit: What one count is: a row (``event``) or a distinct entity (``entity``).
         rows: Rows behind ``features``.
         features: One a feature, in the order of the model.
+        sample: A few of these rows, for tests of all columns together.
         held_out_rows: Rows behind all that follows.
         predictions: Distribution of predictions.
         label: Distribution of labels.
@@ -112,6 +114,7 @@ class Baseline(Frozen):
     unit: Unit = "event"
     rows: Count
     features: tuple[ColumnBaseline, ...]
+    sample: SampledRows | None = None
     held_out_rows: Count = 0
     predictions: tuple[ColumnBaseline, ...] = ()
     label: ColumnBaseline | None = None

@@ -14,7 +14,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from steward.domain.digests import digest_of
-from steward.domain.monitoring.opinion_records import CalibrationLook
+from steward.domain.monitoring.opinion_records import CalibrationLook, MultivariateLook
 
 FORMAT: Literal[1] = 1
 AlarmKind = Literal["drift", "performance", "bias", "no_data"]
@@ -250,21 +250,6 @@ class PerformanceLook(_Frozen):
         return self.labelled / self.predictions if self.predictions else None
 
 
-class MultivariateLook(_Frozen):
-    """A second opinion over all columns together; it decides nothing.
-
-    Attributes:
-        method: Such as ``pca_reconstruction`` or ``domain_classifier``.
-        state: ``same``, ``changed`` or ``inconclusive``.
-    """
-
-    method: str
-    state: Literal["same", "changed", "inconclusive"]
-    statistic: float | None = None
-    p: float | None = None
-    sentence: str
-
-
 class Transition(_Frozen):
     """An alarm that changed its state at this look.
 
@@ -319,6 +304,8 @@ class Look(_Frozen):
         baseline_uri: Where that lies.
         profile: Digest of the window's profile (or entity sample).
         profile_uri: Where that lies.
+        sample: Digest of the window's sample of rows; None where none is kept.
+        sample_uri: Where that lies.
         history: Digest of each earlier window's profile that a horizon holds, by its start.
         settings: What was declared for this look: ``window`` and ``alarm`` as the statistics take
             them, ``declared`` as ``project.yaml`` has it.
@@ -346,6 +333,8 @@ class Look(_Frozen):
     baseline_uri: str | None = None
     profile: str | None = None
     profile_uri: str | None = None
+    sample: str | None = None
+    sample_uri: str | None = None
     history: dict[str, str] = Field(default_factory=dict)
     settings: dict[str, Any] = Field(default_factory=dict)
     captured: Captured

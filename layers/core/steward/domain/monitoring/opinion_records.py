@@ -48,3 +48,24 @@ class CalibrationLook(_Frozen):
     floor: float
     confidence: float
     needs: int | None = None
+
+
+class MultivariateLook(_Frozen):
+    """A second opinion over all numeric features together; it decides nothing.
+
+    Attributes:
+        method: ``pca_reconstruction`` or ``domain_classifier``.
+        state: ``same`` where no change is shown, ``changed`` or ``inconclusive``.
+        statistic: |2 AUC - 1| of the reconstruction errors or of the classifier.
+        p: Of no change.
+        rows: Sampled rows of the window and of the training.
+        needs: Rows of the window that it needs.
+    """
+
+    method: str
+    state: Literal["same", "changed", "inconclusive"]
+    statistic: float | None = None
+    p: float | None = None
+    rows: tuple[int, int] = (0, 0)
+    needs: int | None = None
+    sentence: str

@@ -2,9 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Literal
+
 from steward.domain.monitoring.calibration import CalibrationDrift, calibration_drift
-from steward.domain.monitoring.opinion_records import CalibrationLook
+from steward.domain.monitoring.multivariate import (
+    MINIMUM_ROWS,
+    MultivariateDrift,
+    components,
+    domain_classifier,
+    reconstruction_drift,
+)
+from steward.domain.monitoring.opinion_records import CalibrationLook, MultivariateLook
 from steward.domain.monitoring.performance_statistics import Classification
+from steward.domain.monitoring.sampled_rows import SampledRows
+
+ALPHA = 0.05
+"""Of each second opinion on each window; it raises no alarm."""
+
+_STATES: dict[str, Literal["same", "changed", "inconclusive"]] = {
+    "not_shown": "same", "drifted": "changed", "inconclusive": "inconclusive",
+}  # fmt: skip
+_WHAT = {
+    "pca_reconstruction": "errors of rows rebuilt from principal components",
+    "domain_classifier": "scores of a classifier that tells the window from training",
+}
 
 
 def calibration_look(rows: Classification, held_out: Classification) -> CalibrationLook:
@@ -46,3 +68,55 @@ def _sentence(found: CalibrationDrift, n: int) -> str:
             f"the floor is {found.floor:g}."
         )
     return f"Calibration: {moved}, at most {found.upper:.3f}; {found.reason}{needs}."
+
+
+def multivariate_looks(
+    reference: SampledRows | None,
+    window: SampledRows | None,
+    names: Sequence[str],
+    min_effect: float,
+) -> tuple[MultivariateLook, ...]:
+    """Return second opinions on all numeric features together; none where no rows were kept.
+
+    Args:
+        reference: Rows of the training.
+        window: Rows of the window.
+        names: Features that are judged.
+        min_effect: |2 AUC - 1| below which a difference does not matter.
+    """
+    if reference is None or window is None or not window.rows:
+        return ()
+    shared = [name for name in names if name in reference.columns and name in window.columns]
+    if len(shared) < 2:
+        return ()
+    old, new = reference.of(shared), window.of(shared)
+    classifier = domain_classifier(old, new, floor=min_effect, alpha=ALPHA)
+    if reference.rows < 2 * MINIMUM_ROWS:
+        why = f"Not judged: components need {2 * MINIMUM_ROWS} training rows, {reference.rows} are."
+        rebuilt = MultivariateLook(
+            method="pca_reconstruction", state="inconclusive", sentence=why,
+            rows=(window.rows, reference.rows),
+        )  # fmt: skip
+    else:
+        found = reconstruction_drift(components(old), new, floor=min_effect, alpha=ALPHA)
+        rebuilt = _multivariate(found)
+    return rebuilt, _multivariate(classifier)
+
+
+def _multivariate(found: MultivariateDrift) -> MultivariateLook:
+    return MultivariateLook(
+        method=found.method, state=_STATES[found.verdict], statistic=found.effect, p=found.p,
+        rows=found.rows, needs=found.needs, sentence=_opinion(found),
+    )  # fmt: skip
+
+
+def _opinion(found: MultivariateDrift) -> str:
+    new, old = found.rows
+    if found.p is None or found.effect is None:
+        needs = "" if found.needs is None else f"; needs n = {found.needs}"
+        return f"Not judged with {new} rows of the window and {old} of training{needs}."
+    said = "differ" if found.verdict == "drifted" else "are not shown to differ"
+    return (
+        f"The {_WHAT[found.method]} {said}: |2 AUC - 1| = {found.effect:.3f}, p = {found.p:.2g} "
+        f"({new} and {old} rows)."
+    )
