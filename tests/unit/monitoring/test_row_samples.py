@@ -63,7 +63,7 @@ def test_of_a_unit_the_first_row_is_kept_and_a_row_that_comes_twice_once() -> No
 
 
 def test_what_is_missing_stays_missing_and_text_is_no_number() -> None:
-    masked = np.ma.MaskedArray(np.array([1.5, 2.5]), mask=[False, True])  # type: ignore[no-untyped-call]
+    masked: Any = np.ma.MaskedArray(np.array([1.5, 2.5]), mask=[False, True])  # type: ignore[no-untyped-call]
     found = sample_rows(
         ["a", "b", "absent"], {"a": masked, "b": np.array(["7", "seven"], dtype=object)},
         np.array(["x", "y"]), np.array([1, 2], dtype=np.int64),
