@@ -44,6 +44,8 @@ class ColumnLook(_Frozen):
         missing: Share without a value here, and in the reference.
         new_values: Values that the baseline did not have.
         figures: What describes the difference, under its standard names.
+        dispersion: Largest factor by which its squared statistics usually exceed those of
+            independent rows, as learnt; 1 where nothing was.
     """
 
     name: str
@@ -59,6 +61,7 @@ class ColumnLook(_Frozen):
     missing: tuple[float, float]
     new_values: tuple[str, ...] = ()
     figures: dict[str, float | None] = Field(default_factory=dict)
+    dispersion: float = 1.0
 
 
 class WindowLook(_Frozen):
