@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from steward.domain.errors import RejectedError
 from steward.domain.monitoring.alarms import AlarmSettings
 from steward.domain.monitoring.baseline import Baseline
 from steward.domain.monitoring.declaration import Monitoring as Declared
 from steward.domain.monitoring.entity_samples import sample_from_json
 from steward.domain.monitoring.looking import Counted, alarm_look, judge, window_look
 from steward.domain.monitoring.looks import Look, window_number
+from steward.domain.monitoring.opinions import multivariate_looks
 from steward.domain.monitoring.profiles import Profile
+from steward.domain.monitoring.row_samples import numeric_features
 from steward.domain.monitoring.verdicts import WindowSettings
 from steward.ports import ObjectStore
+from steward.service.monitoring.row_sampling import read_sample
 from steward_cli.console import CommandError, Exit
 
 
@@ -115,6 +120,7 @@ def backtest(
         same = None
         if not tried.changed and old is not None:
             same = (window.digest, alarm.digest) == (old.digest, look.drift.digest)
+            same = same and _opinions_again(look, baseline, objects)
         found.append(
             Replayed(
                 window=look.window, verdict=window.verdict, alarm=alarm.state,
@@ -140,6 +146,29 @@ def _profile(look: Look, baseline: Baseline, objects: ObjectStore) -> Counted:
             f"its digest is {found.digest}, not {look.profile}",
         )  # fmt: skip
     return found
+
+
+def _opinions_again(look: Look, baseline: Baseline, objects: ObjectStore) -> bool:
+    """Return whether second opinions come out again, where their rows are still kept.
+
+    They are sums in floating point, so p-values may differ in their last digits.
+    """
+    if look.sample is None or look.sample_uri is None:
+        return not look.multivariate
+    try:
+        sample = read_sample(objects, look.sample_uri, look.sample)
+    except RejectedError:
+        return False
+    if sample is None:
+        return True
+    declared = Declared.model_validate(look.settings["declared"])
+    names = numeric_features(baseline, declared.columns)
+    again = multivariate_looks(baseline.sample, sample.kept, names, declared.min_effect)
+    return len(again) == len(look.multivariate) and all(
+        (new.method, new.state, new.rows) == (old.method, old.state, old.rows)
+        and math.isclose(new.p or 0, old.p or 0, rel_tol=1e-6, abs_tol=1e-12)
+        for new, old in zip(again, look.multivariate, strict=True)
+    )
 
 
 def summary(found: Sequence[Replayed]) -> dict[str, Any]:

@@ -184,6 +184,9 @@ def _facts(column: ColumnLook) -> list[tuple[str, str, str]]:
         ("missing", f"{_share(column.missing[0])} (was {_share(column.missing[1])})",
          "Share without a value, now and in the baseline."),
     ]  # fmt: skip
+    if column.dispersion > 1:
+        told = "Factor by which windows usually vary more than independent rows; tests allow it."
+        facts.append(("usual spread", _figure(column.dispersion), told))
     for name, (label, definition) in FIGURES.items():
         value = column.figures.get(name)
         if value is not None:

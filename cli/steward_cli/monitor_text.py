@@ -17,7 +17,8 @@ from steward_cli.monitoring import Watched, minute
 
 _BLOCKS = "▁▂▃▄▅▆▇█"
 _STYLES = {
-    "drift": "red", "alarm": "red", "changed": "red", "worse": "red", "no_drift": "green",
+    "drift": "red", "alarm": "red", "changed": "red", "worse": "red", "drifted": "red",
+    "no_drift": "green",
     "ok": "green", "same": "green", "no_data": "yellow", "inconclusive": "yellow", "off": "dim",
 }  # fmt: skip
 _MOST_COLUMNS = 12
@@ -39,8 +40,13 @@ def screen(watched: Watched, width: int) -> RenderableType:
     parts += [_line(watched.looks, "drift", "alarm  ", width), _when(watched.looks)]
     if look.window_verdict is not None and look.window_verdict.columns:
         parts += [Text(), _columns(look)]
+    if look.multivariate:
+        parts += [Text(), _together(look)]
     if look.performance is not None:
         parts += [Text(), Text(look.performance.sentence)]
+        if look.performance.calibration is not None:
+            told = look.performance.calibration
+            parts += [Text(told.sentence, _STYLES.get(told.verdict, ""))]
     if watched.retraining is not None:
         parts += [Text(), retraining(watched.retraining)]
     return Group(*parts)
@@ -93,6 +99,12 @@ def _columns(look: Look) -> RenderableType:
     rest = len(ranked) - len(rows)
     shown = table(heads, rows)
     return Group(shown, Text(f"and {rest} more", "dim")) if rest > 0 else shown
+
+
+def _together(look: Look) -> RenderableType:
+    rows = [(one.method.replace("_", " "), styled(one.state), one.sentence)
+            for one in look.multivariate]  # fmt: skip
+    return table(("all columns together", "window", "why"), rows)
 
 
 def retraining(item: Item) -> RenderableType:

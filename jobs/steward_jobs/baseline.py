@@ -11,6 +11,7 @@ import json
 from array import array
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import NormalDist
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,7 @@ from steward.domain.monitoring.baseline import (
     MetricBaseline,
     column_baseline,
 )
+from steward.domain.monitoring.sampled_rows import LIMIT, SampledRows, sampled_rows
 from steward_jobs.container import JobError
 from steward_jobs.job_config import Feature, InvalidRowError, JobConfig, read_csv
 
@@ -62,6 +64,10 @@ class _Gathered:
         else:
             self._levels[None if value is None else str(value)] += 1
 
+    def numbers_at(self, rows: Sequence[int]) -> list[float] | None:
+        """Return the numbers of some rows, None where this is no number."""
+        return [self._numbers[row] for row in rows] if self._is_number else None
+
     def column(self) -> Column:
         if not self._is_number:
             return self._levels
@@ -70,8 +76,23 @@ class _Gathered:
         return np.ma.masked_invalid(numbers)  # type: ignore[no-untyped-call, no-any-return]
 
 
-def feature_baselines(path: Path, job: JobConfig) -> tuple[int, tuple[ColumnBaseline, ...]]:
-    """Return the rows of the training file that count, and the baselines of its features.
+@dataclass(frozen=True)
+class Trained:
+    """What the training rows are.
+
+    Attributes:
+        rows: Those that count.
+        features: Baselines.
+        sample: Some of them, None without two numeric features.
+    """
+
+    rows: int
+    features: tuple[ColumnBaseline, ...]
+    sample: SampledRows | None
+
+
+def trained_on(path: Path, job: JobConfig) -> Trained:
+    """Return what the rows of the training file are.
 
     Where the unit is an entity, its first row counts.
 
@@ -101,7 +122,19 @@ def feature_baselines(path: Path, job: JobConfig) -> tuple[int, tuple[ColumnBase
             gathered[name].add(value)
     if not rows:
         raise JobError(f"{path.name} holds no rows: nothing to compare traffic with")
-    return rows, tuple(column_baseline(name, found.column()) for name, found in gathered.items())
+    features = tuple(column_baseline(name, found.column()) for name, found in gathered.items())
+    return Trained(rows, features, _sample(gathered, rows))
+
+
+def _sample(gathered: dict[str, _Gathered], rows: int) -> SampledRows | None:
+    """Return at most 500 rows of the numeric features, those that a fixed seed draws."""
+    drawn = np.random.default_rng(SEED).permutation(rows)[:LIMIT]
+    places = np.sort(drawn).tolist()
+    held = {name: found.numbers_at(places) for name, found in gathered.items()}
+    numbers = {name: values for name, values in held.items() if values is not None}
+    if len(numbers) < 2:
+        return None
+    return sampled_rows(list(numbers), np.column_stack(list(numbers.values())))
 
 
 def baseline_of(
@@ -125,14 +158,15 @@ def baseline_of(
     Raises:
         JobError: The training rows cannot be used.
     """
-    rows, features = feature_baselines(train, job)
+    trained = trained_on(train, job)
     labels = np.array(heldout.labels)
     chosen = _counted(heldout.entities, job.unit)
     return Baseline(
         project=job.project,
         unit=job.unit,
-        rows=rows,
-        features=features,
+        rows=trained.rows,
+        features=trained.features,
+        sample=trained.sample,
         held_out_rows=len(chosen),
         predictions=(column_baseline(PREDICTION, probabilities[chosen]),),
         label=column_baseline(job.label, labels[chosen] > 0),

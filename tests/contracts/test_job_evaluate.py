@@ -222,6 +222,11 @@ def test_the_baseline_has_features_of_training_rows_and_the_rest_of_heldout_ones
     assert [c.name for c in found.features] == [c.name for c in PROJECT.model_features]
     for column in found.features:
         assert column.counts.rows == len(train), column.name
+    assert found.sample is not None
+    assert found.sample.rows == min(500, len(train))
+    assert list(found.sample.columns) == [c.name for c in PROJECT.model_features]
+    known = {float(np.float32(float(str(row["bmi"])))) for row in train}
+    assert set(found.sample.of(["bmi"])[:, 0].tolist()) <= known
     bmi = found.column("bmi")
     assert bmi is not None
     assert isinstance(bmi.counts, NumericCounts)
@@ -312,6 +317,9 @@ def test_an_empty_value_is_missing_and_texts_are_levels(tmp_path: Path) -> None:
     assert (bmi.counts.missing, sex.counts.missing) == (4, 4)
     assert isinstance(sex.cells, Vocabulary)
     assert set(sex.cells.levels) == {"1", "2"}
+    assert found.sample is not None
+    assert "sex" not in found.sample.columns
+    assert int(np.isnan(found.sample.of(["bmi"])).sum()) == 4
 
 
 @pytest.mark.parametrize(

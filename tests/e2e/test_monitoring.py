@@ -21,6 +21,7 @@ from steward.domain.exposures import Exposure
 from steward.domain.monitoring.baseline import Baseline, column_baselines
 from steward.domain.monitoring.looks import Look, parse_look
 from steward.domain.monitoring.records import RETRAINING, alarm_item, look_item
+from steward.domain.monitoring.sampled_rows import sampled_rows
 from steward.domain.versions import version_item
 from steward.ports import Delete, Item, Put, Table
 from steward_cli.commands import monitor
@@ -67,6 +68,7 @@ class Ward:
         predicted = {"prediction": np.array([row["probability"] for row in rows])}
         baseline = Baseline(
             project=self.name, version=1, rows=len(rows), features=column_baselines(columns),
+            sample=sampled_rows(list(columns), np.column_stack(list(columns.values()))[:500]),
             held_out_rows=len(rows), predictions=column_baselines(predicted),
         )  # fmt: skip
         key = f"runs/{self.name}/baseline.json"
@@ -185,6 +187,9 @@ def test_shifted_traffic_leads_to_an_alarm_and_a_mail_and_unshifted_does_not(
     assert verdict is not None
     assert verdict.verdict == "drift"
     assert "age" in verdict.changed
+    opinions = {one.method: one.state for one in shifted.look(1).multivariate}
+    assert opinions["domain_classifier"] == "changed"
+    assert len(opinions) == len(steady.look(1).multivariate) == 2
     assert steady.look(2).captured.rows == 250
     eventually(lambda: shifted.mails("drift in shifted") or None, "the drift mail")
     assert steady.mails("drift") == []

@@ -26,6 +26,7 @@ from steward.domain.exposures import Exposure
 from steward.domain.monitoring.baseline import Baseline, column_baselines
 from steward.domain.monitoring.looks import Look, parse_look
 from steward.domain.monitoring.records import alarm_item, look_item
+from steward.domain.monitoring.sampled_rows import sampled_rows
 from steward.domain.predictions import Predictions, write_predictions
 from steward.domain.versions import version_item
 from steward.domain.workspace import Limits
@@ -82,7 +83,10 @@ def baseline_of(requests: Sequence[dict[str, Any]], unit: str, version: int = 1)
     predicted = np.array([request["prediction"]["probability"] for request in requests])
     return Baseline(
         project=PROJECT, version=version, unit=unit, rows=len(requests),
-        features=column_baselines(columns), held_out_rows=len(requests),
+        features=column_baselines(columns), sample=sampled_rows(
+            ["age", "pressure"], np.column_stack([columns["age"], columns["pressure"]])[:500]
+        ),
+        held_out_rows=len(requests),
         predictions=column_baselines({"prediction": predicted}),
     )  # fmt: skip
 

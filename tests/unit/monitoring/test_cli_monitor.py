@@ -14,6 +14,7 @@ from rich.console import Console
 
 from steward.domain.errors import ConflictError
 from steward.domain.monitoring.looks import MetricLook, PerformanceLook
+from steward.domain.monitoring.opinion_records import CalibrationLook
 from steward.domain.monitoring.records import RETRAINING
 from steward.domain.monitoring.retraining import Attempt, State
 from steward.ports import Table
@@ -121,13 +122,20 @@ def test_performance_is_drawn_with_its_limits(monitoring: Monitoring, watched: W
     )  # fmt: skip
     performance = PerformanceLook(
         state="alarm", sentence="Worse.", predictions=200, labelled=150, delay_s=60,
-        realised=(metric,),
+        realised=(metric,), calibration=CalibrationLook(
+            verdict="drifted", sentence="Calibration drifted: by 0.120.", n=150, ece=(0.1, 0.02),
+            ece_by_chance=0.01, slope=(0.45, 1.01), intercept=(0.2, 0.0), p=1e-5, effect=0.12,
+            upper=0.14, floor=0.02, confidence=0.95,
+        ),
     )  # fmt: skip
     records = [look.model_copy(update={"performance": performance}) for look in watched.records]
     told = Watched(PROJECT, watched.alarms, watched.looks, records, watched.baseline)
     html = page(told, {}, datetime(2026, 1, 6, tzinfo=UTC))
     assert "<title>Worsening of brier</title>" in html
     assert "150 of 200 predictions have a label (75.0%)" in html
+    assert '<p class="bad">Calibration drifted: by 0.120.</p>' in html
+    assert "0.45" in html
+    assert "Calibration drifted: by 0.120." in _printed(screen(told, 110))
 
 
 def test_a_report_is_a_file_and_says_where_nothing_was_looked_at(

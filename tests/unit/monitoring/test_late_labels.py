@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import io
 from typing import Any
 
+import numpy as np
 import pytest
 
 from steward.domain.monitoring.looks import PerformanceLook
+from steward.domain.predictions import Predictions, write_predictions
+from steward.service.monitoring.held_out import read_held_out
+from support.fakes import FakeObjects
 from support.monitoring_scene import BEGAN, HOUR, MonitoringScene, labels_of, people, window
 
 LABELS = {"max_delay_s": HOUR, "minimum": 30, "margin": 0.03}
@@ -51,6 +56,65 @@ def test_wrong_predictions_are_told_once(unit: str, metric: str) -> None:
     worse = told.current < told.baseline if metric == "accuracy" else told.current > told.baseline
     assert worse
     assert performance(scene, 3).realised[0].verdict == "worse"
+
+
+def test_calibration_that_stays_is_said_with_its_figures() -> None:
+    scene = watched()
+    found = performance(scene, 5).calibration
+    assert found is not None
+    assert found.n == 5 * 250
+    assert found.verdict in ("held", "inconclusive")
+    assert found.ece is not None
+    assert found.slope is not None
+    assert found.slope[0] == pytest.approx(1, abs=0.3)
+    assert found.upper is not None
+    assert f"{found.upper:.3f}" in found.sentence
+
+
+def test_calibration_that_drifts_is_said_and_raises_no_alarm_by_itself() -> None:
+    scene = watched(0.3, hours=4, margin=0.5)
+    found = performance(scene, 3).calibration
+    assert found is not None
+    assert (found.verdict, found.sentence[:21]) == ("drifted", "Calibration drifted: ")
+    assert found.slope is not None
+    assert found.slope[0] < 0.7 < found.slope[1]
+    assert scene.alarm("performance") != "alarm"
+    assert scene.told("PerformanceDegraded") == []
+
+
+def test_below_its_minimum_calibration_is_inconclusive_with_the_labels_that_it_needs() -> None:
+    scene = MonitoringScene({"unit": "event", "labels": LABELS})
+    rows = people(10, 250)
+    scene.traffic(rows, 0)
+    scene.watch(1)
+    assert performance(scene, 0).calibration is None
+    scene.label(rows[:60], labels_of(rows[:60], 1), 0, HOUR)
+    scene.watch(2)
+    found = performance(scene, 1).calibration
+    assert found is not None
+    assert (found.verdict, found.n, found.needs) == ("inconclusive", 60, 100)
+    assert "needs n = 100" in found.sentence
+    assert found.ece is None
+
+
+def test_the_first_held_out_row_of_an_entity_counts_where_units_are_entities() -> None:
+    objects = FakeObjects()
+    rows = Predictions(
+        ["a", "a", "b", "c"], np.array([1.0, 0.0, 0.0, 1.0]), np.array([0.9, 0.2, 0.3, 0.6]), None,
+        {"sex": ["F", "F", "M", "M"]},
+    )  # fmt: skip
+    stream = io.StringIO(newline="")
+    write_predictions(rows, stream)
+    objects.write("s3://kept/run/predictions.csv", stream.getvalue().encode())
+    counted = {
+        by_entity: read_held_out(
+            objects, "s3://kept/run/baseline.json", ["sex"], by_entity=by_entity
+        )
+        for by_entity in (True, False)
+    }
+    found = [one for one in counted.values() if one is not None]
+    assert [one.rows.n for one in found] == [3, 4]
+    assert [one.groups["sex"]["F"].n for one in found] == [1, 2]
 
 
 def test_until_labels_come_performance_is_estimated_with_its_limits() -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field, model_validator
 
@@ -24,6 +24,7 @@ from steward.domain.monitoring.binning import (
     learn_levels,
 )
 from steward.domain.monitoring.counts import ColumnBaseline, Count, Frozen
+from steward.domain.monitoring.sampled_rows import SampledRows
 
 FORMAT: Literal[1] = 1
 Kind = Literal["numeric", "categorical"]
@@ -98,14 +99,13 @@ class Baseline(Frozen):
         unit: What one count is: a row (``event``) or a distinct entity (``entity``).
         rows: Rows behind ``features``.
         features: One a feature, in the order of the model.
+        sample: A few of these rows, for tests of all columns together.
         held_out_rows: Rows behind all that follows.
         predictions: Distribution of predictions.
         label: Distribution of labels.
         performance: By metric.
         calibration: Reliability by bin of predicted probability.
         attribution: Ranking of the features.
-        held_out_statistics: ``Classification`` or ``Regression`` of ``performance_statistics`` as
-            a dict: what windows of labelled predictions are judged against.
     """
 
     format: Literal[1] = FORMAT
@@ -114,13 +114,13 @@ class Baseline(Frozen):
     unit: Unit = "event"
     rows: Count
     features: tuple[ColumnBaseline, ...]
+    sample: SampledRows | None = None
     held_out_rows: Count = 0
     predictions: tuple[ColumnBaseline, ...] = ()
     label: ColumnBaseline | None = None
     performance: dict[str, MetricBaseline] = Field(default_factory=dict)
     calibration: tuple[CalibrationBin, ...] = ()
     attribution: AttributionBaseline | None = None
-    held_out_statistics: dict[str, Any] | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> Baseline:

@@ -111,6 +111,9 @@ class Monitoring(Strict):
         minimum_rows: Rows, or entities, below which nothing is judged.
         seasonality: Cycle of the traffic; shorter windows are compared with those of the same
             place in earlier cycles.
+        dispersion: ``learnt`` widens each numeric column's tests by what it usually varies from
+            window to window, once 20 windows without a drift alarm are known. It costs power,
+            the more so where the training had few rows.
         no_data_after_s: Silence that is an alarm; null for none.
         segments: Parts of the traffic that are judged apart.
         labels: How predictions are judged by their labels.
@@ -126,6 +129,7 @@ class Monitoring(Strict):
     min_effect: float = Field(default=0.02, ge=0, lt=1)
     minimum_rows: int = Field(default=50, ge=20)
     seasonality: Literal["none", "day", "week"] = "none"
+    dispersion: Literal["none", "learnt"] = "none"
     no_data_after_s: int | None = Field(default=21_600, ge=60)
     segments: list[Segment] = Field(default_factory=list, max_length=20)
     labels: Labels = Field(default_factory=Labels)
@@ -140,6 +144,8 @@ class Monitoring(Strict):
             raise ValueError("seasonality is for windows that are shorter than its cycle")
         if self.seasonality != "none" and self.unit == "entity":
             raise ValueError("seasonality is for unit event: entities do not recur by the hour")
+        if self.seasonality != "none" and self.dispersion == "learnt":
+            raise ValueError("dispersion is learnt from windows without a cycle")
         names = [segment.name for segment in self.segments]
         if len(set(names)) < len(names):
             raise ValueError("segments: each name once")

@@ -179,7 +179,7 @@ def sample_chunk(
             raise RejectedError(
                 f"{name!r} must be an array of {rows} rows", field=name, value=rows_of(values)
             )
-    hashes = _hashes(np.asarray(entities))
+    hashes = hashes_of(np.asarray(entities))
     kept = _candidates(hashes, np.asarray(times, dtype=np.int64), limit)
     cells = np.empty((kept.size, len(baseline.columns)), dtype=np.uint8)
     for place, column in enumerate(baseline.columns):
@@ -271,15 +271,14 @@ def _counts(counted: list[int], column: ColumnBaseline) -> Counts:
     )  # fmt: skip
 
 
-def _hashes(entities: NDArray[Any]) -> NDArray[np.uint64]:
+def hashes_of(entities: NDArray[Any]) -> NDArray[np.uint64]:
     """Return the first 64 bits of SHA-256 of each id; the prefix keeps it apart from splits."""
-    found, inverse = np.unique(entities.astype("U"), return_inverse=True)
-    hashed = [
-        int.from_bytes(hashlib.sha256(b"monitoring:" + text.encode()).digest()[:8], "big")
-        for text in found.tolist()
-    ]
-    held: NDArray[np.uint64] = np.array(hashed, dtype=np.uint64)[inverse.reshape(-1)]
-    return held
+    texts = entities.astype("U").tolist()
+    hashed = {
+        text: int.from_bytes(hashlib.sha256(b"monitoring:" + text.encode()).digest()[:8], "big")
+        for text in dict.fromkeys(texts)
+    }
+    return np.fromiter(map(hashed.__getitem__, texts), np.uint64, len(texts))
 
 
 def _candidates(

@@ -15,6 +15,7 @@ from steward.domain.monitoring.alarms import (
 )
 from steward.domain.monitoring.baseline import Baseline
 from steward.domain.monitoring.declaration import Monitoring
+from steward.domain.monitoring.dispersion import EVEN, LEAST_WINDOWS, Dispersion, learn_dispersions
 from steward.domain.monitoring.entity_samples import EntitySample, merge_samples, profile_sample
 from steward.domain.monitoring.looks import (
     AlarmColumn,
@@ -34,6 +35,9 @@ Counted = Profile | EntitySample
 _ALARM: dict[str, AlarmState] = {
     "quiet": "ok", "alarm": "alarm", "inconclusive": "inconclusive", "no_data": "no_data",
 }  # fmt: skip
+LEARNT_FROM = 100
+"""Windows from which it is learnt at most what columns usually vary, the newest."""
+
 _CYCLES: dict[str, Literal[24, 168]] = {"day": 24, "week": 168}
 
 
@@ -93,7 +97,8 @@ def judge(
         declared: Columns, unit and settings.
         window_with: Other settings than the declared ones, for a replay.
         alarm_with: Other settings than the declared ones, for a replay.
-        quiet: Windows without an alarm from which a cycle may be learnt; all given by default.
+        quiet: Windows without an alarm from which a cycle, or what columns usually vary, may be
+            learnt; all given by default.
     """
     how, over = window_with or window_settings(declared), alarm_with or alarm_settings(declared)
     seen = restricted(baseline, declared.columns)
@@ -103,25 +108,58 @@ def judge(
         if number <= window
     }
     here = held.get(window)
+    factors = _dispersion(seen, held, quiet, window, declared)
     if baseline.unit == "entity":
         samples = {n: one for n, one in held.items() if isinstance(one, EntitySample)}
         alone = (
             profile_sample(seen, here) if isinstance(here, EntitySample) else empty_profile(seen)
         )
         sums = trailing_entities(seen, samples, window, over)
-        return Judged(judge_window(seen, alone, how), judge_alarm(seen, sums, window, over))
+        return Judged(
+            judge_window(seen, alone, how, dispersion=factors),
+            judge_alarm(seen, sums, window, over, dispersion=factors),
+        )
     profiles = {n: one for n, one in held.items() if isinstance(one, Profile)}
     season = _season(profiles, quiet, window, over)
     alone = here if isinstance(here, Profile) else empty_profile(seen)
     reference = season.over([window]) if season is not None and alone.rows else None
     found = trailing(profiles, window, over, season)
-    verdict = judge_window(seen, alone, how, reference=reference)
+    verdict = judge_window(seen, alone, how, reference=reference, dispersion=factors)
     if over.cycle_hours is not None and reference is None and verdict.columns:
         # Against a baseline of all hours an hour of a cycle always differs.
         why = "No earlier window of the same place in the cycle to compare with."
         update = {"verdict": "inconclusive", "why": why, "columns": ()}
         verdict = verdict.model_copy(update=update)
-    return Judged(verdict, judge_alarm(seen, found, window, over))
+    return Judged(verdict, judge_alarm(seen, found, window, over, dispersion=factors))
+
+
+def _dispersion(
+    seen: Baseline,
+    held: Mapping[int, Counted],
+    quiet: Mapping[int, Counted] | None,
+    window: int,
+    declared: Monitoring,
+) -> dict[str, Dispersion]:
+    """Return what columns usually vary, from the newest windows before this one without an alarm.
+
+    Nothing before ``LEAST_WINDOWS`` of them have enough rows. A window's factors serve all
+    horizons: hours that wander independently add up with the same factor.
+    """
+    if declared.dispersion == "none":
+        return {}
+    accepted: list[Profile] = []
+    for number in sorted(held, reverse=True):
+        if number >= window or (quiet is not None and number not in quiet):
+            continue
+        profile = _profile(seen, held[number])
+        if profile.rows >= declared.minimum_rows:
+            accepted.append(profile)
+        if len(accepted) == LEARNT_FROM:
+            break
+    if len(accepted) < LEAST_WINDOWS:
+        return {}
+    found = learn_dispersions(seen, accepted)
+    return {name: factor for name, factor in found.items() if factor.windows >= LEAST_WINDOWS}
 
 
 def judge_segment(
@@ -222,10 +260,15 @@ def window_look(verdict: WindowVerdict) -> WindowLook:
                 effects=one.effects, detectable=one.detectable, needs=one.needs,
                 missing=one.missing, new_values=one.examples,
                 figures=one.figures.model_dump() if one.figures is not None else {},
+                dispersion=_largest(verdict.dispersion.get(one.column, EVEN)),
             )
             for one in verdict.columns
         ),
     )  # fmt: skip
+
+
+def _largest(factors: Dispersion) -> float:
+    return max(factors.rank_sum, factors.mood, factors.chi_square)
 
 
 def alarm_look(verdict: AlarmVerdict, window_s: int) -> AlarmLook:

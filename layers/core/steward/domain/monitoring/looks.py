@@ -14,6 +14,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from steward.domain.digests import digest_of
+from steward.domain.monitoring.opinion_records import CalibrationLook, MultivariateLook
 
 FORMAT: Literal[1] = 1
 AlarmKind = Literal["drift", "performance", "bias", "no_data"]
@@ -43,6 +44,8 @@ class ColumnLook(_Frozen):
         missing: Share without a value here, and in the reference.
         new_values: Values that the baseline did not have.
         figures: What describes the difference, under its standard names.
+        dispersion: Largest factor by which its squared statistics usually exceed those of
+            independent rows, as learnt; 1 where nothing was.
     """
 
     name: str
@@ -58,6 +61,7 @@ class ColumnLook(_Frozen):
     missing: tuple[float, float]
     new_values: tuple[str, ...] = ()
     figures: dict[str, float | None] = Field(default_factory=dict)
+    dispersion: float = 1.0
 
 
 class WindowLook(_Frozen):
@@ -225,6 +229,7 @@ class PerformanceLook(_Frozen):
         realised: Metrics of labelled rows.
         estimated: Metrics where labels are missing.
         groups: Group metrics.
+        calibration: Of the same labelled rows; None without any.
         alarm: Carried state of the alarm, as the statistics keep it.
     """
 
@@ -239,27 +244,13 @@ class PerformanceLook(_Frozen):
     realised: tuple[MetricLook, ...] = ()
     estimated: tuple[EstimateLook, ...] = ()
     groups: tuple[GroupLook, ...] = ()
+    calibration: CalibrationLook | None = None
     alarm: dict[str, Any] = Field(default_factory=dict)
 
     @property
     def coverage(self) -> float | None:
         """Share of these predictions that have a label."""
         return self.labelled / self.predictions if self.predictions else None
-
-
-class MultivariateLook(_Frozen):
-    """A second opinion over all columns together; it decides nothing.
-
-    Attributes:
-        method: Such as ``pca_reconstruction`` or ``domain_classifier``.
-        state: ``same``, ``changed`` or ``inconclusive``.
-    """
-
-    method: str
-    state: Literal["same", "changed", "inconclusive"]
-    statistic: float | None = None
-    p: float | None = None
-    sentence: str
 
 
 class Transition(_Frozen):
@@ -316,6 +307,8 @@ class Look(_Frozen):
         baseline_uri: Where that lies.
         profile: Digest of the window's profile (or entity sample).
         profile_uri: Where that lies.
+        sample: Digest of the window's sample of rows; None where none is kept.
+        sample_uri: Where that lies.
         history: Digest of each earlier window's profile that a horizon holds, by its start.
         settings: What was declared for this look: ``window`` and ``alarm`` as the statistics take
             them, ``declared`` as ``project.yaml`` has it.
@@ -343,6 +336,8 @@ class Look(_Frozen):
     baseline_uri: str | None = None
     profile: str | None = None
     profile_uri: str | None = None
+    sample: str | None = None
+    sample_uri: str | None = None
     history: dict[str, str] = Field(default_factory=dict)
     settings: dict[str, Any] = Field(default_factory=dict)
     captured: Captured

@@ -308,19 +308,6 @@ def regression_of(labels: Floats, predictions: Floats, *, centre: float, cap: fl
     )  # fmt: skip
 
 
-def statistics_from(kept: Mapping[str, Any]) -> Classification | Regression:
-    """Return the statistics that a dict holds, as baselines and chunks keep them.
-
-    Raises:
-        ValueError: It is neither of both.
-    """
-    if "threshold" in kept:
-        return Classification.from_dict(kept)
-    if "cap" in kept:
-        return Regression.from_dict(kept)
-    raise ValueError(f"statistics have a threshold or a cap, not {', '.join(sorted(kept)) or '{}'}")
-
-
 def comparable(one: Classification | Regression, other: Classification | Regression) -> None:
     """Raise unless two sets of rows were counted alike.
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from steward.contracts.events import Event, Payload
 from steward.contracts.steps.monitoring import JudgedWindow, JudgeWindow
+from steward.domain.monitoring.baseline import Baseline
 from steward.domain.monitoring.declaration import Monitoring
 from steward.domain.monitoring.looking import (
     Counted,
@@ -21,7 +22,9 @@ from steward.domain.monitoring.looks import (
     window_number,
     window_start,
 )
-from steward.domain.monitoring.records import HEAD, look_item, open_item
+from steward.domain.monitoring.opinions import multivariate_looks
+from steward.domain.monitoring.records import HEAD, look_item, open_item, window_uri
+from steward.domain.monitoring.row_samples import numeric_features
 from steward.ports import (
     Change,
     Delete,
@@ -45,6 +48,7 @@ from steward.service.monitoring.look_records import (
     window_judged,
 )
 from steward.service.monitoring.profiling import Bench, declared_of
+from steward.service.monitoring.row_sampling import Sampled, sample_window
 from steward.service.monitoring.transitions import Alarms, payloads
 from steward.service.monitoring.windows import (
     Summed,
@@ -245,10 +249,11 @@ def _scene(watcher: Watcher, window: str, known: Item | None) -> Scene:
     mine = [chunk for chunk in chunks if chunk["version"] == version]
     if version is not None:
         found = watcher.baselines.of(watcher.project, version)
-    total, segments = Summed(None), {}
+    total, segments, sampled = Summed(None), {}, Sampled()
     if found.baseline is not None and mine:
         total = sum_window(watcher.bench, found.baseline, mine)
         segments = sum_segments(watcher.bench, found.baseline, mine)
+        sampled = _sampled(watcher, found.baseline, window, mine)
     unprofiled: dict[str, int] = {}
     for chunk in mine:
         if "unprofiled" in chunk:
@@ -257,8 +262,17 @@ def _scene(watcher: Watcher, window: str, known: Item | None) -> Scene:
     revision = int(known["revision"]) + 1 if known is not None else 1
     late = sum(rows.values()) - int(known["all_rows"]) if known is not None else 0
     return Scene(
-        window, revision, version, found, total, rows, unprofiled, max(0, late), known, segments
-    )
+        window, revision, version, found, total, rows, unprofiled, max(0, late), known, segments,
+        sampled,
+    )  # fmt: skip
+
+
+def _sampled(watcher: Watcher, baseline: Baseline, window: str, mine: list[Item]) -> Sampled:
+    place = window_uri(
+        watcher.bench.artifacts_bucket, watcher.project, int(mine[0]["version"]), f"{window}-rows",
+        "{}",
+    )  # fmt: skip
+    return sample_window(watcher.bench.objects, place, baseline, mine)
 
 
 def _version(stable: int | None, rows: dict[int, int]) -> int | None:
@@ -303,7 +317,12 @@ def _judged(watcher: Watcher, scene: Scene, number: int) -> Said:
         windows[number] = scene.summed.counted
         watcher._windows[scene.summed.counted.digest] = scene.summed.counted
     judged = judge(baseline, windows, number, watcher.declared, quiet=quiet)
-    return Said(judged, dict(sorted(history.items())), _segments(watcher, scene, looks))
+    names = numeric_features(baseline, watcher.declared.columns)
+    opinions = multivariate_looks(
+        baseline.sample, scene.sampled.rows, names, watcher.declared.min_effect
+    )
+    segments = _segments(watcher, scene, looks)
+    return Said(judged, dict(sorted(history.items())), segments, opinions)
 
 
 def _segments(watcher: Watcher, scene: Scene, looks: list[Item]) -> tuple[SegmentLook, ...]:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import json
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -12,13 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from steward.domain.digests import digest_of
-from steward.domain.errors import EvidenceIncompleteError
 from steward.domain.experiments.captures import keep_outcomes
 from steward.domain.monitoring import bias_drift
 from steward.domain.monitoring.declaration import Labels
 from steward.domain.monitoring.estimation import estimated
 from steward.domain.monitoring.labelled_rows import (
-    Groups,
     LabelledWindow,
     count_unknown,
     join_labels,
@@ -32,6 +28,7 @@ from steward.domain.monitoring.looks import (
     PerformanceLook,
     window_start,
 )
+from steward.domain.monitoring.opinions import calibration_look
 from steward.domain.monitoring.performance import judged
 from steward.domain.monitoring.performance_alarm import (
     AlarmPlan,
@@ -41,11 +38,11 @@ from steward.domain.monitoring.performance_alarm import (
     look,
 )
 from steward.domain.monitoring.performance_alarm import AlarmState as Fortunes
-from steward.domain.monitoring.performance_statistics import Classification, classification_of
+from steward.domain.monitoring.performance_statistics import Classification
 from steward.domain.monitoring.records import look_item, version_place
-from steward.domain.predictions import Predictions, read_predictions
 from steward.domain.workspace import lock, workspace
 from steward.ports import Item, Table
+from steward.service.monitoring.held_out import HeldOut, read_held_out
 from steward.service.monitoring.profiling import Bench
 from steward.service.monitoring.windows import chunks_of, predictions_files
 
@@ -58,19 +55,6 @@ MAX_UNKNOWN_ROWS = 2_000_000
 _LOSSES: dict[str, BoundedLoss] = {
     "brier": "brier", "log_loss": "log_loss", "accuracy": "zero_one",
 }  # fmt: skip
-
-
-@dataclass(frozen=True)
-class HeldOut:
-    """A version's held-out rows.
-
-    Attributes:
-        rows: Their statistics.
-        groups: Counts by column and value, of the columns that evaluation slices by value.
-    """
-
-    rows: Classification
-    groups: Groups
 
 
 @dataclass
@@ -94,25 +78,9 @@ class Labelling:
 
     def held_out(self) -> HeldOut | None:
         """Return the version's held-out rows, None where they are not kept."""
-        uri = self.baseline_uri.rpartition("/")[0] + "/predictions.csv"
-        try:
-            content = self.bench.objects.read(uri)
-        except EvidenceIncompleteError:
-            return None
-        rows = read_predictions(io.StringIO(content.decode(), newline=""))
-        return HeldOut(
-            classification_of(rows.labels, rows.candidate), _groups(rows, self.declared.groups)
+        return read_held_out(
+            self.bench.objects, self.baseline_uri, self.declared.groups, by_entity=self.by_entity
         )
-
-
-def _groups(rows: Predictions, columns: Sequence[str]) -> Groups:
-    return {
-        column: bias_drift.counts_by_group(
-            list(rows.slices[column]), rows.labels, rows.candidate >= 0.5
-        )
-        for column in columns
-        if column in rows.slices
-    }
 
 
 def judge_labels(
@@ -137,16 +105,17 @@ def judge_labels(
     labelled, unknown = _matured(labelling, matured, number, due_ms)
     kept, uri = _keep(labelling, matured, labelled)
     trailing = [labelled, *_trailing(labelling, number)]
-    realised = _realised(labelling, held_out, trailing)
     plan, state, alarm, sentence = _alarm(labelling, held_out, labelled, trailing, before)
     groups, bias = _bias(labelling, held_out, trailing)
-    rows = sum(one.rows.n for one in trailing if one.rows is not None)
+    rows = _merged(trailing)
     performance = PerformanceLook(
         state=state, sentence=sentence,
-        predictions=sum(one.predictions for one in trailing), labelled=rows,
+        predictions=sum(one.predictions for one in trailing), labelled=rows.n if rows else 0,
         delay_s=labelled.delay_s, unknown=unknown, contradicting=labelled.contradicting,
-        through=window_start(matured, labelling.window_s), realised=tuple(realised),
+        through=window_start(matured, labelling.window_s),
+        realised=tuple(_realised(labelling, held_out, rows)) if rows else (),
         estimated=tuple(_estimated(labelling, held_out, number)), groups=tuple(groups),
+        calibration=calibration_look(rows, held_out.rows) if rows else None,
         alarm={
             "plan": {"loss": plan.loss, "bound": plan.bound, "horizon": plan.horizon}
             if plan is not None
@@ -282,12 +251,7 @@ def _merged(windows: list[LabelledWindow]) -> Classification | None:
     return total
 
 
-def _realised(
-    labelling: Labelling, held_out: HeldOut, trailing: list[LabelledWindow]
-) -> list[MetricLook]:
-    rows = _merged(trailing)
-    if rows is None:
-        return []
+def _realised(labelling: Labelling, held_out: HeldOut, rows: Classification) -> list[MetricLook]:
     metric = labelling.declared.metric
     return [
         MetricLook(

@@ -27,9 +27,11 @@ from steward.domain.monitoring.looks import (
     window_number,
     window_start,
 )
+from steward.domain.monitoring.opinion_records import MultivariateLook
 from steward.domain.monitoring.records import HEAD, look_item
 from steward.ports import Absent, Condition, Equals, Item, Put, Table
 from steward.service.monitoring.baselines import Found
+from steward.service.monitoring.row_sampling import Sampled
 from steward.service.monitoring.transitions import Alarms
 from steward.service.monitoring.windows import Summed
 
@@ -58,6 +60,7 @@ class Said:
     judged: Judged | None = None
     history: dict[str, str] = field(default_factory=dict)
     segments: tuple[SegmentLook, ...] = ()
+    multivariate: tuple[MultivariateLook, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,7 @@ class Scene:
     late: int
     before: Item | None
     segments: dict[str, Summed] = field(default_factory=dict)
+    sampled: Sampled = field(default_factory=Sampled)
 
 
 def record_of(
@@ -139,7 +143,8 @@ def record_of(
         ),
         window_verdict=window_look(judged.window) if judged else None,
         drift=drift, no_data=no_data, performance=performance, bias=labels.bias, alarms=after,
-        segments=said.segments,
+        segments=said.segments, multivariate=said.multivariate, sample=scene.sampled.digest,
+        sample_uri=scene.sampled.uri,
         transitions=tuple(moved), sentence="",
     )  # fmt: skip
     given = {name: getattr(look, name) for name in Look.model_fields}

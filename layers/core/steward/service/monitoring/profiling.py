@@ -42,6 +42,7 @@ from steward.domain.monitoring.records import (
 from steward.domain.workspace import Connection, Limits, lock, workspace
 from steward.ports import Absent, Clock, Item, ObjectStore, Put, StateStore, Table
 from steward.service.monitoring.baselines import Baselines
+from steward.service.monitoring.row_sampling import keep_rows
 
 
 @dataclass
@@ -139,6 +140,7 @@ class _Object:
             item["unprofiled"] = found.missing
         else:
             item |= self._kept(baseline, rows, chunk, place, window)
+            item |= self._sampled(baseline, rows, chunk, place, window)
             item["segments"] = self._segments(connection, baseline, place, window, chunk, declared)
         kept = self._predictions(connection, place, window, chunk, declared)
         item["predictions_uri"] = kept
@@ -162,6 +164,14 @@ class _Object:
         uri = chunk_uri(self.bench.artifacts_bucket, place.project, place.version, window, chunk)
         self.bench.objects.write_once(uri, content_of(profile))
         return {"uri": uri, "digest": profile.digest, "baseline": baseline.digest}
+
+    def _sampled(
+        self, baseline: Baseline, rows: Rows, chunk: str, place: Place, window: str
+    ) -> Item:
+        bucket, judged = self.bench.artifacts_bucket, self.bench.declared()[place.project].columns
+        uri = chunk_uri(bucket, place.project, place.version, window, f"{chunk}-rows")
+        kept = keep_rows(self.bench.objects, uri, baseline, rows, judged)
+        return {"sample": kept} if kept is not None else {}
 
     def _segments(
         self, connection: Connection, baseline: Baseline, place: Place, window: str, chunk: str,
