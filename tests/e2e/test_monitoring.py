@@ -146,8 +146,10 @@ class Ward:
         return [one.subject for one in found if subject in one.subject and self.name in one.subject]
 
     def remove(self) -> None:
-        """Stop serving, so that other watches leave this project alone."""
-        self.store.commit([Delete(Table.ROUTES, {"project": self.name})])
+        """Go, so that other watches and the sweeps over all projects leave this one alone."""
+        self.store.commit([
+            Delete(table, {"project": self.name}) for table in (Table.ROUTES, Table.PROJECTS)
+        ])  # fmt: skip
 
 
 def _read_by_commands(
