@@ -219,7 +219,6 @@ def test_drift_starts_a_run_on_the_deliveries_that_were_kept(lab: Laboratory) ->
     name = "relapse"
     lab.add_project(name)
     lab.configure(name, "monitoring:\n  unit: entity\n", "monitoring:\n  unit: event\n")
-    lab.configure(name, "    drift: notify\n", "    drift: retrain\n")
     lab.configure(name, "\ntraining:\n", "\ntraining:\n  start_on: [drift]\n")
     ward = Ward(lab, name, declared=True)
     ward.give_baseline()

@@ -14,11 +14,13 @@ pytestmark = pytest.mark.e2e
 
 def test_versions_end_as_retained_production_and_rolled_back(facts: Facts) -> None:
     states = {int(item["version"]): item["state"] for item in facts.versions}
-    assert states == {1: "retained", 2: "production", 3: "rolled_back"}
+    assert states == {1: "retained", 2: "production", 3: "rolled_back", 4: "pending"}
 
 
 def test_each_version_was_approved_by_somebody_other_than_its_author(facts: Facts) -> None:
-    for item in facts.versions:
+    approved = [item for item in facts.versions if item["state"] != "pending"]
+    assert len(approved) == 3
+    for item in approved:
         approvers = {approval["identity"] for approval in item["approvals"]}
         assert approvers
         assert item["author"] not in approvers
@@ -78,11 +80,11 @@ def test_the_malformed_delivery_names_every_fault(facts: Facts) -> None:
 def test_the_same_delivery_starts_nothing_twice(facts: Facts) -> None:
     assert len(facts.suppressed) == 1
     trainings = [e for e in facts.executions if e["machine"] == "training"]
-    assert len(trainings) == 4
+    assert len(trainings) == 5
 
 
 def test_every_dataset_is_built_again_to_the_same_digests(facts: Facts) -> None:
-    assert len(facts.datasets) == 3
+    assert len(facts.datasets) == 3  # the run that drift starts has that of version 3
     assert all(built.equal for built in facts.datasets)
     assert {built.views for built in facts.datasets} == {("labs/v1",)}
 
@@ -96,6 +98,27 @@ def test_the_lineage_of_a_version_is_drawn(facts: Facts) -> None:
     assert "labs" in facts.lineage
 
 
+def test_older_patients_alarm_and_others_do_not(facts: Facts) -> None:
+    before, shifted = (hour.look for hour in facts.monitored)
+    assert before.captured.rows >= 50
+    assert shifted.captured.rows >= 50
+    assert (before.alarms["drift"], shifted.alarms["drift"]) == ("ok", "alarm")
+    assert before.version == shifted.version == 2
+    assert before.window_verdict is not None
+    assert before.window_verdict.changed == []
+    assert shifted.drift.columns[0].name == "age"
+    assert "false alarms: 0.05 in 336 looks" in shifted.drift.sentence
+    told = [e for e in facts.events if e.detail_type == "DriftDetected"]
+    assert [e.data["window"] for e in told if e.meta["project"] == "diabetes"] == [shifted.window]
+
+
+def test_the_alarm_starts_a_run_whose_version_waits_for_its_approver(facts: Facts) -> None:
+    assert facts.retraining["kind"] == "drift"
+    assert facts.retraining["cause"].startswith("drift of version 2 since ")
+    [run] = [e for e in facts.executions if e["name"] == facts.retraining["run_id"]]
+    assert (run["machine"], run["status"]) == ("training", "SUCCEEDED")
+
+
 def test_only_the_malformed_run_failed(facts: Facts) -> None:
     failed = [e for e in facts.executions if e["status"] != "SUCCEEDED"]
     assert [e["machine"] for e in failed] == ["training"]
@@ -105,6 +128,8 @@ def test_people_got_their_mail(facts: Facts) -> None:
     subjects = [str(mail["subject"]).lower() for mail in facts.mails]
     assert sum("approv" in subject for subject in subjects) >= 3
     assert any("rolled back" in subject for subject in subjects)
+    assert any("drift in diabetes" in subject for subject in subjects)
+    assert any("is retrained" in subject for subject in subjects)
 
 
 def test_every_run_has_a_cost(facts: Facts) -> None:
@@ -117,7 +142,8 @@ def test_every_run_has_a_cost(facts: Facts) -> None:
 
 def test_the_report_is_self_contained(facts: Facts, tmp_path: Path) -> None:
     page = write_report(facts, tmp_path / "demo.html").read_text(encoding="utf-8")
-    assert page.count("<svg") >= 4
+    assert page.count("<svg") >= 6
+    assert page.count("<title>age now and in the baseline</title>") == 2
     assert "<script" not in page
     assert "src=" not in page
     assert "@import" not in page

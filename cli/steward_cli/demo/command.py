@@ -34,7 +34,7 @@ def demo(
 ) -> None:
     """Play one model's whole life on the embedded AWS: no account, no Docker, real training.
 
-    Deliver, train, evaluate, stage, approve, release, canary, roll back, reject, suppress.
+    Deliver, train, evaluate, stage, approve, release, canary, roll back, reject, suppress, watch.
 
     Example: `steward demo --keep` then `steward versions list diabetes`
     """
@@ -80,6 +80,8 @@ def demo(
             "seconds": round(total, 1), "deploy_s": round(deploy_s, 1), "report": str(path),
             "requests": len(facts.requests), "lost": facts.lost, "exposures": facts.exposures,
             "fault_to_alarm_s": facts.fault_to_alarm_s, "alarm_to_zero_s": facts.alarm_to_zero_s,
+            "monitoring": {hour.name: hour.look.alarms for hour in facts.monitored},
+            "retraining": facts.retraining,
             "versions": facts.versions, "executions": facts.executions,
         },
         json_, render,

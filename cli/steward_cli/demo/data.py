@@ -13,6 +13,9 @@ trains on what nobody knew at the visit.
 
 Which patients may ask for predictions is decided by the project's own split: only those of the
 ``traffic`` part do, so no live request has trained or judged a version.
+
+For the monitored hours these patients are divided in two, each in one hour alone. Those of the
+second are made older by ``SHIFT_YEARS``: that shift is made up here, so that there is one to find.
 """
 
 from __future__ import annotations
@@ -47,6 +50,8 @@ PENDING_FEATURE = "s6"
 DELIVERY_ROWS = (240, 144, 58)
 """Patients of each delivery: 119 of the first 384 are held out when version 2 is judged."""
 FAULTS: tuple[Fault, ...] = get_args(Fault)
+SHIFT_YEARS = 20
+"""Added to the age of each patient of the shifted hour."""
 _PROGRESSION = 140
 _FIRST_VISIT = datetime(2023, 1, 9, 9, tzinfo=UTC)
 _BETWEEN_VISITS = timedelta(hours=36)
@@ -198,6 +203,18 @@ def traffic_rows(pending_share: float = 0.0) -> list[dict[str, object]]:
             features[PENDING_FEATURE] = None
         requests.append({"entity_id": entity_id, "features": features})
     return requests
+
+
+def monitored_rows() -> tuple[list[dict[str, object]], list[dict[str, object]]]:
+    """Return the requests of two hours, of different patients: as they are, and made older."""
+    rows = traffic_rows()
+    return rows[::2], [_older(row) for row in rows[1::2]]
+
+
+def _older(request: dict[str, object]) -> dict[str, object]:
+    features = request["features"]
+    assert isinstance(features, dict)
+    return {**request, "features": {**features, "age": features["age"] + SHIFT_YEARS}}
 
 
 def outcome_rows(inference_ids: Mapping[str, str]) -> list[dict[str, object]]:

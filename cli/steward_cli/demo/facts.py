@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from steward_cli.demo.feed import Heard
 from steward_cli.demo.traffic import Asked
+
+if TYPE_CHECKING:
+    from steward.domain.monitoring.looks import Look
 
 
 @dataclass
@@ -48,6 +51,21 @@ class Built:
     equal: bool
 
 
+@dataclass(frozen=True)
+class MonitoredHour:
+    """What monitoring said of one hour.
+
+    Attributes:
+        name: Which patients asked.
+        look: The record.
+        picture: The ages now and in the baseline, as SVG; empty without counts.
+    """
+
+    name: str
+    look: Look
+    picture: str
+
+
 @dataclass
 class Facts:
     """Everything that the story measured and read back from the stack."""
@@ -70,6 +88,9 @@ class Facts:
     mails: list[dict[str, Any]] = field(default_factory=list)
     costs: list[dict[str, Any]] = field(default_factory=list)
     datasets: list[Built] = field(default_factory=list)
+    monitored: list[MonitoredHour] = field(default_factory=list)
+    replayed: set[str] = field(default_factory=set)
+    retraining: dict[str, Any] = field(default_factory=dict)
     lineage: str = ""
     lineage_nodes: int = 0
     exposures: int = 0
@@ -85,6 +106,11 @@ class Facts:
     def requests(self) -> list[Asked]:
         """All requests of all windows."""
         return [asked for window in self.windows for asked in window.asked]
+
+    @property
+    def captured_lines(self) -> int:
+        """Lines in the capture bucket: those of requests, and those of the monitored hours."""
+        return len(self.requests) + len(self.replayed)
 
     @property
     def lost(self) -> int:

@@ -9,6 +9,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
 from steward_cli import charts
+from steward_cli.demo.data import SHIFT_YEARS
 from steward_cli.demo.facts import Facts
 from steward_cli.state import person
 
@@ -30,6 +31,7 @@ def write_report(facts: Facts, path: Path) -> Path:
     )
     page = environment.get_template("demo.html.j2").render(
         facts=facts,
+        shift_years=SHIFT_YEARS,
         patients=sum(
             int(d.get("rows") or 0)
             for d in facts.deliveries

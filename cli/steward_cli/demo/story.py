@@ -20,6 +20,7 @@ from steward_cli.datasets import Datasets
 from steward_cli.demo import data as diabetes
 from steward_cli.demo.facts import Built, Chapter, Facts, Window
 from steward_cli.demo.feed import Feed, Heard
+from steward_cli.demo.monitored import MonitoredHours
 from steward_cli.demo.people import acting_as
 from steward_cli.demo.traffic import Asked, ask_all
 from steward_cli.function_urls import call
@@ -39,7 +40,7 @@ _RELEASE_ENDS_BADLY = ("ReleaseFailed", "ReleaseRolledBack", "RollbackFailed")
 
 
 class Story:
-    """The eight chapters of the demo, each waiting for the events that must come."""
+    """The chapters of the demo, each waiting for the events that must come."""
 
     def __init__(
         self, target: Target, choice: Choice, projects: Path, say: Callable[[str], None]
@@ -85,6 +86,8 @@ class Story:
                 self._malformed()
             with self._chapter("Delivery 1 again: recognised, nothing runs twice"):
                 self._again()
+            with self._chapter("The patients get older: drift is told, and a run is started"):
+                self._monitored()
             with self._chapter("Reading the books"):
                 self._read_back()
         finally:
@@ -304,6 +307,15 @@ class Story:
             f"suppressed: {suppressed.data['reason']} (run {suppressed.data['existing_run_id']})"
         )
 
+    def _monitored(self) -> None:
+        self._add_project(self.projects / "diabetes" / "src")
+        hours = MonitoredHours(self.target, self.ward, self.feed, self.facts, self._note)
+        hours.ask()
+        hours.replay()
+        hours.watch()
+        self._wait_for_mail("drift in")
+        hours.retrained()
+
     def _training_jobs(self) -> int:
         answer = self.target.client("sagemaker").list_training_jobs(MaxResults=100)
         return len(answer["TrainingJobSummaries"])
@@ -445,6 +457,7 @@ class Story:
                         json.loads(row)["capture"] for row in text.splitlines() if row.strip()
                     )
                     ids.update(c["inference_id"] for c in captured if c["project"] == PROJECT)
+            ids -= self.facts.replayed
             self.facts.exposures, self.facts.exposure_objects = len(ids), objects
             if len(ids) >= len(self.facts.requests) or time.monotonic() > deadline:
                 return

@@ -46,6 +46,8 @@ def print_summary(facts: Facts, console: Console) -> None:
         f"[bold]Requests[/bold] {len(facts.requests)} sent, {facts.lost} lost, "
         f"{facts.exposures} exposures captured"
     )
+    if facts.monitored:
+        console.print(f"[bold]Monitoring[/bold] {escape(_monitored(facts))}", soft_wrap=True)
     console.print(f"[bold]Datasets[/bold] {_datasets(facts)}", soft_wrap=True)
     console.print(f"[bold]Mails[/bold]    {escape(_mails(facts))}", soft_wrap=True)
     console.print(f"[bold]Cost[/bold]     {_costs(facts)}")
@@ -69,6 +71,19 @@ def _datasets(facts: Facts) -> str:
         f"{len(facts.datasets)}, {equal} built again to the same digests; joined by event time "
         f"alone, rows that know a later correction: {leaks}; here 0"
     )
+
+
+def _monitored(facts: Facts) -> str:
+    """Say of each hour what was found, with the odds, and what followed."""
+    parts = []
+    for hour in facts.monitored:
+        verdict = hour.look.window_verdict
+        rows = verdict.rows if verdict is not None else hour.look.captured.rows
+        found = "alarm" if hour.look.alarms.get("drift") == "alarm" else "no alarm"
+        parts.append(f"hour of {rows} patients {hour.name}: {found}. {hour.look.drift.sentence}")
+    run = facts.retraining
+    followed = f" Retraining {run['run_id']}: version {run['version']} waits" if run else ""
+    return " ".join(parts) + followed
 
 
 def _mails(facts: Facts) -> str:
