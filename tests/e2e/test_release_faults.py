@@ -16,7 +16,7 @@ from support.laboratory_stack import Laboratory, eventually
 
 pytestmark = pytest.mark.e2e
 
-PROJECT = "clinic"
+PROJECT = "surgery"
 ANSWERS = """def model_fn(at):
     return at
 

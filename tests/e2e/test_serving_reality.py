@@ -186,13 +186,13 @@ def test_what_does_nothing_is_proposed_once_and_done_when_a_person_asks(lab: Lab
     lab.configure(PROJECT, SERVING, SERVING + IDLE)
     eventually(
         lambda: {FIRST, ORPHAN} <= {e["endpoint"] for e in lab.steward("serving", "idle", PROJECT)},
-        "a minute without requests", within=90,
+        "a minute without requests", within=200,
     )  # fmt: skip
     sweep(lab, REAPER)
     told = eventually(
         lambda: text if ORPHAN in (text := " ".join(mails(lab, "may save"))) and FIRST in text
         else None,
-        "a mail about both", within=90,
+        "a mail about both", within=200,
     )  # fmt: skip
     assert "Nothing is done" in told
     before = len(mails(lab, "may save"))

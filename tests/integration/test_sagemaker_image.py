@@ -93,6 +93,7 @@ def test_project_is_trained_evaluated_and_served_by_the_image(lab: Laboratory) -
     sample = evaluation["ProcessingInputs"][0]
     sources = {
         "candidate": artifact,
+        "train": f"{uri}/train/",
         "heldout": f"{uri}/heldout/",
         "config": f"{uri}/config/",
     }
