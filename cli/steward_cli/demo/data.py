@@ -206,8 +206,16 @@ def traffic_rows(pending_share: float = 0.0) -> list[dict[str, object]]:
 
 
 def monitored_rows() -> tuple[list[dict[str, object]], list[dict[str, object]]]:
-    """Return the requests of two hours, of different patients: as they are, and made older."""
-    rows = traffic_rows()
+    """Return the requests of two hours, of different patients: as they are, and made older.
+
+    They give the laboratory's values themselves. Those in the feature store count for 90 days, and
+    this study's are from years ago: without them every request would lack what the version was
+    trained on, which is drift, too.
+    """
+    rows: list[dict[str, object]] = [
+        {"entity_id": row[ENTITY_ID], "features": {name: row[name] for name in FEATURES}}
+        for row in _traffic_patients()
+    ]
     return rows[::2], [_older(row) for row in rows[1::2]]
 
 

@@ -57,7 +57,7 @@ class MonitoredHours:
         first, second = (len(window.asked) for window in self._asked)
         self.note(
             f"{first} patients ask as they are, {second} others {NAMES[1]}: that shift is made up "
-            "by the demo"
+            "by the demo; requests give the laboratory's values, since the store's have expired"
         )
 
     def replay(self) -> None:
