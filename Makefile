@@ -6,10 +6,8 @@
 BIN := $(CURDIR)/.venv/bin
 export PATH := $(BIN):$(PATH)
 export SAM_CLI_TELEMETRY := 0
-# After the others: tests that measure time, alone; those of an embedded AWS, the deployed stack's
-# in one process and the rest in another, since both mostly wait.
-TIMED := tests/infra/test_cold_imports.py
-EMBEDDED := tests/integration tests/e2e
+# Tests that measure time or share one embedded AWS: alone, one after another, after the others.
+QUIET := tests/infra/test_cold_imports.py tests/integration tests/e2e
 PYTHON_FOLDERS := layers/core/steward cli/steward_cli local/steward_local jobs/steward_jobs functions tests bench .ci/aws_smoke.py
 
 help: ## Say what there is
@@ -23,9 +21,8 @@ demo: setup ## Play one model's whole life on the embedded AWS
 	@steward demo
 
 test: lint checkov ## All checks and all tests, on the embedded AWS where they need one
-	@pytest -n 2 --dist loadfile $(TIMED:%=--ignore=%) $(EMBEDDED:%=--ignore=%)
-	@pytest $(TIMED)
-	@pytest -n 2 --dist loadgroup $(EMBEDDED)
+	@pytest -n 2 --dist loadfile $(QUIET:%=--ignore=%)
+	@pytest $(QUIET)
 
 check: lint checkov ## All checks: style, types, layers, templates, machines, schemas, cold imports
 	pytest -q -x tests/infra

@@ -23,17 +23,12 @@ def _ring(path: Path) -> str:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark tests by their folder and run the cheap rings first.
-
-    Of processes that share the tests (``--dist loadgroup``) one has the deployed stack, and each
-    file that starts an engine of its own stays in one.
-    """
+    """Mark tests by their folder and run the cheap rings first."""
     order = ("unit", "contracts", "infra", "statemachines", "integration", "e2e")
     for item in items:
         ring = _ring(item.path)
         if ring in _MARKED:
             item.add_marker(ring)
-            item.add_marker(pytest.mark.xdist_group("e2e" if ring == "e2e" else item.path.name))
     items.sort(key=lambda item: order.index(_ring(item.path)))
 
 
