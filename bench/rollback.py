@@ -49,7 +49,7 @@ class Cycle:
     """One rollback, in seconds since the alarm's change of state, and what its clients saw.
 
     Attributes:
-        doorway: ``start_rollback`` begins.
+        doorway: ``start_rollback`` begins; None where its log has no line of it yet.
         execution: The machine begins.
         route: The route is written.
         last: The last answer of the version reaches its client.
@@ -58,7 +58,7 @@ class Cycle:
         seconds: How long the cycle lasted.
     """
 
-    doorway: float
+    doorway: float | None
     execution: float
     route: float
     last: float
@@ -128,11 +128,12 @@ def _rollbacks(stack: Stack, canary: Canary, load: Load, count: int) -> list[Cyc
         assert release is not None
         alarm = _epoch(release["triggered_at"])
         executed = stack.rollback_of(name)["startDate"].timestamp()
-        doorway = max(at for at in begins if begun <= at <= executed + 0.001)
+        doorway = max((at for at in begins if begun <= at <= executed + 0.001), default=None)
         answers = [a for a in asked if a.version == canary.version]
         cycles.append(
             Cycle(
-                doorway - alarm, executed - alarm, _epoch(release["restored_at"]) - alarm,
+                None if doorway is None else doorway - alarm,
+                executed - alarm, _epoch(release["restored_at"]) - alarm,
                 max(map(answered_at, answers)) - alarm, len(asked), sum(map(_is_failed, asked)),
                 max(a.sent_at for a in asked) - begun,
             )
@@ -175,9 +176,10 @@ def _percentiles(values: Sequence[float]) -> tuple[float, float, float, float]:
 
 
 def _legs(cycles: list[Cycle]) -> list[tuple[str, list[float]]]:
+    logged = [(c.doorway, c.execution) for c in cycles if c.doorway is not None]
     return [
-        ("alarm to doorway", [c.doorway for c in cycles]),
-        ("doorway to machine", [c.execution - c.doorway for c in cycles]),
+        ("alarm to doorway", [doorway for doorway, _ in logged]),
+        ("doorway to machine", [execution - doorway for doorway, execution in logged]),
         ("machine to route write", [c.route - c.execution for c in cycles]),
         ("route write to last answer", [c.last - c.route for c in cycles]),
     ]
@@ -196,6 +198,9 @@ def _show(cycles: list[Cycle], faults: list[Fault]) -> None:
     rows += [row(name, values) for name, values in _legs(cycles)]
     console.print(table((title, "median", "p95", "p99", "most", "share"), rows))
     pace = requests / sum(c.seconds for c in cycles)
+    unlogged = sum(c.doorway is None for c in cycles)
+    if unlogged:
+        console.print(f"{unlogged} without a line of start_rollback in its log: not in those legs")
     console.print(f"{requests} requests meanwhile, {pace:.0f} a second, {failed} failed")
     if faults:
         alarms, zeros = [f.alarm for f in faults], [f.zero for f in faults]
