@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from steward.contracts.events import RollbackRequested
-from steward.domain.errors import ReleaseNotAllowedError
+from steward.domain.errors import DependencyError, ReleaseNotAllowedError
 from steward.domain.releases import applied_field
+from steward.ports import Put, Table
 from steward.service.serving.applying import sweep
 from steward.service.serving.release_end import retire_previous
 from support.fake_sagemaker import refusal
@@ -213,6 +214,20 @@ def test_after_its_retention_the_version_before_leaves_the_endpoint_and_not_befo
     assert serving.sagemaker.variants(ENDPOINT) == ["v2"]
     used = serving.sagemaker.endpoints[ENDPOINT]["config"]
     assert set(serving.sagemaker.configs) == {used}
+
+
+def test_a_broken_route_is_told_by_project_and_ends_no_sweep(serving: VariantScene) -> None:
+    broken = {"project": "abc", "router": "endpoint_variants", "route_version": 1, "arms": []}
+    serving.state.commit([Put(Table.ROUTES, broken)])
+
+    with pytest.raises(DependencyError) as told:
+        sweep(
+            state=serving.state, router=serving.router, clock=serving.clock,
+            sleep=serving.clock.advance,
+        )  # fmt: skip
+
+    assert str(told.value).startswith("abc: ")
+    assert PROJECT not in str(told.value)
 
 
 def test_a_project_keeps_the_router_of_its_first_release(serving: VariantScene) -> None:

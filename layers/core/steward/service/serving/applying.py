@@ -8,7 +8,6 @@ from typing import Any
 from steward.contracts.steps.serving import ApplyRoute, RouteApplied
 from steward.domain.errors import ConflictError, DependencyError
 from steward.domain.releases import ReleaseStatus, applied_field
-from steward.domain.routes import Route
 from steward.ports import Clock, Equals, StateStore, Table, TrafficRouter, Update
 from steward.service.serving.leasing import read_lease
 from steward.service.serving.records import route_of
@@ -81,17 +80,17 @@ def sweep(
     """
     done, failed = [], []
     for item in state.scan(Table.ROUTES):
-        route = Route.model_validate(item)
-        if route.router != "endpoint_variants":
+        if item.get("router") != "endpoint_variants":
             continue
+        project = str(item["project"])
         try:
-            if in_flight(state, route.project):
-                router.apply(route.project)
+            if in_flight(state, project):
+                router.apply(project)
                 continue
-            settle(route.project, state=state, router=router, clock=clock, sleep=sleep)
-            done.append(route.project)
+            settle(project, state=state, router=router, clock=clock, sleep=sleep)
+            done.append(project)
         except Exception as error:  # noqa: BLE001 - one project must not keep the others waiting
-            failed.append(f"{route.project}: {error}")
+            failed.append(f"{project}: {error}")
     if failed:
         raise DependencyError("; ".join(failed))
     return {"settled": done}
