@@ -23,6 +23,7 @@ from steward_cli.commands import (
     data,
     dataset,
     experiment,
+    explain,
     features,
     image,
     lineage,
@@ -60,6 +61,7 @@ app.command("demo")(demo.demo)
 app.command("approve")(versions.approve)
 app.command("reject")(versions.reject)
 app.command("rollback")(release.rollback)
+app.command("explain")(explain.explain)
 app.add_typer(project.app, name="project")
 app.add_typer(data.app, name="data")
 app.add_typer(dataset.app, name="dataset")

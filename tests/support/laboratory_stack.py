@@ -177,9 +177,9 @@ class Laboratory:
         copied = (
             "author", "config_digest", "code_digest", "artifact_uri", "job_image", "dataset_id",
             "manifest_uri", "evaluation_uri", "comparison_uri", "champion_version", "baseline",
-            "gate",
+            "explanation", "gate",
         )  # fmt: skip
-        command = {name: like[name] for name in copied}
+        command = {name: like[name] for name in copied if name in like}
         command |= {"project": project, "run_id": run_id, "correlation_id": run_id}
         if inference is not None:
             artifact = f"models/{project}/{run_id}/model.tar.gz"

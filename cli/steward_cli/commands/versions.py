@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
+from steward.adapters.objects import S3ObjectStore
+from steward.domain.errors import StewardError
+from steward.ports import Item
 from steward_cli.console import Json, progress, record, show, table
 from steward_cli.function_urls import call
 from steward_cli.state import StackState, person, shares_of
@@ -55,8 +59,31 @@ def show_version(
 
     Example: `steward versions show diabetes 2`
     """
-    item = StackState(choose(context.obj)).version(project, version)
-    show(item, json_, lambda console: console.print(record(item)))
+    target = choose(context.obj)
+    item = StackState(target).version(project, version)
+
+    def render(console: Console) -> None:
+        console.print(record(item))
+        if why := moved_by(target, item):
+            console.print(table(("answers move with", "share", "mean |phi|", "95 % interval"), why))
+
+    show(item, json_, render)
+
+
+def moved_by(target: Target, item: Item) -> list[tuple[str, str, str, str]]:
+    """Return the features that move a version's answers most; nothing where that is unknown."""
+    named = item.get("explanation")
+    if not named:
+        return []
+    try:
+        document = json.loads(S3ObjectStore(target.client("s3")).read(named["uri"]))
+    except (StewardError, ValueError):
+        return []
+    return [
+        (one["name"], f"{one['share']:.0%}", f"{one['mean_abs']:.3g}",
+         f"{one['lower']:.3g} to {one['upper']:.3g}")
+        for one in document["features"][:5]
+    ]  # fmt: skip
 
 
 def approve(

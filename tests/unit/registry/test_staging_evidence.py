@@ -84,6 +84,31 @@ def test_an_evaluation_that_changed_after_the_comparison_is_refused() -> None:
         scene.freeze(scene.staged())
 
 
+@pytest.mark.parametrize("name", ["baseline", "explanation"])
+def test_what_was_registered_with_the_version_may_not_change(name: str) -> None:
+    scene = Scene()
+    request = scene.pending()
+    frozen = json.loads(scene.objects.read(request.evidence_uri))
+    assert frozen[name]["uri"] == scene.item()[name]["uri"]
+    other = Scene()
+    other.register()
+    other.objects.write(other.item()[name]["uri"], b"{}")
+    with pytest.raises(EvidenceIncompleteError, match=f"the {name} changed"):
+        other.freeze(other.staged())
+
+
+def test_approvers_are_told_what_moves_the_answers() -> None:
+    assert [one["name"] for one in Scene().pending().summary["moved_by"]] == ["bmi", "age", "bp"]
+
+
+def test_a_version_without_an_explanation_has_evidence_without_one() -> None:
+    scene = Scene()
+    scene.run_task(scene.command().model_copy(update={"explanation": None}))
+    scene.freeze(scene.staged())
+    frozen = json.loads(scene.objects.read(scene.item()["evidence_uri"]))
+    assert frozen["explanation"] is None
+
+
 @pytest.mark.parametrize("content", [b"", b"[]", b'{"rows": 118}'])
 def test_an_evaluation_that_cannot_be_read_is_refused(content: bytes) -> None:
     scene = Scene()

@@ -102,6 +102,22 @@ def test_the_baseline_is_named_by_its_digest(scene: Evaluated) -> None:
     assert baseline.digest == hashlib.sha256(content).hexdigest()
 
 
+def test_an_explanation_is_named_where_one_was_written(scene: Evaluated) -> None:
+    run_id = scene.evaluate()
+    assert scene.compare(run_id, 3).explanation is None
+    content = b'{"schema_version": "1"}'
+    scene.objects.write(f"{scene.base}/explanation.json", content)
+    manifest = json.loads(scene.objects.read(f"{scene.base}/manifest.json"))
+    manifest["files"]["explanation.json"] = {"sha256": hashlib.sha256(content).hexdigest()}
+    scene.objects.write(f"{scene.base}/manifest.json", json.dumps(manifest).encode())
+    found = scene.compare(run_id, 3).explanation
+    assert found is not None
+    assert found.uri == f"{scene.base}/explanation.json"
+    scene.objects.write(f"{scene.base}/explanation.json", b"{}")
+    with pytest.raises(EvidenceIncompleteError, match="differs from its digest"):
+        scene.compare(run_id, 3)
+
+
 def test_an_equal_candidate_passes_and_a_worse_one_is_held(scene: Evaluated) -> None:
     run_id = scene.evaluate()
     compared = scene.compare(run_id, 3)

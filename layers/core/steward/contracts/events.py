@@ -777,9 +777,11 @@ class DriftDetected(Payload):
         horizon: Windows of its trailing sum.
         odds: Probability of a false alarm, and in how many looks.
         action: What the project declares.
+        kind: ``drift`` of values, or ``attribution``: the model leans on other features.
     """
 
     source: ClassVar[str] = "steward.monitoring"
+    kind: Literal["drift", "attribution"] = "drift"
     version: int
     window: str
     since: str
@@ -865,7 +867,7 @@ class AlarmCleared(Payload):
     """An alarm of monitoring is over.
 
     Attributes:
-        kind: ``drift``, ``performance``, ``bias`` or ``no_data``.
+        kind: ``drift``, ``performance``, ``bias``, ``no_data`` or ``attribution``.
         since: When it had begun.
     """
 

@@ -18,7 +18,7 @@ class GateResult(_Strict):
 
 
 class BaselineReference(_Strict):
-    """The baseline of a candidate, which monitoring compares its traffic with.
+    """What the evaluation job wrote of a candidate: its baseline, or its explanation.
 
     Attributes:
         digest: SHA-256 of its bytes.
@@ -35,6 +35,7 @@ class RegisterVersion(_Strict):
         author: Verified identity of whoever brought code and configuration, or ``unknown``.
         champion_version: The version that it was compared with, None for the first.
         baseline: What monitoring compares its traffic with.
+        explanation: What moves its answers; None where they could not be explained.
     """
 
     project: str
@@ -51,6 +52,7 @@ class RegisterVersion(_Strict):
     comparison_uri: str | None = None
     champion_version: int | None = None
     baseline: BaselineReference | None = None
+    explanation: BaselineReference | None = None
     gate: GateResult
 
 

@@ -406,6 +406,7 @@ def _drift_detected(occasion: _Occasion) -> Letter:
     return monitoring.drift_detected(
         occasion.where,
         data.version,
+        kind=data.kind,
         window=data.window,
         since=data.since,
         columns=data.columns,

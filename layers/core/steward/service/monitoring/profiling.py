@@ -42,7 +42,7 @@ from steward.domain.monitoring.records import (
 from steward.domain.workspace import Connection, Limits, lock, workspace
 from steward.ports import Absent, Clock, Item, ObjectStore, Put, StateStore, Table
 from steward.service.monitoring.baselines import Baselines
-from steward.service.monitoring.row_sampling import keep_rows
+from steward.service.monitoring.row_sampling import keep_rows, keep_whole_rows
 
 
 @dataclass
@@ -141,6 +141,7 @@ class _Object:
         else:
             item |= self._kept(baseline, rows, chunk, place, window)
             item |= self._sampled(baseline, rows, chunk, place, window)
+            item |= self._whole(connection, baseline, rows, chunk, place, window)
             item["segments"] = self._segments(connection, baseline, place, window, chunk, declared)
         kept = self._predictions(connection, place, window, chunk, declared)
         item["predictions_uri"] = kept
@@ -172,6 +173,20 @@ class _Object:
         uri = chunk_uri(bucket, place.project, place.version, window, f"{chunk}-rows")
         kept = keep_rows(self.bench.objects, uri, baseline, rows, judged)
         return {"sample": kept} if kept is not None else {}
+
+    def _whole(
+        self, connection: Connection, baseline: Baseline, rows: Rows, chunk: str, place: Place,
+        window: str,
+    ) -> Item:  # fmt: skip
+        declared = self.bench.declared()[place.project].attribution
+        if declared is None or baseline.attribution is None:
+            return {}
+        bucket = self.bench.artifacts_bucket
+        uri = chunk_uri(bucket, place.project, place.version, window, f"{chunk}-whole")
+        kept = keep_whole_rows(
+            self.bench.objects, uri, connection, place, rows, baseline.unit, declared.rows
+        )
+        return {"whole": kept} if kept is not None else {}
 
     def _segments(
         self, connection: Connection, baseline: Baseline, place: Place, window: str, chunk: str,

@@ -20,6 +20,9 @@ from steward.service.registry.records import need_version, version_key
 if TYPE_CHECKING:
     from steward.domain.project import Project
 
+TOP_FEATURES = 3
+"""Features that an approver is told of."""
+
 
 def record_staging_evidence(
     project: str,
@@ -51,7 +54,7 @@ def record_staging_evidence(
     uri = evidence_uri(artifacts_bucket, project, staged.version)
     objects.write(uri, evidence.content())
     expires_at = clock.now() + timedelta(seconds=configured.approval.lifetime_s)
-    told = _told(item, configured, summary, staged)
+    told = _told(item, configured, summary, staged, _moved_by(item, objects))
     request = ApprovalRequested(
         version=staged.version,
         evidence_digest=evidence.digest,
@@ -135,7 +138,8 @@ def _assemble(
             dataset_id=item["dataset_id"], manifest=_reference(objects, item["manifest_uri"])
         ),
         evaluation=evaluation,
-        baseline=_baseline(objects, item),
+        baseline=_registered(objects, item, "baseline"),
+        explanation=_registered(objects, item, "explanation"),
         metrics=[metric.model_dump(mode="json") for metric in summary.metrics],
         champion_version=item.get("champion_version"),
         comparison=(
@@ -150,14 +154,15 @@ def _assemble(
     return evidence, summary
 
 
-def _baseline(objects: ObjectStore, item: Item) -> Reference | None:
-    named = item.get("baseline")
+def _registered(objects: ObjectStore, item: Item, name: str) -> Reference | None:
+    """Return what was registered with the version, if it is still the same."""
+    named = item.get(name)
     if not named:
         return None
     found = _reference(objects, named["uri"])
     if found.sha256 != named["digest"]:
         raise EvidenceIncompleteError(
-            "the baseline changed after the version was registered", field="baseline",
+            f"the {name} changed after the version was registered", field=name,
             value=found.sha256, allowed=named["digest"],
         )  # fmt: skip
     return found
@@ -178,8 +183,21 @@ def _document(objects: ObjectStore, uri: str) -> Mapping[str, Any]:
     return document
 
 
+def _moved_by(item: Item, objects: ObjectStore) -> list[dict[str, Any]]:
+    """Return the features that move the answers most, with their shares."""
+    named = item.get("explanation")
+    if not named:
+        return []
+    features = _document(objects, named["uri"]).get("features") or []
+    return [{"name": one["name"], "share": one["share"]} for one in features[:TOP_FEATURES]]
+
+
 def _told(
-    item: Item, project: Project, summary: ModelSummary, staged: VersionStaged
+    item: Item,
+    project: Project,
+    summary: ModelSummary,
+    staged: VersionStaged,
+    moved_by: list[dict[str, Any]],
 ) -> dict[str, Any]:
     return {
         "description": project.description,
@@ -189,5 +207,6 @@ def _told(
         "run_id": item["run_id"],
         "gate": item["gate"]["reasons"],
         "staging": staged.summary,
+        "moved_by": moved_by,
         **summary.model_dump(mode="json"),
     }
