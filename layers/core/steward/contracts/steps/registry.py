@@ -18,7 +18,7 @@ class GateResult(_Strict):
 
 
 class BaselineReference(_Strict):
-    """The baseline of a candidate, which monitoring compares its traffic with.
+    """A document of the evaluation that monitoring reads: the baseline, or the bias.
 
     Attributes:
         digest: SHA-256 of its bytes.
@@ -35,6 +35,7 @@ class RegisterVersion(_Strict):
         author: Verified identity of whoever brought code and configuration, or ``unknown``.
         champion_version: The version that it was compared with, None for the first.
         baseline: What monitoring compares its traffic with.
+        bias: ``bias.json`` of the evaluation, where the project declares ``bias``.
     """
 
     project: str
@@ -51,6 +52,7 @@ class RegisterVersion(_Strict):
     comparison_uri: str | None = None
     champion_version: int | None = None
     baseline: BaselineReference | None = None
+    bias: BaselineReference | None = None
     gate: GateResult
 
 

@@ -68,13 +68,14 @@ class CompareCandidate(_Strict):
 
 
 class ComparedCandidate(_Strict):
-    """Where the evaluation, the comparison and the baseline lie."""
+    """Where the evaluation, the comparison, the baseline and, if declared, the bias lie."""
 
     evaluation_uri: str
     comparison_uri: str
     verdict: str
     champion_version: int | None
     baseline: BaselineReference
+    bias: BaselineReference | None = None
 
 
 class RecordTrainingOutcome(_Strict):

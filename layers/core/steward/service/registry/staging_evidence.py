@@ -135,7 +135,8 @@ def _assemble(
             dataset_id=item["dataset_id"], manifest=_reference(objects, item["manifest_uri"])
         ),
         evaluation=evaluation,
-        baseline=_baseline(objects, item),
+        baseline=_unchanged(objects, item, "baseline"),
+        bias=_unchanged(objects, item, "bias"),
         metrics=[metric.model_dump(mode="json") for metric in summary.metrics],
         champion_version=item.get("champion_version"),
         comparison=(
@@ -150,14 +151,15 @@ def _assemble(
     return evidence, summary
 
 
-def _baseline(objects: ObjectStore, item: Item) -> Reference | None:
-    named = item.get("baseline")
+def _unchanged(objects: ObjectStore, item: Item, name: str) -> Reference | None:
+    """Return a document that the version was registered with, as it was then."""
+    named = item.get(name)
     if not named:
         return None
     found = _reference(objects, named["uri"])
     if found.sha256 != named["digest"]:
         raise EvidenceIncompleteError(
-            "the baseline changed after the version was registered", field="baseline",
+            f"the {name} changed after the version was registered", field=name,
             value=found.sha256, allowed=named["digest"],
         )  # fmt: skip
     return found

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 OUTPUTS = ("baseline.json", "evaluation.json", "predictions.csv")
 """What the evaluation job writes beside its manifest."""
 
+OPTIONAL = ("bias.json",)
+"""What it writes where the project declares it."""
+
 
 def compare_candidate(
     command: CompareCandidate, *, state: StateStore, objects: ObjectStore, clock: Clock, ids: Ids
@@ -46,6 +49,10 @@ def compare_candidate(
     predictions_bytes = _checked(objects, predictions_uri, files)
     baseline = BaselineReference(uri=f"{base}/baseline.json", digest=files["baseline.json"])
     _checked(objects, baseline.uri, files)
+    bias = None
+    if "bias.json" in files:
+        bias = BaselineReference(uri=f"{base}/bias.json", digest=files["bias.json"])
+        _checked(objects, bias.uri, files)
     try:
         report = EvaluationReport.model_validate_json(evaluation_bytes)
         text = io.StringIO(predictions_bytes.decode(), newline="")
@@ -93,7 +100,7 @@ def compare_candidate(
     state.commit([], [event(payload, cause, clock, ids)])
     return ComparedCandidate(
         evaluation_uri=evaluation_uri, comparison_uri=comparison_uri, verdict=verdict,
-        champion_version=command.champion_version, baseline=baseline,
+        champion_version=command.champion_version, baseline=baseline, bias=bias,
     )  # fmt: skip
 
 
@@ -119,7 +126,8 @@ def _compare(project: Project, predictions: Predictions) -> Comparison:
 def _manifest(content: bytes) -> dict[str, str]:
     try:
         files: dict[str, Any] = json.loads(content)["files"]
-        return {name: str(files[name]["sha256"]) for name in OUTPUTS}
+        there = [*OUTPUTS, *(name for name in OPTIONAL if name in files)]
+        return {name: str(files[name]["sha256"]) for name in there}
     except (ValueError, KeyError, TypeError) as error:
         raise EvidenceIncompleteError(
             f"manifest.json of the evaluation has not the agreed shape: {error!r}",
