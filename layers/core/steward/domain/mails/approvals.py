@@ -41,6 +41,7 @@ class ToldSummary(ModelSummary):
     author: str
     run_id: str
     gate: list[str] = Field(default_factory=list)
+    bias: list[str] = Field(default_factory=list)
     staging: dict[str, Any] = Field(default_factory=dict)
 
 
@@ -82,6 +83,7 @@ def approval_requested(
         _metrics(version, told),
         _comparison(told),
         _slices(told),
+        bullets("Bias, by facet", told.bias),
         bullets("What the gate said", told.gate),
         _staging(told.staging),
         facts(
