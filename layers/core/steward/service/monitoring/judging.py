@@ -35,6 +35,7 @@ from steward.ports import (
 )
 from steward.service.emission import Cause, event
 from steward.service.monitoring.baselines import Baselines, Found
+from steward.service.monitoring.facets import facets_of
 from steward.service.monitoring.labelled import Labelling, judge_labels
 from steward.service.monitoring.look_metrics import look_metrics
 from steward.service.monitoring.look_records import (
@@ -76,6 +77,7 @@ class Watcher:
         stable: Version that the route names.
         write: Takes the lines of metrics; ``sys.stdout.write`` on Lambda.
         positive: The label whose probability is predicted.
+        configured: The project's item.
     """
 
     bench: Bench
@@ -87,6 +89,7 @@ class Watcher:
     seconds_left: Callable[[], float]
     write: Callable[[str], object] | None = None
     positive: bool | int | float | str = 1
+    configured: Item = field(default_factory=dict)
     _labelling: dict[int, Labelling] = field(default_factory=dict)
     _windows: dict[str, Counted] = field(default_factory=dict)
 
@@ -98,6 +101,7 @@ class Watcher:
             self._labelling[version] = Labelling(
                 self.bench, self.project, version, self.declared.labels, self.window_s,
                 found.baseline.unit == "entity", self.positive, found.uri,
+                facets_of(self.configured, version, self.bench.state, self.bench.objects),
             )  # fmt: skip
         return self._labelling[version]
 
@@ -143,6 +147,7 @@ def judge_windows(
     watcher = Watcher(
         bench, ids, command, declared_of(configured), stable, Baselines(state, bench.objects),
         seconds_left or _unhurried(), write, _positive(configured),
+        configured,
     )  # fmt: skip
     return _look_at_all(watcher)
 
