@@ -20,6 +20,7 @@ from steward.domain.errors import (
     VersionNotFoundError,
 )
 from steward_cli.commands import (
+    bias,
     data,
     dataset,
     experiment,
@@ -62,6 +63,7 @@ app.command("approve")(versions.approve)
 app.command("reject")(versions.reject)
 app.command("rollback")(release.rollback)
 app.command("explain")(explain.explain)
+app.command("bias")(bias.bias)
 app.add_typer(project.app, name="project")
 app.add_typer(data.app, name="data")
 app.add_typer(dataset.app, name="dataset")

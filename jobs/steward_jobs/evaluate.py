@@ -25,9 +25,10 @@ if TYPE_CHECKING:
 INTERVAL_CONFIDENCE = 0.95
 """Two-sided level of the intervals of the metrics."""
 
-OUTPUTS = ("baseline.json", "evaluation.json", "predictions.csv")
+OUTPUTS = ("baseline.json", "bias.json", "evaluation.json", "explanation.json", "predictions.csv")
+"""Written where there is something to write: ``bias.json`` where ``bias`` is declared,
+``explanation.json`` where the model's answers can be explained."""
 EXPLANATION = "explanation.json"
-"""Written beside them where the model's answers can be explained."""
 EXPLAIN_S = 300.0
 """How long explanations are waited for after all else is done."""
 
@@ -213,8 +214,13 @@ def _write(
     train = folder / "train" / "train.csv"
     baseline = baseline_of(job, train, heldout, answers, report, attribution)
     write_baseline(baseline, target / "baseline.json")
-    written = sorted({*OUTPUTS, EXPLANATION} if (target / EXPLANATION).is_file() else OUTPUTS)
-    files = {name: _described(target / name) for name in written}
+    if job.bias is not None:
+        from steward_jobs.bias import bias_of
+
+        held = folder / "heldout" / "heldout.csv"
+        content = bias_of(job, train, held, heldout, answers)
+        (target / "bias.json").write_text(content, encoding="utf-8")
+    files = {name: _described(target / name) for name in OUTPUTS if (target / name).is_file()}
     (target / "manifest.json").write_text(json.dumps({"files": files}), encoding="utf-8")
     shown = {estimate.metric: estimate.value for estimate in report.metrics}
     log("evaluated", **shown, champion=champion.status)

@@ -65,7 +65,7 @@ def test_the_manifest_names_each_file_by_its_digest(model: Path, tmp_path: Path)
     assert container.run("evaluate").returncode == 0
     output = tmp_path / "processing" / "output"
     files = container.output("manifest.json")["files"]
-    names = ["baseline.json", "evaluation.json", "explanation.json", "predictions.csv"]
+    names = ["baseline.json", "bias.json", "evaluation.json", "explanation.json", "predictions.csv"]
     assert sorted(files) == names
     for name, entry in files.items():
         content = (output / name).read_bytes()

@@ -8,6 +8,7 @@ import json
 import pytest
 
 from steward.contracts.events import StagingFailed
+from steward.contracts.steps.registry import BaselineReference
 from steward.domain.errors import EvidenceIncompleteError, VersionNotFoundError
 from steward.ports import Table
 from steward.service.registry.staging_evidence import record_staging_failure
@@ -155,3 +156,50 @@ def test_a_champion_that_could_not_answer_is_told_with_its_reason() -> None:
     request = scene.pending(champion=2, status="champion_failed")
     assert request.summary["comparison"] is None
     assert request.summary["champion_failure"] == "KeyError: 's6'"
+
+
+def _registered_with_bias(content: bytes) -> tuple[Scene, str]:
+    scene = Scene()
+    uri = f"s3://artifacts/evaluations/{PROJECT}/bias.json"
+    digest = scene.objects.write(uri, content)
+    command = scene.command()
+    scene.run_task(
+        command.model_copy(update={"bias": BaselineReference(uri=uri, digest=digest)})
+    )  # fmt: skip
+    return scene, uri
+
+
+BIAS = {
+    "verdict": "hold",
+    "facets": [
+        {
+            "name": "sex = 2",
+            "verdicts": [{"verdict": "fail", "reason": "DI 0.5 (0.4 to 0.6) is outside 0.8 to 1"}],
+        }
+    ],
+}
+
+
+def test_bias_is_evidence_and_the_approver_reads_a_line_of_each_facet() -> None:
+    scene, uri = _registered_with_bias(json.dumps(BIAS).encode())
+    scene.freeze(scene.staged())
+    [request] = scene.state.named("ApprovalRequested")
+    told = request.data.summary  # type: ignore[attr-defined]
+    assert told["bias"] == ["sex = 2: fail: DI 0.5 (0.4 to 0.6) is outside 0.8 to 1"]
+    document = json.loads(scene.objects.read(scene.item()["evidence_uri"]))
+    content = scene.objects.read(uri)
+    assert document["bias"] == {"uri": uri, "sha256": hashlib.sha256(content).hexdigest()}
+
+
+def test_bias_that_changed_since_it_was_registered_is_refused() -> None:
+    scene, uri = _registered_with_bias(json.dumps(BIAS).encode())
+    scene.objects.write(uri, json.dumps({**BIAS, "verdict": "pass"}).encode())
+    with pytest.raises(EvidenceIncompleteError, match="the bias changed") as refused:
+        scene.freeze(scene.staged())
+    assert refused.value.field == "bias"
+
+
+def test_bias_of_another_form_is_refused() -> None:
+    scene, _ = _registered_with_bias(b'{"facets": [{}]}')
+    with pytest.raises(EvidenceIncompleteError, match="agreed shape"):
+        scene.freeze(scene.staged())

@@ -62,6 +62,7 @@ class Evidence(_Part):
     dataset: Dataset
     evaluation: Reference
     baseline: Reference | None = None
+    bias: Reference | None = None
     explanation: Reference | None = None
     metrics: list[dict[str, Any]]
     champion_version: int | None

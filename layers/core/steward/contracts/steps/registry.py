@@ -18,7 +18,7 @@ class GateResult(_Strict):
 
 
 class BaselineReference(_Strict):
-    """What the evaluation job wrote of a candidate: its baseline, or its explanation.
+    """What the evaluation wrote beside its report: the baseline, the bias or the explanation.
 
     Attributes:
         digest: SHA-256 of its bytes.
@@ -35,6 +35,7 @@ class RegisterVersion(_Strict):
         author: Verified identity of whoever brought code and configuration, or ``unknown``.
         champion_version: The version that it was compared with, None for the first.
         baseline: What monitoring compares its traffic with.
+        bias: ``bias.json`` of the evaluation, where the project declares ``bias``.
         explanation: What moves its answers; None where they could not be explained.
     """
 
@@ -52,6 +53,7 @@ class RegisterVersion(_Strict):
     comparison_uri: str | None = None
     champion_version: int | None = None
     baseline: BaselineReference | None = None
+    bias: BaselineReference | None = None
     explanation: BaselineReference | None = None
     gate: GateResult
 

@@ -50,6 +50,7 @@ class ToldSummary(ModelSummary):
     author: str
     run_id: str
     gate: list[str] = Field(default_factory=list)
+    bias: list[str] = Field(default_factory=list)
     staging: dict[str, Any] = Field(default_factory=dict)
     moved_by: list[MovedBy] = Field(default_factory=list)
 
@@ -93,6 +94,7 @@ def approval_requested(
         _metrics(version, told),
         _comparison(told),
         _slices(told),
+        bullets("Bias, by facet", told.bias),
         bullets("What the gate said", told.gate),
         _staging(told.staging),
         facts(

@@ -38,6 +38,7 @@ from steward.ports import (
 from steward.service.emission import Cause, event
 from steward.service.monitoring.attributing import Asked, attribution_look, window_rows
 from steward.service.monitoring.baselines import Baselines, Found
+from steward.service.monitoring.facets import facets_of
 from steward.service.monitoring.labelled import Labelling, judge_labels
 from steward.service.monitoring.look_metrics import look_metrics
 from steward.service.monitoring.look_records import (
@@ -81,6 +82,7 @@ class Watcher:
         endpoints: What explanations ask; None where nothing may be asked.
         arms: Endpoint of each version that has one of its own.
         positive: The label whose probability is predicted.
+        configured: The project's item.
     """
 
     bench: Bench
@@ -94,6 +96,7 @@ class Watcher:
     endpoints: Endpoints | None = None
     arms: Mapping[int, str] = field(default_factory=dict)
     positive: bool | int | float | str = 1
+    configured: Item = field(default_factory=dict)
     _labelling: dict[int, Labelling] = field(default_factory=dict)
     _windows: dict[str, Counted] = field(default_factory=dict)
 
@@ -105,6 +108,7 @@ class Watcher:
             self._labelling[version] = Labelling(
                 self.bench, self.project, version, self.declared.labels, self.window_s,
                 found.baseline.unit == "entity", self.positive, found.uri,
+                facets_of(self.configured, version, self.bench.state, self.bench.objects),
             )  # fmt: skip
         return self._labelling[version]
 
@@ -152,7 +156,7 @@ def judge_windows(
     watcher = Watcher(
         bench, ids, command, declared_of(configured), stable, Baselines(state, bench.objects),
         seconds_left or _unhurried(), write, endpoints, _arms(configured, route),
-        _positive(configured),
+        _positive(configured), configured,
     )  # fmt: skip
     return _look_at_all(watcher)
 

@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from steward.contracts.events import ApprovalRequested, StagingFailed, VersionStaged
+from steward.domain.bias.told import bias_lines
 from steward.domain.errors import ConflictError, EvidenceIncompleteError
 from steward.domain.evidence import Dataset, Evidence, Gate, Reference, Staging, evidence_uri
 from steward.domain.model_summary import ModelSummary, summarize
@@ -55,6 +56,8 @@ def record_staging_evidence(
     objects.write(uri, evidence.content())
     expires_at = clock.now() + timedelta(seconds=configured.approval.lifetime_s)
     told = _told(item, configured, summary, staged, _moved_by(item, objects))
+    if evidence.bias is not None:
+        told["bias"] = _bias_told(objects, evidence.bias)
     request = ApprovalRequested(
         version=staged.version,
         evidence_digest=evidence.digest,
@@ -139,6 +142,7 @@ def _assemble(
         ),
         evaluation=evaluation,
         baseline=_registered(objects, item, "baseline"),
+        bias=_registered(objects, item, "bias"),
         explanation=_registered(objects, item, "explanation"),
         metrics=[metric.model_dump(mode="json") for metric in summary.metrics],
         champion_version=item.get("champion_version"),
@@ -166,6 +170,15 @@ def _registered(objects: ObjectStore, item: Item, name: str) -> Reference | None
             value=found.sha256, allowed=named["digest"],
         )  # fmt: skip
     return found
+
+
+def _bias_told(objects: ObjectStore, bias: Reference) -> list[str]:
+    try:
+        return bias_lines(_document(objects, bias.uri))
+    except (KeyError, TypeError) as error:
+        raise EvidenceIncompleteError(
+            f"{bias.uri} has not the agreed shape: {error!r}", field="bias", value=bias.uri
+        ) from None
 
 
 def _reference(objects: ObjectStore, uri: str) -> Reference:

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 OUTPUTS = ("baseline.json", "evaluation.json", "predictions.csv")
 """What the evaluation job writes beside its manifest."""
-MAY_BE_LEFT_OUT = ("explanation.json",)
-"""What it writes where it can."""
+OPTIONAL = ("bias.json", "explanation.json")
+"""What it writes where the project declares ``bias``, and where it can explain the model."""
 
 
 def compare_candidate(
@@ -48,6 +48,7 @@ def compare_candidate(
     predictions_bytes = _checked(objects, predictions_uri, files)
     baseline = BaselineReference(uri=f"{base}/baseline.json", digest=files["baseline.json"])
     _checked(objects, baseline.uri, files)
+    bias = _written(objects, f"{base}/bias.json", files)
     explanation = _written(objects, f"{base}/explanation.json", files)
     try:
         report = EvaluationReport.model_validate_json(evaluation_bytes)
@@ -96,7 +97,8 @@ def compare_candidate(
     state.commit([], [event(payload, cause, clock, ids)])
     return ComparedCandidate(
         evaluation_uri=evaluation_uri, comparison_uri=comparison_uri, verdict=verdict,
-        champion_version=command.champion_version, baseline=baseline, explanation=explanation,
+        champion_version=command.champion_version, baseline=baseline, bias=bias,
+        explanation=explanation,
     )  # fmt: skip
 
 
@@ -122,8 +124,8 @@ def _compare(project: Project, predictions: Predictions) -> Comparison:
 def _manifest(content: bytes) -> dict[str, str]:
     try:
         files: dict[str, Any] = json.loads(content)["files"]
-        wanted = (*OUTPUTS, *(name for name in MAY_BE_LEFT_OUT if name in files))
-        return {name: str(files[name]["sha256"]) for name in wanted}
+        there = [*OUTPUTS, *(name for name in OPTIONAL if name in files)]
+        return {name: str(files[name]["sha256"]) for name in there}
     except (ValueError, KeyError, TypeError) as error:
         raise EvidenceIncompleteError(
             f"manifest.json of the evaluation has not the agreed shape: {error!r}",
