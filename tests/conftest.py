@@ -23,12 +23,22 @@ def _ring(path: Path) -> str:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark tests by their folder and run the cheap rings first."""
+    """Mark tests by their folder and run the cheap rings first.
+
+    Of processes that share the tests (``--dist loadgroup``) each file stays in one. The two that
+    take the end-to-end tests each deploy the stack: in one, whatever begins with a trained
+    version is released; the other plays the demo's story and the rest.
+    """
     order = ("unit", "contracts", "infra", "statemachines", "integration", "e2e")
+    releasing = {item.path for item in items if "trained" in getattr(item, "fixturenames", ())}
     for item in items:
         ring = _ring(item.path)
         if ring in _MARKED:
             item.add_marker(ring)
+        group = str(item.path.relative_to(_TESTS))
+        if ring == "e2e":
+            group = "e2e-releases" if item.path in releasing else "e2e-story"
+        item.add_marker(pytest.mark.xdist_group(group))
     items.sort(key=lambda item: order.index(_ring(item.path)))
 
 
