@@ -8,9 +8,13 @@ from pathlib import Path
 import pytest
 import pytest_socket
 
+from steward.domain import duckdb_imports
 from support.isolation import aws, isolated, no_network, scrubbed
 
 __all__ = ["aws", "isolated", "no_network", "scrubbed"]
+
+# Tests give DuckDB many values.
+duckdb_imports.answer_at_once()
 
 _TESTS = Path(__file__).parent
 _SCRUBBED = ("unit", "contracts", "infra")
