@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 import pytest_socket
+from xdist.remote import Producer
 
 from steward.domain import duckdb_imports
 from support.isolation import aws, isolated, no_network, scrubbed
+from support.sharing import Sharing
 
 __all__ = ["aws", "isolated", "no_network", "scrubbed"]
 
@@ -27,23 +29,19 @@ def _ring(path: Path) -> str:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark tests by their folder and run the cheap rings first.
-
-    Of processes that share the tests (``--dist loadgroup``) each file stays in one. The two that
-    take the end-to-end tests each deploy the stack: in one, whatever begins with a trained
-    version is released; the other plays the demo's story and the rest.
-    """
+    """Mark tests by their folder and run the cheap rings first."""
     order = ("unit", "contracts", "infra", "statemachines", "integration", "e2e")
-    releasing = {item.path for item in items if "trained" in getattr(item, "fixturenames", ())}
     for item in items:
         ring = _ring(item.path)
         if ring in _MARKED:
             item.add_marker(ring)
-        group = str(item.path.relative_to(_TESTS))
-        if ring == "e2e":
-            group = "e2e-releases" if item.path in releasing else "e2e-story"
-        item.add_marker(pytest.mark.xdist_group(group))
     items.sort(key=lambda item: order.index(_ring(item.path)))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Sharing:
+    """Share the tests between processes as :class:`support.sharing.Sharing` says."""
+    return Sharing(config, log)
 
 
 @pytest.fixture(autouse=True)
