@@ -395,13 +395,21 @@ class Laboratory:
         ]
 
     def refused(self, execution_arn: str, error: str) -> None:
-        """Wait until a task of an execution has failed with this error."""
+        """Wait until a task of an execution has failed with this error.
+
+        The execution may be about to begin: a record names it before it is started.
+        """
+        states = self.target.client("stepfunctions")
 
         def read() -> bool:
-            details = [e.get("taskFailedEventDetails", {}) for e in self.history(execution_arn)]
+            try:
+                events = self.history(execution_arn)
+            except states.exceptions.ExecutionDoesNotExist:
+                return False
+            details = [e.get("taskFailedEventDetails", {}) for e in events]
             return any(detail.get("error") == error for detail in details)
 
-        eventually(read, f"a task that fails with {error}")
+        eventually(read, f"a task of {execution_arn} that fails with {error}")
 
 
 def _listed(value: str | list[str]) -> list[str]:
