@@ -343,6 +343,12 @@ class ModelRegistry(Protocol):
         """Set ``ModelApprovalStatus``."""
         ...
 
+    def set_labels(
+        self, arn: str, stage: str, status: str, properties: Mapping[str, str], gone: Sequence[str]
+    ) -> None:
+        """Set ``ModelLifeCycle``, set some ``CustomerMetadataProperties`` and remove others."""
+        ...
+
     def describe(self, arn: str) -> Mapping[str, Any]:
         """Return the package as SageMaker describes it."""
         ...
