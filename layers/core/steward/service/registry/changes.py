@@ -62,7 +62,7 @@ def change_version(
                     state=state,
                     clock=clock,
                     ids=ids,
-                )  # fmt: skip
+                )
             )
         case ArchiveVersion():
             return _view(
@@ -75,7 +75,7 @@ def change_version(
                     state=state,
                     clock=clock,
                     ids=ids,
-                )  # fmt: skip
+                )
             )
 
 
