@@ -69,3 +69,17 @@ def parse_registry_request(value: object) -> RegistryRequest:
         raise MalformedEventError(
             f"{path}: {first['msg']}", field=path, allowed=first["msg"]
         ) from None
+
+
+class NamedFile(_Strict):
+    """A file that was put under ``imports/`` before."""
+
+    name: str
+    sha256: str = Field(pattern="^[0-9a-f]{64}$")
+
+
+class ImportVersion(_Strict):
+    """``POST`` to the import URL: register these files as a version."""
+
+    project: str
+    members: list[NamedFile] = Field(min_length=1, max_length=20)

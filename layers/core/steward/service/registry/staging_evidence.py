@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 from steward.contracts.events import ApprovalRequested, StagingFailed, VersionStaged
 from steward.domain.errors import ConflictError, EvidenceIncompleteError
-from steward.domain.evidence import Dataset, Evidence, Gate, Reference, Staging, evidence_uri
+from steward.domain.evidence import (
+    UNPROVEN,
+    Dataset,
+    Evidence,
+    Gate,
+    Reference,
+    Staging,
+    evidence_uri,
+)
 from steward.domain.model_summary import ModelSummary, summarize
 from steward.domain.versions import VersionState
 from steward.ports import Clock, Ids, Item, ObjectStore, StateStore
@@ -134,9 +142,7 @@ def _assemble(
         config_digest=item["config_digest"],
         job_image=item["job_image"],
         artifact=_reference(objects, item["artifact_uri"]),
-        dataset=Dataset(
-            dataset_id=item["dataset_id"], manifest=_reference(objects, item["manifest_uri"])
-        ),
+        dataset=_dataset(objects, item),
         evaluation=evaluation,
         baseline=_baseline(objects, item),
         metrics=[metric.model_dump(mode="json") for metric in summary.metrics],
@@ -148,9 +154,17 @@ def _assemble(
             summary.comparison.model_dump(mode="json") if summary.comparison else None
         ),
         gate=Gate.model_validate(item["gate"]),
+        imported=item.get("imported"),
         staging=Staging(endpoint=staged.endpoint, smoke=smoke, summary=staged.summary),
     )
     return evidence, summary
+
+
+def _dataset(objects: ObjectStore, item: Item) -> Dataset | None:
+    if item["dataset_id"] == UNPROVEN:
+        return None
+    manifest = _reference(objects, item["manifest_uri"])
+    return Dataset(dataset_id=item["dataset_id"], manifest=manifest)
 
 
 def _baseline(objects: ObjectStore, item: Item) -> Reference | None:
