@@ -15,7 +15,7 @@ from steward.domain.version_filter import (
     parse_state,
     parse_tag,
 )
-from steward_cli.commands import version_labels, version_transfer
+from steward_cli.commands import version_compare, version_labels, version_transfer
 from steward_cli.console import Json, progress, record, show, table
 from steward_cli.function_urls import call
 from steward_cli.state import StackState, person, shares_of
@@ -27,6 +27,7 @@ app.command("alias")(version_labels.alias)
 app.command("tag")(version_labels.tag)
 app.command("describe")(version_labels.describe)
 app.command("archive")(version_labels.archive)
+app.command("compare")(version_compare.compare)
 app.command("export")(version_transfer.export_version)
 app.command("import")(version_transfer.import_version)
 
