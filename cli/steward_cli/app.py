@@ -36,6 +36,7 @@ from steward_cli.commands import (
     runs,
     serving,
     versions,
+    webhooks,
 )
 from steward_cli.console import CommandError, Exit, fail
 from steward_cli.demo import command as demo
@@ -75,6 +76,7 @@ app.add_typer(mail.app, name="mail")
 app.add_typer(image.app, name="image")
 app.add_typer(report.app, name="report")
 app.add_typer(lineage.app, name="lineage")
+app.add_typer(webhooks.app, name="webhooks")
 
 
 @app.callback()

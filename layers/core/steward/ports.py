@@ -635,6 +635,51 @@ class MirrorQueue(Protocol):
         ...
 
 
+class WebhookQueue(Protocol):
+    """Messages on their way to other systems."""
+
+    def send(self, message: str) -> None:
+        """Leave a message.
+
+        Raises:
+            RejectedError: It is longer than a message may be.
+        """
+        ...
+
+    def postpone(self, receipt: str, seconds: int) -> None:
+        """Let a message that was received be seen again after so many seconds."""
+        ...
+
+
+class WebhookSender(Protocol):
+    """HTTP to systems that we do not know."""
+
+    def post(self, url: str, headers: Mapping[str, str], body: bytes) -> int:
+        """Post once and return the status; redirects are not followed.
+
+        Raises:
+            RejectedError: The host has an address that is not public.
+            DependencyError: It cannot be reached, or does not answer in time.
+        """
+        ...
+
+
+class Secrets(Protocol):
+    """Secrets Manager."""
+
+    def create(self, name: str, text: str) -> None:
+        """Keep a secret."""
+        ...
+
+    def read(self, name: str) -> str:
+        """Return a secret's text."""
+        ...
+
+    def delete(self, name: str) -> None:
+        """Remove a secret at once; what is gone is fine."""
+        ...
+
+
 class FeatureReader(Protocol):
     """``data/read_features``, asked from another function."""
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from steward.domain.errors import MalformedEventError
+
+RequestT = TypeVar("RequestT")
 
 
 class _Strict(BaseModel):
@@ -61,6 +63,10 @@ def parse_registry_request(value: object) -> RegistryRequest:
     adapter: TypeAdapter[RegistryRequest] = TypeAdapter(
         Annotated[RegistryRequest, Field(discriminator="action")]
     )
+    return _parsed(adapter, value)
+
+
+def _parsed(adapter: TypeAdapter[RequestT], value: object) -> RequestT:
     try:
         return adapter.validate_python(value)
     except ValidationError as invalid:
@@ -83,3 +89,45 @@ class ImportVersion(_Strict):
 
     project: str
     members: list[NamedFile] = Field(min_length=1, max_length=20)
+
+
+class AddWebhook(_Strict):
+    """Tell a URL of events; no ``kinds`` means all that there are."""
+
+    action: Literal["add"]
+    project: str
+    url: str = Field(max_length=2000)
+    kinds: list[str] = Field(default_factory=list, max_length=50)
+
+
+class RemoveWebhook(_Strict):
+    """Tell a URL nothing any more."""
+
+    action: Literal["remove"]
+    project: str
+    webhook_id: str
+
+
+class TestWebhook(_Strict):
+    """Send a message without meaning."""
+
+    __test__ = False
+
+    action: Literal["test"]
+    project: str
+    webhook_id: str
+
+
+WebhookRequest = AddWebhook | RemoveWebhook | TestWebhook
+
+
+def parse_webhook_request(value: object) -> WebhookRequest:
+    """Return a request, typed by its ``action``.
+
+    Raises:
+        MalformedEventError: It does not fit; ``field`` names the first value at fault.
+    """
+    adapter: TypeAdapter[WebhookRequest] = TypeAdapter(
+        Annotated[WebhookRequest, Field(discriminator="action")]
+    )
+    return _parsed(adapter, value)
