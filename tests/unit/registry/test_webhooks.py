@@ -8,6 +8,7 @@ import json
 import ssl
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -154,6 +155,20 @@ def test_a_receiver_takes_what_is_signed_now_and_nothing_else() -> None:
     for look in refused:
         with pytest.raises(NotAuthorizedError):
             look()
+
+
+def test_the_receiver_in_the_documentation_agrees(monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (Path(__file__).parents[3] / "docs" / "registry.md").read_text(encoding="utf-8")
+    code = page.split("```python\n")[1].split("```")[0]
+    names: dict[str, Any] = {}
+    exec(code, names)  # the documentation's own words are under test
+    secret = new_secret(bytes(32))
+    signed = headers(secret, "m1", 1_000_000, b"{}")
+    monkeypatch.setattr("time.time", lambda: 1_000_000.0)
+    assert names["check"](secret, signed, b"{}") is True
+    assert names["check"](secret, signed, b"{ }") is False
+    monkeypatch.setattr("time.time", lambda: 1_000_301.0)
+    assert names["check"](secret, signed, b"{}") is False
 
 
 def test_a_secret_has_the_length_that_the_specification_asks_for() -> None:
