@@ -38,6 +38,7 @@ from steward_cli.commands import (
     runs,
     serving,
     versions,
+    webhooks,
 )
 from steward_cli.console import CommandError, Exit, fail
 from steward_cli.demo import command as demo
@@ -79,6 +80,7 @@ app.add_typer(mail.app, name="mail")
 app.add_typer(image.app, name="image")
 app.add_typer(report.app, name="report")
 app.add_typer(lineage.app, name="lineage")
+app.add_typer(webhooks.app, name="webhooks")
 
 
 @app.callback()

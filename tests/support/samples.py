@@ -164,6 +164,11 @@ SAMPLES: list[e.Payload] = [
         restored_status="PendingManualApproval",
     ),
     e.VersionPromoted(version=2, previous=1),
+    e.VersionStateChanged(
+        version=1, previous="production", state="retained", reason=f"release {RELEASE}"
+    ),
+    e.VersionAliased(alias="challenger", version=2, previous=None, reason=f"release {RELEASE}"),
+    e.VersionDescribed(version=2, tags={"cohort": "2026-01"}, description="With labs of January"),
     e.VersionStaged(
         version=2,
         endpoint="diabetes-v2-staging",

@@ -38,9 +38,12 @@ if TYPE_CHECKING:
         ObjectStore,
         OnlineFeatures,
         Schedules,
+        Secrets,
         StateStore,
         TrafficMetrics,
         TrafficRouter,
+        WebhookQueue,
+        WebhookSender,
         Workflows,
     )
 
@@ -275,6 +278,27 @@ class App:
         from steward.adapters.lineage_tracking import SageMakerLineage
 
         return SageMakerLineage(self.clients.get("sagemaker"))
+
+    @cached_property
+    def webhook_queue(self) -> WebhookQueue:
+        """Messages to other systems."""
+        from steward.adapters.webhooks import SqsWebhookQueue
+
+        return SqsWebhookQueue(self.clients.get("sqs"), self.settings.need("webhook_queue_url"))
+
+    @cached_property
+    def webhook_sender(self) -> WebhookSender:
+        """HTTP to systems that we do not know."""
+        from steward.adapters.webhooks import PublicHttpSender
+
+        return PublicHttpSender(local=self.settings.steward_environment == "local")
+
+    @cached_property
+    def secrets(self) -> Secrets:
+        """Secrets Manager."""
+        from steward.adapters.secrets import SecretsManagerSecrets
+
+        return SecretsManagerSecrets(self.clients.get("secretsmanager"))
 
     @cached_property
     def failure_queue(self) -> FailureQueue:

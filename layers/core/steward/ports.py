@@ -343,6 +343,12 @@ class ModelRegistry(Protocol):
         """Set ``ModelApprovalStatus``."""
         ...
 
+    def set_labels(
+        self, arn: str, stage: str, status: str, properties: Mapping[str, str], gone: Sequence[str]
+    ) -> None:
+        """Set ``ModelLifeCycle``, set some ``CustomerMetadataProperties`` and remove others."""
+        ...
+
     def describe(self, arn: str) -> Mapping[str, Any]:
         """Return the package as SageMaker describes it."""
         ...
@@ -626,6 +632,51 @@ class MirrorQueue(Protocol):
             RejectedError: It is longer than a message may be.
             StewardError: The queue did not take it.
         """
+        ...
+
+
+class WebhookQueue(Protocol):
+    """Messages on their way to other systems."""
+
+    def send(self, message: str) -> None:
+        """Leave a message.
+
+        Raises:
+            RejectedError: It is longer than a message may be.
+        """
+        ...
+
+    def postpone(self, receipt: str, seconds: int) -> None:
+        """Let a message that was received be seen again after so many seconds."""
+        ...
+
+
+class WebhookSender(Protocol):
+    """HTTP to systems that we do not know."""
+
+    def post(self, url: str, headers: Mapping[str, str], body: bytes) -> int:
+        """Post once and return the status; redirects are not followed.
+
+        Raises:
+            RejectedError: The host has an address that is not public.
+            DependencyError: It cannot be reached, or does not answer in time.
+        """
+        ...
+
+
+class Secrets(Protocol):
+    """Secrets Manager."""
+
+    def create(self, name: str, text: str) -> None:
+        """Keep a secret."""
+        ...
+
+    def read(self, name: str) -> str:
+        """Return a secret's text."""
+        ...
+
+    def delete(self, name: str) -> None:
+        """Remove a secret at once; what is gone is fine."""
         ...
 
 

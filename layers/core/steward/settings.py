@@ -63,6 +63,7 @@ class Settings(BaseModel):
     failure_queue_url: str = ""
     read_features_function: str = ""
     mirror_queue_url: str = ""
+    webhook_queue_url: str = ""
     open_lineage_url: str = ""
     open_lineage_secret: str = ""
     task_seconds: float = 840.0

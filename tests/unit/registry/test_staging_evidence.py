@@ -137,10 +137,16 @@ def test_a_version_that_does_not_exist_is_named() -> None:
         scene.freeze(scene.staged(4))
 
 
+def fail(scene: Scene) -> str:
+    return record_staging_failure(
+        PROJECT, FAILED, causation_id="e1", state=scene.state, clock=scene.clock, ids=scene.ids
+    )
+
+
 def test_a_failed_staging_ends_the_version() -> None:
     scene = Scene()
     scene.register()
-    assert record_staging_failure(PROJECT, FAILED, state=scene.state) == "staging_failed"
+    assert fail(scene) == "staging_failed"
     assert scene.item()["staging_error"] == "WaitForEndpoint: EndpointFailedError: no disk"
     assert scene.freeze(scene.staged()) == "staging_failed"
 
@@ -148,7 +154,7 @@ def test_a_failed_staging_ends_the_version() -> None:
 def test_a_failure_that_is_told_late_does_not_take_the_request_back() -> None:
     scene = Scene()
     scene.pending()
-    assert record_staging_failure(PROJECT, FAILED, state=scene.state) == "pending"
+    assert fail(scene) == "pending"
 
 
 def test_a_champion_that_could_not_answer_is_told_with_its_reason() -> None:

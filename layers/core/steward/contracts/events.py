@@ -379,6 +379,46 @@ class VersionPromoted(Payload):
     previous: int | None = None
 
 
+class VersionStateChanged(Payload):
+    """A version came into a state that no other event tells of.
+
+    Attributes:
+        previous: The state before.
+        reason: Why: the release, the failure, or what the person wrote.
+    """
+
+    source: ClassVar[str] = "steward.registry"
+    version: int
+    previous: str
+    state: str
+    reason: str = ""
+
+
+class VersionAliased(Payload):
+    """An alias names another version now, or none.
+
+    Attributes:
+        alias: Such as ``challenger``; ``champion`` is told by ``VersionPromoted``.
+        version: None where the alias was deleted.
+        previous: None where it is new.
+    """
+
+    source: ClassVar[str] = "steward.registry"
+    alias: str
+    version: int | None
+    previous: int | None
+    reason: str = ""
+
+
+class VersionDescribed(Payload):
+    """The tags or the description of a version changed."""
+
+    source: ClassVar[str] = "steward.registry"
+    version: int
+    tags: dict[str, str]
+    description: str
+
+
 class VersionStaged(Payload):
     """The staged version passed its smoke test."""
 

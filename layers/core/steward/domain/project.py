@@ -242,12 +242,15 @@ class Serving(Strict):
 
 
 class Approval(Strict):
-    """How long an approval request stays open.
+    """How long an approval request stays open, and refused versions are kept.
 
     Attributes:
+        archive_after_days: A version that was rejected, expired, rolled back, or failed its
+            staging is archived after so many days; 0 keeps it.
         lifetime_s: Afterwards it expires.
     """
 
+    archive_after_days: int = Field(default=90, ge=0, le=3650)
     lifetime_s: int = Field(default=604_800, ge=60)
 
 

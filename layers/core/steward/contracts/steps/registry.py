@@ -28,6 +28,22 @@ class BaselineReference(_Strict):
     digest: str = Field(pattern="^[0-9a-f]{64}$")
 
 
+class ImportedFrom(_Strict):
+    """Where a version came from that no run here has trained.
+
+    Attributes:
+        import_digest: Of the files that were brought.
+        export_digest: Of the archive's manifest, None for a single artifact.
+        source: Account, project, version and digests of where it was exported.
+        unproven: What nothing here or there shows.
+    """
+
+    import_digest: str
+    export_digest: str | None = None
+    source: dict[str, str] = Field(default_factory=dict)
+    unproven: list[str] = Field(default_factory=list)
+
+
 class RegisterVersion(_Strict):
     """Register the candidate of a run, pending.
 
@@ -37,6 +53,7 @@ class RegisterVersion(_Strict):
         baseline: What monitoring compares its traffic with.
         bias: ``bias.json`` of the evaluation, where the project declares ``bias``.
         explanation: What moves its answers; None where they could not be explained.
+        imported: Where it came from, None for a candidate of a run.
     """
 
     project: str
@@ -56,6 +73,7 @@ class RegisterVersion(_Strict):
     bias: BaselineReference | None = None
     explanation: BaselineReference | None = None
     gate: GateResult
+    imported: ImportedFrom | None = None
 
 
 class RegisteredVersion(_Strict):

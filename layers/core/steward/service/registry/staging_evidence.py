@@ -10,13 +10,22 @@ from typing import TYPE_CHECKING, Any
 from steward.contracts.events import ApprovalRequested, StagingFailed, VersionStaged
 from steward.domain.bias.told import bias_lines
 from steward.domain.errors import ConflictError, EvidenceIncompleteError
-from steward.domain.evidence import Dataset, Evidence, Gate, Reference, Staging, evidence_uri
+from steward.domain.evidence import (
+    UNPROVEN,
+    Dataset,
+    Evidence,
+    Gate,
+    Reference,
+    Staging,
+    evidence_uri,
+)
 from steward.domain.model_summary import ModelSummary, summarize
 from steward.domain.versions import VersionState
-from steward.ports import Clock, Equals, Ids, Item, ObjectStore, StateStore, Table, Update
+from steward.ports import Clock, Ids, Item, ObjectStore, StateStore
 from steward.service.emission import Cause, event
 from steward.service.pinned import pinned_run
-from steward.service.registry.records import need_version, version_key
+from steward.service.registry.records import need_version
+from steward.service.registry.transitions import told_change, transition
 
 if TYPE_CHECKING:
     from steward.domain.project import Project
@@ -66,40 +75,42 @@ def record_staging_evidence(
         quorum=item["quorum"],
         summary=told,
     )
-    change = Update(
-        Table.VERSIONS,
-        version_key(project, staged.version),
-        set={
-            "state": VersionState.PENDING.value,
+    change = transition(
+        item,
+        VersionState.PENDING,
+        clock,
+        also={
             "evidence_digest": evidence.digest,
             "evidence_uri": uri,
             "expires_at": request.expires_at,
             "summary": told,
             "staging_endpoint": staged.endpoint,
         },
-        expect=(Equals("state", VersionState.REGISTERED.value),),
     )
     cause = Cause(project, str(item["correlation_id"]), causation_id)
     state.commit([change], [event(request, cause, clock, ids)])
     return VersionState.PENDING.value
 
 
-def record_staging_failure(project: str, failed: StagingFailed, *, state: StateStore) -> str:
+def record_staging_failure(
+    project: str,
+    failed: StagingFailed,
+    *,
+    causation_id: str,
+    state: StateStore,
+    clock: Clock,
+    ids: Ids,
+) -> str:
     """Mark a version whose staging failed; a version that got further stays as it is."""
     item = need_version(state, project, failed.version)
     if item["state"] != VersionState.REGISTERED:
         return str(item["state"])
-    change = Update(
-        Table.VERSIONS,
-        version_key(project, failed.version),
-        set={
-            "state": VersionState.STAGING_FAILED.value,
-            "staging_error": f"{failed.failed_state}: {failed.error}: {failed.cause}"[:1000],
-        },
-        expect=(Equals("state", VersionState.REGISTERED.value),),
-    )
+    error = f"{failed.failed_state}: {failed.error}: {failed.cause}"[:1000]
+    wanted = VersionState.STAGING_FAILED
+    change = transition(item, wanted, clock, also={"staging_error": error})
+    cause = Cause(project, str(item["correlation_id"]), causation_id)
     try:
-        state.commit([change])
+        state.commit([change], [event(told_change(item, wanted, error), cause, clock, ids)])
     except ConflictError:
         return str(need_version(state, project, failed.version)["state"])
     return VersionState.STAGING_FAILED.value
@@ -137,9 +148,7 @@ def _assemble(
         config_digest=item["config_digest"],
         job_image=item["job_image"],
         artifact=_reference(objects, item["artifact_uri"]),
-        dataset=Dataset(
-            dataset_id=item["dataset_id"], manifest=_reference(objects, item["manifest_uri"])
-        ),
+        dataset=_dataset(objects, item),
         evaluation=evaluation,
         baseline=_registered(objects, item, "baseline"),
         bias=_registered(objects, item, "bias"),
@@ -153,9 +162,17 @@ def _assemble(
             summary.comparison.model_dump(mode="json") if summary.comparison else None
         ),
         gate=Gate.model_validate(item["gate"]),
+        imported=item.get("imported"),
         staging=Staging(endpoint=staged.endpoint, smoke=smoke, summary=staged.summary),
     )
     return evidence, summary
+
+
+def _dataset(objects: ObjectStore, item: Item) -> Dataset | None:
+    if item["dataset_id"] == UNPROVEN:
+        return None
+    manifest = _reference(objects, item["manifest_uri"])
+    return Dataset(dataset_id=item["dataset_id"], manifest=manifest)
 
 
 def _registered(objects: ObjectStore, item: Item, name: str) -> Reference | None:
