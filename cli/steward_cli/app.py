@@ -20,6 +20,7 @@ from steward.domain.errors import (
     VersionNotFoundError,
 )
 from steward_cli.commands import (
+    audit,
     data,
     dataset,
     experiment,
@@ -75,6 +76,7 @@ app.add_typer(mail.app, name="mail")
 app.add_typer(image.app, name="image")
 app.add_typer(report.app, name="report")
 app.add_typer(lineage.app, name="lineage")
+app.add_typer(audit.app, name="audit")
 
 
 @app.callback()

@@ -111,6 +111,12 @@ PATCHES: tuple[Patch, ...] = (
         "check the signature of the root's requests",
     ),
     _patch(
+        "core.iam_evaluator:_resolve_condition_key",
+        ("key", "ctx"),
+        "credentials:name_the_role",
+        "compare a session's aws:PrincipalArn with its role",
+    ),
+    _patch(
         "core.iam_evaluator:enforce",
         ("access_key_id", "iam_action", "service", "region", "resource_arn", "service_context"),
         "credentials:serve_unsigned_links",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import random
 import time
@@ -197,11 +196,11 @@ class KmsSealingKey:
         self._key_id = key_id
 
     def sign(self, content: bytes) -> bytes:
-        """Return the RSASSA_PKCS1_V1_5_SHA_256 signature; KMS is given the digest alone."""
+        """Return the RSASSA_PKCS1_V1_5_SHA_256 signature over at most 4096 bytes."""
         with translated("sign a head"):
             answer = self._client.sign(
-                KeyId=self._key_id, Message=hashlib.sha256(content).digest(),
-                MessageType="DIGEST", SigningAlgorithm="RSASSA_PKCS1_V1_5_SHA_256",
+                KeyId=self._key_id, Message=content,
+                MessageType="RAW", SigningAlgorithm="RSASSA_PKCS1_V1_5_SHA_256",
             )  # fmt: skip
         return bytes(answer["Signature"])
 

@@ -18,7 +18,7 @@ from steward.service.emission import Cause, event
 if TYPE_CHECKING:
     from steward.ports import Clock, Ids, Ledger, ObjectStore, SealingKey, StateStore
 
-_VECTORS = ("steward", "", "\u00e4 \u2713 \U0001f512")
+_VECTORS = ("steward", "0", "\u00e4 \u2713 \U0001f512")
 _OBJECT_DUE = timedelta(minutes=15)
 
 
