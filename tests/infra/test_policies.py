@@ -21,6 +21,7 @@ from support.templates import (
 
 # Actions that AWS authorises without a resource.
 _NO_RESOURCE_LEVEL = {
+    "cloudtrail:LookupEvents",
     "cloudwatch:GetMetricData",
     "cloudwatch:PutMetricData",
     "ecr:GetAuthorizationToken",

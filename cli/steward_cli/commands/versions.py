@@ -10,7 +10,6 @@ from rich.console import Console
 
 from steward.adapters.objects import S3ObjectStore
 from steward.domain.errors import StewardError
-from steward.ports import Item
 from steward.domain.version_filter import (
     Sought,
     metric_of,
@@ -19,6 +18,7 @@ from steward.domain.version_filter import (
     parse_state,
     parse_tag,
 )
+from steward.ports import Item
 from steward_cli.commands import version_compare, version_labels, version_transfer
 from steward_cli.console import Json, progress, record, show, table
 from steward_cli.function_urls import call

@@ -19,10 +19,12 @@ if TYPE_CHECKING:
     from steward.ports import (
         Alarms,
         AlarmSettings,
+        ApiCalls,
         Clock,
         EndpointMetrics,
         Endpoints,
         EventBus,
+        FactQueue,
         FailureQueue,
         FeatureReader,
         FeatureRecords,
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
         Ids,
         JobImage,
         JobRecords,
+        Ledger,
         LineageBackend,
         LineageTracking,
         Mail,
@@ -38,6 +41,7 @@ if TYPE_CHECKING:
         ObjectStore,
         OnlineFeatures,
         Schedules,
+        SealingKey,
         Secrets,
         StateStore,
         TrafficMetrics,
@@ -299,6 +303,37 @@ class App:
         from steward.adapters.secrets import SecretsManagerSecrets
 
         return SecretsManagerSecrets(self.clients.get("secretsmanager"))
+
+    def ledger(self) -> Ledger:
+        """The ledger's table."""
+        from steward.adapters.ledger import DynamoLedger
+
+        return DynamoLedger(self.clients.get("dynamodb"), self.settings.need("ledger_table"))
+
+    @cached_property
+    def fact_queue(self) -> FactQueue:
+        """The queue in front of the ledger's writer."""
+        from steward.adapters.ledger import SqsFactQueue
+
+        return SqsFactQueue(self.clients.get("sqs"), self.settings.need("fact_queue_url"))
+
+    @cached_property
+    def sealing_key(self) -> SealingKey:
+        """The key that signs heads."""
+        from steward.adapters.ledger import KmsSealingKey
+
+        return KmsSealingKey(self.clients.get("kms"), self.settings.need("sealing_key"))
+
+    @cached_property
+    def api_calls(self) -> ApiCalls:
+        """CloudTrail's event history."""
+        from steward.adapters.clients import Clients
+        from steward.adapters.ledger import CloudTrailCalls
+
+        def client_of(region: str) -> object:
+            return Clients(region).get("cloudtrail")
+
+        return CloudTrailCalls(client_of, self.settings.aws_region)
 
     @cached_property
     def failure_queue(self) -> FailureQueue:

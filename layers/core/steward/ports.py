@@ -858,3 +858,77 @@ class LineageTracking(Protocol):
     def associate(self, source_arn: str, destination_arn: str, association: str) -> None:
         """Connect two entities; what is connected already stays as it is."""
         ...
+
+
+@dataclass(frozen=True)
+class KeptRecord:
+    """A record as the ledger's table holds it.
+
+    Attributes:
+        seq: Number in its key; the record states one of its own.
+        text: Canonical JSON of the record, as it was written.
+    """
+
+    seq: int
+    text: str
+
+
+class Ledger(Protocol):
+    """The ledger's table: items are written once, each record with its event's marker."""
+
+    def projects(self) -> list[str]:
+        """Return whose ledgers there are."""
+        ...
+
+    def last(self, project: str) -> KeptRecord | None:
+        """Return the newest record by strongly consistent read."""
+        ...
+
+    def records(
+        self, project: str, *, after: int = 0, newest_first: bool = False
+    ) -> Iterator[KeptRecord]:
+        """Yield the records of a project numbered above ``after``."""
+        ...
+
+    def known(self, project: str, event_ids: Sequence[str]) -> dict[str, int]:
+        """Return the number of the record by event id, of those that are recorded."""
+        ...
+
+    def append(self, project: str, records: Sequence[Mapping[str, Any]]) -> None:
+        """Write records behind the last one with their markers in one transaction, or nothing.
+
+        Raises:
+            ConflictError: Another writer was first, or one of the events is recorded already.
+            ThrottledError: Other transactions on the same items kept winning.
+        """
+        ...
+
+
+class FactQueue(Protocol):
+    """The FIFO queue in front of the ledger's one writer."""
+
+    def send(self, project: str, event_id: str, text: str) -> None:
+        """Leave a fact in its project's order; the same event within five minutes is one."""
+        ...
+
+
+class SealingKey(Protocol):
+    """The RSA key that signs heads; the private half never leaves KMS."""
+
+    def sign(self, content: bytes) -> bytes:
+        """Return the RSASSA_PKCS1_V1_5_SHA_256 signature over ``content``."""
+        ...
+
+    def public_der(self) -> bytes:
+        """Return the public half as DER of SubjectPublicKeyInfo."""
+        ...
+
+
+class ApiCalls(Protocol):
+    """What CloudTrail has recorded of the account's management calls."""
+
+    def lookup(
+        self, event_names: Sequence[str], since: datetime, until: datetime
+    ) -> Iterator[dict[str, Any]]:
+        """Yield recorded calls of these names, each the ``detail`` that EventBridge would give."""
+        ...
