@@ -62,6 +62,7 @@ class Evidence(_Part):
     dataset: Dataset
     evaluation: Reference
     baseline: Reference | None = None
+    card: Reference | None = None
     metrics: list[dict[str, Any]]
     champion_version: int | None
     comparison: Reference | None

@@ -6,6 +6,7 @@ from typing import Annotated, Literal, Self, get_args
 
 from pydantic import BaseModel, Field, StringConstraints, ValidationError, model_validator
 
+from steward.domain.cards.declaration import CardDeclaration
 from steward.domain.dataset_engine import DatasetEngine
 from steward.domain.declaration import MisplacedError, Name, Scalar, Strict
 from steward.domain.digests import digest_of
@@ -327,6 +328,7 @@ class Project(Strict):
         approval: The approval request.
         alarms: What takes a candidate out of traffic.
         monitoring: What is watched of a version that serves.
+        card: What people say of the model; everything else on its card comes from evidence.
     """
 
     project: Annotated[str, StringConstraints(pattern=PROJECT_PATTERN)]
@@ -346,6 +348,7 @@ class Project(Strict):
     approval: Approval = Field(default_factory=Approval)
     alarms: Alarms = Field(default_factory=Alarms)
     monitoring: Monitoring = Field(default_factory=Monitoring)
+    card: CardDeclaration = Field(default_factory=CardDeclaration)
 
     @model_validator(mode="after")
     def _features_exist(self) -> Self:
