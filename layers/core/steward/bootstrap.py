@@ -304,6 +304,7 @@ class App:
 
         return SecretsManagerSecrets(self.clients.get("secretsmanager"))
 
+    @cached_property
     def ledger(self) -> Ledger:
         """The ledger's table."""
         from steward.adapters.ledger import DynamoLedger

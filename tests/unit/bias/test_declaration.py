@@ -27,7 +27,7 @@ def declared(bias: dict[str, Any], **label: Any) -> Project:
             "owner": "bank",
             "data": {
                 "entity_id": "id",
-                "label": {"name": "grade", "positive": 1, **label},
+                "label": {"name": "grade", "positive": 1} | label,
                 "columns": [
                     {"name": "id", "type": "string"},
                     {"name": "sex", "type": "string", "allowed": ["f", "m"]},

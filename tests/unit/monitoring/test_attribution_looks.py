@@ -44,7 +44,7 @@ def reply(body: bytes, _type: str) -> bytes:
         [float(age) if age else None, float(press) if press else None, sex]
         for age, press, sex in csv.reader(io.StringIO(body.decode()))
     ]
-    return "".join(f"{answer!r}\n" for answer in model(rows).tolist()).encode()
+    return "".join(f"{answer!r}\n" for answer in map(float, model(rows))).encode()
 
 
 def cells(requests: list[dict[str, Any]]) -> list[Row]:

@@ -9,7 +9,11 @@ import pytest
 
 from steward.contracts.events import StagingFailed
 from steward.contracts.steps.registry import BaselineReference
-from steward.domain.errors import EvidenceIncompleteError, VersionNotFoundError
+from steward.domain.errors import (
+    CardInvalidError,
+    EvidenceIncompleteError,
+    VersionNotFoundError,
+)
 from steward.ports import Table
 from steward.service.registry.staging_evidence import record_staging_failure
 from support.registry_scene import PROJECT, Scene
@@ -209,3 +213,38 @@ def test_bias_of_another_form_is_refused() -> None:
     scene, _ = _registered_with_bias(b'{"facets": [{}]}')
     with pytest.raises(EvidenceIncompleteError, match="agreed shape"):
         scene.freeze(scene.staged())
+
+
+def test_the_evidence_names_the_card_that_lies_beside_it() -> None:
+    scene = Scene()
+    document = json.loads(scene.objects.read(scene.pending(champion=7).evidence_uri))
+    content = scene.objects.read("s3://artifacts/evidence/diabetes/1/card.json")
+    assert document["card"]["sha256"] == hashlib.sha256(content).hexdigest()
+    assert scene.item()["card"] == document["card"]
+    said = {s["field"]: s for part in json.loads(content)["sections"] for s in part["statements"]}
+    assert said["evaluation.comparison"]["value"] == "pass against version 7"
+    assert b"<!doctype html>" in scene.objects.read("s3://artifacts/evidence/diabetes/1/card.html")
+
+
+def test_a_metric_that_is_not_a_number_stops_the_evidence() -> None:
+    scene = Scene()
+    command = scene.command()
+    content = json.loads(scene.objects.read(command.evaluation_uri))
+    content["metrics"][0]["value"] = float("nan")
+    digest = scene.objects.write(command.evaluation_uri, json.dumps(content).encode())
+    document = json.loads(scene.objects.read(str(command.comparison_uri)))
+    document["evaluation_sha256"] = digest
+    scene.objects.write(str(command.comparison_uri), json.dumps(document).encode())
+    scene.run_task(command)
+    with pytest.raises(CardInvalidError, match=r"evaluation\.metrics\[0\]\.value is nan"):
+        scene.freeze(scene.staged())
+    assert scene.item()["state"] == "registered"
+
+
+def test_a_manifest_that_is_no_json_stops_the_evidence() -> None:
+    scene = Scene()
+    scene.register()
+    scene.objects.write("s3://data/datasets/diabetes/d1/manifest.json", b"rows: 300")
+    with pytest.raises(EvidenceIncompleteError) as refused:
+        scene.freeze(scene.staged())
+    assert refused.value.field == "manifest"

@@ -71,6 +71,7 @@ class Evidence(_Part):
     evaluation: Reference
     baseline: Reference | None = None
     bias: Reference | None = None
+    card: Reference | None = None
     explanation: Reference | None = None
     metrics: list[dict[str, Any]]
     champion_version: int | None

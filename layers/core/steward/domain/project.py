@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self, get_args
 from pydantic import BaseModel, Field, StringConstraints, ValidationError, model_validator
 
 from steward.domain.bias.declaration import Bias, check_bias
+from steward.domain.cards.declaration import CardDeclaration
 from steward.domain.dataset_engine import DatasetEngine
 from steward.domain.declaration import MisplacedError, Name, Scalar, Strict
 from steward.domain.digests import digest_of
@@ -332,6 +333,7 @@ class Project(Strict):
         alarms: What takes a candidate out of traffic.
         monitoring: What is watched of a version that serves.
         bias: Who is compared with whom, before a release and live; null for nobody.
+        card: What people say of the model; everything else on its card comes from evidence.
     """
 
     project: Annotated[str, StringConstraints(pattern=PROJECT_PATTERN)]
@@ -352,6 +354,7 @@ class Project(Strict):
     alarms: Alarms = Field(default_factory=Alarms)
     monitoring: Monitoring = Field(default_factory=Monitoring)
     bias: Bias | None = None
+    card: CardDeclaration = Field(default_factory=CardDeclaration)
 
     @model_validator(mode="after")
     def _features_exist(self) -> Self:

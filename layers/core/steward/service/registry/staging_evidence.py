@@ -24,6 +24,7 @@ from steward.domain.versions import VersionState
 from steward.ports import Clock, Ids, Item, ObjectStore, StateStore
 from steward.service.emission import Cause, event
 from steward.service.pinned import pinned_run
+from steward.service.registry.cards import card_of, write_card
 from steward.service.registry.records import need_version
 from steward.service.registry.transitions import told_change, transition
 
@@ -60,7 +61,8 @@ def record_staging_evidence(
     if item["state"] != VersionState.REGISTERED:
         return str(item["state"])
     configured = pinned_run(state, project, str(item["run_id"])).project
-    evidence, summary = _assemble(item, staged, objects)
+    card = write_card(card_of(item, configured, objects, staged), objects, artifacts_bucket)
+    evidence, summary = _assemble(item, staged, objects, card)
     uri = evidence_uri(artifacts_bucket, project, staged.version)
     objects.write(uri, evidence.content())
     expires_at = clock.now() + timedelta(seconds=configured.approval.lifetime_s)
@@ -80,6 +82,7 @@ def record_staging_evidence(
         VersionState.PENDING,
         clock,
         also={
+            "card": card.model_dump(mode="json"),
             "evidence_digest": evidence.digest,
             "evidence_uri": uri,
             "expires_at": request.expires_at,
@@ -117,7 +120,7 @@ def record_staging_failure(
 
 
 def _assemble(
-    item: Item, staged: VersionStaged, objects: ObjectStore
+    item: Item, staged: VersionStaged, objects: ObjectStore, card: Reference
 ) -> tuple[Evidence, ModelSummary]:
     smoke = _reference(objects, staged.smoke_uri)
     if smoke.sha256 != staged.smoke_digest:
@@ -152,6 +155,7 @@ def _assemble(
         evaluation=evaluation,
         baseline=_registered(objects, item, "baseline"),
         bias=_registered(objects, item, "bias"),
+        card=card,
         explanation=_registered(objects, item, "explanation"),
         metrics=[metric.model_dump(mode="json") for metric in summary.metrics],
         champion_version=item.get("champion_version"),
