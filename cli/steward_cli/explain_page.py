@@ -86,13 +86,12 @@ def waterfall(found: Prediction, width: float) -> str:
         parts.append(text(0, y, label) if above else text(left - 10, y + 17, label, "end"))
     for value, said in ((edges[0], "base"), (edges[-1], "answer")):
         parts.append(
-            f"<line x1='{x(value):.1f}' x2='{x(value):.1f}' y1='{top - 6}' y2='{bottom}' "
-            "class='mark'/>"
+            f"<line x1='{x(value):.1f}' x2='{x(value):.1f}' y1='{top - 6}' "
+            f"y2='{top if above else bottom}' class='mark'/>"
         )
-        is_right = value == max(edges[0], edges[-1])
-        parts.append(
-            text(x(value), top - 12, f"{said} {value:.3g}", "start" if is_right else "end")
-        )
+        is_left = value == min(edges[0], edges[-1])
+        anchor = "end" if is_left and x(value) > 90 else "start"
+        parts.append(text(x(value), top - 12, f"{said} {value:.3g}", anchor))
     return svg(width, bottom + 26, f"What each feature adds: {found.inference_id}", parts)
 
 

@@ -21,8 +21,16 @@ from steward.domain.explanations.mixed import (
     MixedBackground,
     Row,
     answers_to,
+    explain_rows,
 )
+from steward.domain.explanations.values import Floats, Scale
 from steward_jobs.container import log
+
+_OUTPUTS: tuple[tuple[str, Scale], ...] = (("probability", "probability"), ("raw", "log_odds"))
+CHECKED_ROWS = 3
+"""Rows whose values are asked of the model as well."""
+TREE_AGREEMENT = 1e-4
+"""How far a tree's values may lie from these: shap compares features with thresholds as floats."""
 
 
 @dataclass(frozen=True)
@@ -66,10 +74,12 @@ def declared_linear(model: Explainable, rows: Sequence[Row]) -> LinearForm | Non
 def explained_by_trees(
     model: Explainable, rows: Sequence[Row], background: MixedBackground
 ) -> Explained | None:
-    """Return interventional TreeSHAP values by ``shap``, where it is installed and adds up.
+    """Return interventional TreeSHAP values by ``shap``, where it is installed and they hold.
 
-    In shap 0.51 values of some models miss the answer on 1 % of the rows: one such row, and all
-    are explained without it.
+    In shap 0.51 values of some models miss the answer on 1 % of the rows; and those of boosted
+    trees on the probability add up without being Shapley values, since each reference is rescaled
+    (here .024 off). So every row must add up, and some rows must agree with values that are asked
+    of the model; boosted trees then hold on the log-odds.
     """
     told = model.of_kind("tree")
     if told is None:
@@ -79,29 +89,64 @@ def explained_by_trees(
     except ImportError:
         log("form_set_aside", kind="tree", reason="shap is not installed in this image")
         return None
-    try:
-        columns = [model.features.index(name) for name in told["columns"]]
-        table, behind = _table(rows, columns), _table(background.rows, columns)
-        explainer = shap.TreeExplainer(
-            told["estimator"], data=behind, feature_perturbation="interventional",
-            model_output="probability",
-        )  # fmt: skip
-        values = np.asarray(explainer.shap_values(table, check_additivity=False))
-        base = np.ravel(explainer.expected_value)
-    except Exception as error:  # noqa: BLE001 - shap and the estimator may raise anything
-        log("form_set_aside", kind="tree", reason=repr(error)[:500])
-        return None
+    reasons = []
+    for output, scale in _OUTPUTS:
+        try:
+            found = _of_trees(shap, told, model, rows, background, output, scale)
+            reason = _fault(model, found, rows, background)
+        except Exception as error:  # noqa: BLE001 - shap and the estimator may raise anything
+            reason = repr(error)[:300]
+        else:
+            if reason is None:
+                return found
+        reasons.append(f"{scale}: {reason}")
+    log("form_set_aside", kind="tree", reason="; ".join(reasons))
+    return None
+
+
+def _of_trees(
+    shap: Any, told: Mapping[str, Any], model: Explainable, rows: Sequence[Row],
+    background: MixedBackground, output: str, scale: Scale,
+) -> Explained:  # fmt: skip
+    columns = [model.features.index(name) for name in told["columns"]]
+    explainer = shap.TreeExplainer(
+        told["estimator"], data=_table(background.rows, columns),
+        feature_perturbation="interventional", model_output=output,
+    )  # fmt: skip
+    values = np.asarray(explainer.shap_values(_table(rows, columns), check_additivity=False))
     values = values[..., -1] if values.ndim == 3 else values
     spread = np.zeros((len(rows), len(model.features)))
     spread[:, columns] = values
+    base = float(np.ravel(explainer.expected_value)[-1])
     answers = answers_to(model.answer, rows)
-    found = Explained("exact", "probability", float(base[-1]), answers, spread, spread * 0)
+    return Explained("exact", scale, base, _scores(answers, scale), spread, spread * 0)
+
+
+def _scores(answers: Floats, scale: str) -> Floats:
+    """Return what the model answers on the scale on which it is explained."""
+    if scale == "probability":
+        return answers
+    inside = np.clip(answers, 1e-12, 1 - 1e-12)
+    return np.asarray(np.log(inside / (1 - inside)))
+
+
+def _fault(
+    model: Explainable, found: Explained, rows: Sequence[Row], background: MixedBackground
+) -> str | None:
+    """Return why values are not to be used, None where they hold."""
     broken = int((found.gaps > TOLERANCE).sum())
     if broken:
-        reason = f"the values of {broken} of {len(rows)} rows miss the answer"
-        log("form_set_aside", kind="tree", reason=f"{reason} by up to {found.gaps.max():g}")
-        return None
-    return found
+        return f"{broken} of {len(rows)} rows miss the answer by up to {found.gaps.max():g}"
+    d = len(model.features)
+    asked = explain_rows(
+        lambda some: _scores(model.answer(some), found.scale), rows[:CHECKED_ROWS], background,
+        coalitions=max(4 * d, 2000), scale=found.scale,
+    )  # fmt: skip
+    apart = np.abs(asked.values - found.values[: len(asked.values)])
+    allowed = TREE_AGREEMENT + 5 * asked.errors
+    if (apart > allowed).any():
+        return f"values lie up to {apart.max():g} from those asked of the model"
+    return None
 
 
 def _table(rows: Sequence[Row], columns: Sequence[int]) -> np.ndarray[Any, np.dtype[np.float64]]:

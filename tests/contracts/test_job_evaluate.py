@@ -11,6 +11,7 @@ import pytest
 
 from steward.domain.comparison import ComparisonSettings, compare
 from steward.domain.evaluation_report import EvaluationReport
+from steward.domain.explanations.evidence import ExplanationEvidence
 from steward.domain.monitoring.baseline import Baseline
 from steward.domain.monitoring.counts import NumericCounts, Vocabulary
 from steward.domain.predictions import read_predictions
@@ -286,6 +287,118 @@ def test_a_model_that_fails_on_mixed_rows_has_a_baseline_without_attribution(
     assert "explanation_failed" in done.stdout
     assert "not these" in done.stdout
     assert "explanation.json" not in container.output("manifest.json")["files"]
+
+
+def _explanation(tmp_path: Path) -> ExplanationEvidence:
+    path = tmp_path / "processing" / "output" / "explanation.json"
+    return ExplanationEvidence.model_validate_json(path.read_bytes())
+
+
+def test_a_model_that_says_it_is_linear_is_explained_on_the_log_odds(
+    model: Path, tmp_path: Path
+) -> None:
+    container = Container(tmp_path)
+    container.prepare_evaluation(model, HELDOUT, JOB)
+    done = container.run("evaluate")
+    assert done.returncode == 0, done.stderr
+    found, kept = _explanation(tmp_path), _baseline(tmp_path).attribution
+    assert (found.method, found.scale, found.additive, found.rows) == (
+        "linear", "log_odds", True, 70,
+    )  # fmt: skip
+    assert kept is not None
+    assert kept.linear is not None
+    assert found.background_digest == kept.background
+    assert len(kept.values) == 70
+    assert [one.name for one in found.features] == kept.ranking
+    assert {one.name for one in found.permutation} == set(kept.features)
+
+
+LINEAR = """
+from math import exp
+def model_fn(model_dir): return None
+def predict_fn(rows, model):
+    return [1 / (1 + exp(-(r['bmi'] - 25) / 10)) for r in rows]
+def explain_fn(model):
+    return {'kind': 'linear', 'intercept': %s, 'weights': {'bmi': 0.1}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        (LINEAR % "-2.0", "apart from the model"),
+        (LINEAR % "float('nan')", "finite number"),
+        (LINEAR.replace("'bmi': 0.1", "'weight': 0.1") % "-2.5", "names no feature"),
+        (LINEAR.replace("'kind': 'linear'", "'kind': 'tree'") % "-2.5", "shap"),
+    ],
+)
+def test_a_form_that_is_not_the_models_is_set_aside(code: str, reason: str, tmp_path: Path) -> None:
+    container = Container(tmp_path)
+    container.prepare_evaluation({"code/inference.py": code}, HELDOUT, JOB)
+    done = container.run("evaluate")
+    assert done.returncode == 0, done.stderr
+    assert "form_set_aside" in done.stdout
+    assert reason in done.stdout
+    found = _explanation(tmp_path)
+    assert (found.method, found.scale, found.additive) == ("exact", "probability", True)
+    assert found.features[0].name == "bmi"
+
+
+def test_an_explain_fn_that_raises_leaves_the_version_unexplained(tmp_path: Path) -> None:
+    container = Container(tmp_path)
+    code = LINEAR % "1 / 0"
+    container.prepare_evaluation({"code/inference.py": code}, HELDOUT, JOB)
+    done = container.run("evaluate")
+    assert done.returncode == 0, done.stderr
+    assert "explain_fn raised ZeroDivisionError" in done.stdout
+    assert _baseline(tmp_path).attribution is None
+
+
+def test_a_model_that_answers_a_row_otherwise_in_other_company_is_not_additive(
+    tmp_path: Path,
+) -> None:
+    moody = {
+        "code/inference.py": (
+            "def model_fn(model_dir): return None\n"
+            "def predict_fn(rows, model):\n"
+            "    mean = sum(r['bmi'] for r in rows) / len(rows)\n"
+            "    return [min(1, max(0, 0.5 + (r['bmi'] - mean) / 100)) for r in rows]\n"
+        )
+    }
+    container = Container(tmp_path)
+    container.prepare_evaluation(moody, HELDOUT, JOB)
+    assert container.run("evaluate").returncode == 0
+    found = _explanation(tmp_path)
+    assert not found.additive
+    assert found.max_gap > 0.001
+
+
+def test_categories_are_explained_and_the_cost_is_bounded(tmp_path: Path) -> None:
+    job = json.loads(json.dumps(JOB))
+    for feature in job["features"]:
+        if feature["name"] == "sex":
+            feature |= {"type": "string", "allowed": None}
+    rows = [dict(HELDOUT[n % 70]) | {"patient_id": f"p{n:06d}"} for n in range(1000)]
+    code = (
+        "def model_fn(model_dir): return None\n"
+        "def predict_fn(rows, model):\n"
+        "    return [0.8 if r['sex'] == '1' else 0.2 for r in rows]\n"
+    )
+    container = Container(tmp_path)
+    container.prepare_evaluation({"code/inference.py": code}, rows, job)
+    done = container.run("evaluate")
+    assert done.returncode == 0, done.stderr
+    found = _explanation(tmp_path)
+    assert found.features[0].name == "sex"
+    assert {one.name for one in found.permutation if one.increase} == {"sex"}
+    assert found.features[0].share == 1
+    kept = _baseline(tmp_path).attribution
+    assert kept is not None
+    places = [row[kept.features.index("sex")] for row in kept.background_rows]
+    assert set(places) == {"1", "2"}
+    [line] = [json.loads(one) for one in done.stdout.splitlines() if '"explained"' in one]
+    assert line["model_rows"] <= 330_000
+    assert kept.coalitions == 2 ** len(kept.features)
 
 
 @pytest.mark.parametrize(("unit", "rows"), [("entity", 3), ("event", 6)])

@@ -69,6 +69,12 @@ MAILS: dict[str, Payload] = {
         version=3, evidence_digest="a1" * 32, by="000000000000/ana",
         comment="Slice sex 2 looks thin; wait for the next delivery.",
     ),
+    "attribution_drift": sample(events.DriftDetected).model_copy(update={
+        "kind": "attribution", "columns": ["bmi", "age"], "p": 0.0002, "effect": 0.21,
+        "horizon": 1, "rows": 100, "odds": "0.05 in 336 looks",
+        "sentence": "Weights of the features moved: bmi from 42 % to 63 %, 0.210 in all where"
+        " 0.031 is chance (p 0.0002, 100 rows against 60).",
+    }),
     "expired": events.ApprovalExpired(version=3, expired_at="2026-01-06T09:00:00+00:00"),
     "bypassed": events.ApprovalBypassed(
         version=3,

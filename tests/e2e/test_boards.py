@@ -8,7 +8,9 @@ import json
 import pytest
 
 from steward.domain.evidence import evidence_uri
+from steward.domain.explanations.evidence import ExplanationEvidence
 from steward.domain.monitoring.baseline import Baseline
+from steward_cli.commands.explain import explained
 from steward_cli.demo.facts import Facts
 from steward_cli.project_board import ALARMS, dashboard_name
 from steward_cli.state import StackState
@@ -38,7 +40,25 @@ def test_every_version_has_a_baseline_that_its_evidence_names(facts: Facts, stac
         assert set(found.attribution.ranking) == {column.name for column in found.features}
         bucket = stack.output("ArtifactsBucketName")
         evidence = json.loads(_object(stack, evidence_uri(bucket, PROJECT, item["version"])))
-        assert evidence["baseline"]["sha256"] == item["baseline"]["digest"]
+        for name in ("baseline", "explanation"):
+            assert evidence[name]["sha256"] == item[name]["digest"]
+        reasons = ExplanationEvidence.model_validate_json(
+            _object(stack, item["explanation"]["uri"])
+        )
+        assert (reasons.method, reasons.additive) == ("linear", True)
+        assert reasons.background_digest == found.attribution.background
+
+
+def test_a_prediction_that_the_gateway_answered_is_explained(facts: Facts, stack: Target) -> None:
+    bucket = stack.output("CaptureBucketName")
+    listed = stack.client("s3").list_objects_v2(Bucket=bucket, Prefix="exposures/")["Contents"]
+    lines = _object(stack, f"s3://{bucket}/{listed[-1]['Key']}").splitlines()
+    captures = [json.loads(line)["capture"] for line in lines]
+    told = next(one for one in captures if one["project"] == PROJECT and one["features"]["s6"])
+    found = explained(stack, PROJECT, told["inference_id"])
+    assert (found.method, found.additive, found.asked) == ("linear", True, None)
+    assert found.answered == told["prediction"]["probability"]
+    assert {one.name for one in found.features} == set(told["features"])
 
 
 def test_a_project_has_its_dashboard_alarms_and_queries(facts: Facts, stack: Target) -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from steward.domain.errors import AccessDeniedError, DependencyError, RejectedError
 from steward.domain.explanations.mixed import Cell, MixedBackground, Row, explain_rows
+from steward.domain.explanations.values import Floats
 from steward.domain.monitoring.attribution_records import AttributionLook
 from steward.domain.monitoring.baseline import AttributionBaseline
 from steward.domain.monitoring.whole_rows import (
@@ -30,12 +31,13 @@ FEATURES = ("age", "pressure", "sex")
 DECLARED = {"every": 1, "rows": 100, "calls": 20}
 
 
-def model(rows: list[list[Cell]]) -> np.ndarray[Any, np.dtype[np.float64]]:
+def model(rows: list[list[Cell]]) -> Floats:
     """Age counts among women, pressure among men: what counts moves with who asks."""
-    return np.array([
+    found = [
         0.5 + (float(age or 0) - 50) / 200 if sex == "F" else 0.5 + (float(press or 0) - 120) / 160
         for age, press, sex in rows
-    ]).clip(0, 1)  # fmt: skip
+    ]
+    return np.clip(np.array(found, np.float64), 0, 1)
 
 
 def reply(body: bytes, _type: str) -> bytes:
