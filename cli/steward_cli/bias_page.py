@@ -53,7 +53,7 @@ def _facet(facet: FacetEvidence) -> dict[str, Any]:
     ratios = [one for one in metrics if one.name == "DI"]
     return {
         "name": facet.name, "facet": facet, "described": DESCRIBED, "verdicts": verdicts,
-        "metrics": metrics,
+        "metrics": metrics, "undefined": any(one.value is None for one in metrics),
         "chart": _chart(f"{facet.name}: differences, 0 is fair", bounded, verdicts, 0.0),
         "ratio_chart": _chart(f"{facet.name}: ratio, 1 is fair", ratios, verdicts, 1.0),
     }  # fmt: skip

@@ -201,7 +201,7 @@ def test_fair_models_are_seldom_held_over_many_facets(correction: str) -> None:
         labels = rng.random(n) < 0.5
         rows = BiasRows(labels, [str(int(x)) for x in labels], columns)
         favourable = rng.random(n) < 0.5
-        given = Predicted((favourable * 0.8 + 0.1).astype(np.float64), favourable, {})
+        given = Predicted(np.where(favourable, 0.9, 0.1), favourable, {})
         for how in held:
             bias = section(
                 attributes=facets, metrics=[{"metric": "DPPL", "min": 0.0, "max": 0.0}],

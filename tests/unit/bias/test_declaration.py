@@ -21,13 +21,14 @@ SECTION: dict[str, Any] = {
 
 
 def declared(bias: dict[str, Any], **label: Any) -> Project:
+    predicted: dict[str, Any] = {"name": "grade", "positive": 1, **label}
     return parse_project(
         {
             "project": "loans",
             "owner": "bank",
             "data": {
                 "entity_id": "id",
-                "label": {"name": "grade", "positive": 1} | label,
+                "label": predicted,
                 "columns": [
                     {"name": "id", "type": "string"},
                     {"name": "sex", "type": "string", "allowed": ["f", "m"]},

@@ -25,7 +25,7 @@ Floats = NDArray[np.float64]
 Bound = tuple[float, float]
 """Lowest and highest value allowed; infinite where there is no limit."""
 
-FLIP_ROWS = 5000
+FLIP_ROWS = 2000
 """Rows of a facet that the flip test, which compares each with each, is of at most."""
 
 _DIVERGENCES = ("KL", "JS", "LP", "TVD", "KS")
