@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from steward.contracts.events import ApprovalRequested, StagingFailed, VersionStaged
 from steward.domain.errors import ConflictError, EvidenceIncompleteError
 from steward.domain.evidence import (
-    UNPROVEN,
     Dataset,
     Evidence,
     Gate,
@@ -19,7 +18,7 @@ from steward.domain.evidence import (
     evidence_uri,
 )
 from steward.domain.model_summary import ModelSummary, summarize
-from steward.domain.versions import VersionState
+from steward.domain.versions import UNPROVEN, VersionState
 from steward.ports import Clock, Ids, Item, ObjectStore, StateStore
 from steward.service.emission import Cause, event
 from steward.service.pinned import pinned_run
