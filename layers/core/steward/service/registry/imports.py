@@ -285,7 +285,7 @@ def _record_run(
     now = ports.clock.now().isoformat(timespec="milliseconds")
     run = {
         "project": command.project, "run_id": command.run_id, "status": "succeeded",
-        "trigger": "import", "config": configured["config"], "author": author,
+        "trigger": {"kind": "import"}, "config": configured["config"], "author": author,
         "config_digest": command.config_digest, "code_digest": command.code_digest,
         "correlation_id": command.correlation_id, "requested_at": now, "started_at": now,
         "ended_at": now, "deliveries": [],
