@@ -82,3 +82,20 @@ def test_what_was_never_registered_is_refused(registry: ModelRegistry) -> None:
         registry.describe(arn)
     with pytest.raises(RejectedError):
         registry.set_status(arn, "Approved", "no")
+
+
+# moto keeps neither on an update; the embedded SageMaker does, in tests/integration.
+@pytest.mark.parametrize("registry", ["fake"], indirect=True)
+def test_labels_are_set_and_removed_beside_what_else_is_there(registry: ModelRegistry) -> None:
+    arn, _ = registry.create_version(request_of())
+
+    registry.set_labels(arn, "Staging", "Approved", {"steward.tag.a": "1", "steward.b": "2"}, [])
+    registry.set_labels(arn, "Production", "Serving", {"steward.tag.a": "3"}, ["steward.b"])
+    registry.set_labels(arn, "Production", "Serving", {}, [])
+
+    found = registry.describe(arn)
+    assert found["ModelLifeCycle"] == {"Stage": "Production", "StageStatus": "Serving"}
+    assert found["CustomerMetadataProperties"] == {
+        "run_id": "3f9a1c0b7d2e-1", "steward.tag.a": "3",
+    }  # fmt: skip
+    assert found["ModelApprovalStatus"] == "PendingManualApproval"

@@ -125,6 +125,8 @@ def test_an_own_model_waits_for_its_staging_with_its_bringer_as_author() -> None
     assert item["approvals"] == []
     assert importing.scene.package(version)["ModelApprovalStatus"] == "PendingManualApproval"
     assert len(importing.scene.state.named("VersionRegistered")) == 1
+    [run] = importing.scene.state.query(Table.RUNS, PROJECT)
+    assert (run["run_id"], run["trigger"]) == (item["run_id"], {"kind": "import"})
 
 
 def test_what_nothing_shows_stays_unproven_in_the_evidence() -> None:

@@ -11,9 +11,6 @@ from steward.domain.digests import canonical_json
 
 Sha256 = str
 
-UNPROVEN = "unproven"
-"""What stands where an imported version has nothing to show."""
-
 
 class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)

@@ -68,6 +68,9 @@ OWN_EVENTS: dict[VersionState, str] = {
 """The event that says a version came into a state; every other state is told by
 ``VersionStateChanged``, and so is approved where a release leaves its version so."""
 
+UNPROVEN = "unproven"
+"""What stands in a record where an imported version has nothing to show."""
+
 SETTLED = frozenset({_S.STAGING_FAILED, _S.REJECTED, _S.EXPIRED, _S.ROLLED_BACK})
 """States that no release can lead out of: retention archives what has been long in one."""
 

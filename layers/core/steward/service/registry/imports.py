@@ -22,8 +22,6 @@ from steward.domain.errors import (
     ProjectNotFoundError,
     RejectedError,
 )
-from steward.domain.evidence import UNPROVEN
-from steward.domain.model_summary import summarize
 from steward.domain.names import run_id
 from steward.domain.principals import identity_of, is_person
 from steward.domain.version_archive import (
@@ -43,6 +41,7 @@ from steward.domain.version_archive import (
     import_uri,
     parse_manifest,
 )
+from steward.domain.versions import UNPROVEN
 from steward.ports import (
     Absent,
     Clock,
@@ -139,6 +138,8 @@ class _Brought:
 
     def check(self) -> None:
         """Raise unless every file is there, is what its digest says, and does no harm."""
+        from steward.domain.model_summary import summarize  # large: paid by an import
+
         for name in (MODEL, EVALUATION):
             if name not in self._members:
                 raise EvidenceIncompleteError(
@@ -284,7 +285,7 @@ def _record_run(
     now = ports.clock.now().isoformat(timespec="milliseconds")
     run = {
         "project": command.project, "run_id": command.run_id, "status": "succeeded",
-        "trigger": "import", "config": configured["config"], "author": author,
+        "trigger": {"kind": "import"}, "config": configured["config"], "author": author,
         "config_digest": command.config_digest, "code_digest": command.code_digest,
         "correlation_id": command.correlation_id, "requested_at": now, "started_at": now,
         "ended_at": now, "deliveries": [],

@@ -11,7 +11,6 @@ from steward.contracts.events import ApprovalRequested, StagingFailed, VersionSt
 from steward.domain.bias.told import bias_lines
 from steward.domain.errors import ConflictError, EvidenceIncompleteError
 from steward.domain.evidence import (
-    UNPROVEN,
     Dataset,
     Evidence,
     Gate,
@@ -20,7 +19,7 @@ from steward.domain.evidence import (
     evidence_uri,
 )
 from steward.domain.model_summary import ModelSummary, summarize
-from steward.domain.versions import VersionState
+from steward.domain.versions import UNPROVEN, VersionState
 from steward.ports import Clock, Ids, Item, ObjectStore, StateStore
 from steward.service.emission import Cause, event
 from steward.service.pinned import pinned_run
