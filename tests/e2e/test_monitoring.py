@@ -23,9 +23,10 @@ from steward.domain.monitoring.looks import Look, parse_look
 from steward.domain.monitoring.records import RETRAINING, alarm_item, look_item
 from steward.domain.monitoring.sampled_rows import sampled_rows
 from steward.domain.versions import version_item
-from steward.ports import Delete, Item, Put, Table
+from steward.ports import Delete, Item, Put, Table, Update
 from steward_cli.commands import monitor
 from steward_cli.commands.mail import letters
+from steward_cli.state import shares_of
 from support.laboratory_stack import Laboratory, eventually
 
 pytestmark = pytest.mark.e2e
@@ -50,7 +51,9 @@ def requests(seed: int, count: int, older: float = 0.0) -> list[dict[str, Any]]:
 class Ward:
     """A project that serves, with the traffic of its last hours."""
 
-    def __init__(self, lab: Laboratory, name: str, *, declared: bool = False) -> None:
+    def __init__(
+        self, lab: Laboratory, name: str, *, declared: bool = False, served: bool = False
+    ) -> None:
         self.lab, self.name = lab, name
         now = datetime.now(UTC)
         self.begin = now.replace(minute=0, second=0, microsecond=0) - timedelta(hours=6)
@@ -60,43 +63,50 @@ class Ward:
         arm = {"version": 1, "endpoint": "none", "role": "stable", "share": 100}
         if not declared:
             self.store.commit([Put(Table.PROJECTS, {"project": name, "config": config})])
-        self.store.commit([Put(Table.ROUTES, {"project": name, "route_version": 1, "arms": [arm]})])
+        if not served:
+            route = {"project": name, "route_version": 1, "arms": [arm]}
+            self.store.commit([Put(Table.ROUTES, route)])
 
-    def give_baseline(self) -> Baseline:
+    def give_baseline(self, version: int = 1, *, registered: bool = False) -> Baseline:
         rows = requests(1, 3000)
         columns = {key: np.array([row["features"][key] for row in rows]) for key in ("age", "bmi")}
         predicted = {"prediction": np.array([row["probability"] for row in rows])}
         baseline = Baseline(
-            project=self.name, version=1, rows=len(rows), features=column_baselines(columns),
+            project=self.name, version=version, rows=len(rows), features=column_baselines(columns),
             sample=sampled_rows(list(columns), np.column_stack(list(columns.values()))[:500]),
             held_out_rows=len(rows), predictions=column_baselines(predicted),
         )  # fmt: skip
-        key = f"runs/{self.name}/baseline.json"
+        key = f"runs/{self.name}/v{version}/baseline.json"
         bucket = self.lab.target.output("ArtifactsBucketName")
         self.s3.put_object(Bucket=bucket, Key=key, Body=baseline.model_dump_json().encode())
-        item = {
-            "project": self.name, "item": version_item(1), "version": 1,
-            "baseline": {"uri": f"s3://{bucket}/{key}", "digest": baseline.digest},
-        }  # fmt: skip
-        self.store.commit([Put(Table.VERSIONS, item)])
+        named = {"uri": f"s3://{bucket}/{key}", "digest": baseline.digest}
+        where = {"project": self.name, "item": version_item(version)}
+        write = Put(Table.VERSIONS, {**where, "version": version, "baseline": named})
+        if registered:
+            self.store.commit([Update(Table.VERSIONS, where, set={"baseline": named})])
+        else:
+            self.store.commit([write])
         return baseline
 
-    def capture(self, rows: Sequence[dict[str, Any]], hour: int, tail: bytes = b"") -> str:
+    def capture(
+        self, rows: Sequence[dict[str, Any]], hour: int, tail: bytes = b"", version: int = 1
+    ) -> str:
         """Put an object where Firehose delivers what was answered in an hour."""
         lines = []
         for n, row in enumerate(rows):
             at = self.begin + timedelta(hours=hour, seconds=3500 * n / len(rows))
             exposure = Exposure(
                 project=self.name, route_version=1, step_id="serving", assignment_probability=1.0,
-                assigned_version=1, assigned_role="stable", answering_version=1, fallback=False,
+                assigned_version=version, assigned_role="stable", answering_version=version,
+                fallback=False,
                 entity=row["entity"], first_exposure=True, shadow_pair_id=None,
-                inference_id=f"{self.name}-{row['entity']}-{hour}",
+                inference_id=f"{self.name}-{row['entity']}-{hour}-{version}",
                 time=at.isoformat(timespec="milliseconds"), features=row["features"],
                 prediction={"probability": row["probability"]},
             )  # fmt: skip
             lines.append(json.dumps({"capture": asdict(exposure)}).encode() + b"\n")
         at = self.begin + timedelta(hours=hour)
-        key = f"exposures/{at:%Y/%m/%d}/steward-{self.name}-{hour}-{len(tail)}"
+        key = f"exposures/{at:%Y/%m/%d}/steward-{self.name}-{hour}-v{version}-{len(tail)}"
         bucket = self.lab.target.output("CaptureBucketName")
         self.s3.put_object(Bucket=bucket, Key=key, Body=b"".join(lines) + tail)
         return key
@@ -235,4 +245,47 @@ def test_drift_starts_a_run_on_the_deliveries_that_were_kept(lab: Laboratory) ->
     kept = ward.store.get(Table.MONITORING, {"project": name, "item": RETRAINING})
     assert kept is not None
     assert kept["state"]["flight"]["id"] == run["trigger"]["attempt"]
+    ward.remove()
+
+
+ROLLS_BACK = "    drift: retrain\n    performance: notify"
+
+
+def _released(ward: Ward, trained: dict[str, Any]) -> int:
+    """Register another version like the trained one, and let it take all traffic."""
+    lab = ward.lab
+    version = lab.register(ward.name, trained)
+    lab.version(ward.name, version, "pending", within=90)
+    ward.give_baseline(version, registered=True)
+    lab.approve(ward.name, version)
+    lab.version(ward.name, version, "production", within=90)
+    return version
+
+
+def test_an_alarm_takes_back_the_release_of_the_version_that_drifts_and_no_other(
+    lab: Laboratory, trained: dict[str, Any]
+) -> None:
+    name = "rebound"
+    lab.add_project(name)
+    lab.configure(name, "monitoring:\n  unit: entity\n", "monitoring:\n  unit: event\n")
+    lab.configure(name, ROLLS_BACK, "    drift: roll_back\n    performance: roll_back")
+    lab.configure(name, "bake_s: 60", "bake_s: 1")
+    ward = Ward(lab, name, declared=True, served=True)
+    first, second = _released(ward, trained), _released(ward, trained)
+    assert shares_of(lab.state.route(name)) == {second: 100}
+    for hour in range(2):
+        ward.capture(requests(60 + hour, 250, 12.0), hour, version=second)
+    assert ward.watch(2, 4)["status"] == "SUCCEEDED"
+    eventually(lambda: shares_of(lab.state.route(name)) == {first: 100}, "the route back", 60)
+    eventually(lambda: ward.mails("rolled back") or None, "the mail about the rollback")
+    [release] = [r for r in lab.state.releases(name) if int(r["version"]) == second]
+    assert release["cause"].startswith(f"asked by monitoring: drift of version {second}: ")
+    # The same shift under the first version: there is nothing before it to go back to.
+    for hour in range(2, 4):
+        ward.capture(requests(60 + hour, 250, 12.0), hour, version=first)
+    assert ward.watch(4, 4)["status"] == "SUCCEEDED"
+    assert (ward.alarm("drift")["state"], ward.alarm("drift")["version"]) == ("alarm", first)
+    eventually(lambda: len(ward.mails(f"drift in {name}")) == 2 or None, "the second drift mail")
+    assert shares_of(lab.state.route(name)) == {first: 100}
+    assert len(ward.mails("rolled back")) == 1
     ward.remove()

@@ -540,10 +540,15 @@ class ExperimentEnded(Payload):
 
 
 class RollbackRequested(Payload):
-    """A person asks to go back to the stable version."""
+    """A person, or an alarm of monitoring, asks to go back to the version before.
+
+    Attributes:
+        version: What is to be taken back; None for whatever release that is.
+    """
 
     source: ClassVar[str] = "steward.serving"
     reason: str
+    version: int | None = None
 
 
 class RollbackFailed(Payload):
@@ -748,6 +753,7 @@ class WindowJudged(Payload):
         verdict: On this window alone.
         drift: State of the alarm over time.
         alarms: State of each alarm after this look.
+        role: ``candidate`` where it is of the version that a release tries.
     """
 
     source: ClassVar[str] = "steward.monitoring"
@@ -755,6 +761,7 @@ class WindowJudged(Payload):
     window_s: int
     revision: int = 1
     version: int | None = None
+    role: Literal["stable", "candidate"] = "stable"
     rows: int
     verdict: str
     drift: str
@@ -777,10 +784,12 @@ class DriftDetected(Payload):
         horizon: Windows of its trailing sum.
         odds: Probability of a false alarm, and in how many looks.
         action: What the project declares.
+        role: ``candidate`` where it is of the version that a release tries.
     """
 
     source: ClassVar[str] = "steward.monitoring"
     version: int
+    role: Literal["stable", "candidate"] = "stable"
     window: str
     since: str
     columns: list[str]
@@ -806,10 +815,12 @@ class PerformanceDegraded(Payload):
         labelled: Labelled predictions.
         coverage: Share of predictions that have a label.
         odds: Probability of a false alarm, and in how many looks.
+        role: ``candidate`` where it is of the version that a release tries.
     """
 
     source: ClassVar[str] = "steward.monitoring"
     version: int
+    role: Literal["stable", "candidate"] = "stable"
     window: str
     since: str
     metric: str
@@ -827,10 +838,15 @@ class PerformanceDegraded(Payload):
 
 
 class BiasDrifted(Payload):
-    """A group is treated otherwise than on held-out rows, by more than the margin."""
+    """A group is treated otherwise than on held-out rows, by more than the margin.
+
+    Attributes:
+        role: ``candidate`` where it is of the version that a release tries.
+    """
 
     source: ClassVar[str] = "steward.monitoring"
     version: int
+    role: Literal["stable", "candidate"] = "stable"
     window: str
     since: str
     groups: list[str]
@@ -867,11 +883,13 @@ class AlarmCleared(Payload):
     Attributes:
         kind: ``drift``, ``performance``, ``bias`` or ``no_data``.
         since: When it had begun.
+        role: ``candidate`` where it is of the version that a release tries.
     """
 
     source: ClassVar[str] = "steward.monitoring"
     kind: str
     version: int | None = None
+    role: Literal["stable", "candidate"] = "stable"
     window: str
     since: str
     sentence: Told

@@ -64,12 +64,14 @@ class Actions(Strict):
         performance: Of labelled predictions.
         bias: Of group metrics.
         no_data: Where traffic is missing.
+        candidate: Drift, performance or bias of the version that a release tries.
     """
 
     drift: Action = "notify"
     performance: Action = "notify"
     bias: Action = "notify"
     no_data: Literal["notify"] = "notify"
+    candidate: Literal["notify", "roll_back"] = "notify"
 
 
 class Retraining(Strict):

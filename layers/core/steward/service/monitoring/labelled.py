@@ -64,6 +64,8 @@ class Labelling:
     Attributes:
         positive: The label whose probability is predicted.
         baseline_uri: Where the baseline lies; the held-out predictions lie beside it.
+        beside: The version, where it is looked at beside the one that counts for the project.
+        outcomes: What was read already, by object; versions share it.
     """
 
     bench: Bench
@@ -74,6 +76,7 @@ class Labelling:
     by_entity: bool
     positive: bool | int | float | str
     baseline_uri: str
+    beside: int | None = None
     outcomes: dict[str, Path] = field(default_factory=dict)
 
     def held_out(self) -> HeldOut | None:
@@ -229,8 +232,8 @@ def _keep(labelling: Labelling, matured: int, found: LabelledWindow) -> tuple[st
 def _trailing(labelling: Labelling, number: int) -> list[LabelledWindow]:
     """Return the labelled windows of the looks before, as far as a figure goes back."""
     items = labelling.bench.state.query(
-        Table.MONITORING, labelling.project, prefix=look_item(""), newest_first=True,
-        limit=TRAILING + 8,
+        Table.MONITORING, labelling.project, prefix=look_item("", labelling.beside),
+        newest_first=True, limit=TRAILING + 8,
     )  # fmt: skip
     earliest = window_start(number - TRAILING, labelling.window_s)
     own = window_start(number, labelling.window_s)

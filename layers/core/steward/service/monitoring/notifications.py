@@ -416,6 +416,7 @@ def _drift_detected(occasion: _Occasion) -> Letter:
         odds=data.odds,
         sentence=data.sentence,
         action=data.action,
+        role=data.role,
         uri=data.uri,
         execution_arn=data.execution_arn,
     )
@@ -437,6 +438,7 @@ def _performance_degraded(occasion: _Occasion) -> Letter:
         odds=data.odds,
         sentence=data.sentence,
         action=data.action,
+        role=data.role,
         uri=data.uri,
         execution_arn=data.execution_arn,
     )
@@ -452,6 +454,7 @@ def _bias_drifted(occasion: _Occasion) -> Letter:
         groups=data.groups,
         sentence=data.sentence,
         action=data.action,
+        role=data.role,
         uri=data.uri,
         execution_arn=data.execution_arn,
     )
@@ -480,6 +483,7 @@ def _alarm_cleared(occasion: _Occasion) -> Letter:
         window=data.window,
         since=data.since,
         sentence=data.sentence,
+        role=data.role,
         uri=data.uri,
     )
 
