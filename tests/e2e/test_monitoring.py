@@ -7,7 +7,7 @@ and plays its machine with the roles of its functions.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -249,43 +249,91 @@ def test_drift_starts_a_run_on_the_deliveries_that_were_kept(lab: Laboratory) ->
 
 
 ROLLS_BACK = "    drift: retrain\n    performance: notify"
+RAMP = "  strategy: canary\n  steps: [10, 50, 100]\n  bake_s: 60\n"
+LONG = "  strategy: canary\n  steps: [50, 100]\n  bake_s: 60000\n"
+AT_ONCE = "  strategy: all_at_once\n  bake_s: 1\n"
 
 
-def _released(ward: Ward, trained: dict[str, Any]) -> int:
-    """Register another version like the trained one, and let it take all traffic."""
-    lab = ward.lab
-    version = lab.register(ward.name, trained)
-    lab.version(ward.name, version, "pending", within=90)
-    ward.give_baseline(version, registered=True)
-    lab.approve(ward.name, version)
-    lab.version(ward.name, version, "production", within=90)
-    return version
+class Rebound(Ward):
+    """A project whose alarms take releases back; its version 1 answers."""
+
+    def release(self, trained: dict[str, Any]) -> int:
+        """Register another version like the trained one, and let people approve it."""
+        version = self.lab.register(self.name, trained)
+        self.lab.version(self.name, version, "pending", within=180)
+        self.give_baseline(version, registered=True)
+        self.lab.approve(self.name, version)
+        return version
+
+    def shares(self) -> dict[int, float]:
+        """Share of traffic by version."""
+        return shares_of(self.lab.state.route(self.name))
+
+    def shifted(self, hour: int, version: int) -> None:
+        """Let a version answer people for two hours who are older than those of its training."""
+        for one in (hour, hour + 1):
+            self.capture(requests(60 + one, 250, 12.0), one, version=version)
+        assert self.watch(hour + 2, 4)["status"] == "SUCCEEDED"
+
+    def taken_back(self, version: int) -> dict[str, Any]:
+        """Wait until all traffic is version 1's again; return the release that is over."""
+        eventually(lambda: self.shares() == {1: 100}, "the route back", 120)
+
+        def ended() -> dict[str, Any] | None:
+            found = [r for r in self.lab.state.releases(self.name) if int(r["version"]) == version]
+            return dict(found[-1]) if found[-1]["status"] == "rolled_back" else None
+
+        return eventually(ended, f"the end of the release of version {version}", 120)
 
 
-def test_an_alarm_takes_back_the_release_of_the_version_that_drifts_and_no_other(
-    lab: Laboratory, trained: dict[str, Any]
-) -> None:
+@pytest.fixture(scope="module")
+def rebound(lab: Laboratory, trained: dict[str, Any]) -> Iterator[Rebound]:
     name = "rebound"
     lab.add_project(name)
     lab.configure(name, "monitoring:\n  unit: entity\n", "monitoring:\n  unit: event\n")
-    lab.configure(name, ROLLS_BACK, "    drift: roll_back\n    performance: roll_back")
-    lab.configure(name, "bake_s: 60", "bake_s: 1")
-    ward = Ward(lab, name, declared=True, served=True)
-    first, second = _released(ward, trained), _released(ward, trained)
-    assert shares_of(lab.state.route(name)) == {second: 100}
-    for hour in range(2):
-        ward.capture(requests(60 + hour, 250, 12.0), hour, version=second)
-    assert ward.watch(2, 4)["status"] == "SUCCEEDED"
-    eventually(lambda: shares_of(lab.state.route(name)) == {first: 100}, "the route back", 60)
-    eventually(lambda: ward.mails("rolled back") or None, "the mail about the rollback")
-    [release] = [r for r in lab.state.releases(name) if int(r["version"]) == second]
-    assert release["cause"].startswith(f"asked by monitoring: drift of version {second}: ")
-    # The same shift under the first version: there is nothing before it to go back to.
-    for hour in range(2, 4):
-        ward.capture(requests(60 + hour, 250, 12.0), hour, version=first)
-    assert ward.watch(4, 4)["status"] == "SUCCEEDED"
-    assert (ward.alarm("drift")["state"], ward.alarm("drift")["version"]) == ("alarm", first)
-    eventually(lambda: len(ward.mails(f"drift in {name}")) == 2 or None, "the second drift mail")
-    assert shares_of(lab.state.route(name)) == {first: 100}
-    assert len(ward.mails("rolled back")) == 1
+    acts = "    drift: roll_back\n    performance: roll_back\n    candidate: roll_back"
+    lab.configure(name, ROLLS_BACK, acts)
+    lab.configure(name, RAMP, AT_ONCE)
+    ward = Rebound(lab, name, declared=True, served=True)
+    assert ward.release(trained) == 1
+    lab.version(name, 1, "production", within=180)
+    lab.configure(name, AT_ONCE, LONG)
+    yield ward
     ward.remove()
+
+
+def test_an_alarm_of_the_version_that_is_tried_rolls_its_release_back(
+    rebound: Rebound, trained: dict[str, Any]
+) -> None:
+    tried = rebound.release(trained)
+    eventually(lambda: rebound.shares() == {1: 50, tried: 50}, "traffic on the candidate", 180)
+    rebound.shifted(0, tried)
+    ended = rebound.taken_back(tried)
+    assert ended["cause"].startswith(f"asked by monitoring: drift of version {tried}: ")
+    eventually(lambda: rebound.mails("rolled back") or None, "the mail about the rollback")
+    assert rebound.alarm("drift")["state"] == "ok"
+    shown = rebound.lab.steward("monitor", "show", rebound.name, "--version", str(tried))
+    assert shown["alarms"]["drift"]["state"] == "alarm"
+
+
+def test_an_alarm_takes_back_the_release_of_the_version_that_drifts_and_no_other(
+    rebound: Rebound, trained: dict[str, Any]
+) -> None:
+    rebound.lab.configure(rebound.name, LONG, AT_ONCE)
+    version = rebound.release(trained)
+    rebound.lab.version(rebound.name, version, "production", within=180)
+    assert rebound.shares() == {version: 100}
+    before = len(rebound.mails("rolled back"))
+    rebound.shifted(2, version)
+    ended = rebound.taken_back(version)
+    assert ended["cause"].startswith(f"asked by monitoring: drift of version {version}: ")
+    # The same shift under version 1: there is nothing before it to go back to.
+    told = len(rebound.mails(f"drift in {rebound.name} 1"))
+    rebound.shifted(4, 1)
+    alarm = rebound.alarm("drift")
+    assert (alarm["state"], alarm["version"]) == ("alarm", 1)
+    eventually(
+        lambda: len(rebound.mails(f"drift in {rebound.name} 1")) > told or None, "the drift mail"
+    )
+    assert rebound.shares() == {1: 100}
+    assert len(rebound.mails("rolled back")) == before + 1

@@ -104,16 +104,23 @@ def test_a_full_watch_leaves_the_sweep_for_the_next(monkeypatch: pytest.MonkeyPa
     assert scene.look(DAY).captured.rows == 140
 
 
-def test_rows_beyond_the_reach_of_a_look_are_noted_once_and_counted() -> None:
-    scene = MonitoringScene({"unit": "event", "window_s": 60, "no_data_after_s": None})
-    scene.traffic(people(9, 30), 7)
-    scene.watch(8)
-    scene.capture(scene.exposures(people(10, 30), 0)[:1], 0, "hours-late")
-    scene.watch(9)
+def test_rows_beyond_the_reach_of_a_look_are_noted_once_and_counted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("steward.service.monitoring.judging.MOST_WINDOWS", 3)
+    scene = MonitoringScene({"unit": "event"})
+    for hour in range(5):
+        scene.traffic(people(9 + hour, 60), hour)
+        scene.watch(hour + 1)
+    scene.capture(scene.exposures(people(50, 30), 0), 0, "hours-late")
+    scene.watch(6)
+    scene.watch(7)
     [item] = scene.state.query(Table.MONITORING, PROJECT, prefix=late_item(""))
-    assert (item["window"], item["rows"]) == (window(0), 1)
+    assert (item["window"], item["rows"]) == (window(0), 30)
+    assert scene.look(0).captured.rows == 60
     assert scene.state.query(Table.MONITORING, PROJECT, prefix=f"open#{window(0)}") == []
-    assert Monitoring(scene.state, scene.objects).read(PROJECT, recent=1).late == [item]
+    watched = Monitoring(scene.state, scene.objects).read(PROJECT, recent=1)
+    assert list(watched.late) == [item]
 
 
 def test_an_object_named_for_a_day_out_of_reach_stays_where_it_is_unread() -> None:

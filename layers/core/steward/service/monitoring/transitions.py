@@ -148,10 +148,11 @@ def _raised(look: Look, one: Transition, uri: str, execution_arn: str) -> Payloa
         named = [f"{group.column} {group.group}: {group.metric}" for group in drifted]
         sentence = drifted[0].sentence if drifted else ""
         return BiasDrifted(**common, groups=named[:20], sentence=sentence)
-    first_metric = performance.realised[0] if performance.realised else None
     labels = look.settings["declared"]["labels"]
+    metric = next(iter(performance.alarm.get("raised") or ()), labels["metric"])
+    first_metric = next((one for one in performance.realised if one.metric == metric), None)
     return PerformanceDegraded(
-        **common, metric=labels["metric"], margin=labels["margin"],
+        **common, metric=metric, margin=labels["further"].get(metric, labels["margin"]),
         current=first_metric.current if first_metric else None,
         baseline=first_metric.baseline if first_metric else None,
         labelled=performance.labelled, coverage=performance.coverage,
