@@ -231,7 +231,7 @@ def deploy_project_stack(target: Target, project: Project) -> str:
     }
     request: dict[str, Any] = {
         "StackName": name,
-        **_template(target, project.project, template),
+        **template_source(target, project.project, template),
         "Parameters": [
             {"ParameterKey": key, "ParameterValue": str(value)} for key, value in parameters.items()
         ],
@@ -266,7 +266,7 @@ def deploy_project_stack(target: Target, project: Project) -> str:
     return name
 
 
-def _template(target: Target, project: str, template: str) -> dict[str, str]:
+def template_source(target: Target, project: str, template: str) -> dict[str, str]:
     """Return how CloudFormation gets a template: with the request, or from the artifacts bucket.
 
     The bucket is where a template goes that is too large for a request, under its own digest, so

@@ -82,14 +82,14 @@ def test_at_the_bound_one_row_multiplies_each_bet_by_one_on_average(
 def test_pairs_share_no_row_and_gain_nothing_on_average_over_scores_and_drawings() -> None:
     """Two rows of either label, all assignments of three scores: the e-value at an AUC of 1/2."""
     total = []
-    for number in range(40):
+    for number in range(20):
         for scores in product([0.05, 0.5, 0.95], repeat=4):
             rows = classification_of(np.array([1.0, 1.0, 0.0, 0.0]), np.array(scores))
             ways = gains_of("roc_auc", rows, 0.5, number)
             assert all(counts.sum() == 2 for _, counts in ways)
             grown = [np.exp(np.log1p(FRACTIONS[:, None] * g) @ counts) for g, counts in ways]
             total.append(np.mean(grown, axis=0))
-    np.testing.assert_allclose(np.mean(total, axis=0), 1.0, atol=0.02)
+    np.testing.assert_allclose(np.mean(total, axis=0), 1.0, atol=0.03)
 
 
 @pytest.mark.parametrize(
