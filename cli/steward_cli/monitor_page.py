@@ -80,6 +80,8 @@ def page(watched: Watched, counts: dict[str, Counts], made_at: datetime) -> str:
     performance = look.performance
     return environment.get_template("monitor.html.j2").render(
         look=look,
+        candidates=watched.candidates,
+        minute=minute,
         made_at=made_at.strftime("%Y-%m-%d %H:%M UTC"),
         window=f"{minute(look.window)} to {minute(look.ends)} UTC",
         tones=TONES,
@@ -114,7 +116,8 @@ def _tiles(look: Look) -> list[dict[str, str]]:
               "Adjusted p-value below the level and effect above the floor."),
         _tile("rows", f"{look.captured.rows:,}", "", CAPTURED["rows"]),
         _tile("version", f"v{look.version}" if look.version else "-", "",
-              "Whose traffic is judged: the stable one's."),
+              "Whose traffic is judged: the stable one's." if look.role == "stable" else
+              "Whose traffic is judged: it answered beside the stable version."),
     ]  # fmt: skip
 
 

@@ -33,7 +33,8 @@ def styled(word: str) -> Text:
 
 def screen(watched: Watched, width: int) -> RenderableType:
     """Return what is known of a project for a terminal of a width."""
-    parts: list[RenderableType] = [Text(f"{watched.project}: monitoring", "bold")]
+    of = "" if watched.beside is None else f" of version {watched.beside}, beside the stable one"
+    parts: list[RenderableType] = [Text(f"{watched.project}: monitoring{of}", "bold")]
     look = watched.newest
     if look is None:
         return Group(*parts, Text("no window was looked at yet", "dim"))
@@ -51,6 +52,13 @@ def screen(watched: Watched, width: int) -> RenderableType:
         if look.performance.calibration is not None:
             told = look.performance.calibration
             parts += [Text(told.sentence, _STYLES.get(told.verdict, ""))]
+    if watched.late:
+        rows = sum(int(one["rows"]) for one in watched.late)
+        newest = minute(watched.late[-1]["window"])
+        what = f"{rows} rows of {len(watched.late)} windows came too late to be judged"
+        parts += [Text(), Text(f"{what}, the newest of {newest}", "yellow")]
+    if watched.candidates:
+        parts += [Text(), _candidates(watched)]
     if watched.retraining is not None:
         parts += [Text(), retraining(watched.retraining)]
     return Group(*parts)
@@ -121,6 +129,18 @@ def _weights(found: AttributionLook) -> list[RenderableType]:
         for one in found.features[:_MOST_WEIGHTS]
     ]
     return [table(("weight of", "held out", "now", "p"), rows), said]
+
+
+def _candidates(watched: Watched) -> RenderableType:
+    rows = [
+        (f"v{one.version}", minute(one.window), f"{one.captured.rows:,}",
+         styled(one.window_verdict.verdict if one.window_verdict else "off"),
+         *(styled(one.alarms.get(kind, "off")) for kind in ("drift", "performance", "bias")))
+        for one in watched.candidates
+    ]  # fmt: skip
+    heads = ("beside", "window (UTC)", "rows", "window", "drift", "performance", "bias")
+    told = f"steward monitor show {watched.project} --version N"
+    return Group(table(heads, rows), Text(told, "dim"))
 
 
 def retraining(item: Item) -> RenderableType:

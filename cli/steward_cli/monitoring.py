@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from steward.domain.errors import EvidenceIncompleteError
 from steward.domain.monitoring.baseline import Baseline
 from steward.domain.monitoring.looks import KINDS, Look, parse_look
-from steward.domain.monitoring.records import RETRAINING, alarm_item, look_item
+from steward.domain.monitoring.records import BESIDE, RETRAINING, alarm_item, late_item, look_item
 from steward.domain.monitoring.retraining import State, reset
 from steward.ports import Equals, Item, ObjectStore, Put, StateStore, Table
 from steward_cli.console import CommandError, Exit
@@ -21,6 +21,9 @@ from steward_cli.console import CommandError, Exit
 READERS = 8
 RECENT = 168
 """Looks that are shown: a week of hours."""
+
+MOST_CANDIDATES = 5
+"""Versions that are shown beside the stable one, the newest."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,10 @@ class Watched:
         records: Their records, in the same order.
         baseline: Of the version that the newest look judges, where it has one.
         retraining: What the brakes remember; None before the first trigger.
+        beside: The version, where these are the looks at one beside the stable version.
+        late: What is known of windows whose rows came too late to be looked at.
+        candidates: Newest look at each version that answered beside the stable one during
+            ``looks``, the newest version first.
     """
 
     project: str
@@ -41,6 +48,9 @@ class Watched:
     records: Sequence[Look]
     baseline: Baseline | None = None
     retraining: Item | None = None
+    beside: int | None = None
+    candidates: Sequence[Look] = ()
+    late: Sequence[Item] = ()
 
     @property
     def newest(self) -> Look | None:
@@ -71,35 +81,63 @@ class Monitoring:
     state: StateStore
     objects: ObjectStore
 
-    def read(self, project: str, *, recent: int = RECENT, records: bool = True) -> Watched:
+    def read(
+        self,
+        project: str,
+        *,
+        recent: int = RECENT,
+        records: bool = True,
+        version: int | None = None,
+    ) -> Watched:
         """Return what is known of a project.
 
         Args:
             project: Its name.
             recent: Looks at most, the newest.
             records: Whether the looks' records are read too.
+            version: Of this version, as it answered beside the stable one.
 
         Raises:
-            CommandError: There is no such project.
+            CommandError: There is no such project, or no look at such a version.
         """
         if self.state.get(Table.PROJECTS, {"project": project}) is None:
             raise CommandError(f"no project {project!r}", Exit.NOT_FOUND, "`steward project list`")
-        looks = self.looks(project, recent)
+        looks = self.looks(project, recent, version)
+        if version is not None and not looks:
+            known = ", ".join(str(one["version"]) for one in self._beside(project)) or "none"
+            raise CommandError(
+                f"version {version} of {project} answered beside no other version",
+                Exit.NOT_FOUND, f"versions that did: {known}",
+            )  # fmt: skip
         found = self.records(looks) if records else []
         newest = found[-1] if found else None
         return Watched(
             project=project,
-            alarms=self.alarms(project),
+            alarms=self.alarms(project, version),
             looks=looks,
             records=found,
             baseline=self.baseline(newest) if newest is not None else None,
-            retraining=self.retraining(project),
+            retraining=self.retraining(project) if version is None else None,
+            beside=version,
+            candidates=self.candidates(project, looks) if records and version is None else (),
+            late=self.state.query(Table.MONITORING, project, prefix=late_item("")),
         )
 
-    def looks(self, project: str, recent: int) -> list[Item]:
-        """Return the items of the newest looks, oldest first."""
+    def candidates(self, project: str, looks: Sequence[Item]) -> list[Look]:
+        """Return the newest look at each version that answered beside others during looks."""
+        first = looks[0]["window"] if looks else ""
+        found = [one for one in self._beside(project) if one["window"] >= first][:MOST_CANDIDATES]
+        newest = [self.looks(project, 1, int(one["version"])) for one in found]
+        return self.records([item for items in newest for item in items])
+
+    def _beside(self, project: str) -> list[Item]:
+        return self.state.query(Table.MONITORING, project, prefix=BESIDE, newest_first=True)
+
+    def looks(self, project: str, recent: int, version: int | None = None) -> list[Item]:
+        """Return the items of the newest looks, oldest first, or of those at a version beside."""
+        prefix = look_item("", version)
         items = self.state.query(
-            Table.MONITORING, project, prefix=look_item(""), newest_first=True, limit=recent
+            Table.MONITORING, project, prefix=prefix, newest_first=True, limit=recent
         )
         return items[::-1]
 
@@ -131,9 +169,9 @@ class Monitoring:
         except (EvidenceIncompleteError, ValidationError):
             return None
 
-    def alarms(self, project: str) -> dict[str, Item]:
-        """Return the items of a project's alarms by kind."""
-        keys = {kind: {"project": project, "item": alarm_item(kind)} for kind in KINDS}
+    def alarms(self, project: str, version: int | None = None) -> dict[str, Item]:
+        """Return the items of alarms by kind, of a project or of a version beside."""
+        keys = {kind: {"project": project, "item": alarm_item(kind, version)} for kind in KINDS}
         found = {kind: self.state.get(Table.MONITORING, key) for kind, key in keys.items()}
         return {kind: item for kind, item in found.items() if item is not None}
 
@@ -173,8 +211,11 @@ def document(watched: Watched) -> dict[str, Any]:
     newest = watched.newest
     return {
         "project": watched.project,
+        "version": watched.beside,
         "alarms": watched.alarms,
         "looks": list(watched.looks),
+        "candidates": [one.model_dump(mode="json") for one in watched.candidates],
         "newest": newest.model_dump(mode="json") if newest is not None else None,
+        "late": list(watched.late),
         "retraining": watched.retraining,
     }

@@ -7,7 +7,7 @@ and plays its machine with the roles of its functions.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -23,9 +23,10 @@ from steward.domain.monitoring.looks import Look, parse_look
 from steward.domain.monitoring.records import RETRAINING, alarm_item, look_item
 from steward.domain.monitoring.sampled_rows import sampled_rows
 from steward.domain.versions import version_item
-from steward.ports import Delete, Item, Put, Table
+from steward.ports import Delete, Item, Put, Table, Update
 from steward_cli.commands import monitor
 from steward_cli.commands.mail import letters
+from steward_cli.state import shares_of
 from support.laboratory_stack import Laboratory, eventually
 
 pytestmark = pytest.mark.e2e
@@ -50,7 +51,9 @@ def requests(seed: int, count: int, older: float = 0.0) -> list[dict[str, Any]]:
 class Ward:
     """A project that serves, with the traffic of its last hours."""
 
-    def __init__(self, lab: Laboratory, name: str, *, declared: bool = False) -> None:
+    def __init__(
+        self, lab: Laboratory, name: str, *, declared: bool = False, served: bool = False
+    ) -> None:
         self.lab, self.name = lab, name
         now = datetime.now(UTC)
         self.begin = now.replace(minute=0, second=0, microsecond=0) - timedelta(hours=6)
@@ -60,43 +63,50 @@ class Ward:
         arm = {"version": 1, "endpoint": "none", "role": "stable", "share": 100}
         if not declared:
             self.store.commit([Put(Table.PROJECTS, {"project": name, "config": config})])
-        self.store.commit([Put(Table.ROUTES, {"project": name, "route_version": 1, "arms": [arm]})])
+        if not served:
+            route = {"project": name, "route_version": 1, "arms": [arm]}
+            self.store.commit([Put(Table.ROUTES, route)])
 
-    def give_baseline(self) -> Baseline:
+    def give_baseline(self, version: int = 1, *, registered: bool = False) -> Baseline:
         rows = requests(1, 3000)
         columns = {key: np.array([row["features"][key] for row in rows]) for key in ("age", "bmi")}
         predicted = {"prediction": np.array([row["probability"] for row in rows])}
         baseline = Baseline(
-            project=self.name, version=1, rows=len(rows), features=column_baselines(columns),
+            project=self.name, version=version, rows=len(rows), features=column_baselines(columns),
             sample=sampled_rows(list(columns), np.column_stack(list(columns.values()))[:500]),
             held_out_rows=len(rows), predictions=column_baselines(predicted),
         )  # fmt: skip
-        key = f"runs/{self.name}/baseline.json"
+        key = f"runs/{self.name}/v{version}/baseline.json"
         bucket = self.lab.target.output("ArtifactsBucketName")
         self.s3.put_object(Bucket=bucket, Key=key, Body=baseline.model_dump_json().encode())
-        item = {
-            "project": self.name, "item": version_item(1), "version": 1,
-            "baseline": {"uri": f"s3://{bucket}/{key}", "digest": baseline.digest},
-        }  # fmt: skip
-        self.store.commit([Put(Table.VERSIONS, item)])
+        named = {"uri": f"s3://{bucket}/{key}", "digest": baseline.digest}
+        where = {"project": self.name, "item": version_item(version)}
+        write = Put(Table.VERSIONS, {**where, "version": version, "baseline": named})
+        if registered:
+            self.store.commit([Update(Table.VERSIONS, where, set={"baseline": named})])
+        else:
+            self.store.commit([write])
         return baseline
 
-    def capture(self, rows: Sequence[dict[str, Any]], hour: int, tail: bytes = b"") -> str:
+    def capture(
+        self, rows: Sequence[dict[str, Any]], hour: int, tail: bytes = b"", version: int = 1
+    ) -> str:
         """Put an object where Firehose delivers what was answered in an hour."""
         lines = []
         for n, row in enumerate(rows):
             at = self.begin + timedelta(hours=hour, seconds=3500 * n / len(rows))
             exposure = Exposure(
                 project=self.name, route_version=1, step_id="serving", assignment_probability=1.0,
-                assigned_version=1, assigned_role="stable", answering_version=1, fallback=False,
+                assigned_version=version, assigned_role="stable", answering_version=version,
+                fallback=False,
                 entity=row["entity"], first_exposure=True, shadow_pair_id=None,
-                inference_id=f"{self.name}-{row['entity']}-{hour}",
+                inference_id=f"{self.name}-{row['entity']}-{hour}-{version}",
                 time=at.isoformat(timespec="milliseconds"), features=row["features"],
                 prediction={"probability": row["probability"]},
             )  # fmt: skip
             lines.append(json.dumps({"capture": asdict(exposure)}).encode() + b"\n")
         at = self.begin + timedelta(hours=hour)
-        key = f"exposures/{at:%Y/%m/%d}/steward-{self.name}-{hour}-{len(tail)}"
+        key = f"exposures/{at:%Y/%m/%d}/steward-{self.name}-{hour}-v{version}-{len(tail)}"
         bucket = self.lab.target.output("CaptureBucketName")
         self.s3.put_object(Bucket=bucket, Key=key, Body=b"".join(lines) + tail)
         return key
@@ -236,3 +246,94 @@ def test_drift_starts_a_run_on_the_deliveries_that_were_kept(lab: Laboratory) ->
     assert kept is not None
     assert kept["state"]["flight"]["id"] == run["trigger"]["attempt"]
     ward.remove()
+
+
+ROLLS_BACK = "    drift: retrain\n    performance: notify"
+RAMP = "  strategy: canary\n  steps: [10, 50, 100]\n  bake_s: 60\n"
+LONG = "  strategy: canary\n  steps: [50, 100]\n  bake_s: 60000\n"
+AT_ONCE = "  strategy: all_at_once\n  bake_s: 1\n"
+
+
+class Rebound(Ward):
+    """A project whose alarms take releases back; its version 1 answers."""
+
+    def release(self, trained: dict[str, Any]) -> int:
+        """Register another version like the trained one, and let people approve it."""
+        version = self.lab.register(self.name, trained)
+        self.lab.version(self.name, version, "pending", within=180)
+        self.give_baseline(version, registered=True)
+        self.lab.approve(self.name, version)
+        return version
+
+    def shares(self) -> dict[int, float]:
+        """Share of traffic by version."""
+        return shares_of(self.lab.state.route(self.name))
+
+    def shifted(self, hour: int, version: int) -> None:
+        """Let a version answer people for two hours who are older than those of its training."""
+        for one in (hour, hour + 1):
+            self.capture(requests(60 + one, 250, 12.0), one, version=version)
+        assert self.watch(hour + 2, 4)["status"] == "SUCCEEDED"
+
+    def taken_back(self, version: int) -> dict[str, Any]:
+        """Wait until all traffic is version 1's again; return the release that is over."""
+        eventually(lambda: self.shares() == {1: 100}, "the route back", 120)
+
+        def ended() -> dict[str, Any] | None:
+            found = [r for r in self.lab.state.releases(self.name) if int(r["version"]) == version]
+            return dict(found[-1]) if found[-1]["status"] == "rolled_back" else None
+
+        return eventually(ended, f"the end of the release of version {version}", 120)
+
+
+@pytest.fixture(scope="module")
+def rebound(lab: Laboratory, trained: dict[str, Any]) -> Iterator[Rebound]:
+    name = "rebound"
+    lab.add_project(name)
+    lab.configure(name, "monitoring:\n  unit: entity\n", "monitoring:\n  unit: event\n")
+    acts = "    drift: roll_back\n    performance: roll_back\n    candidate: roll_back"
+    lab.configure(name, ROLLS_BACK, acts)
+    lab.configure(name, RAMP, AT_ONCE)
+    ward = Rebound(lab, name, declared=True, served=True)
+    assert ward.release(trained) == 1
+    lab.version(name, 1, "production", within=180)
+    lab.configure(name, AT_ONCE, LONG)
+    yield ward
+    ward.remove()
+
+
+def test_an_alarm_of_the_version_that_is_tried_rolls_its_release_back(
+    rebound: Rebound, trained: dict[str, Any]
+) -> None:
+    tried = rebound.release(trained)
+    eventually(lambda: rebound.shares() == {1: 50, tried: 50}, "traffic on the candidate", 180)
+    rebound.shifted(0, tried)
+    ended = rebound.taken_back(tried)
+    assert ended["cause"].startswith(f"asked by monitoring: drift of version {tried}: ")
+    eventually(lambda: rebound.mails("rolled back") or None, "the mail about the rollback")
+    assert rebound.alarm("drift")["state"] == "ok"
+    shown = rebound.lab.steward("monitor", "show", rebound.name, "--version", str(tried))
+    assert shown["alarms"]["drift"]["state"] == "alarm"
+
+
+def test_an_alarm_takes_back_the_release_of_the_version_that_drifts_and_no_other(
+    rebound: Rebound, trained: dict[str, Any]
+) -> None:
+    rebound.lab.configure(rebound.name, LONG, AT_ONCE)
+    version = rebound.release(trained)
+    rebound.lab.version(rebound.name, version, "production", within=180)
+    assert rebound.shares() == {version: 100}
+    before = len(rebound.mails("rolled back"))
+    rebound.shifted(2, version)
+    ended = rebound.taken_back(version)
+    assert ended["cause"].startswith(f"asked by monitoring: drift of version {version}: ")
+    # The same shift under version 1: there is nothing before it to go back to.
+    told = len(rebound.mails(f"drift in {rebound.name} 1"))
+    rebound.shifted(4, 1)
+    alarm = rebound.alarm("drift")
+    assert (alarm["state"], alarm["version"]) == ("alarm", 1)
+    eventually(
+        lambda: len(rebound.mails(f"drift in {rebound.name} 1")) > told or None, "the drift mail"
+    )
+    assert rebound.shares() == {1: 100}
+    assert len(rebound.mails("rolled back")) == before + 1

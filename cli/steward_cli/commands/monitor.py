@@ -27,6 +27,12 @@ Project = Annotated[str, typer.Argument(help="Project name.")]
 Last = Annotated[
     int, typer.Option("--last", min=1, max=ALL, help="Looks at most, the newest.")
 ]  # fmt: skip
+Version = Annotated[
+    int | None,
+    typer.Option(
+        "--version", min=1, help="A version that answered beside the stable one, in a release."
+    ),
+]
 
 
 def reader(choice: Choice) -> Monitoring:
@@ -37,7 +43,11 @@ def reader(choice: Choice) -> Monitoring:
 
 @app.command("show")
 def show_monitoring(
-    context: typer.Context, project: Project, last: Last = RECENT, json_: Json = False
+    context: typer.Context,
+    project: Project,
+    last: Last = RECENT,
+    version: Version = None,
+    json_: Json = False,
 ) -> None:
     """Show alarms, the last looks as a line, and the columns of the newest window.
 
@@ -45,7 +55,7 @@ def show_monitoring(
 
     Example: `steward monitor show diabetes`
     """
-    watched = reader(context.obj).read(project, recent=last)
+    watched = reader(context.obj).read(project, recent=last, version=version)
     show(document(watched), json_, lambda console: draw(watched, console))
 
 
@@ -71,6 +81,7 @@ def report(
         typer.Option("--out", "-o", help="File to write; default: monitor-PROJECT.html."),
     ] = None,
     last: Last = RECENT,
+    version: Version = None,
     json_: Json = False,
 ) -> None:
     """Write a window's report as one HTML page that needs nothing from elsewhere, and show it.
@@ -79,7 +90,7 @@ def report(
     """
     monitoring = reader(context.obj)
     with progress("reading looks"):
-        watched = monitoring.read(project, recent=ALL if look else last)
+        watched = monitoring.read(project, recent=ALL if look else last, version=version)
         watched = watched.at(look) if look else watched
     path = out or Path(f"monitor-{project}.html")
     write_report(monitoring, watched, path)

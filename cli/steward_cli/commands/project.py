@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import shutil
 from pathlib import Path
@@ -23,6 +24,12 @@ from steward_cli.state import StackState, person, shares_of
 from steward_cli.target import Target, choose
 
 app = typer.Typer(help="Projects: one model each, declared in project.yaml.")
+
+MOST_IN_REQUEST = 51_200
+"""Bytes of a template that CreateStack takes in ``TemplateBody``."""
+
+MOST_IN_BUCKET = 1_000_000
+"""Bytes of a template that it takes from S3."""
 
 Folder = Annotated[
     Path, typer.Argument(help="Folder with project.yaml.", exists=True, file_okay=False)
@@ -224,7 +231,7 @@ def deploy_project_stack(target: Target, project: Project) -> str:
     }
     request: dict[str, Any] = {
         "StackName": name,
-        "TemplateBody": template,
+        **template_source(target, project.project, template),
         "Parameters": [
             {"ParameterKey": key, "ParameterValue": str(value)} for key, value in parameters.items()
         ],
@@ -257,6 +264,29 @@ def deploy_project_stack(target: Target, project: Project) -> str:
             f"stack {name} failed: {'; '.join(reasons) or 'see its events'}"
         ) from None
     return name
+
+
+def template_source(target: Target, project: str, template: str) -> dict[str, str]:
+    """Return how CloudFormation gets a template: with the request, or from the artifacts bucket.
+
+    The bucket is where a template goes that is too large for a request, under its own digest, so
+    that CloudFormation reads what was rendered and a repeat writes nothing else.
+
+    Raises:
+        CommandError: It is larger than CloudFormation takes from S3.
+    """
+    content = template.encode()
+    if len(content) <= MOST_IN_REQUEST:
+        return {"TemplateBody": template}
+    if len(content) > MOST_IN_BUCKET:
+        raise CommandError(
+            f"the stack of {project} would have {len(content)} bytes of template", Exit.FAILED,
+            f"CloudFormation takes {MOST_IN_BUCKET} at most: declare fewer feature groups",
+        )  # fmt: skip
+    bucket = target.output("ArtifactsBucketName")
+    key = f"templates/{project}/{hashlib.sha256(content).hexdigest()}.yaml"
+    target.client("s3").put_object(Bucket=bucket, Key=key, Body=content)
+    return {"TemplateURL": f"https://s3.{target.region}.amazonaws.com/{bucket}/{key}"}
 
 
 def _place(target: Target) -> Place:

@@ -107,7 +107,8 @@ def test_an_alarm_that_only_notifies_asks_for_nothing() -> None:
 def test_roll_back_asks_for_a_rollback() -> None:
     scene = Decisions()
     assert scene.drift(action="roll_back") == ["RollbackRequested"]
-    assert scene.told("RollbackRequested")[0].reason == "drift of version 2: age moved"
+    [asked] = scene.told("RollbackRequested")
+    assert (asked.version, asked.reason) == (2, "drift of version 2: age moved")
 
 
 def test_what_start_on_does_not_name_is_told_and_not_started() -> None:

@@ -223,3 +223,23 @@ def test_without_held_out_rows_performance_is_not_judged() -> None:
 
 def test_windows_are_those_of_the_scene() -> None:
     assert window(0) == BEGAN.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def test_a_further_metric_that_falls_is_told_by_its_name_and_margin() -> None:
+    """All labels are positive now: half of them are below the threshold."""
+    scene = MonitoringScene(
+        {"unit": "event", "labels": {**LABELS, "margin": 0.6, "further": {"recall": 0.04}}}
+    )
+    for hour in range(4):
+        rows = people(10 + hour, 250)
+        scene.traffic(rows, hour)
+        scene.label(rows, [1] * 250, hour, 1.5 * HOUR)
+        scene.watch(hour + 1)
+    [told] = scene.told("PerformanceDegraded")
+    assert (told.metric, told.margin) == ("recall", 0.04)
+    assert told.current < told.baseline - 0.04
+    found = performance(scene, 3)
+    assert found.alarm["raised"] == ["recall"]
+    assert found.alarm["further"]["recall"]["plan"]["alpha"] == 0.025
+    assert [one.metric for one in found.realised] == ["brier", "recall"]
+    assert found.sentence.startswith("1 - recall is above 0.")

@@ -253,3 +253,21 @@ def test_a_project_without_a_route_cannot_be_restored(serving: Scene) -> None:
     serving.state._tables[Table.ROUTES].clear()
     with pytest.raises(ReleaseNotAllowedError):
         serving.restore(command)
+
+
+def by_monitoring(scene: Scene, version: int) -> dict[str, object]:
+    told = scene.received(RollbackRequested(reason="drift", version=version))
+    meta = told.own.model_copy(update={"actor": "monitoring"})
+    return scene.start_rollback(told.model_copy(update={"meta": meta}))
+
+
+def test_a_request_about_a_version_takes_no_other_version_s_release_back(serving: Scene) -> None:
+    serving.play(2)
+    serving.begin(3)
+    assert "no release of version 1 that could be taken" in str(by_monitoring(serving, 1))
+    assert "no release of version 2 that could be taken" in str(by_monitoring(serving, 2))
+    assert serving.release(THIRD)["status"] == "running"
+    rolled_back(serving, by_monitoring(serving, 3))
+    assert serving.shares() == {2: 100}
+    rolled_back(serving, by_monitoring(serving, 2))
+    assert serving.shares() == {1: 100}

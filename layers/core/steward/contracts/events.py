@@ -580,10 +580,15 @@ class ExperimentEnded(Payload):
 
 
 class RollbackRequested(Payload):
-    """A person asks to go back to the stable version."""
+    """A person, or an alarm of monitoring, asks to go back to the version before.
+
+    Attributes:
+        version: What is to be taken back; None for whatever release that is.
+    """
 
     source: ClassVar[str] = "steward.serving"
     reason: str
+    version: int | None = None
 
 
 class RollbackFailed(Payload):
@@ -788,6 +793,7 @@ class WindowJudged(Payload):
         verdict: On this window alone.
         drift: State of the alarm over time.
         alarms: State of each alarm after this look.
+        role: ``candidate`` where it is of the version that a release tries.
     """
 
     source: ClassVar[str] = "steward.monitoring"
@@ -795,6 +801,7 @@ class WindowJudged(Payload):
     window_s: int
     revision: int = 1
     version: int | None = None
+    role: Literal["stable", "candidate"] = "stable"
     rows: int
     verdict: str
     drift: str
@@ -818,11 +825,13 @@ class DriftDetected(Payload):
         odds: Probability of a false alarm, and in how many looks.
         action: What the project declares.
         kind: ``drift`` of values, or ``attribution``: the model leans on other features.
+        role: ``candidate`` where it is of the version that a release tries.
     """
 
     source: ClassVar[str] = "steward.monitoring"
     kind: Literal["drift", "attribution"] = "drift"
     version: int
+    role: Literal["stable", "candidate"] = "stable"
     window: str
     since: str
     columns: list[str]
@@ -848,10 +857,12 @@ class PerformanceDegraded(Payload):
         labelled: Labelled predictions.
         coverage: Share of predictions that have a label.
         odds: Probability of a false alarm, and in how many looks.
+        role: ``candidate`` where it is of the version that a release tries.
     """
 
     source: ClassVar[str] = "steward.monitoring"
     version: int
+    role: Literal["stable", "candidate"] = "stable"
     window: str
     since: str
     metric: str
@@ -869,10 +880,15 @@ class PerformanceDegraded(Payload):
 
 
 class BiasDrifted(Payload):
-    """A group is treated otherwise than on held-out rows, by more than the margin."""
+    """A group is treated otherwise than on held-out rows, by more than the margin.
+
+    Attributes:
+        role: ``candidate`` where it is of the version that a release tries.
+    """
 
     source: ClassVar[str] = "steward.monitoring"
     version: int
+    role: Literal["stable", "candidate"] = "stable"
     window: str
     since: str
     groups: list[str]
@@ -909,11 +925,13 @@ class AlarmCleared(Payload):
     Attributes:
         kind: ``drift``, ``performance``, ``bias``, ``no_data`` or ``attribution``.
         since: When it had begun.
+        role: ``candidate`` where it is of the version that a release tries.
     """
 
     source: ClassVar[str] = "steward.monitoring"
     kind: str
     version: int | None = None
+    role: Literal["stable", "candidate"] = "stable"
     window: str
     since: str
     sentence: Told

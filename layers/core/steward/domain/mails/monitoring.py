@@ -35,10 +35,19 @@ _KINDS = {
 }
 
 
+def _named(version: int | None, role: str) -> str:
+    """Return a version as mails call it; what a release tries has no say over the project yet."""
+    return (
+        f"version {version}, which a release tries,"
+        if role == "candidate"
+        else (f"version {version}")
+    )
+
+
 def drift_detected(
     where: Where, version: int, *, window: str, since: str, columns: Sequence[str], p: float,
     effect: float, horizon: int, rows: int, odds: str, sentence: str, action: str, uri: str,
-    execution_arn: str, kind: str = "drift",
+    execution_arn: str, kind: str = "drift", role: str = "stable",
 ) -> Letter:  # fmt: skip
     """Tell on-call and the owner that traffic, or its answers' reasons, are not what they were."""
     is_asked = kind == "drift"
@@ -51,7 +60,9 @@ def drift_detected(
     return letter(
         where,
         f"{name} in {where.project} {version}: {', '.join(columns[:3])}",
-        paragraph(f"What version {version} of {where.project} {what}. {_FOLLOWS.get(action, '')}"),
+        paragraph(
+            f"What {_named(version, role)} of {where.project} {what}. {_FOLLOWS.get(action, '')}"
+        ),
         facts(
             "How sure",
             [
@@ -63,7 +74,7 @@ def drift_detected(
             ],
         ),
         bullets("Columns, the surest first" if is_asked else "Weights that moved most", columns),
-        _see(where, window),
+        _see(where, window, version if role == "candidate" else None),
         _links(where, uri, execution_arn),
     )
 
@@ -72,6 +83,7 @@ def performance_degraded(
     where: Where, version: int, *, window: str, since: str, metric: str, current: float | None,
     baseline: float | None, margin: float, labelled: int, coverage: float | None, odds: str,
     sentence: str, action: str, uri: str, execution_arn: str,
+    role: str = "stable",
 ) -> Letter:  # fmt: skip
     """Tell on-call and the owner that a version does worse than it did on held-out rows."""
     share = "" if coverage is None else f", {percent(round(coverage, 3))} of the predictions"
@@ -79,8 +91,8 @@ def performance_degraded(
         where,
         f"{where.project} {version} does worse: {metric}",
         paragraph(
-            f"Labels show that version {version} of {where.project} does worse than on held-out "
-            f"rows, by more than the margin. {_FOLLOWS.get(action, '')}"
+            f"Labels show that {_named(version, role)} of {where.project} does worse than on "
+            f"held-out rows, by more than the margin. {_FOLLOWS.get(action, '')}"
         ),
         facts(
             "How sure",
@@ -95,7 +107,7 @@ def performance_degraded(
                 ("False alarms", f"at most {odds}"),
             ],
         ),
-        _see(where, window),
+        _see(where, window, version if role == "candidate" else None),
         _links(where, uri, execution_arn),
     )
 
@@ -103,18 +115,19 @@ def performance_degraded(
 def bias_drifted(
     where: Where, version: int, *, window: str, since: str, groups: Sequence[str], sentence: str,
     action: str, uri: str, execution_arn: str,
+    role: str = "stable",
 ) -> Letter:  # fmt: skip
     """Tell on-call and the owner that a group is treated otherwise than it was."""
     return letter(
         where,
         f"groups of {where.project} {version} drift apart",
         paragraph(
-            f"Version {version} of {where.project} treats groups otherwise than on held-out rows, "
-            f"by more than the margin. {_FOLLOWS.get(action, '')}"
+            f"{_named(version, role).capitalize()} of {where.project} treats groups otherwise than "
+            f"on held-out rows, by more than the margin. {_FOLLOWS.get(action, '')}"
         ),
         facts("How sure", [("Since", moment(since)), ("Finding", shortened(sentence))]),
         bullets("Groups", groups),
-        _see(where, window),
+        _see(where, window, version if role == "candidate" else None),
         _links(where, uri, execution_arn),
     )
 
@@ -140,14 +153,15 @@ def data_stale(
 
 def alarm_cleared(
     where: Where, kind: str, version: int | None, *, window: str, since: str, sentence: str,
-    uri: str,
+    uri: str, role: str = "stable",
 ) -> Letter:  # fmt: skip
     """Tell on-call and the owner that an alarm is over."""
     return letter(
         where,
         f"{kind} of {where.project} is over",
         paragraph(
-            f"Of version {version} of {where.project}: {_KINDS.get(kind, 'the alarm is over')}."
+            f"Of {_named(version, role)} of {where.project}: "
+            f"{_KINDS.get(kind, 'the alarm is over')}."
         ),
         facts(
             "The alarm",
@@ -158,7 +172,7 @@ def alarm_cleared(
                 ("Finding", shortened(sentence)),
             ],
         ),
-        _see(where, window),
+        _see(where, window, version if role == "candidate" else None),
         _links(where, uri, ""),
     )
 
@@ -236,11 +250,12 @@ def watch_failed(where: Where, *, run: str, error: str, cause: str, execution_ar
     )
 
 
-def _see(where: Where, window: str) -> str:
+def _see(where: Where, window: str, candidate: int | None = None) -> str:
+    of = "" if candidate is None else f" --version {candidate}"
     return commands(
         "To see it",
-        f"steward monitor show {where.project}",
-        f"steward monitor report {where.project} --look {window}",
+        f"steward monitor show {where.project}{of}",
+        f"steward monitor report {where.project}{of} --look {window}",
     )
 
 

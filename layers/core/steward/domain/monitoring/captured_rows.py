@@ -27,7 +27,7 @@ from steward.domain.workspace import Connection, identifier, literal
 AHEAD_S = 300
 """How far ahead of ours the gateway's clock may be."""
 
-BEHIND_S = 7 * 86_400
+BEHIND_S = 14 * 86_400
 """Rows that are older than this belong to windows that nobody looks at any more."""
 
 MAX_NAMES = 50
@@ -135,7 +135,7 @@ def read_object(
                     THEN 'another schema: a field of {", ".join(_FIELDS)} is missing or no such'
                 WHEN k.project IS NULL THEN 'no such project'
                 WHEN asked_at > {now_ms + AHEAD_S * 1000} THEN 'its time lies ahead of now'
-                WHEN asked_at < {now_ms - BEHIND_S * 1000} THEN 'it came more than 7 days late'
+                WHEN asked_at < {now_ms - BEHIND_S * 1000} THEN 'it came more than 14 days late'
             END AS reason,
             coalesce(role = 'shadow', false) AS is_shadow,
             row_number() OVER (

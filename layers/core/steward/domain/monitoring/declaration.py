@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -11,6 +11,8 @@ from steward.domain.expressions import ExpressionError, parse
 
 Action = Literal["notify", "retrain", "roll_back"]
 Metric = Literal["brier", "log_loss", "accuracy"]
+FurtherMetric = Literal["precision", "recall", "f1", "roc_auc"]
+Margin = Annotated[float, Field(gt=0, lt=1)]
 
 
 class Segment(Strict):
@@ -41,6 +43,8 @@ class Labels(Strict):
         minimum: Labelled predictions of a look below which nothing is judged.
         metric: What is compared with the held-out rows, and may raise the alarm.
         margin: How much worse it may be, in its unit.
+        further: Further metrics that may raise the alarm, each with its margin: how much of it
+            may be lost. All share the probability of a false alarm.
         groups: Columns whose values are compared with one another (bias).
         group_margin: How far a group metric may move from the baseline's.
         group_minimum: Rows of a group below which it is not judged, of each metric's own
@@ -51,6 +55,7 @@ class Labels(Strict):
     minimum: int = Field(default=30, ge=30)
     metric: Metric = "brier"
     margin: float = Field(default=0.05, gt=0, lt=1)
+    further: dict[FurtherMetric, Margin] = Field(default_factory=dict)
     groups: list[Name] = Field(default_factory=list, max_length=5)
     group_margin: float = Field(default=0.1, gt=0, lt=1)
     group_minimum: int = Field(default=100, ge=30)
@@ -86,6 +91,7 @@ class Actions(Strict):
         performance: Of labelled predictions.
         bias: Of group metrics.
         no_data: Where traffic is missing.
+        candidate: Drift, performance or bias of the version that a release tries.
     """
 
     attribution: Action = "notify"
@@ -93,6 +99,7 @@ class Actions(Strict):
     performance: Action = "notify"
     bias: Action = "notify"
     no_data: Literal["notify"] = "notify"
+    candidate: Literal["notify", "roll_back"] = "notify"
 
 
 class Retraining(Strict):

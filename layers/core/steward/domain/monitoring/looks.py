@@ -304,6 +304,8 @@ class Look(_Frozen):
         revision: 1, and one more each time that late rows came.
         unit: What one count is.
         version: The version whose traffic is judged; None where nobody answered yet.
+        role: ``stable`` where the look counts for the project; ``candidate`` where it is of a
+            version that answered beside that one.
         baseline: Digest of its baseline; None where it has none.
         baseline_uri: Where that lies.
         profile: Digest of the window's profile (or entity sample).
@@ -334,6 +336,7 @@ class Look(_Frozen):
     revision: int = 1
     unit: Literal["event", "entity"]
     version: int | None = None
+    role: Literal["stable", "candidate"] = "stable"
     baseline: str | None = None
     baseline_uri: str | None = None
     profile: str | None = None
@@ -390,4 +393,6 @@ def look_uri(bucket: str, look: Look) -> str:
     """Return where a record lies: by its content, so that none is ever overwritten."""
     place = look.window.replace(":", "")
     name = f"{place}-r{look.revision}-{look.digest[:12]}"
+    if look.role == "candidate":
+        name = f"v{look.version}-{name}"
     return f"s3://{bucket}/monitoring/{look.project}/looks/{name}.json"

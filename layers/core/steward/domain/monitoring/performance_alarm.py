@@ -24,13 +24,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from steward.domain.distributions import beta_ppf, norm_ppf
 from steward.domain.monitoring.metric_estimates import measured
+from steward.domain.monitoring.metric_gains import FURTHER, FurtherMetric, gains_of
 from steward.domain.monitoring.performance_statistics import (
     ERROR_BINS,
     LOG_LOSS_MOST,
@@ -42,6 +43,7 @@ from steward.domain.monitoring.performance_statistics import (
 
 Floats = NDArray[np.float64]
 BoundedLoss = Literal["zero_one", "brier", "log_loss", "absolute_error"]
+Told = BoundedLoss | FurtherMetric
 
 MINIMUM_BASELINE = 100
 """Held-out rows below which no bound is drawn."""
@@ -55,14 +57,14 @@ class AlarmPlan:
     """What is fixed before the first look.
 
     Attributes:
-        loss: The mean of it is watched.
-        bound: Mean loss up to which nothing is wrong.
+        loss: The mean of it is watched; of a metric such as recall, 1 less the metric.
+        bound: What that may be with nothing wrong.
         horizon: Looks in which a false alarm has at most the probability ``alpha``.
         alpha: Of a false alarm in the horizon, the baseline's error included.
         baseline_alpha: The part of it that the baseline's limit takes.
     """
 
-    loss: BoundedLoss
+    loss: Told
     bound: float
     horizon: int
     alpha: float
@@ -99,7 +101,7 @@ class AlarmState:
 
 
 def alarm_plan(
-    loss: BoundedLoss,
+    loss: Told,
     baseline: Classification | Regression,
     *,
     margin: float,
@@ -113,9 +115,9 @@ def alarm_plan(
 
     Args:
         loss: ``zero_one`` (accuracy), ``brier``, ``log_loss``; ``absolute_error`` of numbers,
-            clipped to the baseline's cap.
+            clipped to the baseline's cap; or ``precision``, ``recall``, ``f1``, ``roc_auc``.
         baseline: Statistics of held-out rows.
-        margin: How much mean loss may be lost.
+        margin: How much mean loss, or how much of the metric, may be lost.
         horizon: Looks, such as 336 hours.
         alpha: Probability of a false alarm in them.
 
@@ -126,6 +128,8 @@ def alarm_plan(
         raise ValueError(
             f"a bound needs {MINIMUM_BASELINE} held-out rows, the baseline has {baseline.n}"
         )
+    if loss in FURTHER and not isinstance(baseline, Classification):
+        raise ValueError(f"{loss!r} is no metric of numbers")
     if margin < 0 or not 0 < alpha < 1 or horizon < 1:
         raise ValueError("margin must not be negative, alpha in (0, 1), horizon at least 1")
     baseline_alpha = alpha / 5
@@ -135,13 +139,13 @@ def alarm_plan(
     return AlarmPlan(loss, bound, horizon, alpha, baseline_alpha)
 
 
-def _most(loss: BoundedLoss, rows: Classification | Regression) -> float:
+def _most(loss: Told, rows: Classification | Regression) -> float:
     if isinstance(rows, Regression):
         return rows.cap
     return LOG_LOSS_MOST if loss == "log_loss" else 1.0
 
 
-def _upper_limit(loss: BoundedLoss, rows: Classification | Regression, alpha: float) -> float:
+def _upper_limit(loss: Told, rows: Classification | Regression, alpha: float) -> float:
     if isinstance(rows, Regression):
         values, counts = losses_of("absolute_error", rows)
         mean = float(counts @ values) / rows.n
@@ -151,6 +155,15 @@ def _upper_limit(loss: BoundedLoss, rows: Classification | Regression, alpha: fl
         _, fp, fn, _ = rows.confusion
         wrong = fp + fn
         return 1.0 if wrong == rows.n else beta_ppf(1 - alpha, wrong + 1, rows.n - wrong)
+    if loss in ("precision", "recall"):
+        tp, fp, fn, _ = rows.confusion
+        wrong = fn if loss == "recall" else fp
+        return 1.0 if not tp else beta_ppf(1 - alpha, wrong + 1, tp)
+    if loss in ("f1", "roc_auc"):
+        found = measured(rows, loss)
+        if found.undefined_because is not None:
+            raise ValueError(f"{loss}: {found.undefined_because}")
+        return 1 - found.centre + norm_ppf(1 - alpha) * math.sqrt(found.variance)
     if loss not in ("brier", "log_loss"):
         raise ValueError(f"{loss!r} is no loss of probabilities")
     found = measured(rows, loss)
@@ -206,13 +219,27 @@ def look(
     fortunes = np.array(state.log_fortunes or np.full(FRACTIONS.size, -np.inf))
     fortunes = np.logaddexp(fortunes, -math.log(plan.horizon))
     if rows is not None and rows.n:
-        values, counts = losses_of(plan.loss, rows)
-        gains = values / plan.bound - 1
-        fortunes = fortunes + np.log1p(FRACTIONS[:, None] * gains) @ counts
+        fortunes = fortunes + _growth(plan, rows, state.looks)
     after = AlarmState(state.looks + 1, tuple(fortunes.tolist()), state.since)
     alarmed = evidence(after, plan) >= 0
     since = (state.since or after.looks) if alarmed else None
     return replace(after, since=since)
+
+
+def _growth(plan: AlarmPlan, rows: Classification | Regression, look: int) -> Floats:
+    """Return the logarithm of what one look makes of each bet."""
+    if plan.loss not in FURTHER:
+        values, counts = losses_of(cast("BoundedLoss", plan.loss), rows)
+        return np.asarray(np.log1p(FRACTIONS[:, None] * (values / plan.bound - 1)) @ counts)
+    if not isinstance(rows, Classification):
+        raise ValueError(f"{plan.loss!r} is no metric of numbers")
+    ways = [
+        np.log1p(FRACTIONS[:, None] * gains) @ counts
+        for gains, counts in gains_of(plan.loss, rows, plan.bound, look)
+    ]
+    if not ways:
+        return np.zeros(FRACTIONS.size)
+    return np.asarray(np.logaddexp.reduce(np.stack(ways), axis=0) - math.log(len(ways)))
 
 
 def evidence(state: AlarmState, plan: AlarmPlan) -> float:

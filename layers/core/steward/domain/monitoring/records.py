@@ -13,7 +13,10 @@ EXPOSURES = "exposures/"
 LOOKBACK = timedelta(days=1)
 """How long Firehose tries to deliver: an object may appear that long after its name's time."""
 
-KEPT_FOR = timedelta(days=7)
+SWEPT_DAYS = 14
+"""Days behind that are listed in turn, one a watch, for what came later still."""
+
+KEPT_FOR = timedelta(days=SWEPT_DAYS + 2)
 """How long it is remembered that an object was profiled; it is not listed for longer."""
 
 POINTERS_KEPT_FOR = timedelta(days=120)
@@ -45,14 +48,36 @@ def open_item(window: str) -> str:
     return f"open#{window}"
 
 
-def look_item(window: str) -> str:
-    """Return the sort key of a window's look, in order of time."""
-    return f"look#{window}"
+def late_item(window: str) -> str:
+    """Return the sort key that says: rows of this window came too late to be looked at."""
+    return f"late#{window}"
 
 
-def alarm_item(kind: str) -> str:
-    """Return the sort key of an alarm's state."""
-    return f"alarm#{kind}"
+def look_item(window: str, beside: int | None = None) -> str:
+    """Return the sort key of a window's look, in order of time.
+
+    Args:
+        window: Its start; empty for what the keys of all looks begin with.
+        beside: The version that is looked at beside the one that counts for the project.
+    """
+    return f"{_of(beside)}look#{window}"
+
+
+def alarm_item(kind: str, beside: int | None = None) -> str:
+    """Return the sort key of an alarm's state, of the project or of a version beside."""
+    return f"{_of(beside)}alarm#{kind}"
+
+
+BESIDE = "beside#"
+
+
+def beside_item(version: int) -> str:
+    """Return the sort key of how far a version was looked at beside the one that counts."""
+    return f"{BESIDE}v{version:08d}"
+
+
+def _of(beside: int | None) -> str:
+    return "" if beside is None else f"arm#v{beside:08d}#"
 
 
 def run_item(run: str) -> str:

@@ -174,6 +174,8 @@ def _apply(decider: Decider, memory: Memory, configured: Item, received: Receive
     kind = _ALARMS.get(type(detail))
     if kind is not None:
         _alarm(decider, memory, configured, kind, detail)
+    elif isinstance(detail, e.AlarmCleared) and detail.role == "candidate":
+        return  # what the project's own alarm asked for still waits
     elif isinstance(detail, e.AlarmCleared):
         _forget(memory, detail.kind)
     elif isinstance(detail, e.TrainingStarted | e.TrainingQueued):
@@ -194,7 +196,7 @@ def _apply(decider: Decider, memory: Memory, configured: Item, received: Receive
 def _alarm(decider: Decider, memory: Memory, configured: Item, kind: Kind, detail: Any) -> None:
     if detail.action == "roll_back":
         told = f"{getattr(detail, 'kind', kind)} of version {detail.version}: {detail.sentence}"
-        decider.said.append(e.RollbackRequested(reason=told[:1000]))
+        decider.said.append(e.RollbackRequested(reason=told[:1000], version=detail.version))
         return
     if detail.action != "retrain":
         return

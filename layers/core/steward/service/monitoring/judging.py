@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from steward.contracts.events import Event, Payload
@@ -14,18 +15,21 @@ from steward.domain.monitoring.baseline import Baseline
 from steward.domain.monitoring.declaration import Monitoring
 from steward.domain.monitoring.looking import (
     Counted,
-    judge,
-    judge_segment,
 )
 from steward.domain.monitoring.looks import (
-    SegmentLook,
+    Look,
     look_uri,
     window_number,
     window_start,
 )
-from steward.domain.monitoring.opinions import multivariate_looks
-from steward.domain.monitoring.records import HEAD, look_item, open_item, window_uri
-from steward.domain.monitoring.row_samples import numeric_features
+from steward.domain.monitoring.records import (
+    HEAD,
+    beside_item,
+    late_item,
+    look_item,
+    open_item,
+    window_uri,
+)
 from steward.ports import (
     Change,
     Delete,
@@ -33,6 +37,7 @@ from steward.ports import (
     Equals,
     Ids,
     Item,
+    Put,
     Table,
 )
 from steward.service.emission import Cause, event
@@ -43,7 +48,6 @@ from steward.service.monitoring.labelled import Labelling, judge_labels
 from steward.service.monitoring.look_metrics import look_metrics
 from steward.service.monitoring.look_records import (
     LabelsSaid,
-    Said,
     Scene,
     Watched,
     head_put,
@@ -53,20 +57,14 @@ from steward.service.monitoring.look_records import (
 )
 from steward.service.monitoring.profiling import Bench, declared_of
 from steward.service.monitoring.row_sampling import Sampled, sample_window
+from steward.service.monitoring.saying import MOST_WINDOWS, judged
 from steward.service.monitoring.transitions import Alarms, payloads
 from steward.service.monitoring.windows import (
     Summed,
     chunks_of,
-    read_counted,
     sum_segments,
     sum_window,
 )
-
-MOST_WINDOWS = 336
-"""Windows that are caught up at most; of a longer silence of the watch the newest."""
-
-SEGMENT_WINDOWS = 168
-"""Earlier windows that a segment is compared with."""
 
 MAX_LOOKS = 48
 """Looks of one task; the machine asks again for more."""
@@ -78,6 +76,7 @@ class Watcher:
 
     Attributes:
         stable: Version that the route names.
+        candidate: Version that a release tries now.
         write: Takes the lines of metrics; ``sys.stdout.write`` on Lambda.
         endpoints: What explanations ask; None where nothing may be asked.
         arms: Endpoint of each version that has one of its own.
@@ -90,6 +89,7 @@ class Watcher:
     command: JudgeWindow
     declared: Monitoring
     stable: int | None
+    candidate: int | None
     baselines: Baselines
     seconds_left: Callable[[], float]
     write: Callable[[str], object] | None = None
@@ -97,25 +97,23 @@ class Watcher:
     arms: Mapping[int, str] = field(default_factory=dict)
     positive: bool | int | float | str = 1
     configured: Item = field(default_factory=dict)
-    _labelling: dict[int, Labelling] = field(default_factory=dict)
-    _windows: dict[str, Counted] = field(default_factory=dict)
+    _labelling: dict[tuple[int, int | None], Labelling] = field(default_factory=dict)
+    _outcomes: dict[str, Path] = field(default_factory=dict)
+    windows: dict[str, Counted] = field(default_factory=dict)
 
-    def labelling(self, version: int, found: Found) -> Labelling:
+    def labelling(self, version: int, found: Found, beside: int | None) -> Labelling:
         """Return what a version's labels are joined with; outcomes are read once a task."""
         assert found.baseline is not None
         assert found.uri is not None
-        if version not in self._labelling:
-            self._labelling[version] = Labelling(
+        key = (version, beside)
+        if key not in self._labelling:
+            self._labelling[key] = Labelling(
                 self.bench, self.project, version, self.declared.labels, self.window_s,
                 found.baseline.unit == "entity", self.positive, found.uri,
                 facets_of(self.configured, version, self.bench.state, self.bench.objects),
+                beside, self._outcomes,
             )  # fmt: skip
-        return self._labelling[version]
-
-    @property
-    def watched(self) -> Watched:
-        """Whose windows are looked at."""
-        return Watched(self.project, self.declared)
+        return self._labelling[key]
 
     @property
     def project(self) -> str:
@@ -152,11 +150,11 @@ def judge_windows(
     route = state.get(Table.ROUTES, {"project": command.project})
     if configured is None or route is None:
         return JudgedWindow(project=command.project, looks=0, more=False)
-    stable = next((int(a["version"]) for a in route["arms"] if a["role"] == "stable"), None)
+    arms = {str(arm["role"]): int(arm["version"]) for arm in route["arms"]}
     watcher = Watcher(
-        bench, ids, command, declared_of(configured), stable, Baselines(state, bench.objects),
-        seconds_left or _unhurried(), write, endpoints, _arms(configured, route),
-        _positive(configured), configured,
+        bench, ids, command, declared_of(configured), arms.get("stable"), arms.get("candidate"),
+        Baselines(state, bench.objects), seconds_left or _unhurried(), write, endpoints,
+        _arms(configured, route), _positive(configured), configured,
     )  # fmt: skip
     return _look_at_all(watcher)
 
@@ -190,6 +188,9 @@ def _look_at_all(watcher: Watcher) -> JudgedWindow:
     opened = watcher.bench.state.query(Table.MONITORING, watcher.project, prefix=open_item(""))
     opened = [item for item in opened if item["window_s"] == watcher.window_s]
     first = _first(watcher, head, opened, due)
+    for item in opened:
+        if due - _number(item, watcher) > MOST_WINDOWS:
+            _note_too_late(watcher, item)
     work = [
         (number, True)
         for number in sorted(_number(item, watcher) for item in opened)
@@ -201,7 +202,7 @@ def _look_at_all(watcher: Watcher) -> JudgedWindow:
     for number, again in work[:MAX_LOOKS]:
         if done and watcher.seconds_left() < 60:
             break
-        told += _look(watcher, number, again=again)
+        told += _look_at_versions(watcher, number, again=again)
         done += 1
     return JudgedWindow(
         project=watcher.project, looks=done, more=done < len(work), transitions=told[:50]
@@ -210,6 +211,23 @@ def _look_at_all(watcher: Watcher) -> JudgedWindow:
 
 def _number(item: Item, watcher: Watcher) -> int:
     return window_number(item["item"].removeprefix(open_item("")), watcher.window_s)
+
+
+def _note_too_late(watcher: Watcher, marker: Item) -> None:
+    """Keep that rows came for a window that is out of reach: they are counted and not judged."""
+    state, project = watcher.bench.state, watcher.project
+    window = str(marker["item"]).removeprefix(open_item(""))
+    chunks = chunks_of(watcher.bench, project, window, watcher.window_s)
+    known = state.get(Table.MONITORING, {"project": project, "item": look_item(window)})
+    rows = sum(int(chunk["rows"]) for chunk in chunks)
+    item = {
+        "project": project, "item": late_item(window), "window": window,
+        "rows": rows - (int(known["all_rows"]) if known is not None else 0),
+        "at": watcher.bench.clock.now().isoformat(timespec="milliseconds"),
+    }  # fmt: skip
+    key = {"project": project, "item": marker["item"]}
+    expected = (Equals("token", marker["token"]),)
+    state.commit([Put(Table.MONITORING, item), Delete(Table.MONITORING, key, expected)])
 
 
 def _first(watcher: Watcher, head: Item | None, opened: list[Item], due: int) -> int:
@@ -221,57 +239,123 @@ def _first(watcher: Watcher, head: Item | None, opened: list[Item], due: int) ->
     return max(min(numbers, default=due - 1), earliest)
 
 
-def _look(watcher: Watcher, number: int, *, again: bool) -> list[str]:
-    """Look at one window and write what was seen; return the alarms that changed."""
+def _look_at_versions(watcher: Watcher, number: int, *, again: bool) -> list[str]:
+    """Look at a window of every version that answered there; return the alarms that changed.
+
+    Those beside the one that counts for the project come first: once its look is written the
+    window is done.
+    """
+    window = window_start(number, watcher.window_s)
+    chunks = chunks_of(watcher.bench, watcher.project, window, watcher.window_s)
+    rows: dict[int, int] = {}
+    for chunk in chunks:
+        rows[int(chunk["version"])] = rows.get(int(chunk["version"]), 0) + int(chunk["rows"])
+    version = _version(watcher.stable, rows, watcher.candidate)
+    told: list[str] = []
+    for other in _beside(watcher, rows, version):
+        told += _look(watcher, number, other, chunks, rows, again=again, beside=True)
+    return told + _look(watcher, number, version, chunks, rows, again=again)
+
+
+def _beside(watcher: Watcher, rows: dict[int, int], version: int | None) -> list[int]:
+    """Return the other versions that are looked at: those that answered, and the candidate once
+    it did, since labels of its earlier answers come in windows without any.
+    """  # fmt: skip
+    found = {one for one in rows if one != version}
+    candidate = watcher.candidate
+    if candidate is not None and candidate != version and candidate not in found:
+        key = {"project": watcher.project, "item": beside_item(candidate)}
+        if watcher.bench.state.get(Table.MONITORING, key) is not None:
+            found.add(candidate)
+    return sorted(found)
+
+
+def _look(
+    watcher: Watcher, number: int, version: int | None, chunks: list[Item], rows: dict[int, int],
+    *, again: bool, beside: bool = False,
+) -> list[str]:  # fmt: skip
+    """Look at one window of a version and write what was seen; return the alarms that changed."""
     state, project = watcher.bench.state, watcher.project
     window = window_start(number, watcher.window_s)
-    marker = state.get(Table.MONITORING, {"project": project, "item": open_item(window)})
-    head = state.get(Table.MONITORING, {"project": project, "item": HEAD})
-    known = state.get(Table.MONITORING, {"project": project, "item": look_item(window)})
-    alarms = Alarms(state, project)
-    scene = _scene(watcher, window, known)
-    said = _judged(watcher, scene, number)
-    if not again:
+    watched = Watched(project, watcher.declared, version if beside else None)
+    keys = {
+        "marker": open_item(window), "known": look_item(window, watched.beside),
+        "head": HEAD if watched.beside is None else beside_item(watched.beside),
+    }  # fmt: skip
+    read = {
+        name: state.get(Table.MONITORING, {"project": project, "item": item})
+        for name, item in keys.items()
+    }
+    head, known, marker = read["head"], read["known"], read["marker"]
+    if beside:
+        if head is not None and head["window_s"] != watcher.window_s:
+            head = None
+        again = head is not None and number < int(head["next"])
+        marker = None
+    scene = _scene(watcher, window, known, version, chunks, rows)
+    if beside and known is not None and again and _same(known, scene):
+        return []
+    alarms = Alarms(state, project, watched.beside)
+    said = judged(watcher, scene, number, watched.beside)
+    if not again and not beside:
         said = replace(said, attribution=_attribution(watcher, scene, number))
     is_newest = not again or (head is not None and int(head["next"]) == number + 1)
-    labels = LabelsSaid()
-    if not again and scene.found.baseline is not None and scene.version is not None:
-        due_ms = (number + 1) * watcher.window_s * 1000
-        labelling = watcher.labelling(scene.version, scene.found)
-        labels = LabelsSaid(*judge_labels(labelling, number, due_ms, (head or {}).get("labels")))
-    look = record_of(watcher.watched, scene, said, head, alarms, labels, changes=is_newest)
+    labels = _labels(watcher, scene, number, head, watched.beside) if not again else LabelsSaid()
+    changes_alarms = is_newest and (not beside or version == watcher.candidate)
+    look = record_of(watched, scene, said, head, alarms, labels, changes=changes_alarms)
     uri = look_uri(watcher.bench.artifacts_bucket, look)
     watcher.bench.objects.write_once(uri, look.model_dump_json().encode())
-    changes: list[Change] = [
-        look_put(look, uri, known, labels, scene),
-        *alarms.puts(look, uri),
-    ]
+    changes: list[Change] = [look_put(look, uri, known, labels, scene), *alarms.puts(look, uri)]
     if not again:
-        changes.append(head_put(watcher.watched, look, head, number, labels))
+        changes.append(head_put(watched, look, head, number, labels))
     if marker is not None:
         expected = (Equals("token", marker["token"]),)
         key = {"project": project, "item": open_item(window)}
         changes.append(Delete(Table.MONITORING, key, expected))
+    _write(watcher, look, uri, changes, alarms, scene)
+    of = f"v{version} " if beside else ""
+    return [f"{of}{one.kind}: {one.before} -> {one.after}" for one in look.transitions]
+
+
+def _same(known: Item, scene: Scene) -> bool:
+    """Tell whether a version's rows of a window are those that were looked at."""
+    counted, found = scene.summed.counted, scene.found.baseline
+    return (known.get("profile"), known.get("baseline")) == (
+        counted.digest if counted else None, found.digest if found else None,
+    )  # fmt: skip
+
+
+def _labels(
+    watcher: Watcher, scene: Scene, number: int, head: Item | None, beside: int | None
+) -> LabelsSaid:
+    if scene.found.baseline is None or scene.version is None:
+        return LabelsSaid()
+    due_ms = (number + 1) * watcher.window_s * 1000
+    labelling = watcher.labelling(scene.version, scene.found, beside)
+    return LabelsSaid(*judge_labels(labelling, number, due_ms, (head or {}).get("labels")))
+
+
+def _write(
+    watcher: Watcher, look: Look, uri: str, changes: list[Change], alarms: Alarms, scene: Scene
+) -> None:
+    """Write a look with its events in one transaction, then its metrics."""
     told: list[Payload] = [window_judged(look, uri)]
     told += payloads(look, uri, alarms, watcher.command.execution_arn)
-    cause = Cause(project, f"look-{window}", watcher.command.execution_arn)
+    cause = Cause(watcher.project, f"look-{look.window}", watcher.command.execution_arn)
     clock = watcher.bench.clock
     events: list[Event] = [event(one, cause, clock, watcher.ids) for one in told]
-    state.commit(changes, events)
+    watcher.bench.state.commit(changes, events)
     if watcher.write is not None:
         baseline = scene.found.baseline
         attribution = baseline.attribution if baseline is not None else None
         for line in look_metrics(look, clock.now(), attribution.ranking if attribution else ()):
             watcher.write(line)
-    return [f"{one.kind}: {one.before} -> {one.after}" for one in look.transitions]
 
 
-def _scene(watcher: Watcher, window: str, known: Item | None) -> Scene:
-    chunks = chunks_of(watcher.bench, watcher.project, window, watcher.window_s)
-    rows: dict[int, int] = {}
-    for chunk in chunks:
-        rows[int(chunk["version"])] = rows.get(int(chunk["version"]), 0) + int(chunk["rows"])
-    version = _version(watcher.stable, rows)
+def _scene(
+    watcher: Watcher, window: str, known: Item | None, version: int | None, chunks: list[Item],
+    rows: dict[int, int],
+) -> Scene:  # fmt: skip
     found = Found(missing="nobody answers yet")
     mine = [chunk for chunk in chunks if chunk["version"] == version]
     if version is not None:
@@ -322,69 +406,11 @@ def _attribution(watcher: Watcher, scene: Scene, number: int) -> AttributionLook
     return attribution_look(rows, baseline.attribution, declared, asked, objects, place)
 
 
-def _version(stable: int | None, rows: dict[int, int]) -> int | None:
-    """Return whose traffic is judged: the stable version's, else that of who answered most."""
-    if not rows or stable in rows:
+def _version(stable: int | None, rows: dict[int, int], candidate: int | None) -> int | None:
+    """Return whose traffic counts for the project: the stable version's, else that of who
+    answered most, but for a candidate beside a stable version.
+    """  # fmt: skip
+    others = [one for one in rows if stable is None or one != candidate]
+    if not others or stable in rows:
         return stable
-    return min(rows, key=lambda version: (-rows[version], version))
-
-
-def _judged(watcher: Watcher, scene: Scene, number: int) -> Said:
-    """Judge a window and its segments with the windows before it."""
-    baseline = scene.found.baseline
-    if baseline is None:
-        return Said()
-    windows: dict[int, Counted] = {}
-    history: dict[str, str] = {}
-    quiet: dict[int, Counted] = {}
-    looks = [
-        item
-        for item in watcher.bench.state.query(
-            Table.MONITORING, watcher.project, prefix=look_item(""), newest_first=True, limit=800
-        )
-        if item["window_s"] == watcher.window_s
-        and item.get("version") == scene.version
-        and item.get("baseline") == baseline.digest
-        and item.get("profile_uri")
-        and 0 < number - window_number(item["window"], watcher.window_s) < MOST_WINDOWS
-    ]
-    missing = [item for item in looks if item["profile"] not in watcher._windows]
-    named = [(item["profile_uri"], item["profile"]) for item in missing]
-    for item, counted in zip(
-        missing, read_counted(watcher.bench, baseline.unit, named), strict=True
-    ):
-        watcher._windows[item["profile"]] = counted
-    for item in looks:
-        at = window_number(item["window"], watcher.window_s)
-        windows[at] = watcher._windows[item["profile"]]
-        history[item["window"]] = item["profile"]
-        if item["drift"] != "alarm":
-            quiet[at] = windows[at]
-    if scene.summed.counted is not None:
-        windows[number] = scene.summed.counted
-        watcher._windows[scene.summed.counted.digest] = scene.summed.counted
-    judged = judge(baseline, windows, number, watcher.declared, quiet=quiet)
-    names = numeric_features(baseline, watcher.declared.columns)
-    opinions = multivariate_looks(
-        baseline.sample, scene.sampled.rows, names, watcher.declared.min_effect
-    )
-    segments = _segments(watcher, scene, looks)
-    return Said(judged, dict(sorted(history.items())), segments, opinions)
-
-
-def _segments(watcher: Watcher, scene: Scene, looks: list[Item]) -> tuple[SegmentLook, ...]:
-    """Compare each segment with its own last windows."""
-    baseline = scene.found.baseline
-    assert baseline is not None
-    found = []
-    for name, total in sorted(scene.segments.items()):
-        assert total.counted is not None
-        places = [
-            (kept["uri"], kept["profile"])
-            for item in looks[:SEGMENT_WINDOWS]
-            if (kept := (item.get("segments") or {}).get(name)) is not None
-        ]
-        earlier = read_counted(watcher.bench, baseline.unit, places)
-        window = judge_segment(baseline, total.counted, earlier, watcher.declared)
-        found.append(SegmentLook(name=name, window=window))
-    return tuple(found)
+    return min(others, key=lambda version: (-rows[version], version))

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from steward.domain.digests import digest_of
 from steward.domain.experiments.captures import keep_outcomes
@@ -29,20 +29,14 @@ from steward.domain.monitoring.looks import (
     PerformanceLook,
     window_start,
 )
+from steward.domain.monitoring.metric_estimates import Metric
 from steward.domain.monitoring.opinions import calibration_look
 from steward.domain.monitoring.performance import judged
-from steward.domain.monitoring.performance_alarm import (
-    AlarmPlan,
-    BoundedLoss,
-    alarm_plan,
-    evidence,
-    look,
-)
-from steward.domain.monitoring.performance_alarm import AlarmState as Fortunes
 from steward.domain.monitoring.performance_statistics import Classification
 from steward.domain.monitoring.records import look_item, version_place
 from steward.domain.workspace import lock, workspace
 from steward.ports import Item, Table
+from steward.service.monitoring.alarming import own_memory, performance_alarm
 from steward.service.monitoring.facets import ALPHA, LOOKS, Facets, look_at_facets
 from steward.service.monitoring.held_out import HeldOut, read_held_out
 from steward.service.monitoring.profiling import Bench
@@ -54,10 +48,6 @@ TRAILING = 24
 MAX_UNKNOWN_ROWS = 2_000_000
 """Predictions up to which it is counted whose labels are of none of them."""
 
-_LOSSES: dict[str, BoundedLoss] = {
-    "brier": "brier", "log_loss": "log_loss", "accuracy": "zero_one",
-}  # fmt: skip
-
 
 @dataclass
 class Labelling:
@@ -67,6 +57,8 @@ class Labelling:
         positive: The label whose probability is predicted.
         baseline_uri: Where the baseline lies; the held-out predictions lie beside it.
         facets: What ``bias`` declares, None where nothing is.
+        beside: The version, where it is looked at beside the one that counts for the project.
+        outcomes: What was read already, by object; versions share it.
     """
 
     bench: Bench
@@ -78,6 +70,7 @@ class Labelling:
     positive: bool | int | float | str
     baseline_uri: str
     facets: Facets | None = None
+    beside: int | None = None
     outcomes: dict[str, Path] = field(default_factory=dict)
 
     def held_out(self) -> HeldOut | None:
@@ -109,27 +102,22 @@ def judge_labels(
     labelled, unknown = _matured(labelling, matured, number, due_ms)
     kept, uri = _keep(labelling, matured, labelled)
     trailing = [labelled, *_trailing(labelling, number)]
-    plan, state, alarm, sentence = _alarm(labelling, held_out, labelled, trailing, before)
+    alarm = performance_alarm(labelling.declared, held_out.rows, labelled.rows, trailing,
+                              own_memory(before, labelling.version))  # fmt: skip
     groups, bias = _bias(labelling, held_out, trailing)
     rows = _merged(trailing)
     performance = PerformanceLook(
-        state=state, sentence=sentence,
+        state=alarm.state, sentence=alarm.sentence,
         predictions=sum(one.predictions for one in trailing), labelled=rows.n if rows else 0,
         delay_s=labelled.delay_s, unknown=unknown, contradicting=labelled.contradicting,
         through=window_start(matured, labelling.window_s),
         realised=tuple(_realised(labelling, held_out, rows)) if rows else (),
         estimated=tuple(_estimated(labelling, held_out, number)), groups=tuple(groups),
         calibration=calibration_look(rows, held_out.rows) if rows else None,
-        alarm={
-            "plan": {"loss": plan.loss, "bound": plan.bound, "horizon": plan.horizon}
-            if plan is not None
-            else None,
-            "state": alarm.as_dict(), "labels": kept,
-        },
+        alarm={**alarm.recorded, "labels": kept},
     )  # fmt: skip
     memory = {
-        "version": labelling.version, "state": alarm.as_dict(), "labels_uri": uri,
-        "labels_digest": kept,
+        "version": labelling.version, **alarm.memory, "labels_uri": uri, "labels_digest": kept,
     }  # fmt: skip
     return performance, bias, memory
 
@@ -235,8 +223,8 @@ def _keep(labelling: Labelling, matured: int, found: LabelledWindow) -> tuple[st
 def _trailing(labelling: Labelling, number: int) -> list[LabelledWindow]:
     """Return the labelled windows of the looks before, as far as a figure goes back."""
     items = labelling.bench.state.query(
-        Table.MONITORING, labelling.project, prefix=look_item(""), newest_first=True,
-        limit=TRAILING + 8,
+        Table.MONITORING, labelling.project, prefix=look_item("", labelling.beside),
+        newest_first=True, limit=TRAILING + 8,
     )  # fmt: skip
     earliest = window_start(number - TRAILING, labelling.window_s)
     own = window_start(number, labelling.window_s)
@@ -258,7 +246,9 @@ def _merged(windows: list[LabelledWindow]) -> Classification | None:
 
 
 def _realised(labelling: Labelling, held_out: HeldOut, rows: Classification) -> list[MetricLook]:
-    metric = labelling.declared.metric
+    declared = labelling.declared
+    further = cast("dict[Metric, float]", declared.further)
+    margins = {declared.metric: declared.margin, **further}
     return [
         MetricLook(
             metric=one.metric, verdict=one.verdict, method=one.method, current=one.current,
@@ -266,38 +256,8 @@ def _realised(labelling: Labelling, held_out: HeldOut, rows: Classification) -> 
             margin=one.margin, confidence=one.confidence, n=one.n, needs=one.needs,
             reason=one.reason,
         )
-        for one in judged(rows, held_out.rows, {metric: labelling.declared.margin})
+        for one in judged(rows, held_out.rows, margins)
     ]  # fmt: skip
-
-
-def _alarm(
-    labelling: Labelling,
-    held_out: HeldOut,
-    labelled: LabelledWindow,
-    trailing: list[LabelledWindow],
-    before: dict[str, Any] | None,
-) -> tuple[AlarmPlan | None, AlarmState, Fortunes, str]:
-    """Return plan, state, memory and a sentence of the alarm over time."""
-    memory = Fortunes()
-    if before is not None and before.get("version") == labelling.version:
-        memory = Fortunes.from_dict(before["state"])
-    metric = labelling.declared.metric
-    try:
-        plan = alarm_plan(_LOSSES[metric], held_out.rows, margin=labelling.declared.margin)
-    except ValueError as error:
-        return None, "inconclusive", memory, f"No alarm can be raised: {error}."
-    memory = look(memory, plan, labelled.rows)
-    rows = sum(one.rows.n for one in trailing if one.rows is not None)
-    odds = f"false alarms: {plan.alpha:g} in {plan.horizon} looks"
-    if memory.since is not None:
-        told = f"The mean {plan.loss} is above {plan.bound:.3f} ({odds})."
-        return plan, "alarm", memory, told
-    if rows < labelling.declared.minimum:
-        told = f"{rows} labels are too few to judge; needs n = {labelling.declared.minimum}."
-        return plan, "inconclusive", memory, told
-    far = evidence(memory, plan)
-    told = f"Nothing shows a mean {plan.loss} above {plan.bound:.3f} (log evidence {far:.1f})."
-    return plan, "ok", memory, told
 
 
 def _estimated(labelling: Labelling, held_out: HeldOut, number: int) -> list[EstimateLook]:

@@ -39,11 +39,15 @@ def look_metrics(look: Look, at: datetime, ranking: Sequence[str] = ()) -> Itera
             the columns count in their order.
     """
     project = {"project": look.project}
-    yield metric_line(project, at, _of_project(look), {"window": look.window})
-    if look.version is None:
-        return
     version = {**project, "variant": f"v{look.version}"}
-    yield metric_line(version, at, {"WindowRows": (look.captured.rows, "Count")})
+    if look.role == "candidate":
+        # What counts for the project is of the other look at this window.
+        yield metric_line(version, at, _of_project(look), {"window": look.window})
+    else:
+        yield metric_line(project, at, _of_project(look), {"window": look.window})
+        if look.version is None:
+            return
+        yield metric_line(version, at, {"WindowRows": (look.captured.rows, "Count")})
     for name, metrics in _of_features(look, ranking):
         yield metric_line({**version, "feature": name}, at, metrics)
     if look.performance is not None:

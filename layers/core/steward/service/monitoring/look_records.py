@@ -29,7 +29,7 @@ from steward.domain.monitoring.looks import (
     window_start,
 )
 from steward.domain.monitoring.opinion_records import MultivariateLook
-from steward.domain.monitoring.records import HEAD, look_item
+from steward.domain.monitoring.records import HEAD, beside_item, look_item
 from steward.ports import Absent, Condition, Equals, Item, Put, Table
 from steward.service.monitoring.baselines import Found
 from steward.service.monitoring.row_sampling import Sampled
@@ -39,10 +39,15 @@ from steward.service.monitoring.windows import Summed
 
 @dataclass(frozen=True)
 class Watched:
-    """Whose windows are looked at, and as declared."""
+    """Whose windows are looked at, and as declared.
+
+    Attributes:
+        beside: The version that is looked at beside the one that counts for the project.
+    """
 
     project: str
     declared: Monitoring
+    beside: int | None = None
 
     @property
     def window_s(self) -> int:
@@ -134,6 +139,7 @@ def record_of(
     look = Look(
         project=project.project, window=scene.window, window_s=project.window_s,
         revision=scene.revision, unit=declared.unit, version=scene.version,
+        role="stable" if project.beside is None else "candidate",
         baseline=scene.found.baseline.digest if scene.found.baseline else None,
         baseline_uri=scene.found.uri, profile=counted.digest if counted else None,
         profile_uri=scene.summed.uri, history=said.history,
@@ -187,7 +193,9 @@ def _no_data(project: Watched, scene: Scene, since: str) -> AlarmLook:
     silent = (datetime.fromisoformat(ends) - datetime.fromisoformat(since)).total_seconds()
     state: AlarmState = "ok"
     why = f"{sum(scene.rows.values())} rows came in this window."
-    if allowed is None:
+    if project.beside is not None:
+        state, why = "off", "Silence is judged of the project, not of one version."
+    elif allowed is None:
         state, why = "off", "Silence is no alarm in this project."
     elif not scene.rows and silent >= allowed:
         state = "alarm"
@@ -216,7 +224,9 @@ def _sentence(look: Look) -> str:
 def look_put(look: Look, uri: str, known: Item | None, labels: LabelsSaid, scene: Scene) -> Put:
     """Return the write of a look's item, if nobody else wrote it meanwhile."""
     item = {
-        "project": look.project, "item": look_item(look.window), "window": look.window,
+        "project": look.project,
+        "item": look_item(look.window, look.version if look.role == "candidate" else None),
+        "window": look.window,
         "window_s": look.window_s, "revision": look.revision, "version": look.version,
         "unit": look.unit, "uri": uri, "digest": look.digest, "baseline": look.baseline,
         "profile": look.profile, "profile_uri": look.profile_uri, "rows": look.captured.rows,
@@ -245,9 +255,10 @@ def head_put(
     project: Watched, look: Look, head: Item | None, number: int, labels: LabelsSaid
 ) -> Put:
     """Return the write of how far a project's windows were looked at, if nobody went on."""
+    name = HEAD if project.beside is None else beside_item(project.beside)
     item = {
         "labels": labels.memory or (head or {}).get("labels"),
-        "project": project.project, "item": HEAD, "window_s": project.window_s,
+        "project": project.project, "item": name, "window_s": project.window_s,
         "next": number + 1, "window": look.window, "version": look.version,
         "silent_since": look.settings["silent_since"], "uri": look.digest,
     }  # fmt: skip
@@ -261,7 +272,7 @@ def window_judged(look: Look, uri: str) -> WindowJudged:
     """Return what is told of every look."""
     return WindowJudged(
         window=look.window, window_s=look.window_s, revision=look.revision, version=look.version,
-        rows=look.captured.rows,
+        role=look.role, rows=look.captured.rows,
         verdict=look.window_verdict.verdict if look.window_verdict else "off",
         drift=look.drift.state, alarms={**look.alarms}, sentence=look.sentence,
         digest=look.digest, uri=uri,

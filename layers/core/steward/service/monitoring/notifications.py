@@ -418,6 +418,7 @@ def _drift_detected(occasion: _Occasion) -> Letter:
         odds=data.odds,
         sentence=data.sentence,
         action=data.action,
+        role=data.role,
         uri=data.uri,
         execution_arn=data.execution_arn,
     )
@@ -439,6 +440,7 @@ def _performance_degraded(occasion: _Occasion) -> Letter:
         odds=data.odds,
         sentence=data.sentence,
         action=data.action,
+        role=data.role,
         uri=data.uri,
         execution_arn=data.execution_arn,
     )
@@ -454,6 +456,7 @@ def _bias_drifted(occasion: _Occasion) -> Letter:
         groups=data.groups,
         sentence=data.sentence,
         action=data.action,
+        role=data.role,
         uri=data.uri,
         execution_arn=data.execution_arn,
     )
@@ -482,6 +485,7 @@ def _alarm_cleared(occasion: _Occasion) -> Letter:
         window=data.window,
         since=data.since,
         sentence=data.sentence,
+        role=data.role,
         uri=data.uri,
     )
 

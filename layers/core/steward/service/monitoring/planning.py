@@ -12,11 +12,12 @@ from steward.domain.monitoring.records import (
     EXPOSURES,
     HEAD,
     LOOKBACK,
+    SWEPT_DAYS,
     days,
     manifest_uri,
     object_item,
 )
-from steward.ports import ObjectInfo, ObjectStore, StateStore, Table, Update
+from steward.ports import Item, ObjectInfo, ObjectStore, StateStore, Table, Update
 
 GROUP_BYTES = 32 * 1024**2
 GROUP_OBJECTS = 50
@@ -37,16 +38,21 @@ def plan_window(
     """Write the manifest of captured objects that were not profiled yet, some to an item.
 
     Listing goes back a day behind the newest object that is known, since Firehose may deliver that
-    late under the name of an earlier time. An object that appears later still is found by
-    ``steward monitor`` only. Nothing new is fine.
+    late under the name of an earlier time. An object that appears later still, by hand or from
+    a backup, is found by a sweep: each watch lists one more of the 14 days behind, in turn, which
+    costs one listing of one day. Nothing new is fine.
     """
     due = datetime.fromisoformat(command.due_at)
     head = state.get(Table.MONITORING, {"project": ALL, "item": HEAD}) or {}
     listed_from = head.get("listed_from")
     first = datetime.fromisoformat(listed_from) if listed_from else due - FIRST_LOOK
     first = min(first, due) - LOOKBACK
-    new = list(_new(state, objects, capture_bucket, days(first, due + timedelta(days=1))))
-    new = new[:MAX_OBJECTS]
+    listed = days(first, due + timedelta(days=1))
+    new = list(_new(state, objects, capture_bucket, listed))[:MAX_OBJECTS]
+    taken = len(new)
+    swept = _next_swept(head, due)
+    if swept not in listed:
+        new += list(_new(state, objects, capture_bucket, [swept]))[: MAX_OBJECTS - taken]
     uri = manifest_uri(artifacts_bucket, command.run)
     items = [
         {"run": command.run, "objects": [{"key": o.key, "size": o.size} for o in group]}
@@ -54,11 +60,22 @@ def plan_window(
     ]
     objects.write(uri, json.dumps(items).encode())
     # The next listing begins with what could not be taken, or with this day.
-    goes_on = _day_of(new[-1].key) if len(new) == MAX_OBJECTS else None
+    goes_on = _day_of(new[-1].key) if taken == MAX_OBJECTS else None
     key = {"project": ALL, "item": HEAD}
-    state.commit([Update(Table.MONITORING, key, set={"listed_from": goes_on or due.isoformat()})])
+    noted = {"listed_from": goes_on or due.isoformat()}
+    if len(new) < MAX_OBJECTS:
+        noted["swept"] = swept
+    state.commit([Update(Table.MONITORING, key, set=noted)])
     bucket, _, name = uri.removeprefix("s3://").partition("/")
     return PlannedWindow(objects=len(new), bucket=bucket, key=name, projects=_watched(state))
+
+
+def _next_swept(head: Item, due: datetime) -> str:
+    """Return the day whose turn it is: the one before the last, after the oldest the newest."""
+    behind = days(due - timedelta(days=SWEPT_DAYS), due - 2 * LOOKBACK)
+    last = head.get("swept")
+    place = behind.index(last) if last in behind else 0
+    return behind[place - 1]
 
 
 def _new(

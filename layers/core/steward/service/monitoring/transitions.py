@@ -28,15 +28,16 @@ _NAMES: dict[AlarmKind, str] = {
 
 @dataclass
 class Alarms:
-    """The alarms of a project as they were before a look."""
+    """The alarms of a project, or of a version beside, as they were before a look."""
 
     state: StateStore
     project: str
+    beside: int | None = None
     items: dict[AlarmKind, Item] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for kind in KINDS:
-            key = {"project": self.project, "item": alarm_item(kind)}
+            key = {"project": self.project, "item": alarm_item(kind, self.beside)}
             self.items[kind] = self.state.get(Table.MONITORING, key) or {}
 
     def before(self, kind: AlarmKind, version: int | None) -> AlarmState:
@@ -62,7 +63,8 @@ class Alarms:
                 continue
             action, event = None, None
             if one.after == "alarm":
-                action, event = getattr(declared.actions, kind), _NAMES[kind]
+                named = kind if self.beside is None else "candidate"
+                action, event = getattr(declared.actions, named), _NAMES[kind]
             elif one.before == "alarm":
                 event = AlarmCleared.__name__
             changed.append(one.model_copy(update={"action": action, "event": event}))
@@ -85,7 +87,8 @@ class Alarms:
             old = self.items[one.kind]
             since = look.ends if one.after != "alarm" else alarm_since(look, one.kind)
             item = {
-                "project": self.project, "item": alarm_item(one.kind), "kind": one.kind,
+                "project": self.project, "item": alarm_item(one.kind, self.beside),
+                "kind": one.kind,
                 "state": one.after, "before": one.before, "since": since, "window": look.window,
                 "changed_at": look.ends, "version": look.version, "uri": uri,
                 "digest": look.digest, "number": int(old.get("number", 0)) + 1,
@@ -123,6 +126,8 @@ def _raised(look: Look, one: Transition, uri: str, execution_arn: str) -> Payloa
         "action": one.action or "notify", "digest": look.digest, "uri": uri,
         "execution_arn": execution_arn,
     }  # fmt: skip
+    if one.kind != "no_data":
+        common["role"] = look.role
     if one.kind == "drift":
         first = look.drift.columns[0]
         alarm = look.settings["alarm"]
@@ -145,10 +150,11 @@ def _raised(look: Look, one: Transition, uri: str, execution_arn: str) -> Payloa
         named = [f"{group.column} {group.group}: {group.metric}" for group in drifted]
         sentence = drifted[0].sentence if drifted else ""
         return BiasDrifted(**common, groups=named[:20], sentence=sentence)
-    first_metric = performance.realised[0] if performance.realised else None
     labels = look.settings["declared"]["labels"]
+    metric = next(iter(performance.alarm.get("raised") or ()), labels["metric"])
+    first_metric = next((one for one in performance.realised if one.metric == metric), None)
     return PerformanceDegraded(
-        **common, metric=labels["metric"], margin=labels["margin"],
+        **common, metric=metric, margin=labels["further"].get(metric, labels["margin"]),
         current=first_metric.current if first_metric else None,
         baseline=first_metric.baseline if first_metric else None,
         labelled=performance.labelled, coverage=performance.coverage,
@@ -177,7 +183,7 @@ def _cleared(look: Look, one: Transition, uri: str, before: Item) -> Payload:
         "bias": "No group differs any more from what it was.",
     }
     return AlarmCleared(
-        kind=one.kind, version=look.version, window=look.window,
+        kind=one.kind, version=look.version, role=look.role, window=look.window,
         since=str(before.get("since", look.window)), sentence=said[one.kind], digest=look.digest,
         uri=uri,
     )  # fmt: skip

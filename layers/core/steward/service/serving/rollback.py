@@ -83,8 +83,9 @@ def start_rollback(
 
     An alarm concerns the release in flight, if it rang since that has traffic; anything else,
     such as the late event of an earlier release, is answered with why nothing was done. A
-    person may also take back the release that was completed last. One release has one
-    rollback: the execution's name says so.
+    person may also take back the release that was completed last. A request that names a version
+    concerns the release of that version alone: by the time it comes another may be in flight.
+    One release has one rollback: the execution's name says so.
 
     Raises:
         ReleaseNotAllowedError: A person asks, and there is nothing to go back to.
@@ -100,9 +101,11 @@ def start_rollback(
     else:
         assert isinstance(received.detail, RollbackRequested)
         project, actor = received.own.project, received.own.actor
-        wanted = in_flight(state, project) or _completed_last(state, project)
+        wanted = _wanted(state, project, received.detail.version)
         if wanted is None and actor == BY_ITSELF:
-            return {"ignored": f"{project} has no release that could be taken back"}
+            named = received.detail.version
+            of = "" if named is None else f" of version {named}"
+            return {"ignored": f"{project} has no release{of} that could be taken back"}
         if wanted is None:
             raise ReleaseNotAllowedError(
                 f"{project} has no release to roll back, or no previous version is kept",
@@ -179,6 +182,14 @@ def in_flight(state: StateStore, project: str) -> Item | None:
     if release is None or release["status"] != ReleaseStatus.RUNNING:
         return None
     return release
+
+
+def _wanted(state: StateStore, project: str, version: int | None) -> Item | None:
+    """Return the release that a request is about, of a named version or of any."""
+    for release in (in_flight(state, project), _completed_last(state, project)):
+        if release is not None and version in (None, int(release["version"])):
+            return release
+    return None
 
 
 def _completed_last(state: StateStore, project: str) -> Item | None:
