@@ -13,9 +13,7 @@ RuleVerdict = Literal["pass", "hold", "inconclusive"]
 class Frozen(BaseModel):
     """A part of the findings: plain, finite values alone, so that it has a digest."""
 
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, defer_build=True, allow_inf_nan=False
-    )
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True, allow_inf_nan=False)
 
 
 class SliceFinding(Frozen):

@@ -100,9 +100,7 @@ def _tightest(bounds: Sequence[MetricGate], gates: Sequence[MetricGate]) -> list
     return list(found.values())
 
 
-def check_strategy(
-    strategy: str, requirements: Requirements, waived: bool = False
-) -> None:
+def check_strategy(strategy: str, requirements: Requirements, waived: bool = False) -> None:
     """Raise unless a version may be released in this way.
 
     Raises:

@@ -152,9 +152,7 @@ def _versus(found: VersusChampion, escalation: Escalation | None) -> Ruled:
     return ruled("champion", "inconclusive", told, "hold")
 
 
-def _slices(
-    slices: Sequence[SliceFinding], not_judged: Escalation | None
-) -> Iterator[Ruled]:
+def _slices(slices: Sequence[SliceFinding], not_judged: Escalation | None) -> Iterator[Ruled]:
     for found in slices:
         if found.verdict == "proved_worse":
             told = (

@@ -16,7 +16,6 @@ Harm = Literal["none", "minor", "serious", "severe"]
 Tier = Literal["minimal", "limited", "high"]
 LEVELS: tuple[Harm, ...] = get_args(Harm)
 TIERS: tuple[Tier, ...] = get_args(Tier)
-CURRENT = "1"
 
 
 @dataclass(frozen=True)
@@ -88,7 +87,7 @@ class Risk(Strict):
         answers: By question; all must be answered.
     """
 
-    questionnaire: Literal["1"] = CURRENT
+    questionnaire: Literal["1"] = "1"
     answers: dict[Annotated[str, Field(max_length=40)], Answer]
 
     @model_validator(mode="after")

@@ -121,9 +121,7 @@ def _votes(item: Item) -> list[Replayed]:
     whole = Ballot.model_validate(item)
     state, found = VersionState.PENDING, []
     for index, vote in enumerate(whole.approvals):
-        ballot = whole.model_copy(
-            update={"state": state, "approvals": whole.approvals[:index]}
-        )
+        ballot = whole.model_copy(update={"state": state, "approvals": whole.approvals[:index]})
         differences = []
         digest = vote_digest(ballot, vote, vote.evidence_digest or ballot.evidence_digest or "")
         if vote.inputs_digest is not None and digest != vote.inputs_digest:

@@ -14,6 +14,7 @@ from steward.domain.model_summary import ModelSummary, summarize
 from steward.domain.versions import VersionState
 from steward.ports import Clock, Equals, Ids, Item, ObjectStore, StateStore, Table, Update
 from steward.service.emission import Cause, event
+from steward.service.governance.policies import pinned_policy_of
 from steward.service.pinned import pinned_run
 from steward.service.registry.records import need_version, version_key
 
@@ -50,7 +51,14 @@ def record_staging_evidence(
     evidence, summary = _assemble(item, staged, objects)
     uri = evidence_uri(artifacts_bucket, project, staged.version)
     objects.write(uri, evidence.content())
-    expires_at = clock.now() + timedelta(seconds=configured.approval.lifetime_s)
+    policy = pinned_policy_of(item, configured).requirements
+    lifetime_s = configured.approval.lifetime_s
+    if policy.approval_lifetime_s is not None:
+        lifetime_s = min(lifetime_s, policy.approval_lifetime_s)
+    expires_at = clock.now() + timedelta(seconds=lifetime_s)
+    remind_at = expires_at - timedelta(
+        seconds=min(policy.remind_before_s or lifetime_s, lifetime_s // 2)
+    )
     told = _told(item, configured, summary, staged)
     request = ApprovalRequested(
         version=staged.version,
@@ -68,6 +76,7 @@ def record_staging_evidence(
             "evidence_digest": evidence.digest,
             "evidence_uri": uri,
             "expires_at": request.expires_at,
+            "remind_at": remind_at.isoformat(timespec="seconds"),
             "summary": told,
             "staging_endpoint": staged.endpoint,
         },
@@ -188,6 +197,19 @@ def _told(
         "author": item["author"],
         "run_id": item["run_id"],
         "gate": item["gate"]["reasons"],
+        **_told_of_policy(item["gate"]),
         "staging": staged.summary,
         **summary.model_dump(mode="json"),
+    }
+
+
+def _told_of_policy(gate: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a decision must not miss: rules in doubt, waivers, the policy."""
+    rules, policy = gate.get("rules") or [], gate.get("policy") or {}
+    return {
+        "escalated": [rule["rule"] for rule in rules if rule["effect"] == "quorum"],
+        "waivers": [
+            f"{rule['waived_by']} of {rule['rule']}" for rule in rules if rule.get("waived_by")
+        ],
+        "policy": f"{policy['name']}, tier {policy['tier']}" if policy else None,
     }

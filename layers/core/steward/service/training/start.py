@@ -13,7 +13,13 @@ from steward.contracts.events import (
     TrainingStarted,
     TrainingSuppressed,
 )
-from steward.domain.errors import ConflictError, JobImageMissingError, ProjectNotFoundError
+from steward.domain.errors import (
+    ConflictError,
+    InvalidProjectError,
+    JobImageMissingError,
+    ProjectNotFoundError,
+    RejectedError,
+)
 from steward.domain.project import Project, parse_project
 from steward.domain.runs import (
     RETRYABLE,
@@ -45,6 +51,7 @@ from steward.ports import (
     Workflows,
 )
 from steward.service.emission import Cause, event
+from steward.service.governance.policies import pin_policy
 from steward.service.training.ledger import (
     feature_pins,
     head_of,
@@ -144,6 +151,9 @@ def _begin_once(
         suppress = replace(_NOTHING, reason="no delivery is there to train on")
         return _suppress(trigger, "", suppress, ports)
     image, missing = _image(ports.job_image)
+    policy, refused = _policy(project, ports)
+    failed = missing or refused
+    configured = {**configured, "policy": policy}
     pins = feature_pins(ports.state, project)
     work = Work(
         project.project, frozenset(accepted + pending), configured["config_digest"],
@@ -160,8 +170,8 @@ def _begin_once(
         tried = run_of(ports.state, project.project, head.run_id)
         if tried is not None and tried["trigger"]["event_id"] == trigger.event_id:
             return {"outcome": tried["status"], "run_id": head.run_id, "again": True}
-    if missing is not None:
-        return _fail_at_once(trigger, work, head, decision, configured, missing, ports)
+    if failed is not None:
+        return _fail_at_once(trigger, work, head, decision, configured, failed, ports)
     if isinstance(decision, Queue):
         assert lease is not None
         return _queue(trigger, work, head, lease, decision, configured, ports)
@@ -173,6 +183,14 @@ def _image(job_image: JobImage) -> tuple[str, JobImageMissingError | None]:
         return job_image.uri(), None
     except JobImageMissingError as error:
         return "", error
+
+
+def _policy(project: Project, ports: Ports) -> tuple[Item | None, InvalidProjectError | None]:
+    """Return what the policy in force requires, or why the project is refused by it by now."""
+    try:
+        return pin_policy(ports.state, project).model_dump(mode="json"), None
+    except InvalidProjectError as error:
+        return None, error
 
 
 def _record_delivery(
@@ -269,10 +287,13 @@ def _fail_at_once(
     head: Head | None,
     decision: Start | Queue,
     configured: Item,
-    missing: JobImageMissingError,
+    missing: RejectedError,
     ports: Ports,
 ) -> dict[str, Any]:
-    """Record a run that cannot begin without an image; the deliveries stay for the next one."""
+    """Record a run that cannot begin: no image, or a policy that refuses the project.
+
+    The deliveries stay for the next one.
+    """
     at_fault = replace(decision, superseded=None)
     run, changes = _run_changes(trigger, work, head, at_fault, RunStatus.FAILED, configured, ports)
     ending = {
