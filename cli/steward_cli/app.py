@@ -24,6 +24,7 @@ from steward_cli.commands import (
     dataset,
     experiment,
     features,
+    governance,
     image,
     lineage,
     local,
@@ -75,6 +76,7 @@ app.add_typer(mail.app, name="mail")
 app.add_typer(image.app, name="image")
 app.add_typer(report.app, name="report")
 app.add_typer(lineage.app, name="lineage")
+app.add_typer(governance.app, name="governance")
 
 
 @app.callback()

@@ -156,9 +156,15 @@ SAMPLES: list[e.Payload] = [
     e.VersionRejected(
         version=2, evidence_digest=DIGEST, by="000000000000/anna", comment="too few women over 60"
     ),
-    e.ApprovalExpired(version=2, expired_at="2026-01-12T09:12:00.000+00:00"),
     e.ApprovalReminder(
         version=2, evidence_digest=DIGEST, expires_at="2026-01-12T09:12:00+00:00", missing=1
+    ),
+    e.ApprovalExpired(version=2, expired_at="2026-01-12T09:12:00.000+00:00"),
+    e.ApprovalBypassed(
+        version=2,
+        model_package_arn=PACKAGE,
+        found_status="Approved",
+        restored_status="PendingManualApproval",
     ),
     e.WaiverGranted(
         waiver_id="0a1b2c3d4e5f",
@@ -176,12 +182,6 @@ SAMPLES: list[e.Payload] = [
         by="000000000000/anna",
     ),
     e.PolicyDeployed(name="clinic", digest=DIGEST),
-    e.ApprovalBypassed(
-        version=2,
-        model_package_arn=PACKAGE,
-        found_status="Approved",
-        restored_status="PendingManualApproval",
-    ),
     e.VersionPromoted(version=2, previous=1),
     e.VersionStaged(
         version=2,

@@ -4,7 +4,7 @@ from steward.bootstrap import app
 from steward.contracts.approval import parse_request
 from steward.contracts.waivers import DeployPolicy
 from steward.entrypoint import Request, Response, on_request
-from steward.service.governance.policies import deploy_policy
+from steward.service.registry.policy_deployment import deploy_policy
 
 
 @on_request

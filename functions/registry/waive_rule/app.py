@@ -4,7 +4,7 @@ from steward.bootstrap import app
 from steward.contracts.approval import parse_request
 from steward.contracts.waivers import GrantWaiver, ListWaivers, RevokeWaiver
 from steward.entrypoint import Request, Response, on_request
-from steward.service.governance.waiving import Signed, grant_waiver, list_waivers, revoke_waiver
+from steward.service.registry.waiving import Signed, grant_waiver, list_waivers, revoke_waiver
 
 
 @on_request

@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from steward.domain.mails.layout import Letter, Where, commands, facts, letter, moment, paragraph
+from steward.domain.mails.layout import (
+    Letter,
+    Where,
+    commands,
+    facts,
+    letter,
+    moment,
+    paragraph,
+    shortened,
+)
 
 
 def granted(
@@ -21,7 +30,8 @@ def granted(
     scope = f"version {version}" if version is not None else scope
     return letter(
         where,
-        f"{where.project}: rule {rule} is waived until {moment(expires_at)[:16]} UTC",
+        f"{where.project}: rule {shortened(rule, 30)} is waived until "
+        f"{moment(expires_at)[:16]} UTC",
         paragraph(
             f"{by} lets candidates of {where.project} break the rule {rule}. A candidate that "
             "passes by it says so in its evidence, and a person still approves it."
@@ -45,7 +55,7 @@ def revoked(where: Where, *, waiver_id: str, rule: str, reason: str, by: str) ->
     """Tell approvers and owner that a rule holds again."""
     return letter(
         where,
-        f"{where.project}: rule {rule} holds again",
+        f"{where.project}: rule {shortened(rule, 50)} holds again",
         paragraph(
             f"{by} ended waiver {waiver_id}. Candidates that passed by it stay as they were "
             "judged; their approval is a person's."

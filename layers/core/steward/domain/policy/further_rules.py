@@ -11,7 +11,6 @@ from steward.domain.policy.requirements import (
     BiasRules,
     DataRules,
     DocumentationRules,
-    Escalation,
     ExplanationRules,
     Requirements,
     StabilityRules,
@@ -49,31 +48,36 @@ def _bias(
     facet: FacetFinding, found: BiasMetricFinding | None, bound: BiasBound, rules: BiasRules
 ) -> Ruled:
     rule, name = f"bias.{facet.name}.{bound.metric}", f"{bound.metric} of {facet.name}"
-    escalation: Escalation | None = rules.inconclusive
     if found is None:
         return ruled(rule, "hold", f"{name} was not measured")
-    needed = rules.minimum_rows or MINIMUM_ROWS
-    if found.rows == 0:
-        told = f"{name}: a group has no row of the metric's denominator"
-        return ruled(rule, "inconclusive", told, escalation)
-    if found.value is None:
-        told = f"{name} is undefined: {found.undefined_because or 'no reason is given'}"
-        return ruled(rule, "inconclusive", told, escalation)
-    if found.rows < needed:
-        told = f"{name}: {found.rows} rows in the smaller group, the policy needs {needed}"
-        return ruled(rule, "inconclusive", told, escalation)
-    if found.lower is None or found.upper is None:
-        told = f"{name} {found.value:.4g} has no interval"
-        return ruled(rule, "inconclusive", told, escalation)
+    doubt = _doubt(found, rules.minimum_rows or MINIMUM_ROWS)
+    if doubt is not None:
+        return ruled(rule, "inconclusive", f"{name} {doubt}", rules.inconclusive)
+    assert found.value is not None
+    assert found.lower is not None
+    assert found.upper is not None
     low = float("-inf") if bound.min is None else bound.min
     high = float("inf") if bound.max is None else bound.max
     shown = f"{name} {found.value:.4g} ({found.lower:.4g} to {found.upper:.4g})"
-    allowed = _range(bound)
     if low <= found.lower and found.upper <= high:
-        return ruled(rule, "pass", f"{shown} is within {allowed}")
+        return ruled(rule, "pass", f"{shown} is within {_range(bound)}")
     if found.upper < low or found.lower > high:
-        return ruled(rule, "hold", f"{shown} is outside {allowed}")
-    return ruled(rule, "inconclusive", f"{shown} reaches across {allowed}", escalation)
+        return ruled(rule, "hold", f"{shown} is outside {_range(bound)}")
+    told = f"{shown} reaches across {_range(bound)}"
+    return ruled(rule, "inconclusive", told, rules.inconclusive)
+
+
+def _doubt(found: BiasMetricFinding, needed: int) -> str | None:
+    """Return why a metric proves nothing, or None."""
+    if found.rows == 0:
+        return "has no row: a group has none in the metric's denominator"
+    if found.value is None:
+        return f"is undefined: {found.undefined_because or 'no reason is given'}"
+    if found.rows < needed:
+        return f"has {found.rows} rows in the smaller group, the policy needs {needed}"
+    if found.lower is None or found.upper is None:
+        return f"{found.value:.4g} has no interval"
+    return None
 
 
 def _range(bound: BiasBound) -> str:

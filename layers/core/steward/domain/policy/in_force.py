@@ -44,9 +44,13 @@ def policy_digest(policy: Policy) -> str:
     return digest_of(policy.model_dump(mode="json"))
 
 
-def pinned(policy: Policy, source: Literal["platform", "organisation"], project: Project) -> (
-    PinnedPolicy
-):  # fmt: skip
+def pinned(
+    policy: Policy,
+    source: Literal["platform", "organisation"],
+    project: Project,
+    *,
+    checks_strategy: bool = True,
+) -> PinnedPolicy:
     """Return what holds for a project.
 
     Raises:
@@ -63,12 +67,13 @@ def pinned(policy: Policy, source: Literal["platform", "organisation"], project:
         ) from None  # fmt: skip
     performance = found.performance.model_copy(update={"bounds": bounds or None})
     requirements = found.model_copy(update={"performance": performance})
-    if requirements.strategies and project.release.strategy not in requirements.strategies:
+    allowed = requirements.strategies if checks_strategy else None
+    if allowed and project.release.strategy not in allowed:
         raise InvalidProjectError(
             f"release.strategy: {project.release.strategy} is not allowed in tier "
             f"{project.risk_tier} by policy {policy.policy}",
             field="release.strategy", value=project.release.strategy,
-            allowed=", ".join(requirements.strategies),
+            allowed=", ".join(allowed),
         )  # fmt: skip
     return PinnedPolicy(
         name=policy.policy, source=source, document_digest=policy_digest(policy),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from itertools import pairwise
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
@@ -32,7 +33,7 @@ def parse_policy(declared: object) -> Policy:
         policy = Policy.model_validate(declared)
     except ValidationError as invalid:
         raise _refused(invalid) from None
-    for lower, higher in zip(TIERS, TIERS[1:], strict=False):
+    for lower, higher in pairwise(TIERS):
         looser = first_loosening(getattr(policy.tiers, lower), getattr(policy.tiers, higher))
         if looser is not None:
             raise InvalidPolicyError(
@@ -119,23 +120,47 @@ def _pairs(
 
 def _allowed(stricter: Stricter, before: Any, after: Any) -> str | None:
     """Return what would be allowed where ``after`` is looser, else None."""
-    if stricter == "larger":
-        return None if after is not None and after >= before else f"at least {before}"
-    if stricter == "smaller":
-        return None if after is not None and after <= before else f"at most {before}"
-    if stricter == "later":
-        keeps = after is not None and _ORDER.index(after) >= _ORDER.index(before)
-        return None if keeps else ", ".join(_ORDER[_ORDER.index(before) :])
-    if stricter == "superset":
-        keeps = after is not None and set(after) >= set(before)
-        return None if keeps else f"a list with {', '.join(before)}"
-    if stricter == "subset":
-        keeps = after is not None and set(after) <= set(before)
-        return None if keeps else f"some of {', '.join(before)}"
-    if stricter == "each_smaller":
-        keeps = all((after or {}).get(name, float("inf")) <= before[name] for name in before)
-        return None if keeps else ", ".join(f"{n} at most {v:g}" for n, v in before.items())
-    return _bounds_allowed(before, after)
+    if stricter == "bounds":
+        return _bounds_allowed(before, after)
+    keeps, allowed = _COMPARED[stricter](before, after)
+    return None if keeps else allowed
+
+
+def _larger(before: Any, after: Any) -> tuple[bool, str]:
+    return after is not None and after >= before, f"at least {before}"
+
+
+def _smaller(before: Any, after: Any) -> tuple[bool, str]:
+    return after is not None and after <= before, f"at most {before}"
+
+
+def _later(before: Any, after: Any) -> tuple[bool, str]:
+    first = _ORDER.index(before)
+    keeps = after is not None and _ORDER.index(after) >= first
+    return keeps, ", ".join(_ORDER[first:])
+
+
+def _superset(before: Any, after: Any) -> tuple[bool, str]:
+    return after is not None and set(after) >= set(before), f"a list with {', '.join(before)}"
+
+
+def _subset(before: Any, after: Any) -> tuple[bool, str]:
+    return after is not None and set(after) <= set(before), f"some of {', '.join(before)}"
+
+
+def _each_smaller(before: Any, after: Any) -> tuple[bool, str]:
+    keeps = all((after or {}).get(name, float("inf")) <= before[name] for name in before)
+    return keeps, ", ".join(f"{name} at most {most:g}" for name, most in before.items())
+
+
+_COMPARED: dict[str, Callable[[Any, Any], tuple[bool, str]]] = {
+    "larger": _larger,
+    "smaller": _smaller,
+    "later": _later,
+    "superset": _superset,
+    "subset": _subset,
+    "each_smaller": _each_smaller,
+}
 
 
 def _bounds_allowed(before: list[Any], after: list[Any] | None) -> str | None:

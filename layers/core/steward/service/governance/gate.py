@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from steward.contracts.steps.governance import GateDecision, JudgeCandidate
 from steward.domain.digests import canonical_json
 from steward.ports import Clock, ObjectStore, StateStore
-from steward.service.governance.policies import pinned_policy_of, waivers_of
 from steward.service.pinned import pinned_run
+from steward.service.policy_in_force import pinned_policy_of, waivers_of
 
 if TYPE_CHECKING:
     from steward.domain.policy.findings import Findings, Judgement

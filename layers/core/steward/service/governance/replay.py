@@ -140,7 +140,7 @@ def _votes(item: Item) -> list[Replayed]:
             recomputed = "refused"
             differences.append(f"the vote would be refused: {error}")
         recorded = _recorded_after(whole, index)
-        if recorded is not None and recomputed != recorded and recomputed != "refused":
+        if recorded is not None and recomputed not in (recorded, "refused"):
             differences.append(f"the version would be {recomputed}, on record is {recorded}")
         named = f"{vote.decision} by {vote.identity}"
         found.append(

@@ -13,7 +13,7 @@ from steward.domain.errors import ConflictError, EvidenceIncompleteError
 from steward.domain.versions import VersionState
 from steward.ports import Clock, Equals, Ids, Item, ObjectStore, StateStore, Table, Update
 from steward.service.emission import Cause, event
-from steward.service.governance.policies import person_of
+from steward.service.policy_in_force import person_of
 from steward.service.registry.records import ballot_of, need_version, version_key, versions_of
 
 _ATTEMPTS = 5

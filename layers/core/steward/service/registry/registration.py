@@ -27,8 +27,8 @@ from steward.ports import (
     Update,
 )
 from steward.service.emission import Cause, event
-from steward.service.governance.policies import pinned_policy_of
 from steward.service.pinned import PinnedRun, pinned_run
+from steward.service.policy_in_force import pinned_policy_of
 
 CONTENT_TYPES = ["application/json", "text/csv"]
 _LOOKED_THROUGH = 50

@@ -14,8 +14,8 @@ from steward.domain.model_summary import ModelSummary, summarize
 from steward.domain.versions import VersionState
 from steward.ports import Clock, Equals, Ids, Item, ObjectStore, StateStore, Table, Update
 from steward.service.emission import Cause, event
-from steward.service.governance.policies import pinned_policy_of
 from steward.service.pinned import pinned_run
+from steward.service.policy_in_force import pinned_policy_of
 from steward.service.registry.records import need_version, version_key
 
 if TYPE_CHECKING:

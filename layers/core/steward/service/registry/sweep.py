@@ -64,7 +64,9 @@ def sweep_approvals(
     """Expire and remind of requests, and set back approvals around Steward.
 
     A request expires when its time is up or a newer version has been approved; approvers are
-    reminded once of one that is about to. Covers what a lost ``SageMaker Model Package State Change`` left behind.
+    reminded once of one that is about to.
+
+    Covers what a lost ``SageMaker Model Package State Change`` left behind.
     """
     swept = Swept()
     for configured in state.scan(Table.PROJECTS):

@@ -19,8 +19,8 @@ from steward.domain.principals import identity_of
 from steward.domain.project import parse_project
 from steward.ports import Absent, Clock, Condition, Equals, Ids, ObjectStore, Put, StateStore, Table
 from steward.service.emission import Cause, event
-from steward.service.governance.policies import pin_policy
 from steward.service.feature_catalog import registration, retire
+from steward.service.policy_in_force import pin_policy
 
 TRIES = 5
 RECENT = 10

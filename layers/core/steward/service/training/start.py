@@ -51,7 +51,7 @@ from steward.ports import (
     Workflows,
 )
 from steward.service.emission import Cause, event
-from steward.service.governance.policies import pin_policy
+from steward.service.policy_in_force import pin_policy
 from steward.service.training.ledger import (
     feature_pins,
     head_of,

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
-from steward.contracts.events import PolicyDeployed
 from steward.domain.errors import NotAuthorizedError
 from steward.domain.principals import identity_of, is_person
-from steward.ports import Absent, Clock, Condition, Equals, Ids, Item, Put, StateStore, Table
-from steward.service.emission import Cause, event
+from steward.ports import Item, StateStore, Table
 
 if TYPE_CHECKING:
     from steward.domain.policy.in_force import PinnedPolicy
@@ -63,7 +61,7 @@ def pinned_policy_of(item: Item, project: Project) -> PinnedPolicy:
     known = item.get("policy")
     if known:
         return PinnedPolicy.model_validate(known)
-    return pinned(platform_policy(), "platform", project)
+    return pinned(platform_policy(), "platform", project, checks_strategy=False)
 
 
 def waivers_of(state: StateStore, project: str) -> list[Waiver]:
@@ -72,53 +70,6 @@ def waivers_of(state: StateStore, project: str) -> list[Waiver]:
 
     items = state.query(Table.VERSIONS, project, prefix=WAIVER_PREFIX)
     return sorted(map(Waiver.model_validate, items), key=lambda waiver: waiver.granted_at)
-
-
-def deploy_policy(
-    document: object,
-    *,
-    caller_arn: str,
-    request_id: str,
-    person_roles: frozenset[str],
-    state: StateStore,
-    clock: Clock,
-    ids: Ids,
-) -> dict[str, Any]:
-    """Make a policy the organisation's; None takes it back, and the shipped one holds again.
-
-    Runs that have started keep the policy that they were pinned to.
-
-    Raises:
-        InvalidPolicyError: It is not valid or contradicts itself.
-        NotAuthorizedError: The caller proves no person.
-        ConflictError: Somebody else deployed one meanwhile.
-    """
-    from steward.domain.policy.in_force import policy_digest
-    from steward.domain.policy.platform import PLATFORM
-    from steward.domain.policy.strictness import parse_policy
-
-    identity = person_of(caller_arn, person_roles)
-    policy = parse_policy(PLATFORM if document is None else document)
-    known = state.get(Table.VERSIONS, POLICY_KEY)
-    digest = policy_digest(policy)
-    if known is not None and known["digest"] == digest:
-        return {**_shown(known), "changed": False}
-    stamp = clock.now().isoformat(timespec="milliseconds")
-    item: Item = {
-        **POLICY_KEY, "document": policy.model_dump(mode="json"), "digest": digest,
-        "name": policy.policy, "deployed_by": identity, "deployed_at": stamp,
-    }  # fmt: skip
-    expected: Condition = Absent() if known is None else Equals("digest", known["digest"])
-    deployed = PolicyDeployed(
-        name=policy.policy, digest=digest, previous_digest=known["digest"] if known else None
-    )
-    cause = Cause(ORGANISATION, request_id, request_id, identity)
-    kept = {**item, "item": f"policy#{stamp}#{digest[:12]}"}
-    state.commit(
-        [Put(Table.VERSIONS, item, (expected,)), Put(Table.VERSIONS, kept, (Absent(),))],
-        [event(deployed, cause, clock, ids)],
-    )
-    return {**_shown(item), "changed": True}
 
 
 def person_of(caller_arn: str, person_roles: frozenset[str]) -> str:
@@ -135,7 +86,3 @@ def person_of(caller_arn: str, person_roles: frozenset[str]) -> str:
             f"({', '.join(sorted(person_roles)) or 'none is set'})",
         )  # fmt: skip
     return identity_of(caller_arn, person_roles)
-
-
-def _shown(item: Item) -> dict[str, Any]:
-    return {name: item[name] for name in ("name", "digest", "deployed_by", "deployed_at")}

@@ -20,7 +20,7 @@ from steward.domain.policy.waivers import (
 from steward.domain.project import parse_project
 from steward.ports import Absent, Clock, Equals, Ids, Item, Put, StateStore, Table, Update
 from steward.service.emission import Cause, event
-from steward.service.governance.policies import (
+from steward.service.policy_in_force import (
     person_of,
     pin_policy,
     pinned_policy_of,
