@@ -15,7 +15,6 @@ from steward.contracts.events import (
 )
 from steward.domain.errors import (
     ConflictError,
-    InvalidProjectError,
     JobImageMissingError,
     ProjectNotFoundError,
     RejectedError,
@@ -51,7 +50,6 @@ from steward.ports import (
     Workflows,
 )
 from steward.service.emission import Cause, event
-from steward.service.policy_in_force import pin_policy
 from steward.service.training.ledger import (
     feature_pins,
     head_of,
@@ -65,6 +63,7 @@ from steward.service.training.ledger import (
     usable_deliveries,
     wait_behind,
 )
+from steward.service.training.policy import as_judged_now, policy_or_refusal
 from steward.service.training.triggers import Trigger
 
 TRIES = 5
@@ -151,7 +150,7 @@ def _begin_once(
         suppress = replace(_NOTHING, reason="no delivery is there to train on")
         return _suppress(trigger, "", suppress, ports)
     image, missing = _image(ports.job_image)
-    policy, refused = _policy(project, ports)
+    policy, refused = policy_or_refusal(ports.state, project)
     failed = missing or refused
     configured = {**configured, "policy": policy}
     pins = feature_pins(ports.state, project)
@@ -163,7 +162,8 @@ def _begin_once(
     lease = lease_of(ports.state, project.project)
     if lease is not None and lease.owner == handover:
         lease = replace(lease, expires_at=0.0)
-    decision = decide(work.key, head, lease, ports.clock.now().timestamp())
+    counted = as_judged_now(head, trigger, policy, state=ports.state, now=ports.clock.now())
+    decision = decide(work.key, counted, lease, ports.clock.now().timestamp())
     if isinstance(decision, Suppress):
         return _found(trigger, work, decision, ports)
     if head is not None and head.status in RETRYABLE:
@@ -183,14 +183,6 @@ def _image(job_image: JobImage) -> tuple[str, JobImageMissingError | None]:
         return job_image.uri(), None
     except JobImageMissingError as error:
         return "", error
-
-
-def _policy(project: Project, ports: Ports) -> tuple[Item | None, InvalidProjectError | None]:
-    """Return what the policy in force requires, or why the project is refused by it by now."""
-    try:
-        return pin_policy(ports.state, project).model_dump(mode="json"), None
-    except InvalidProjectError as error:
-        return None, error
 
 
 def _record_delivery(
