@@ -1,8 +1,8 @@
 """Generates what says in public what there is: event schemas and catalogue, project reference.
 
 ``python -m steward_cli.schemas`` writes ``events/schemas/*.json``, ``docs/events.md``,
-``docs/project.md`` and ``docs/policy.schema.json`` of the repository in the working directory; ``--check`` only compares and
-exits 1 where they differ.
+``docs/project.md`` and ``docs/policy.schema.json`` of the repository in the working directory;
+``--check`` only compares and exits 1 where they differ.
 """
 
 from __future__ import annotations
