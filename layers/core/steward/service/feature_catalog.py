@@ -6,7 +6,7 @@ Shared by the domains that register, feed and serve features; it writes the feat
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from steward.contracts.events import Event, FeatureGroupRetired, FeatureGroupVersioned
 from steward.domain.errors import ConflictError, FeatureGroupNotFoundError, RejectedError
@@ -23,7 +23,6 @@ from steward.domain.feature_versions import (
     source_table,
 )
 from steward.domain.names import feature_group_name
-from steward.domain.project import Project, parse_project
 from steward.domain.tables import Table as SourceTable
 from steward.ports import (
     Absent,
@@ -38,6 +37,9 @@ from steward.ports import (
     Update,
 )
 from steward.service.emission import Cause, event
+
+if TYPE_CHECKING:
+    from steward.domain.project import Project
 
 GROUPS = "group#"
 
@@ -224,6 +226,8 @@ def retire(
     if not found.is_active:
         return {"group": group, "version": version, "status": found.item["status"]}
     configured = state.get(Table.PROJECTS, {"project": project})
+    from steward.domain.project import parse_project  # large: paid when somebody retires one
+
     if configured is not None and _is_declared(parse_project(configured["config"]), state, found):
         raise RejectedError(
             f"{found.label} is what the project declares", field="version", value=version,

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 ORGANISATION = "#organisation"
 """Partition of what belongs to no project; no project's name holds a ``#``."""
 
+WAIVERS = "waiver#"
+"""Beginning of the sort keys of a project's waivers, in the versions table."""
+
 POLICY_KEY = {"project": ORGANISATION, "item": "policy"}
 
 
@@ -66,9 +69,9 @@ def pinned_policy_of(item: Item, project: Project) -> PinnedPolicy:
 
 def waivers_of(state: StateStore, project: str) -> list[Waiver]:
     """Return all waivers of a project, oldest first."""
-    from steward.domain.policy.waivers import WAIVER_PREFIX, Waiver
+    from steward.domain.policy.waivers import Waiver
 
-    items = state.query(Table.VERSIONS, project, prefix=WAIVER_PREFIX)
+    items = state.query(Table.VERSIONS, project, prefix=WAIVERS)
     return sorted(map(Waiver.model_validate, items), key=lambda waiver: waiver.granted_at)
 
 

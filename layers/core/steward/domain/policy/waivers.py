@@ -12,7 +12,6 @@ from steward.domain.errors import ConflictError, InvalidWaiverError, NotAuthoriz
 from steward.domain.policy.findings import WaiverInForce
 from steward.domain.policy.requirements import RULE_FAMILIES, WaiverRules
 
-WAIVER_PREFIX = "waiver#"
 _RULE = re.compile(r"^[a-z]+(\.[^\s.][^\n]{0,150})?$")
 
 

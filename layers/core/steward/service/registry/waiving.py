@@ -9,18 +9,10 @@ from steward.contracts.events import WaiverGranted, WaiverRevoked
 from steward.contracts.waivers import GrantWaiver, RevokeWaiver
 from steward.domain.digests import digest_of
 from steward.domain.errors import ProjectNotFoundError, RunNotFoundError, WaiverNotFoundError
-from steward.domain.policy.waivers import (
-    WAIVER_PREFIX,
-    Asked,
-    Waiver,
-    check_revocable,
-    check_waivable,
-    expiry,
-)
-from steward.domain.project import parse_project
 from steward.ports import Absent, Clock, Equals, Ids, Item, Put, StateStore, Table, Update
 from steward.service.emission import Cause, event
 from steward.service.policy_in_force import (
+    WAIVERS,
     person_of,
     pin_policy,
     pinned_policy_of,
@@ -62,6 +54,9 @@ def grant_waiver(
         RunNotFoundError: The project has no such run.
         VersionNotFoundError: The project has no such version.
     """
+    from steward.domain.policy.waivers import Asked, check_waivable, expiry
+    from steward.domain.project import parse_project  # large: paid when somebody waives
+
     identity = person_of(signed.caller_arn, signed.person_roles)
     configured = state.get(Table.PROJECTS, {"project": command.project})
     if configured is None:
@@ -97,7 +92,7 @@ def grant_waiver(
         version=command.version,
     )  # fmt: skip
     cause = Cause(command.project, command.run_id or waiver_id, signed.request_id, identity)
-    put = Put(Table.VERSIONS, {**item, "item": f"{WAIVER_PREFIX}{waiver_id}"}, (Absent(),))
+    put = Put(Table.VERSIONS, {**item, "item": f"{WAIVERS}{waiver_id}"}, (Absent(),))
     state.commit([put], [event(granted, cause, clock, ids)])
     return _view(item, clock)
 
@@ -117,6 +112,8 @@ def revoke_waiver(
         WaiverNotFoundError: The project has no such waiver.
         ConflictError: It has ended already, or somebody else revoked it meanwhile.
     """
+    from steward.domain.policy.waivers import Waiver, check_revocable
+
     identity = person_of(signed.caller_arn, signed.person_roles)
     item = _find(state, command.project, command.waiver_id)
     if item is None:
@@ -169,9 +166,11 @@ def _scope(command: GrantWaiver, state: StateStore) -> Item | None:
 
 
 def _find(state: StateStore, project: str, waiver_id: str) -> Item | None:
-    return state.get(Table.VERSIONS, {"project": project, "item": f"{WAIVER_PREFIX}{waiver_id}"})
+    return state.get(Table.VERSIONS, {"project": project, "item": f"{WAIVERS}{waiver_id}"})
 
 
 def _view(item: Item, clock: Clock) -> dict[str, Any]:
+    from steward.domain.policy.waivers import Waiver
+
     waiver = Waiver.model_validate(item)
     return {**waiver.model_dump(mode="json"), "status": waiver.status(clock.now())}

@@ -16,7 +16,6 @@ from steward.domain.errors import (
 )
 from steward.domain.names import package_group
 from steward.domain.principals import identity_of
-from steward.domain.project import parse_project
 from steward.ports import Absent, Clock, Condition, Equals, Ids, ObjectStore, Put, StateStore, Table
 from steward.service.emission import Cause, event
 from steward.service.feature_catalog import registration, retire
@@ -62,6 +61,8 @@ def push_source(
             policy in force does not let the project ask for so little.
         EvidenceIncompleteError: There is no such archive, or its bytes have another digest.
     """
+    from steward.domain.project import parse_project  # large: paid when somebody pushes
+
     request = parse_request(PushSource, body)
     project = parse_project(request.config)
     name = project.project

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from steward.contracts.events import (
     DeliveryReceived,
@@ -19,7 +19,6 @@ from steward.domain.errors import (
     ProjectNotFoundError,
     RejectedError,
 )
-from steward.domain.project import Project, parse_project
 from steward.domain.runs import (
     RETRYABLE,
     DeliveryStatus,
@@ -65,6 +64,9 @@ from steward.service.training.ledger import (
 )
 from steward.service.training.policy import as_judged_now, policy_or_refusal
 from steward.service.training.triggers import Trigger
+
+if TYPE_CHECKING:
+    from steward.domain.project import Project
 
 TRIES = 5
 _NOTHING = Suppress("", RunStatus.FAILED, "")
@@ -144,6 +146,8 @@ def begin(
 def _begin_once(
     trigger: Trigger, configured: Item, ports: Ports, handover: str | None
 ) -> dict[str, Any]:
+    from steward.domain.project import parse_project  # large: paid when a trigger is handled
+
     project = parse_project(configured["config"])
     accepted, pending = usable_deliveries(ports.state, project.project)
     if not accepted and not pending:
