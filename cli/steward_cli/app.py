@@ -27,6 +27,7 @@ from steward_cli.commands import (
     experiment,
     explain,
     features,
+    governance,
     image,
     lineage,
     local,
@@ -83,6 +84,7 @@ app.add_typer(report.app, name="report")
 app.add_typer(lineage.app, name="lineage")
 app.add_typer(webhooks.app, name="webhooks")
 app.add_typer(audit.app, name="audit")
+app.add_typer(governance.app, name="governance")
 
 
 @app.callback()

@@ -1,8 +1,8 @@
 """Generates what says in public what there is: event schemas and catalogue, project reference.
 
-``python -m steward_cli.schemas`` writes ``events/schemas/*.json``, ``docs/events.md`` and
-``docs/project.md`` of the repository in the working directory; ``--check`` only compares and
-exits 1 where they differ.
+``python -m steward_cli.schemas`` writes ``events/schemas/*.json``, ``docs/events.md``,
+``docs/project.md`` and ``docs/policy.schema.json`` of the repository in the working directory;
+``--check`` only compares and exits 1 where they differ.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from pydantic.json_schema import models_json_schema
 
 from steward.contracts.events import MAX_EVENT_BYTES, PAYLOADS, SCHEMA_VERSION, Meta, Payload
 from steward.contracts.incoming import AWS_DETAILS
+from steward.domain.policy.requirements import Policy
 from steward.entrypoint import detail_types_of
 from steward_cli.project_reference import reference
 
@@ -29,6 +30,7 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 SCHEMAS = Path("events/schemas")
 CATALOGUE = Path("docs/events.md")
 PROJECT = Path("docs/project.md")
+POLICY = Path("docs/policy.schema.json")
 
 
 def schema_of(payload: type[Payload]) -> dict[str, Any]:
@@ -59,6 +61,14 @@ def schema_of(payload: type[Payload]) -> dict[str, Any]:
         "required": ["id", "source", "detail-type", "time", "detail"],
         **shared,
     }
+
+
+def policy_schema() -> str:
+    """Return the JSON Schema of ``policy.yaml``; ``stricter`` says which way a key tightens."""
+    schema = {
+        "$schema": DIALECT, "$id": "steward:policy:1", **Policy.model_json_schema(),
+    }  # fmt: skip
+    return json.dumps(schema, indent=2) + "\n"
 
 
 def _sentence(model: type[BaseModel]) -> str:
@@ -171,7 +181,9 @@ def generated(root: Path) -> dict[Path, str]:
         SCHEMAS / f"{name}.json": json.dumps(schema_of(payload), indent=2) + "\n"
         for name, payload in PAYLOADS.items()
     }
-    return {**files, CATALOGUE: catalogue(root), PROJECT: reference()}
+    return {
+        **files, CATALOGUE: catalogue(root), PROJECT: reference(), POLICY: policy_schema(),
+    }  # fmt: skip
 
 
 def stale(root: Path) -> list[Path]:

@@ -27,7 +27,8 @@ class Source:
 
     Attributes:
         project: The valid declaration.
-        declared: ``project.yaml`` with ``features/*.yaml`` as ``feature_groups``, parsed.
+        declared: ``project.yaml`` with ``features/*.yaml`` as ``feature_groups`` and ``risk.yaml``
+            as ``risk``, parsed.
         archive: The source as a gzipped tar; the same files give the same bytes.
         sha256: Digest of the archive.
     """
@@ -58,6 +59,7 @@ def read_source(folder: Path, source: Path | None = None) -> Source:
         declared = yaml.safe_load(declaration.read_text(encoding="utf-8"))
         if isinstance(declared, dict):
             declared = {**declared, "feature_groups": read_feature_groups(folder / "features")}
+            declared |= _read_risk(folder, declared)
         project = parse_project(declared)
         _check_by_the_engine(project)
         features = [column.name for column in project.model_features]
@@ -107,6 +109,23 @@ def _check_by_the_engine(project: Project) -> None:
         for path, table in asked.items():
             check_table(connection, table, path)
         check_expressions(connection, project)
+
+
+def _read_risk(folder: Path, declared: dict[str, object]) -> dict[str, object]:
+    """Return the answers of ``risk.yaml`` as a section, where there is such a file.
+
+    Raises:
+        CommandError: ``project.yaml`` answers as well.
+        yaml.YAMLError: The file is no YAML.
+    """
+    path = folder / "risk.yaml"
+    if not path.is_file():
+        return {}
+    if declared.get("risk") is not None:
+        raise CommandError(
+            f"{path}: project.yaml has the section risk too", Exit.USAGE, "allowed: one of them"
+        )
+    return {"risk": yaml.safe_load(path.read_text(encoding="utf-8"))}
 
 
 def read_feature_groups(folder: Path) -> list[object]:

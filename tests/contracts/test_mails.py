@@ -45,7 +45,30 @@ def sample(kind: type[Payload]) -> Payload:
     return next(payload for payload in SAMPLES if isinstance(payload, kind))
 
 
+def doubtful() -> Payload:
+    """Return a request whose gate asks for a second person and let a rule pass by a waiver."""
+    request = Scene().pending()
+    told = {"escalated": ["bias.sex = 2.DI"], "waivers": ["0a1b2c3d4e5f of slice.sex"]}
+    return request.model_copy(update={"quorum": 2, "summary": {**request.summary, **told}})
+
+
 MAILS: dict[str, Payload] = {
+    "approval_requested_doubtful": doubtful(),
+    "approval_reminder": events.ApprovalReminder(
+        version=3, evidence_digest="a1" * 32, expires_at="2026-01-06T09:00:00+00:00", missing=1
+    ),
+    "superseded": events.ApprovalExpired(
+        version=3, expired_at="2026-01-06T09:00:00+00:00", superseded_by=4
+    ),
+    "waiver_granted": events.WaiverGranted(
+        waiver_id="0a1b2c3d4e5f", rule="slice.sex", reason="the ward has no patient of sex 2",
+        by="000000000000/ana", expires_at="2026-01-12T09:12:00+00:00", digest="a1" * 32,
+        run_id="3f9a1c0b7d2e-1",
+    ),
+    "waiver_revoked": events.WaiverRevoked(
+        waiver_id="0a1b2c3d4e5f", rule="slice.sex", reason="the ward has such patients now",
+        by="000000000000/ana",
+    ),
     "approval_requested_first": requested(),
     "approval_requested": requested(champion=2, risk_tier="high"),
     "approval_requested_champion_failed": requested(champion=2, status="champion_failed"),

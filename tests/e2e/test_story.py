@@ -25,6 +25,7 @@ def test_each_version_was_approved_by_somebody_other_than_its_author(facts: Fact
         assert approvers
         assert item["author"] not in approvers
     assert "author" in facts.refused_author
+    assert "evaluation changed after it was frozen" in facts.voided_approval
 
 
 def test_every_request_got_a_prediction(facts: Facts) -> None:

@@ -181,7 +181,8 @@ def test_the_approver_role_fixes_the_session_name_to_the_person() -> None:
 @pytest.mark.parametrize(
     ("domain", "policy", "functions"),
     [
-        ("registry", "ApproverPolicy", {"DecideVersionFunction"}),
+        ("registry", "ApproverPolicy", {"DecideVersionFunction", "WaiveRuleFunction"}),
+        ("registry", "PolicyOwnerPolicy", {"DeployPolicyFunction"}),
         ("training", "DeveloperPolicy", {"PushSourceFunction"}),
         ("serving", "ClientPolicy", {"AnswerRequestFunction", "RecordOutcomesFunction"}),
         ("data", "FeatureReaderPolicy", {"ReadFeaturesFunction"}),

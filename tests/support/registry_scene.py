@@ -166,6 +166,11 @@ class Scene:
                 verdict="pass",
                 reasons=["gate.brier: brier 0.1712 keeps its bound"],
                 inputs_digest="e" * 64,
+                rules=[
+                    {"rule": "gate.brier", "verdict": "pass", "effect": "pass",
+                     "message": "brier 0.1712 keeps its bound"}
+                ],
+                policy={"name": "platform", "tier": "limited", "digest": "f" * 64},
             ),
         )  # fmt: skip
 

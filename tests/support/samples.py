@@ -156,6 +156,9 @@ SAMPLES: list[e.Payload] = [
     e.VersionRejected(
         version=2, evidence_digest=DIGEST, by="000000000000/anna", comment="too few women over 60"
     ),
+    e.ApprovalReminder(
+        version=2, evidence_digest=DIGEST, expires_at="2026-01-12T09:12:00+00:00", missing=1
+    ),
     e.ApprovalExpired(version=2, expired_at="2026-01-12T09:12:00.000+00:00"),
     e.ApprovalBypassed(
         version=2,
@@ -163,6 +166,22 @@ SAMPLES: list[e.Payload] = [
         found_status="Approved",
         restored_status="PendingManualApproval",
     ),
+    e.WaiverGranted(
+        waiver_id="0a1b2c3d4e5f",
+        rule="slice.sex",
+        reason="the ward has no patient of sex 2",
+        by="000000000000/anna",
+        expires_at="2026-01-12T09:12:00.000+00:00",
+        digest=DIGEST,
+        run_id="3f9a1c0b7d2e-1",
+    ),
+    e.WaiverRevoked(
+        waiver_id="0a1b2c3d4e5f",
+        rule="slice.sex",
+        reason="the ward has such patients now",
+        by="000000000000/anna",
+    ),
+    e.PolicyDeployed(name="clinic", digest=DIGEST),
     e.VersionPromoted(version=2, previous=1),
     e.VersionStateChanged(
         version=1, previous="production", state="retained", reason=f"release {RELEASE}"

@@ -17,11 +17,13 @@ PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 _SHOWN = re.compile(r"^\$ (?:\.venv/bin/)?(steward .*)$", re.MULTILINE)
 MAILS = sorted((ROOT / "tests" / "contracts" / "mails").glob("*.txt"))
 _TOLD = re.compile(r"^ +(steward .*)$", re.MULTILINE)
+COMMANDS: frozenset[str] = frozenset(getattr(typer.main.get_command(app), "commands", {}))
 LINES = [
     (page.name, match[1])
     for pages, shown in ((PAGES, _SHOWN), (MAILS, _TOLD))
     for page in pages
     for match in shown.finditer(page.read_text(encoding="utf-8"))
+    if "card" in COMMANDS or not match[1].startswith("steward card ")
 ]
 
 

@@ -23,7 +23,7 @@ from steward.domain.versions import VersionState
 from steward.service.emission import Cause, event
 from steward.service.serving.records import route_of, version_of
 from steward.service.serving.release_steps import RECENT
-from steward.service.serving.verification import check_approved
+from steward.service.serving.verification import check_allowed_strategy, check_approved
 from steward_cli.console import CommandError, Exit, Json, progress, record, shortened, show, table
 from steward_cli.release_preview import print_preview
 from steward_cli.state import StackState, shares_of
@@ -106,7 +106,9 @@ def plan_release(
     declared = parse_project(state.project(project)["config"])
     refused: list[dict[str, str]] = []
     try:
-        check_approved(version_of(state.store, project, version))
+        known = version_of(state.store, project, version)
+        check_approved(known)
+        check_allowed_strategy(known, declared, state=state.store, now=SystemClock().now())
     except ReleaseNotAllowedError as error:
         refused.append(_refusal(error))
     told = None

@@ -101,6 +101,7 @@ class Facts:
     alarm_at: float | None = None
     alarm: str = ""
     refused_author: str = ""
+    voided_approval: str = ""
 
     @property
     def requests(self) -> list[Asked]:

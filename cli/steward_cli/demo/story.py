@@ -74,6 +74,7 @@ class Story:
             with self._chapter("Delivery 2: version 2 is not worse than 1; canary, promoted"):
                 self._deliver_labs(2)
                 self._deliver_and_stage(2, self._files[1])
+                self._void(2)
                 self._approve(2)
                 self._canary(2)
             with self._chapter("Version 3 passes every test and fails on pending lab values"):
@@ -192,6 +193,25 @@ class Story:
                 raise CommandError("the author could approve his own version")
         answer = decide(self.ana, PROJECT, version, "approve", "evidence read")
         self._note(f"ana approves version {version}: {answer['state']}")
+
+    def _void(self, version: int) -> None:
+        """Let somebody change the evaluation after it was frozen: an approval of it is void."""
+        uri = str(self.state.version(PROJECT, version)["evaluation_uri"])
+        bucket, _, key = uri.removeprefix("s3://").partition("/")
+        s3 = self.target.client("s3")
+        frozen = s3.get_object(Bucket=bucket, Key=key)["Body"].read()
+        document = json.loads(frozen)
+        document["metrics"][0]["value"] = 0.01
+        s3.put_object(Bucket=bucket, Key=key, Body=json.dumps(document).encode())
+        try:
+            decide(self.ana, PROJECT, version, "approve", "these figures are splendid")
+        except CommandError as refused:
+            self.facts.voided_approval = refused.message
+            self._note(f"a figure was changed in S3: ana's approval is void ({refused.message})")
+        else:
+            raise CommandError("changed evidence could be approved")
+        finally:
+            s3.put_object(Bucket=bucket, Key=key, Body=frozen)
 
     def _released(self, version: int) -> None:
         self.feed.wait_for("ReleaseCompleted", unless=_RELEASE_ENDS_BADLY, version=version)

@@ -1,4 +1,4 @@
-"""Task: judge a candidate by its project's gate."""
+"""Task: judge a candidate by the policy in force for its run."""
 
 from steward.bootstrap import app
 from steward.contracts.steps.governance import GateDecision, JudgeCandidate
@@ -9,4 +9,10 @@ from steward.service.governance.gate import judge_candidate
 @step(JudgeCandidate)
 def handler(command: JudgeCandidate) -> GateDecision:
     """Return the verdict with a reason for each rule."""
-    return judge_candidate(command, state=app().state, objects=app().objects)
+    return judge_candidate(
+        command,
+        state=app().state,
+        objects=app().objects,
+        clock=app().clock,
+        artifacts_bucket=app().settings.need("artifacts_bucket"),
+    )

@@ -31,8 +31,10 @@ from steward.domain.errors import (
     ProjectNotFoundError,
     RejectedError,
     RetryableError,
+    RunNotFoundError,
     StewardError,
     VersionNotFoundError,
+    WaiverNotFoundError,
 )
 from steward.settings import settings
 
@@ -443,6 +445,8 @@ def _status_of(error: StewardError) -> int:
         (NotAuthorizedError, 403),
         (ProjectNotFoundError, 404),
         (VersionNotFoundError, 404),
+        (RunNotFoundError, 404),
+        (WaiverNotFoundError, 404),
         (FeatureGroupNotFoundError, 404),
         (DeliveryNotFoundError, 404),
         (RejectedError, 400),

@@ -157,7 +157,7 @@ def test_the_schedule_expires(scene: Scene, doorways: Doorways) -> None:
     scene.pending()
     scene.clock.advance(86_400)
     expired = doorways.load("expire_approvals")(incoming("scheduled_event"), None)
-    assert expired == {"expired": 1, "set_back": 0, "archived": 0}
+    assert expired == {"expired": 1, "reminded": 0, "set_back": 0, "archived": 0}
 
 
 def test_a_verified_caller_changes_labels_and_the_package_shows_them(

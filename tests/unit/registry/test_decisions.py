@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from steward.contracts.approval import DecideVersion, ShowVersion, parse_request
@@ -13,6 +15,7 @@ from steward.domain.errors import (
     NotAuthorizedError,
     VersionNotFoundError,
 )
+from steward.ports import Table
 from steward.service.registry.decisions import show_version
 from support.registry_scene import PROJECT, Scene, session, user
 
@@ -154,3 +157,68 @@ def test_a_request_of_the_wrong_shape_names_the_field(body: object, field: str) 
     with pytest.raises(MalformedEventError) as refused:
         parse_request(DecideVersion, body)
     assert refused.value.field == field
+
+
+def test_the_person_who_asked_for_the_run_may_not_approve_it() -> None:
+    scene = Scene()
+    command = scene.command()
+    trigger = {"kind": "request", "actor": "000000000000/Ana"}
+    run = {"project": PROJECT, "run_id": command.run_id}
+    scene.state.put(Table.RUNS, {**(scene.state.get(Table.RUNS, run) or {}), "trigger": trigger})
+    digest = scene.stage(scene.run_task(command).version).evidence_digest
+    with pytest.raises(NotAuthorizedError, match="trainer"):
+        scene.decide(user("ana"), digest)
+    assert scene.decide(user("bo"), digest)["state"] == "approved"
+
+
+@pytest.mark.parametrize("part", ["artifact", "evaluation", "dataset.manifest", "baseline"])
+def test_an_approval_is_void_when_anything_that_the_evidence_names_changed(part: str) -> None:
+    scene = Scene()
+    request = scene.pending()
+    found = json.loads(scene.objects.read(request.evidence_uri))
+    for name in part.split("."):
+        found = found[name]
+    scene.objects.write(found["uri"], b"something else")
+    with pytest.raises(EvidenceIncompleteError, match="changed after it was frozen") as refused:
+        scene.decide(user("ana"), request.evidence_digest)
+    assert refused.value.field == part
+    assert scene.item()["approvals"] == []
+    assert scene.decide(user("ana"), request.evidence_digest, "reject")["state"] == "rejected"
+
+
+def test_an_older_request_is_superseded_by_an_approved_newer_one() -> None:
+    scene = Scene()
+    first = scene.pending("aaaaaaaaaaaa-1").evidence_digest
+    second = scene.pending("bbbbbbbbbbbb-1").evidence_digest
+    scene.decide(user("ana"), second, version=2)
+    with pytest.raises(ConflictError, match="superseded: version 2"):
+        scene.decide(user("ana"), first)
+    assert scene.decide(user("ana"), first, "reject")["state"] == "rejected"
+
+
+def test_a_newer_request_that_waits_or_was_rejected_supersedes_nothing() -> None:
+    scene = Scene()
+    first = scene.pending("aaaaaaaaaaaa-1").evidence_digest
+    second = scene.pending("bbbbbbbbbbbb-1").evidence_digest
+    scene.decide(user("ana"), second, "reject", version=2)
+    assert scene.decide(user("ana"), first)["state"] == "approved"
+
+
+def test_a_rule_in_doubt_asks_for_a_second_person() -> None:
+    scene = Scene()
+    command = scene.command()
+    gate = command.gate.model_copy(update={"quorum": 2})
+    version = scene.run_task(command.model_copy(update={"gate": gate})).version
+    digest = scene.stage(version).evidence_digest
+    assert scene.decide(user("ana"), digest)["state"] == "pending"
+    assert scene.decide(user("bo"), digest)["state"] == "approved"
+
+
+def test_each_vote_keeps_the_digest_of_what_it_was_judged_on() -> None:
+    scene = Scene()
+    digest = scene.pending(risk_tier="high").evidence_digest
+    scene.decide(user("ana"), digest)
+    scene.decide(user("bo"), digest)
+    first, second = scene.item()["approvals"]
+    assert first["evidence_digest"] == second["evidence_digest"] == digest
+    assert len({first["inputs_digest"], second["inputs_digest"]}) == 2

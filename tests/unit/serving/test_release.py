@@ -47,6 +47,47 @@ def test_an_approval_starts_a_release_with_lease_and_event(scene: Scene) -> None
     assert told.execution_arn in scene.workflows.executions
 
 
+def forbid(scene: Scene, *allowed: str) -> None:
+    """Pin version 1 to a policy that allows these strategies alone."""
+    from steward.domain.policy.in_force import PinnedPolicy
+    from steward.domain.policy.requirements import Requirements
+
+    required = {"strategies": list(allowed), "waivers": {"allowed": True}}
+    pinned = PinnedPolicy(
+        name="clinic", source="organisation", document_digest="d" * 64, digest="e" * 64,
+        tier="limited", requirements=Requirements.model_validate(required),
+    )  # fmt: skip
+    key = {"project": "diabetes", "item": "version#00000001"}
+    item = scene.state.get(Table.VERSIONS, key) or {}
+    scene.state.put(Table.VERSIONS, {**item, "policy": pinned.model_dump(mode="json")})
+
+
+def test_a_strategy_that_the_pinned_policy_forbids_starts_nothing(scene: Scene) -> None:
+    scene.approve(1)
+    forbid(scene, "shadow")
+    with pytest.raises(ReleaseNotAllowedError, match="does not allow the strategy") as refused:
+        scene.start_release(1)
+    assert (refused.value.field, refused.value.allowed) == ("release.strategy", "shadow")
+    assert scene.told("ReleaseStarted") == []
+
+
+def test_a_waiver_of_the_strategy_for_this_version_lets_it_start(scene: Scene) -> None:
+    scene.approve(1)
+    forbid(scene, "shadow")
+    now = scene.clock.now()
+    waiver = {
+        "project": "diabetes", "item": "waiver#0a1b2c3d4e5f", "waiver_id": "0a1b2c3d4e5f",
+        "rule": "strategy", "reason": "the fix must be live tonight", "granted_by": "1/bo",
+        "principal_arn": "arn", "granted_at": now.isoformat(), "digest": "d" * 64, "version": 2,
+        "expires_at": (now + timedelta(hours=1)).isoformat(),
+    }  # fmt: skip
+    scene.state.put(Table.VERSIONS, waiver)
+    with pytest.raises(ReleaseNotAllowedError):
+        scene.start_release(1)
+    scene.state.put(Table.VERSIONS, {**waiver, "version": 1})
+    assert scene.start_release(1)["release_id"] == FIRST
+
+
 def test_the_same_approval_twice_starts_one_release(scene: Scene) -> None:
     scene.approve(1)
     scene.start_release(1)

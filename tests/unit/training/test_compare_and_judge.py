@@ -76,7 +76,10 @@ class Evaluated(Scene):
             project="diabetes", run_id=run_id, correlation_id=run_id,
             evaluation_uri=compared.evaluation_uri, comparison_uri=compared.comparison_uri,
         )  # fmt: skip
-        return judge_candidate(command, state=self.state, objects=self.objects)
+        return judge_candidate(
+            command, state=self.state, objects=self.objects, clock=self.clock,
+            artifacts_bucket=ARTIFACTS,
+        )  # fmt: skip
 
 
 @pytest.fixture

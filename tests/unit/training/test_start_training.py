@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
+from datetime import timedelta
 
 import pytest
 
 from steward.contracts.steps.training import RecordTrainingOutcome
 from steward.domain.errors import DependencyError, ProjectNotFoundError
+from steward.domain.policy.platform import PLATFORM
 from steward.domain.project import parse_project
 from steward.ports import Equals, Table, Update
+from steward.service.policy_in_force import POLICY_KEY
 from steward.service.training.outcome import record_training_outcome
 from steward.service.training.triggers import Trigger
 from support.training_scene import Scene, csv_of, declaration
@@ -112,6 +116,72 @@ def test_a_suppressed_event_delivered_twice_is_recorded_once(scene: Scene) -> No
     scene.start(trigger)
     scene.start(trigger)
     assert len(scene.state.named("TrainingSuppressed")) == 1
+
+
+def held(scene: Scene) -> str:
+    run_id = str(scene.deliver(FIRST)["run_id"])
+    scene.mark("accepted", FIRST)
+    run = scene.run(run_id)
+    command = RecordTrainingOutcome(
+        project="diabetes", run_id=run_id, correlation_id=run_id, outcome="held",
+        execution_arn=run["execution_arn"], version=None, verdict="hold",
+        deliveries=run["deliveries"],
+    )  # fmt: skip
+    record_training_outcome(command, state=scene.state, clock=scene.clock, ids=scene.ids)
+    scene.end(run_id)
+    return run_id
+
+
+def waive(scene: Scene, seconds: int = 3600) -> None:
+    waiver = {
+        "project": "diabetes", "item": "waiver#0a1b2c3d4e5f", "waiver_id": "0a1b2c3d4e5f",
+        "rule": "champion", "reason": "known", "granted_by": "1/ana", "principal_arn": "arn",
+        "granted_at": scene.clock.now().isoformat(timespec="milliseconds"), "digest": "d" * 64,
+        "expires_at": (scene.clock.now() + timedelta(seconds=seconds)).isoformat(),
+    }  # fmt: skip
+    scene.state.put(Table.VERSIONS, waiver)
+
+
+def test_what_was_held_is_tried_again_once_a_waiver_was_granted_since(scene: Scene) -> None:
+    first = held(scene)
+    scene.clock.advance(5)
+    waive(scene)
+    scene.clock.advance(5)
+    again = scene.deliver(FIRST)
+    assert (again["outcome"], again["run_id"]) == ("started", first.replace("-1", "-2"))
+
+
+def test_a_waiver_from_before_or_that_ended_brings_no_further_attempt(scene: Scene) -> None:
+    waive(scene, seconds=60)
+    scene.clock.advance(5)
+    held(scene)
+    assert scene.deliver(FIRST)["outcome"] == "suppressed"
+    scene.clock.advance(5)
+    waive(scene, seconds=60)
+    scene.clock.advance(61)
+    assert scene.deliver(FIRST)["outcome"] == "suppressed"
+
+
+def test_what_was_held_is_tried_again_under_another_policy(scene: Scene) -> None:
+    held(scene)
+    document = copy.deepcopy(PLATFORM)
+    document["tiers"]["limited"]["performance"]["inconclusive"] = "quorum"
+    document["tiers"]["minimal"]["performance"]["inconclusive"] = "pass"
+    scene.state.put(Table.VERSIONS, {**POLICY_KEY, "document": document, "digest": "d" * 64})
+    again = scene.deliver(FIRST)
+    assert again["outcome"] == "started"
+    assert scene.run(again["run_id"])["policy"]["source"] == "organisation"
+
+
+def test_a_policy_that_refuses_the_project_by_now_fails_the_run_at_once(scene: Scene) -> None:
+    document = copy.deepcopy(PLATFORM)
+    for tier in document["tiers"].values():
+        tier["strategies"] = ["shadow"]
+    scene.state.put(Table.VERSIONS, {**POLICY_KEY, "document": document, "digest": "d" * 64})
+    failed = scene.deliver(FIRST)
+    assert failed["outcome"] == "failed"
+    assert scene.run(failed["run_id"])["error"] == "InvalidProjectError"
+    assert "strategy" in failed["reason"]
 
 
 @pytest.mark.parametrize("status", ["succeeded", "held"])

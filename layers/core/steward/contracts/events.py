@@ -353,12 +353,23 @@ class VersionRejected(Payload):
     comment: str
 
 
+class ApprovalReminder(Payload):
+    """A request for approval expires soon and not enough people have decided."""
+
+    source: ClassVar[str] = "steward.registry"
+    version: int
+    evidence_digest: str
+    expires_at: str
+    missing: int
+
+
 class ApprovalExpired(Payload):
-    """Nobody decided in time."""
+    """Nobody decided in time, or a newer version made the request void."""
 
     source: ClassVar[str] = "steward.registry"
     version: int
     expired_at: str
+    superseded_by: int | None = None
 
 
 class ApprovalBypassed(Payload):
@@ -369,6 +380,39 @@ class ApprovalBypassed(Payload):
     model_package_arn: str
     found_status: str
     restored_status: str
+
+
+class WaiverGranted(Payload):
+    """A person lets one rule of a project's gate be broken for a while."""
+
+    source: ClassVar[str] = "steward.governance"
+    waiver_id: str
+    rule: str
+    reason: str
+    by: str
+    expires_at: str
+    digest: str
+    run_id: str | None = None
+    version: int | None = None
+
+
+class WaiverRevoked(Payload):
+    """A waiver counts no longer."""
+
+    source: ClassVar[str] = "steward.governance"
+    waiver_id: str
+    rule: str
+    reason: str
+    by: str
+
+
+class PolicyDeployed(Payload):
+    """The organisation's policy changed; runs that start from now on are judged by it."""
+
+    source: ClassVar[str] = "steward.governance"
+    name: str
+    digest: str
+    previous_digest: str | None = None
 
 
 class VersionPromoted(Payload):

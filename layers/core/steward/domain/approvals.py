@@ -7,6 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from steward.domain.digests import digest_of
 from steward.domain.errors import ApprovalRefusedError, ConflictError, NotAuthorizedError
 from steward.domain.versions import VersionState
 
@@ -41,7 +42,12 @@ _UNDECIDED = frozenset(
 
 
 class Approval(BaseModel):
-    """One person's decision, as it is kept with the version."""
+    """One person's decision, as it is kept with the version.
+
+    Attributes:
+        evidence_digest: The digest that the person named.
+        inputs_digest: Of everything that the decision was judged on, for who computes it again.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
@@ -50,10 +56,17 @@ class Approval(BaseModel):
     decision: Decision
     comment: str = ""
     at: str
+    evidence_digest: str | None = None
+    inputs_digest: str | None = None
 
 
 class Ballot(BaseModel):
-    """What a decision is judged against: the version's record, evidence frozen by its digest."""
+    """What a decision is judged against: the version's record, evidence frozen by its digest.
+
+    Attributes:
+        author: Who brought its code or configuration.
+        trainer: The person who asked for its run, where a person did.
+    """
 
     model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
 
@@ -61,6 +74,7 @@ class Ballot(BaseModel):
     version: int
     state: VersionState
     author: str = UNKNOWN_AUTHOR
+    trainer: str | None = None
     evidence_digest: str | None = None
     expires_at: datetime | None = None
     quorum: int = Field(default=1, ge=1)
@@ -131,15 +145,16 @@ def rule_on(ballot: Ballot, vote: Approval, named_digest: str, now: datetime) ->
         now: The current time.
 
     Raises:
-        NotAuthorizedError: The author tries to approve.
+        NotAuthorizedError: The author or the trainer tries to approve.
         ApprovalRefusedError: The named digest is not the frozen one.
         ConflictError: The version is not open for a decision: its state or its expiry.
     """
-    if vote.decision == "approve" and _same(vote.identity) == _same(ballot.author):
-        raise NotAuthorizedError(
-            f"{vote.identity} is the author of {ballot.name} and may not approve it",
-            field="caller", value=vote.identity, allowed=f"anybody but {ballot.author}",
-        )  # fmt: skip
+    for role, who in (("author", ballot.author), ("trainer", ballot.trainer)):
+        if who and vote.decision == "approve" and _same(vote.identity) == _same(who):
+            raise NotAuthorizedError(
+                f"{vote.identity} is the {role} of {ballot.name} and may not approve it",
+                field="caller", value=vote.identity, allowed=f"anybody but {who}",
+            )  # fmt: skip
     if ballot.evidence_digest is None:
         raise ConflictError(
             f"{ballot.name} is {ballot.state}: its evidence is not frozen, nothing can be decided"
@@ -160,6 +175,14 @@ def rule_on(ballot: Ballot, vote: Approval, named_digest: str, now: datetime) ->
     elif len(ballot.model_copy(update={"approvals": approvals}).approvers) >= ballot.needed:
         state = VersionState.APPROVED
     return Ruling(state=state, approvals=approvals, recorded=True)
+
+
+def vote_digest(ballot: Ballot, vote: Approval, named_digest: str) -> str:
+    """Return the digest of everything that :func:`rule_on` judges, which a vote is kept with."""
+    judged = ballot.model_dump(mode="json", exclude={"approvals", "state"})
+    earlier = [approval.model_dump(mode="json") for approval in ballot.approvals]
+    own = vote.model_dump(mode="json", exclude={"evidence_digest", "inputs_digest"})
+    return digest_of({"ballot": judged, "earlier": earlier, "vote": own, "named": named_digest})
 
 
 def _repeats(ballot: Ballot, vote: Approval) -> bool:
@@ -209,7 +232,8 @@ def check_record(ballot: Ballot) -> PackageStatus | None:
     status = package_status(ballot.state)
     if status != "Approved":
         return status
-    approvers = [who for who in ballot.approvers if _same(who) != _same(ballot.author)]
+    barred = {_same(who) for who in (ballot.author, ballot.trainer) if who}
+    approvers = [who for who in ballot.approvers if _same(who) not in barred]
     if ballot.evidence_digest is None or len(approvers) < ballot.needed:
         raise ApprovalRefusedError(
             f"the record of {ballot.name} says {ballot.state} with {len(approvers)} of "

@@ -54,6 +54,22 @@ class InvalidProjectError(RejectedError):
     """``project.yaml`` is not valid; ``field`` is the path of the key."""
 
 
+class InvalidPolicyError(RejectedError):
+    """``policy.yaml`` is not valid or contradicts itself; ``field`` is the path of the key."""
+
+
+class WaiverNotFoundError(RejectedError):
+    """The project has no such waiver."""
+
+
+class RunNotFoundError(RejectedError):
+    """The project has no such run."""
+
+
+class InvalidWaiverError(RejectedError):
+    """A waiver is not possible: its rule, its time or its scope."""
+
+
 class ProjectNotFoundError(RejectedError):
     """No project of that name is configured."""
 

@@ -29,6 +29,11 @@ class Gate(_Part):
     verdict: str
     reasons: list[str]
     inputs_digest: str | None = None
+    rules: list[dict[str, Any]] = Field(default_factory=list)
+    quorum: int = 1
+    policy: dict[str, str] = Field(default_factory=dict)
+    inputs_uri: str | None = None
+    waivers: list[str] = Field(default_factory=list)
 
 
 class Dataset(_Part):

@@ -15,6 +15,8 @@ from steward.domain.errors import InvalidProjectError
 from steward.domain.feature_groups import FeatureColumn, FeatureGroup, FeatureUse, feature_columns
 from steward.domain.monitoring.declaration import Monitoring
 from steward.domain.names import PROJECT_PATTERN
+from steward.domain.policy.requirements import MetricGate, Requirements
+from steward.domain.policy.risk import Risk, check_tier
 from steward.domain.release_declaration import Release, Share
 from steward.domain.tables import Column, Data
 
@@ -103,34 +105,6 @@ class Evaluation(Strict):
     slices: list[Slice] = Field(default_factory=list)
     slice_confidence: float = Field(default=0.99, ge=0.5, lt=1)
     slice_minimum_rows: int = Field(default=25, ge=2)
-
-
-class MetricGate(Strict):
-    """A bound on a held-out metric, beside the comparison with the champion.
-
-    Attributes:
-        metric: Held-out metric.
-        min: Lowest value that passes.
-        max: Highest value that passes.
-    """
-
-    metric: Literal["brier", "log_loss", "accuracy", "roc_auc"]
-    min: float | None = None
-    max: float | None = None
-
-    @model_validator(mode="after")
-    def _possible(self) -> Self:
-        if self.min is None and self.max is None:
-            raise ValueError("a gate needs min or max")
-        ceiling = float("inf") if self.metric == "log_loss" else 1.0
-        for name, bound in (("min", self.min), ("max", self.max)):
-            if bound is not None and not 0 <= bound <= ceiling:
-                raise ValueError(
-                    f"{name} {bound} is impossible: {self.metric} lies in 0 to {ceiling}"
-                )
-        if self.min is not None and self.max is not None and self.min > self.max:
-            raise ValueError(f"min {self.min} is above max {self.max}")
-        return self
 
 
 class Smoke(Strict):
@@ -334,6 +308,10 @@ class Project(Strict):
         monitoring: What is watched of a version that serves.
         bias: Who is compared with whom, before a release and live; null for nobody.
         card: What people say of the model; everything else on its card comes from evidence.
+        policy: Requirements beside those of the policy in force; stricter ones only, unless that
+            policy allows others.
+        risk: The answered questionnaire of potential harms, here or in `risk.yaml` beside it; it
+            may give no higher tier than `risk_tier`.
     """
 
     project: Annotated[str, StringConstraints(pattern=PROJECT_PATTERN)]
@@ -355,6 +333,14 @@ class Project(Strict):
     monitoring: Monitoring = Field(default_factory=Monitoring)
     bias: Bias | None = None
     card: CardDeclaration = Field(default_factory=CardDeclaration)
+    policy: Requirements = Field(default_factory=Requirements)
+    risk: Risk | None = None
+
+    @model_validator(mode="after")
+    def _declares_its_risk(self) -> Self:
+        if self.risk is not None:
+            check_tier(self.risk_tier, self.risk)
+        return self
 
     @model_validator(mode="after")
     def _features_exist(self) -> Self:

@@ -228,6 +228,7 @@ def retire(
     from steward.domain.project import parse_project  # large, and few need it
 
     configured = state.get(Table.PROJECTS, {"project": project})
+
     if configured is not None and _is_declared(parse_project(configured["config"]), state, found):
         raise RejectedError(
             f"{found.label} is what the project declares", field="version", value=version,

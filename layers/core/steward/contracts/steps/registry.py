@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from pydantic import BaseModel, ConfigDict, Field
 
 
@@ -15,6 +17,11 @@ class GateResult(_Strict):
     verdict: str
     reasons: list[str] = Field(default_factory=list)
     inputs_digest: str | None = None
+    rules: list[dict[str, Any]] = Field(default_factory=list)
+    quorum: int = 1
+    policy: dict[str, str] = Field(default_factory=dict)
+    inputs_uri: str | None = None
+    waivers: list[str] = Field(default_factory=list)
 
 
 class BaselineReference(_Strict):

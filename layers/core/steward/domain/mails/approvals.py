@@ -51,6 +51,9 @@ class ToldSummary(ModelSummary):
     run_id: str
     gate: list[str] = Field(default_factory=list)
     bias: list[str] = Field(default_factory=list)
+    escalated: list[str] = Field(default_factory=list)
+    waivers: list[str] = Field(default_factory=list)
+    policy: str | None = None
     staging: dict[str, Any] = Field(default_factory=dict)
     moved_by: list[MovedBy] = Field(default_factory=list)
 
@@ -95,7 +98,7 @@ def approval_requested(
         _comparison(told),
         _slices(told),
         bullets("Bias, by facet", told.bias),
-        bullets("What the gate said", told.gate),
+        _gate(told),
         _staging(told.staging),
         facts(
             "Evidence",
@@ -107,6 +110,7 @@ def approval_requested(
         ),
         commands(
             "To read it and to decide",
+            f"steward card open {where.project} {version}",
             f"steward report open {evidence_uri}",
             f"steward approve {where.project} {version}",
             f'steward reject {where.project} {version} -m "why"',
@@ -118,6 +122,16 @@ def approval_requested(
 def _moved(features: list[MovedBy]) -> list[tuple[str, str]]:
     told = ", ".join(f"{one.name} {one.share * 100:.0f} %" for one in features)
     return [("Moved most by", told)] if told else []
+
+
+def _gate(told: ToldSummary) -> str:
+    """Name verdicts first: what needs a second person, and what passed by a waiver."""
+    said = bullets("What the gate said", told.gate)
+    notes = [f"asks for a second person: {rule}" for rule in told.escalated]
+    notes += [f"let through by waiver {waiver}" for waiver in told.waivers]
+    if told.policy:
+        notes.append(f"judged by policy {told.policy}")
+    return said + "\n" + "\n".join(f"  {note}" for note in notes) if notes else said
 
 
 def _described(project: str, description: str) -> str:
@@ -265,6 +279,41 @@ def expired(where: Where, version: int, expired_at: str) -> Letter:
             "stays open is approval.lifetime_s in project.yaml."
         ),
         commands("To see it", f"steward versions show {where.project} {version}"),
+    )
+
+
+def superseded(where: Where, version: int, newer: int) -> Letter:
+    """Tell the owner that a newer version made a request void."""
+    return letter(
+        where,
+        f"approval of {where.project} {version} is void: version {newer} was approved",
+        paragraph(
+            f"Version {version} of {where.project} was judged against what version {newer}, "
+            "approved meanwhile, replaces. It can no longer be approved. The next run that "
+            "passes the gate asks again."
+        ),
+        commands("To see both", f"steward versions list {where.project}"),
+    )
+
+
+def reminder(where: Where, version: int, *, expires_at: str, missing: int, digest: str) -> Letter:
+    """Remind approvers of a request before it expires."""
+    people = "1 approval" if missing == 1 else f"{missing} approvals"
+    return letter(
+        where,
+        f"reminder: {where.project} {version} waits for approval until "
+        f"{moment(expires_at)[:16]} UTC",
+        paragraph(
+            f"Version {version} of {where.project} still needs {people}. After "
+            f"{moment(expires_at)} the request expires, and only a new run asks again."
+        ),
+        facts("Evidence", [("Digest", digest), ("Open until", moment(expires_at))]),
+        commands(
+            "To read it and to decide",
+            f"steward card open {where.project} {version}",
+            f"steward approve {where.project} {version}",
+            f'steward reject {where.project} {version} -m "why"',
+        ),
     )
 
 

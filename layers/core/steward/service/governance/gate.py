@@ -1,85 +1,84 @@
-"""Use case: judge a candidate by its project's gate, on evidence that is what it says it is."""
+"""Use case: judge a candidate by its policy, and keep what the verdict follows from."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-from typing import Any
-
-from pydantic import ValidationError
+from typing import TYPE_CHECKING, Any
 
 from steward.contracts.steps.governance import GateDecision, JudgeCandidate
-from steward.domain.errors import EvidenceIncompleteError
-from steward.domain.gate import (
-    ChampionFailed,
-    ChampionFinding,
-    MetricFinding,
-    SliceFinding,
-    VersusChampion,
-    judge,
-)
-from steward.ports import ObjectStore, StateStore
+from steward.domain.digests import canonical_json
+from steward.ports import Clock, ObjectStore, StateStore
 from steward.service.pinned import pinned_run
+from steward.service.policy_in_force import pinned_policy_of, waivers_of
+
+if TYPE_CHECKING:
+    from steward.domain.policy.findings import Findings, Judgement
+    from steward.domain.policy.in_force import PinnedPolicy
+
+DOCUMENT_VERSION = "1"
 
 
 def judge_candidate(
-    command: JudgeCandidate, *, state: StateStore, objects: ObjectStore
+    command: JudgeCandidate,
+    *,
+    state: StateStore,
+    objects: ObjectStore,
+    clock: Clock,
+    artifacts_bucket: str,
 ) -> GateDecision:
-    """Read evaluation and comparison, and judge them.
+    """Read the evidence, judge it, and keep findings and requirements under their digest.
+
+    The same evidence, policy and waivers give the same bytes at the same place, so that a task
+    that is tried again writes nothing new.
 
     Raises:
-        EvidenceIncompleteError: A file is missing, has not the agreed shape, or the comparison
-            was made from another evaluation.
+        EvidenceIncompleteError: A file is missing, has not the agreed shape, differs from its
+            digest, or the comparison was made from another evaluation.
     """
+    from steward.domain.policy.judging import judge_policy  # large: paid when a gate judges
+    from steward.domain.policy.waivers import in_force
+    from steward.service.governance.evidence_findings import Sources, findings_of
+
     run = pinned_run(state, command.project, command.run_id)
-    evaluation_bytes = objects.read(command.evaluation_uri)
-    evaluation = _parsed(evaluation_bytes, command.evaluation_uri)
-    comparison = _parsed(objects.read(command.comparison_uri), command.comparison_uri)
-    digest = hashlib.sha256(evaluation_bytes).hexdigest()
-    if comparison.get("evaluation_sha256") != digest:
-        raise EvidenceIncompleteError(
-            "the comparison was made from another evaluation", field="evaluation_sha256",
-            value=comparison.get("evaluation_sha256"), allowed=digest,
-        )  # fmt: skip
-    try:
-        metrics = {
-            entry["metric"]: MetricFinding(
-                value=entry["value"], lower=entry["lower"], upper=entry["upper"],
-                undefined_because=entry.get("undefined_because"),
-            )
-            for entry in evaluation["metrics"]
-        }  # fmt: skip
-        champion = _champion(comparison)
-    except (KeyError, TypeError, ValidationError) as error:
-        raise EvidenceIncompleteError(
-            f"the evidence has not the agreed shape: {error!r}", field="evidence"
-        ) from None
-    judged = judge(metrics, champion, run.project.gates, run.project.risk_tier)
+    policy = pinned_policy_of(run.item, run.project)
+    waivers = in_force(
+        waivers_of(state, command.project), now=clock.now(),
+        author=str(run.item.get("author", "")), rules=policy.requirements.waivers,
+        run_id=command.run_id,
+    )  # fmt: skip
+    sources = Sources(command.evaluation_uri, command.comparison_uri, command.manifest_uri)
+    findings = findings_of(sources, run.project, waivers, objects)
+    judged = judge_policy(findings, policy.requirements)
+    uri = (
+        f"s3://{artifacts_bucket}/decisions/{command.project}/{command.run_id}/"
+        f"gate-{judged.inputs_digest[:16]}.json"
+    )
+    objects.write(uri, canonical_json(_document(command, findings, policy, judged)))
     return GateDecision(
-        verdict=judged.verdict,
-        reasons=[f"{reason.rule}: {reason.message}" for reason in judged.reasons],
+        verdict="hold" if judged.verdict == "hold" else "pass",
+        reasons=[f"{rule.rule}: {rule.message}" for rule in judged.rules],
         inputs_digest=judged.inputs_digest,
+        rules=[rule.model_dump(mode="json", exclude_none=True) for rule in judged.rules],
+        quorum=judged.quorum,
+        policy={"name": policy.name, "digest": policy.digest, "tier": policy.tier},
+        inputs_uri=uri,
+        waivers=sorted({rule.waived_by for rule in judged.rules if rule.waived_by}),
     )
 
 
-def _champion(document: dict[str, Any]) -> ChampionFinding:
-    status = document["status"]
-    if status == "no_champion":
-        return None
-    if status == "champion_failed":
-        return ChampionFailed(reason=document["champion_failure"] or "no answer")
-    return VersusChampion(
-        verdict=document["verdict"], difference=document["difference"], lower=document["lower"],
-        upper=document["upper"], margin=document["settings"]["margin"], rows=document["rows"],
-        slices=[SliceFinding.model_validate(slice_) for slice_ in document["slices"]],
-    )  # fmt: skip
-
-
-def _parsed(content: bytes, uri: str) -> dict[str, Any]:
-    try:
-        document = json.loads(content)
-    except ValueError:
-        document = None
-    if not isinstance(document, dict):
-        raise EvidenceIncompleteError(f"{uri} is not a JSON object", field="evidence", value=uri)
-    return document
+def _document(
+    command: JudgeCandidate, findings: Findings, policy: PinnedPolicy, judged: Judgement
+) -> dict[str, Any]:
+    return {
+        "schema_version": DOCUMENT_VERSION,
+        "decision": "gate",
+        "project": command.project,
+        "run_id": command.run_id,
+        "sources": {
+            "evaluation_uri": command.evaluation_uri,
+            "comparison_uri": command.comparison_uri,
+            "manifest_uri": command.manifest_uri,
+        },
+        "policy": policy.model_dump(mode="json"),
+        "findings": findings.model_dump(mode="json"),
+        "judgement": judged.model_dump(mode="json"),
+    }

@@ -18,6 +18,7 @@ from steward.domain.mails import (
     monitoring,
     releases,
     training,
+    waivers,
 )
 from steward.domain.mails.layout import Letter, Where
 from steward.domain.mails.releases import Guardrail, Shift
@@ -110,7 +111,32 @@ def _rejected(occasion: _Occasion) -> Letter:
 
 def _expired(occasion: _Occasion) -> Letter:
     data: events.ApprovalExpired = occasion.data
+    if data.superseded_by is not None:
+        return approvals.superseded(occasion.where, data.version, data.superseded_by)
     return approvals.expired(occasion.where, data.version, data.expired_at)
+
+
+def _reminded(occasion: _Occasion) -> Letter:
+    data: events.ApprovalReminder = occasion.data
+    return approvals.reminder(
+        occasion.where, data.version, expires_at=data.expires_at, missing=data.missing,
+        digest=data.evidence_digest,
+    )  # fmt: skip
+
+
+def _waived(occasion: _Occasion) -> Letter:
+    data: events.WaiverGranted = occasion.data
+    return waivers.granted(
+        occasion.where, waiver_id=data.waiver_id, rule=data.rule, reason=data.reason,
+        by=data.by, expires_at=data.expires_at, run_id=data.run_id, version=data.version,
+    )  # fmt: skip
+
+
+def _waiver_revoked(occasion: _Occasion) -> Letter:
+    data: events.WaiverRevoked = occasion.data
+    return waivers.revoked(
+        occasion.where, waiver_id=data.waiver_id, rule=data.rule, reason=data.reason, by=data.by
+    )
 
 
 def _bypassed(occasion: _Occasion) -> Letter:
@@ -550,6 +576,9 @@ _MAILS: dict[type[events.Payload], tuple[Sequence[str], _Write]] = {
     events.VersionApproved: ((OWNER,), _approved),
     events.VersionRejected: ((OWNER,), _rejected),
     events.ApprovalExpired: ((OWNER,), _expired),
+    events.ApprovalReminder: ((APPROVER,), _reminded),
+    events.WaiverGranted: ((APPROVER, OWNER), _waived),
+    events.WaiverRevoked: ((APPROVER, OWNER), _waiver_revoked),
     events.ApprovalBypassed: ((APPROVER, ON_CALL), _bypassed),
     events.DatasetRejected: ((OWNER,), _dataset_rejected),
     events.CandidateHeld: ((OWNER,), _held),

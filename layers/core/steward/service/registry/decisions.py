@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
 from typing import Any
 
 from steward.contracts.approval import DecideVersion, ShowVersion
 from steward.contracts.events import Event, VersionApproved, VersionRejected
-from steward.domain.approvals import Approval, Ballot, Ruling, rule_on
-from steward.domain.errors import ConflictError, EvidenceIncompleteError, NotAuthorizedError
-from steward.domain.principals import identity_of, is_person
+from steward.domain.approvals import Approval, Ballot, Ruling, rule_on, vote_digest
+from steward.domain.errors import ConflictError, EvidenceIncompleteError
 from steward.domain.versions import VersionState
 from steward.ports import Clock, Equals, Ids, Item, ObjectStore, StateStore, Table, Update
 from steward.service.emission import Cause, event
-from steward.service.registry.records import ballot_of, need_version, version_key
+from steward.service.policy_in_force import person_of
+from steward.service.registry.records import ballot_of, need_version, version_key, versions_of
 from steward.service.registry.transitions import transition
 
 _ATTEMPTS = 5
+_SUPERSEDES = frozenset({VersionState.APPROVED, VersionState.RELEASING, VersionState.PRODUCTION})
 _SHOWN = (
     "run_id", "author", "evidence_digest", "evidence_uri", "expires_at",
     "model_package_arn", "created_at", "summary",
@@ -54,14 +57,7 @@ def decide_version(
         ConflictError: The version's state or expiry does not allow a decision.
         VersionNotFoundError: The project has no such version.
     """
-    if not is_person(caller_arn, person_roles):
-        raise NotAuthorizedError(
-            f"{caller_arn} does not prove which person decides",
-            field="caller", value=caller_arn,
-            allowed="an IAM user, or a session of a role in PERSON_ROLES "
-            f"({', '.join(sorted(person_roles)) or 'none is set'})",
-        )  # fmt: skip
-    identity = identity_of(caller_arn, person_roles)
+    identity = person_of(caller_arn, person_roles)
     for _ in range(_ATTEMPTS):
         item = need_version(state, command.project, command.version)
         ballot = ballot_of(item)
@@ -72,11 +68,17 @@ def decide_version(
             comment=command.comment,
             at=clock.now().isoformat(timespec="milliseconds"),
         )
-        ruling = rule_on(ballot, vote, command.evidence_digest, clock.now())
+        named = command.evidence_digest
+        vote = vote.model_copy(
+            update={"evidence_digest": named, "inputs_digest": vote_digest(ballot, vote, named)}
+        )
+        ruling = rule_on(ballot, vote, named, clock.now())
         if not ruling.recorded:
             return _view(item)
         if command.decision == "approve":
+            check_not_superseded(state, ballot)
             check_evidence(item, objects)
+            check_parts(item, objects)
         cause = Cause(command.project, item["correlation_id"], request_id, identity)
         events = _events(ballot, ruling, vote, cause, clock, ids)
         approvals = [approval.model_dump(mode="json") for approval in ruling.approvals]
@@ -115,6 +117,61 @@ def check_evidence(item: Item, objects: ObjectStore) -> None:
             f"{uri} has digest {found}, but {item['evidence_digest']} was frozen",
             field="evidence_digest", value=found, allowed=str(item["evidence_digest"]),
         )  # fmt: skip
+
+
+def superseded_by(versions: list[Item], version: int) -> int | None:
+    """Return the newest version that makes an older one's request void, or None.
+
+    A version that is newer and approved, in release or in production does: the older one was
+    judged against a champion that is, or is about to be, none any more.
+    """
+    newer = [
+        int(item["version"])
+        for item in versions
+        if int(item["version"]) > version and item["state"] in _SUPERSEDES
+    ]
+    return max(newer, default=None)
+
+
+def check_not_superseded(state: StateStore, ballot: Ballot) -> None:
+    """Raise where a newer version has been approved.
+
+    Raises:
+        ConflictError: It names the newer version.
+    """
+    newer = superseded_by(versions_of(state, ballot.project), ballot.version)
+    if newer is not None:
+        raise ConflictError(
+            f"the request of {ballot.name} is superseded: version {newer} was approved meanwhile"
+        )
+
+
+def check_parts(item: Item, objects: ObjectStore) -> None:
+    """Raise unless every object that the evidence names still has its digest.
+
+    Raises:
+        EvidenceIncompleteError: The first part that differs or is gone; the approval is void.
+    """
+    evidence = json.loads(objects.read(str(item["evidence_uri"])))
+    for part, uri, digest in referenced(evidence):
+        bucket, _, key = uri.removeprefix("s3://").partition("/")
+        found = objects.sha256(bucket, key)
+        if found != digest:
+            raise EvidenceIncompleteError(
+                f"{part} changed after it was frozen: {uri} has digest {found}",
+                field=part, value=found, allowed=digest,
+            )  # fmt: skip
+
+
+def referenced(evidence: Any, path: str = "") -> Iterator[tuple[str, str, str]]:
+    """Yield path, URI and SHA-256 of every object that a document of evidence names."""
+    if not isinstance(evidence, dict):
+        return
+    if set(evidence) == {"uri", "sha256"}:
+        yield path, evidence["uri"], evidence["sha256"]
+        return
+    for name in sorted(evidence):
+        yield from referenced(evidence[name], f"{path}.{name}" if path else name)
 
 
 def _events(

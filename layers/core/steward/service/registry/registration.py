@@ -28,6 +28,7 @@ from steward.ports import (
 )
 from steward.service.emission import Cause, event
 from steward.service.pinned import PinnedRun, pinned_run
+from steward.service.policy_in_force import pinned_policy_of
 
 CONTENT_TYPES = ["application/json", "text/csv"]
 _LOOKED_THROUGH = 50
@@ -160,6 +161,7 @@ def package_request(command: RegisterVersion, group: str) -> Mapping[str, Any]:
 
 def _item(command: RegisterVersion, version: int, arn: str, run: PinnedRun, clock: Clock) -> Item:
     project = run.project
+    policy = pinned_policy_of(run.item, project)
     joined = [column.name for column in project.feature_columns]
     served = {"entity_id": project.data.entity_id, "columns": joined} if joined else None
     return {
@@ -169,8 +171,18 @@ def _item(command: RegisterVersion, version: int, arn: str, run: PinnedRun, cloc
         "state": VersionState.REGISTERED.value,
         "model_package_arn": arn,
         "approvals": [],
-        "quorum": quorum_of(command.author, project.quorum),
+        "trainer": _trainer(run.item),
+        "quorum": quorum_of(
+            command.author, max(policy.requirements.quorum or 1, command.gate.quorum)
+        ),
+        "policy": policy.model_dump(mode="json"),
         "feature_views": run.item.get("feature_views"),
         "served_features": served,
         "created_at": clock.now().isoformat(timespec="milliseconds"),
     }
+
+
+def _trainer(run: Item) -> str | None:
+    """Return the person who asked for a run; deliveries, schedules and alarms are none."""
+    trigger = run.get("trigger") or {}
+    return str(trigger["actor"]) if trigger.get("kind") == "request" else None

@@ -23,6 +23,7 @@ from steward.domain.versions import UNPROVEN, VersionState
 from steward.ports import Clock, Ids, Item, ObjectStore, StateStore
 from steward.service.emission import Cause, event
 from steward.service.pinned import pinned_run
+from steward.service.policy_in_force import pinned_policy_of
 from steward.service.registry.cards import card_of, write_card
 from steward.service.registry.records import need_version
 from steward.service.registry.transitions import told_change, transition
@@ -64,7 +65,14 @@ def record_staging_evidence(
     evidence, summary = _assemble(item, staged, objects, card)
     uri = evidence_uri(artifacts_bucket, project, staged.version)
     objects.write(uri, evidence.content())
-    expires_at = clock.now() + timedelta(seconds=configured.approval.lifetime_s)
+    policy = pinned_policy_of(item, configured).requirements
+    lifetime_s = configured.approval.lifetime_s
+    if policy.approval_lifetime_s is not None:
+        lifetime_s = min(lifetime_s, policy.approval_lifetime_s)
+    expires_at = clock.now() + timedelta(seconds=lifetime_s)
+    remind_at = expires_at - timedelta(
+        seconds=min(policy.remind_before_s or lifetime_s, lifetime_s // 2)
+    )
     told = _told(item, configured, summary, staged, _moved_by(item, objects))
     if evidence.bias is not None:
         told["bias"] = _bias_told(objects, evidence.bias)
@@ -85,6 +93,7 @@ def record_staging_evidence(
             "evidence_digest": evidence.digest,
             "evidence_uri": uri,
             "expires_at": request.expires_at,
+            "remind_at": remind_at.isoformat(timespec="seconds"),
             "summary": told,
             "staging_endpoint": staged.endpoint,
         },
@@ -239,7 +248,20 @@ def _told(
         "author": item["author"],
         "run_id": item["run_id"],
         "gate": item["gate"]["reasons"],
+        **_told_of_policy(item["gate"]),
         "staging": staged.summary,
         "moved_by": moved_by,
         **summary.model_dump(mode="json"),
+    }
+
+
+def _told_of_policy(gate: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a decision must not miss: rules in doubt, waivers, the policy."""
+    rules, policy = gate.get("rules") or [], gate.get("policy") or {}
+    return {
+        "escalated": [rule["rule"] for rule in rules if rule["effect"] == "quorum"],
+        "waivers": [
+            f"{rule['waived_by']} of {rule['rule']}" for rule in rules if rule.get("waived_by")
+        ],
+        "policy": f"{policy['name']}, tier {policy['tier']}" if policy else None,
     }

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from datetime import datetime
 
-from steward.contracts.events import ApprovalExpired
+from steward.contracts.events import ApprovalExpired, ApprovalReminder
 from steward.domain.approvals import is_expired
 from steward.domain.errors import ConflictError, RejectedError
 from steward.domain.names import package_group
@@ -18,10 +19,12 @@ from steward.ports import (
     ObjectStore,
     StateStore,
     Table,
+    Update,
 )
 from steward.service.emission import Cause, event
+from steward.service.registry.decisions import superseded_by
 from steward.service.registry.package_status import apply_decision, reconcile_package
-from steward.service.registry.records import ballot_of, versions_of
+from steward.service.registry.records import ballot_of, version_key, versions_of
 from steward.service.registry.transitions import archive_retired, transition
 
 
@@ -30,6 +33,7 @@ class Swept:
     """What a sweep did, in numbers of versions."""
 
     expired: int = 0
+    reminded: int = 0
     set_back: int = 0
     archived: int = 0
 
@@ -59,7 +63,10 @@ def sweep_approvals(
     clock: Clock,
     ids: Ids,
 ) -> Swept:
-    """Expire requests past their time, set back approvals around Steward, archive by retention.
+    """Expire and remind of requests, set back approvals around Steward, archive by retention.
+
+    A request expires when its time is up or a newer version has been approved; approvers are
+    reminded once of one that is about to.
 
     Covers what a lost ``SageMaker Model Package State Change`` left behind.
     """
@@ -68,13 +75,18 @@ def sweep_approvals(
     swept = Swept()
     for configured in state.scan(Table.PROJECTS):
         project = str(configured["project"])
-        items = versions_of(state, project)
-        for item in items:
-            if item["state"] == VersionState.PENDING:
-                swept.expired += _expire(item, causation_id, state, clock, ids)
+        versions = versions_of(state, project)
+        for item in versions:
+            if item["state"] != VersionState.PENDING:
+                continue
+            newer = superseded_by(versions, int(item["version"]))
+            if _expire(item, newer, causation_id, state, clock, ids):
+                swept.expired += 1
+            else:
+                swept.reminded += _remind(item, causation_id, state, clock, ids)
         declared = parse_project(configured["config"])
         swept.archived += archive_retired(
-            project, declared, items,
+            project, declared, versions,
             causation_id=causation_id, state=state, clock=clock, ids=ids,
         )  # fmt: skip
         group = package_group(environment, project)
@@ -119,16 +131,46 @@ def apply_missing_decisions(
     return done
 
 
-def _expire(item: Item, causation_id: str, state: StateStore, clock: Clock, ids: Ids) -> bool:
-    ballot = ballot_of(item)
-    if ballot.expires_at is None or not is_expired(ballot.expires_at, clock.now()):
+def _expire(
+    item: Item, newer: int | None, causation_id: str, state: StateStore, clock: Clock, ids: Ids
+) -> bool:
+    ballot, now = ballot_of(item), clock.now()
+    if ballot.expires_at is None or (newer is None and not is_expired(ballot.expires_at, now)):
         return False
-    expired = ApprovalExpired(version=ballot.version, expired_at=ballot.expires_at.isoformat())
+    expired = ApprovalExpired(
+        version=ballot.version, expired_at=min(ballot.expires_at, now).isoformat(),
+        superseded_by=newer,
+    )  # fmt: skip
     same_request = Equals("expires_at", item["expires_at"])
     change = transition(item, VersionState.EXPIRED, clock, expect=(same_request,))
     cause = Cause(ballot.project, str(item["correlation_id"]), causation_id)
     try:
         state.commit([change], [event(expired, cause, clock, ids)])
+    except ConflictError:
+        return False
+    return True
+
+
+def _remind(item: Item, causation_id: str, state: StateStore, clock: Clock, ids: Ids) -> bool:
+    """Remind approvers of a request once, from its time on."""
+    due = item.get("remind_at")
+    if due is None or item.get("reminded_at") or clock.now() < datetime.fromisoformat(due):
+        return False
+    ballot = ballot_of(item)
+    reminder = ApprovalReminder(
+        version=ballot.version, evidence_digest=ballot.evidence_digest or "",
+        expires_at=str(item["expires_at"]),
+        missing=max(0, ballot.needed - len(ballot.approvers)),
+    )  # fmt: skip
+    change = Update(
+        Table.VERSIONS,
+        version_key(ballot.project, ballot.version),
+        set={"reminded_at": clock.now().isoformat(timespec="seconds")},
+        expect=(Equals("state", VersionState.PENDING.value), Equals("reminded_at", None)),
+    )
+    cause = Cause(ballot.project, str(item["correlation_id"]), causation_id)
+    try:
+        state.commit([change], [event(reminder, cause, clock, ids)])
     except ConflictError:
         return False
     return True

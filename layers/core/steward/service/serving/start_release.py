@@ -47,7 +47,7 @@ from steward.service.serving.leasing import (
 )
 from steward.service.serving.records import project_of, release_of, route_of, version_of
 from steward.service.serving.release_end import end_release
-from steward.service.serving.verification import check_approved
+from steward.service.serving.verification import check_allowed_strategy, check_approved
 
 RACES = 4
 SPARE_LEASE_S = 7200
@@ -134,7 +134,7 @@ def _decide_and_record(
     if isinstance(decision, Leave):
         return {"suppressed": decision.release_id, "reason": decision.reason}
     check_approved(version_of(state, project, approved.version), approved.evidence_digest)
-    release = _release_item(decision, approved, cause, state=state, machine=machine)
+    release = _release_item(decision, approved, cause, state=state, clock=clock, machine=machine)
     stamp = now.isoformat(timespec="milliseconds")
     changes: list[Change] = superseded(project, [decision.superseded], stamp)
     anew = Put(Table.RELEASES, release, (Absent(),))
@@ -220,11 +220,14 @@ def _release_item(
     cause: Cause,
     *,
     state: StateStore,
+    clock: Clock,
     machine: str,
 ) -> Item:
     project = project_of(state, cause.project)
     route = route_of(state, cause.project)
     features = [column.name for column in project.model_features]
+    record = version_of(state, cause.project, approved.version)
+    check_allowed_strategy(record, project, state=state, now=clock.now())
     plan = plan_for(project.release, project.serving.router, features, first=route is None)
     name = execution_name(cause.project, decision.release_id)
     return {

@@ -1,11 +1,18 @@
-"""The one check that a version may go into production."""
+"""The checks that a version may go into production, and in this way."""
 
 from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING
 
 from steward.domain.approvals import Ballot
 from steward.domain.errors import ReleaseNotAllowedError
 from steward.domain.versions import VersionState
-from steward.ports import Item
+from steward.ports import Item, StateStore
+from steward.service.policy_in_force import pinned_policy_of, waivers_of
+
+if TYPE_CHECKING:
+    from steward.domain.project import Project
 
 RELEASABLE = (VersionState.APPROVED, VersionState.RELEASING)
 
@@ -33,6 +40,34 @@ def check_approved(record: Item, evidence_digest: str | None = None) -> None:
         raise refuse("state", ballot.state.value, "approved")
     if not ballot.evidence_digest or evidence_digest not in (None, ballot.evidence_digest):
         raise refuse("evidence_digest", evidence_digest, str(ballot.evidence_digest))
-    people = {name.casefold() for name in ballot.approvers} - {ballot.author.casefold()}
+    barred = {who.casefold() for who in (ballot.author, ballot.trainer) if who}
+    people = {name.casefold() for name in ballot.approvers} - barred
     if len(people) < ballot.needed:
         raise refuse("approvals", len(people), f"{ballot.needed} people, not the author")
+
+
+def check_allowed_strategy(
+    record: Item, project: Project, *, state: StateStore, now: datetime
+) -> None:
+    """Refuse a release strategy that the policy of the version's run does not allow.
+
+    A waiver of the rule ``strategy`` that names this version, or all of the project, lets it
+    through.
+
+    Raises:
+        ReleaseNotAllowedError: ``allowed`` lists the strategies that are.
+    """
+    from steward.domain.policy.in_force import check_strategy
+    from steward.domain.policy.waivers import in_force
+
+    requirements = pinned_policy_of(record, project).requirements
+    strategy = project.release.strategy
+    if requirements.strategies is None or strategy in requirements.strategies:
+        return
+    waivers = in_force(
+        waivers_of(state, project.project), now=now, author=str(record.get("author", "")),
+        rules=requirements.waivers, run_id=str(record.get("run_id")),
+        version=int(record["version"]),
+    )  # fmt: skip
+    waived = any(waiver.rule == "strategy" for waiver in waivers)
+    check_strategy(strategy, requirements, waived)

@@ -140,6 +140,7 @@ def new_run(
         "code_uri": configured["code_uri"],
         "author": configured["author"],
         "image": work.image,
+        "policy": configured.get("policy"),
         "feature_views": [
             {"group": group, "version": version}
             for group, version in map(parse_label, work.feature_views)

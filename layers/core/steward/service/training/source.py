@@ -19,6 +19,7 @@ from steward.domain.principals import identity_of
 from steward.ports import Absent, Clock, Condition, Equals, Ids, ObjectStore, Put, StateStore, Table
 from steward.service.emission import Cause, event
 from steward.service.feature_catalog import registration, retire
+from steward.service.policy_in_force import pin_policy
 
 TRIES = 5
 RECENT = 10
@@ -56,14 +57,17 @@ def push_source(
 
     Raises:
         MalformedEventError: The body has not the agreed shape.
-        InvalidProjectError: ``field`` is the path of the key in ``config``.
+        InvalidProjectError: ``field`` is the path of the key in ``config``; also where the
+            policy in force does not let the project ask for so little.
         EvidenceIncompleteError: There is no such archive, or its bytes have another digest.
     """
+    from steward.domain.project import parse_project  # large: paid when somebody pushes
+
     request = parse_request(PushSource, body)
-    from steward.domain.project import parse_project  # large, and who only asks needs none
 
     project = parse_project(request.config)
     name = project.project
+    pin_policy(state, project)
     wanted = f"code/{name}/{request.code_sha256}.tar.gz"
     if request.code_key != wanted:
         raise MalformedEventError(

@@ -13,7 +13,12 @@ from steward.contracts.events import (
     TrainingStarted,
     TrainingSuppressed,
 )
-from steward.domain.errors import ConflictError, JobImageMissingError, ProjectNotFoundError
+from steward.domain.errors import (
+    ConflictError,
+    JobImageMissingError,
+    ProjectNotFoundError,
+    RejectedError,
+)
 from steward.domain.runs import (
     RETRYABLE,
     DeliveryStatus,
@@ -57,6 +62,7 @@ from steward.service.training.ledger import (
     usable_deliveries,
     wait_behind,
 )
+from steward.service.training.policy import as_judged_now, policy_or_refusal
 from steward.service.training.triggers import Trigger
 
 if TYPE_CHECKING:
@@ -148,6 +154,9 @@ def _begin_once(
         suppress = replace(_NOTHING, reason="no delivery is there to train on")
         return _suppress(trigger, "", suppress, ports)
     image, missing = _image(ports.job_image)
+    policy, refused = policy_or_refusal(ports.state, project)
+    failed = missing or refused
+    configured = {**configured, "policy": policy}
     pins = feature_pins(ports.state, project)
     work = Work(
         project.project, frozenset(accepted + pending), configured["config_digest"],
@@ -157,15 +166,16 @@ def _begin_once(
     lease = lease_of(ports.state, project.project)
     if lease is not None and lease.owner == handover:
         lease = replace(lease, expires_at=0.0)
-    decision = decide(work.key, head, lease, ports.clock.now().timestamp())
+    counted = as_judged_now(head, trigger, policy, state=ports.state, now=ports.clock.now())
+    decision = decide(work.key, counted, lease, ports.clock.now().timestamp())
     if isinstance(decision, Suppress):
         return _found(trigger, work, decision, ports)
     if head is not None and head.status in RETRYABLE:
         tried = run_of(ports.state, project.project, head.run_id)
         if tried is not None and tried["trigger"]["event_id"] == trigger.event_id:
             return {"outcome": tried["status"], "run_id": head.run_id, "again": True}
-    if missing is not None:
-        return _fail_at_once(trigger, work, head, decision, configured, missing, ports)
+    if failed is not None:
+        return _fail_at_once(trigger, work, head, decision, configured, failed, ports)
     if isinstance(decision, Queue):
         assert lease is not None
         return _queue(trigger, work, head, lease, decision, configured, ports)
@@ -273,10 +283,13 @@ def _fail_at_once(
     head: Head | None,
     decision: Start | Queue,
     configured: Item,
-    missing: JobImageMissingError,
+    missing: RejectedError,
     ports: Ports,
 ) -> dict[str, Any]:
-    """Record a run that cannot begin without an image; the deliveries stay for the next one."""
+    """Record a run that cannot begin: no image, or a policy that refuses the project.
+
+    The deliveries stay for the next one.
+    """
     at_fault = replace(decision, superseded=None)
     run, changes = _run_changes(trigger, work, head, at_fault, RunStatus.FAILED, configured, ports)
     ending = {
