@@ -1,8 +1,8 @@
 """Generates what says in public what there is: event schemas and catalogue, project reference.
 
-``python -m steward_cli.schemas`` writes ``events/schemas/*.json``, ``docs/events.md`` and
-``docs/project.md`` of the repository in the working directory; ``--check`` only compares and
-exits 1 where they differ.
+``python -m steward_cli.schemas`` writes ``events/schemas/*.json``, ``docs/events.md``,
+``docs/project.md`` and the table of ``docs/access.md`` of the repository in the working directory;
+``--check`` only compares and exits 1 where they differ.
 """
 
 from __future__ import annotations
@@ -23,12 +23,15 @@ from pydantic.json_schema import models_json_schema
 from steward.contracts.events import MAX_EVENT_BYTES, PAYLOADS, SCHEMA_VERSION, Meta, Payload
 from steward.contracts.incoming import AWS_DETAILS
 from steward.entrypoint import detail_types_of
+from steward_cli.access import matrix
 from steward_cli.project_reference import reference
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 SCHEMAS = Path("events/schemas")
 CATALOGUE = Path("docs/events.md")
 PROJECT = Path("docs/project.md")
+ACCESS = Path("docs/access.md")
+_TABLE = ("<!-- matrix -->\n", "\n<!-- end of matrix -->")
 
 
 def schema_of(payload: type[Payload]) -> dict[str, Any]:
@@ -171,7 +174,14 @@ def generated(root: Path) -> dict[Path, str]:
         SCHEMAS / f"{name}.json": json.dumps(schema_of(payload), indent=2) + "\n"
         for name, payload in PAYLOADS.items()
     }
-    return {**files, CATALOGUE: catalogue(root), PROJECT: reference()}
+    return {**files, CATALOGUE: catalogue(root), PROJECT: reference(), ACCESS: access_page(root)}
+
+
+def access_page(root: Path) -> str:
+    """Return the page about access with its table as the personas are declared."""
+    before, _, rest = (root / ACCESS).read_text(encoding="utf-8").partition(_TABLE[0])
+    after = rest.partition(_TABLE[1])[2]
+    return f"{before}{_TABLE[0]}{matrix()}{_TABLE[1]}{after}"
 
 
 def stale(root: Path) -> list[Path]:

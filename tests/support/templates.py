@@ -16,7 +16,9 @@ ROOT = Path(__file__).resolve().parents[2]
 ROOT_TEMPLATE = ROOT / "template.yaml"
 CHILDREN = tuple(sorted((ROOT / "stacks").glob("*.yaml")))
 TEMPLATES = (ROOT_TEMPLATE, *CHILDREN)
-ORDER = ("foundation", "data", "registry", "governance", "monitoring", "serving", "training")
+ORDER = (
+    "foundation", "data", "registry", "governance", "monitoring", "serving", "training", "access",
+)  # fmt: skip
 
 Template = dict[str, Any]
 
