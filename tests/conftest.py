@@ -7,10 +7,16 @@ from pathlib import Path
 
 import pytest
 import pytest_socket
+from xdist.remote import Producer
 
+from steward.domain import duckdb_imports
 from support.isolation import aws, isolated, no_network, scrubbed
+from support.sharing import Sharing
 
 __all__ = ["aws", "isolated", "no_network", "scrubbed"]
+
+# Tests give DuckDB many values.
+duckdb_imports.answer_at_once()
 
 _TESTS = Path(__file__).parent
 _SCRUBBED = ("unit", "contracts", "infra")
@@ -30,6 +36,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if ring in _MARKED:
             item.add_marker(ring)
     items.sort(key=lambda item: order.index(_ring(item.path)))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Sharing:
+    """Share the tests between processes as :class:`support.sharing.Sharing` says."""
+    return Sharing(config, log)
 
 
 @pytest.fixture(autouse=True)

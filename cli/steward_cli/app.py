@@ -20,9 +20,12 @@ from steward.domain.errors import (
     VersionNotFoundError,
 )
 from steward_cli.commands import (
+    audit,
+    bias,
     data,
     dataset,
     experiment,
+    explain,
     features,
     image,
     lineage,
@@ -36,6 +39,7 @@ from steward_cli.commands import (
     runs,
     serving,
     versions,
+    webhooks,
 )
 from steward_cli.console import CommandError, Exit, fail
 from steward_cli.demo import command as demo
@@ -60,6 +64,8 @@ app.command("demo")(demo.demo)
 app.command("approve")(versions.approve)
 app.command("reject")(versions.reject)
 app.command("rollback")(release.rollback)
+app.command("explain")(explain.explain)
+app.command("bias")(bias.bias)
 app.add_typer(project.app, name="project")
 app.add_typer(data.app, name="data")
 app.add_typer(dataset.app, name="dataset")
@@ -75,6 +81,8 @@ app.add_typer(mail.app, name="mail")
 app.add_typer(image.app, name="image")
 app.add_typer(report.app, name="report")
 app.add_typer(lineage.app, name="lineage")
+app.add_typer(webhooks.app, name="webhooks")
+app.add_typer(audit.app, name="audit")
 
 
 @app.callback()

@@ -34,6 +34,8 @@ ALARMS = {
     " sums of windows. False alarms: at most the declared alpha within 336 looks.",
     "performance": "Labelled predictions are worse than on held-out rows by more than the margin.",
     "bias": "A group is treated otherwise than on held-out rows by more than the margin.",
+    "attribution": "The version leans on other features than on held-out rows: mean absolute"
+    " Shapley values over their sum. False alarms: at most the declared alpha within 336 windows.",
     "no_data": "A version serves and nothing was captured for longer than the project allows.",
 }
 FIGURES = {
@@ -124,6 +126,8 @@ def _alarms(watched: Watched, look: Look) -> list[dict[str, str]]:
     sentences: dict[str, str] = {"drift": look.drift.sentence, "no_data": look.no_data.sentence}
     if look.performance is not None:
         sentences["performance"] = look.performance.sentence
+    if look.attribution is not None:
+        sentences["attribution"] = look.attribution.sentence
     found = []
     for kind in KINDS:
         item = watched.alarms.get(kind, {})

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from steward.domain.monitoring.attribution_records import AttributionLook
 from steward.domain.monitoring.looks import KINDS, Look
 from steward.domain.monitoring.retraining import State
 from steward.ports import Item
@@ -22,6 +23,7 @@ _STYLES = {
     "ok": "green", "same": "green", "no_data": "yellow", "inconclusive": "yellow", "off": "dim",
 }  # fmt: skip
 _MOST_COLUMNS = 12
+_MOST_WEIGHTS = 5
 
 
 def styled(word: str) -> Text:
@@ -42,6 +44,8 @@ def screen(watched: Watched, width: int) -> RenderableType:
         parts += [Text(), _columns(look)]
     if look.multivariate:
         parts += [Text(), _together(look)]
+    if look.attribution is not None:
+        parts += [Text(), *_weights(look.attribution)]
     if look.performance is not None:
         parts += [Text(), Text(look.performance.sentence)]
         if look.performance.calibration is not None:
@@ -105,6 +109,18 @@ def _together(look: Look) -> RenderableType:
     rows = [(one.method.replace("_", " "), styled(one.state), one.sentence)
             for one in look.multivariate]  # fmt: skip
     return table(("all columns together", "window", "why"), rows)
+
+
+def _weights(found: AttributionLook) -> list[RenderableType]:
+    """Return the weights of features that moved most, and what is said of them."""
+    said = Text(found.sentence, _STYLES.get(found.state, ""))
+    if not found.features:
+        return [said]
+    rows = [
+        (one.feature, f"{one.baseline:.1%}", f"{one.current:.1%}", f"{one.p:.2g}")
+        for one in found.features[:_MOST_WEIGHTS]
+    ]
+    return [table(("weight of", "held out", "now", "p"), rows), said]
 
 
 def retraining(item: Item) -> RenderableType:

@@ -107,6 +107,11 @@ def _default(model: type[BaseModel], name: str) -> str:
         return "its defaults"
     if value is None:
         return ""
+    if isinstance(value, list):
+        value = [
+            one.model_dump(exclude_none=True) if isinstance(one, BaseModel) else one
+            for one in value
+        ]
     return "empty" if value in ("", [], {}) else f"`{json.dumps(value)}`".replace('"', "")
 
 

@@ -8,6 +8,7 @@ from steward.adapters.state import DynamoStateStore
 from steward.domain.feature_versions import consumers_of
 from steward.domain.versions import alias_item, version_item
 from steward.ports import Item, StateStore, Table
+from steward.service.registry.aliases import aliases_of
 from steward_cli.console import CommandError, Exit
 from steward_cli.target import Target
 
@@ -101,6 +102,10 @@ class StackState:
             self.project(project)
             raise CommandError(f"{project} has no version {number}", Exit.NOT_FOUND)
         return item
+
+    def aliases(self, project: str) -> dict[str, int]:
+        """Return the version that each alias names."""
+        return aliases_of(self._store, project)
 
     def champion(self, project: str) -> int | None:
         """Return the version in production, if any."""

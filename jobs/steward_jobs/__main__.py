@@ -9,7 +9,7 @@ import sys
 from importlib import import_module
 
 COMMANDS = ("train", "evaluate", "serve")
-_INTERNAL = ("predict",)
+_INTERNAL = ("explain", "predict")
 
 
 def main(arguments: list[str]) -> int:

@@ -6,11 +6,10 @@ the model never saw: in-sample predictions would alarm in most windows of a boos
 
 from __future__ import annotations
 
-import csv
 import json
 from array import array
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import NormalDist
@@ -39,10 +38,7 @@ if TYPE_CHECKING:
 PREDICTION = "prediction"
 """Name of the probability among the captured columns."""
 
-SHUFFLES = 3
-SHUFFLED_ROWS = 500
 SEED = 20
-"""Each feature is shuffled three times among at most 500 held-out rows."""
 
 _CALIBRATION_BINS = 10
 _HIGHER_IS_BETTER = {"brier": False, "log_loss": False}
@@ -218,69 +214,6 @@ def _calibration(labels: Floats, probabilities: Floats) -> tuple[CalibrationBin,
         )
         for number in range(len(edges) - 1)
     )
-
-
-class Shuffles:
-    """Held-out rows with one feature shuffled at a time: what each does to the answers.
-
-    The attribution of a feature is the mean absolute change of the probability when its values
-    are shuffled among the rows: Fisher, Rudin and Dominici, JMLR 20 (2019), with the answers in
-    the place of the loss, so that it needs no labels and is comparable with that of a window. Of
-    features that depend on each other each may look unimportant while the others stay.
-
-    Args:
-        heldout: The held-out rows as a file.
-        job: The run's configuration.
-    """
-
-    def __init__(self, heldout: Path, job: JobConfig) -> None:
-        self._features = [feature.name for feature in job.features]
-        self._source = heldout
-        rows = sum(1 for _ in read_csv(heldout))
-        step = max(1, -(-rows // SHUFFLED_ROWS))
-        self.rows = list(range(0, rows, step))
-
-    def write(self, target: Path) -> None:
-        """Write the shuffled rows as a file like the held-out one."""
-        wanted = set(self.rows)
-        kept = [cells for row, cells in read_csv(self._source) if row in wanted]
-        with target.open("w", encoding="utf-8", newline="") as stream:
-            writer = csv.DictWriter(stream, fieldnames=list(kept[0]), lineterminator="\n")
-            writer.writeheader()
-            for name, order in self._orders():
-                writer.writerows(
-                    {**cells, name: kept[other][name]}
-                    for cells, other in zip(kept, order, strict=True)
-                )
-
-    def attribution(
-        self, answers: Floats, shuffled: Floats, sha256: str
-    ) -> AttributionBaseline | None:
-        """Return the attribution of each feature.
-
-        Args:
-            answers: To all held-out rows.
-            shuffled: To the rows of :meth:`write`.
-            sha256: Of the held-out rows.
-        """
-        if not self._features:
-            return None
-        before = answers[self.rows]
-        moved = np.abs(shuffled.reshape(len(self._features), SHUFFLES, len(self.rows)) - before)
-        means = moved.mean(axis=(1, 2))
-        return AttributionBaseline(
-            mean_absolute=dict(zip(self._features, (float(mean) for mean in means), strict=True)),
-            rows=len(self.rows),
-            scale="probability",
-            explainer=f"mean absolute change of the answer, {SHUFFLES} shuffles, seed {SEED}",
-            background=sha256,
-        )
-
-    def _orders(self) -> Iterator[tuple[str, list[int]]]:
-        rng = np.random.default_rng(SEED)
-        for name in self._features:
-            for _ in range(SHUFFLES):
-                yield name, rng.permutation(len(self.rows)).tolist()
 
 
 def write_baseline(baseline: Baseline, path: Path) -> None:

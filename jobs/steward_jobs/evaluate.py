@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -24,7 +25,12 @@ if TYPE_CHECKING:
 INTERVAL_CONFIDENCE = 0.95
 """Two-sided level of the intervals of the metrics."""
 
-OUTPUTS = ("baseline.json", "evaluation.json", "predictions.csv")
+OUTPUTS = ("baseline.json", "bias.json", "evaluation.json", "explanation.json", "predictions.csv")
+"""Written where there is something to write: ``bias.json`` where ``bias`` is declared,
+``explanation.json`` where the model's answers can be explained."""
+EXPLANATION = "explanation.json"
+EXPLAIN_S = 300.0
+"""How long explanations are waited for after all else is done."""
 
 
 def main(_arguments: list[str]) -> int:
@@ -43,10 +49,15 @@ def main(_arguments: list[str]) -> int:
 
 @dataclass(frozen=True)
 class _Running:
-    """A model that is answering the held-out rows in its own process."""
+    """A model that is answering in its own process.
+
+    Attributes:
+        target: What it writes.
+        result: Written where it fails.
+    """
 
     process: subprocess.Popen[bytes]
-    probabilities: Path
+    target: Path
     result: Path
 
 
@@ -64,10 +75,12 @@ def _evaluate(folder: Path) -> None:
     rows = folder / "heldout" / "heldout.csv"
     job = read_job_config(config)
     with tempfile.TemporaryDirectory(prefix="evaluate-") as scratch:
-        candidate = _start("candidate", folder, Path(scratch), rows, config)
+        place = Path(scratch)
+        candidate = _start("candidate", folder, place, rows, config)
+        explaining = _ask_why(folder, place) if isinstance(candidate, _Running) else None
         champion = None
         if any((folder / "champion").glob("*.tar.gz")):
-            champion = _start("champion", folder, Path(scratch), rows, config)
+            champion = _start("champion", folder, place, rows, config)
         try:
             # The models load while this process imports numpy and reads the labels.
             from steward_jobs.heldout import read_heldout
@@ -77,9 +90,9 @@ def _evaluate(folder: Path) -> None:
             if isinstance(answers, _Failure):
                 raise JobError(f"the candidate's code failed ({answers.stage}): {answers.reason}")
             beside = _finish(champion, len(heldout.entities)) if champion else None
-            attribution = _attribution(folder, Path(scratch), job, heldout, answers)
+            attribution = _explained(explaining, folder / "output")
         finally:
-            for running in (candidate, champion):
+            for running in (candidate, champion, explaining):
                 if isinstance(running, _Running):
                     running.process.kill()
                     running.process.wait()
@@ -88,28 +101,41 @@ def _evaluate(folder: Path) -> None:
         seconds=round(time.perf_counter() - started, 3))  # fmt: skip
 
 
-def _attribution(
-    folder: Path, scratch: Path, job: JobConfig, heldout: Heldout, answers: Floats
-) -> AttributionBaseline | None:
-    """Return what each feature does to the candidate's answers on held-out rows.
+def _ask_why(folder: Path, scratch: Path) -> _Running:
+    """Start to explain the candidate's answers, in a process that loads it once more."""
+    target, result = scratch / "explained", scratch / "explained.json"
+    command = [sys.executable, "-P", "-m", "steward_jobs", "explain"]
+    rows = [folder / part / f"{part}.csv" for part in ("heldout", "train")]
+    files = (scratch / "candidate", *rows, folder / "config" / "job.json", target, result)
+    process = subprocess.Popen([*command, *map(str, files)], cwd=scratch)  # noqa: S603 - our own module
+    return _Running(process, target, result)
 
-    A model that answers rows of a kind that it never saw with an error has none.
+
+def _explained(running: _Running | None, output: Path) -> AttributionBaseline | None:
+    """Keep what explains the candidate's answers and return what each feature does to them.
+
+    A model that answers rows of a kind that it never saw with an error, or not in time, has no
+    explanation: that is a finding, which a policy may forbid, and no failure of the job.
     """
-    from steward_jobs.baseline import SHUFFLES, Shuffles
+    from steward.domain.monitoring.baseline import AttributionBaseline
 
-    shuffles = Shuffles(folder / "heldout" / "heldout.csv", job)
-    shuffles.write(scratch / "shuffled.csv")
-    config = folder / "config" / "job.json"
-    running = _ask("shuffled", scratch / "candidate", scratch, scratch / "shuffled.csv", config)
-    try:
-        shuffled = _finish(running, len(job.features) * SHUFFLES * len(shuffles.rows))
-    finally:
-        running.process.kill()
-        running.process.wait()
-    if isinstance(shuffled, _Failure):
-        log("attribution_failed", stage=shuffled.stage, reason=shuffled.reason)
+    if running is None:
         return None
-    return shuffles.attribution(answers, shuffled, heldout.sha256)
+    try:
+        code = running.process.wait(EXPLAIN_S)
+    except subprocess.TimeoutExpired:
+        log("explanation_failed", stage="explain", reason=f"it took longer than {EXPLAIN_S:g} s")
+        return None
+    if code:
+        told = {"stage": "explain", "reason": f"its process ended with code {code}"}
+        if running.result.is_file():
+            told = json.loads(running.result.read_text(encoding="utf-8"))
+        log("explanation_failed", **told)
+        return None
+    output.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(running.target / EXPLANATION, output / EXPLANATION)
+    content = (running.target / "attribution.json").read_text(encoding="utf-8")
+    return AttributionBaseline.model_validate_json(content)
 
 
 def _start(role: str, folder: Path, scratch: Path, rows: Path, config: Path) -> _Running | _Failure:
@@ -140,7 +166,7 @@ def _finish(running: _Running | _Failure, rows: int) -> Floats | _Failure:
         return _Failure(document["stage"], document["reason"])
     if code:
         return _Failure("predict", f"its process ended with code {code}")
-    with running.probabilities.open(encoding="ascii") as lines:
+    with running.target.open(encoding="ascii") as lines:
         answers = np.fromiter(map(float, lines), np.float64)
     if answers.size != rows:
         return _Failure("predict", f"{answers.size} answers for {rows} held-out rows")
@@ -188,7 +214,13 @@ def _write(
     train = folder / "train" / "train.csv"
     baseline = baseline_of(job, train, heldout, answers, report, attribution)
     write_baseline(baseline, target / "baseline.json")
-    files = {name: _described(target / name) for name in OUTPUTS}
+    if job.bias is not None:
+        from steward_jobs.bias import bias_of
+
+        held = folder / "heldout" / "heldout.csv"
+        content = bias_of(job, train, held, heldout, answers)
+        (target / "bias.json").write_text(content, encoding="utf-8")
+    files = {name: _described(target / name) for name in OUTPUTS if (target / name).is_file()}
     (target / "manifest.json").write_text(json.dumps({"files": files}), encoding="utf-8")
     shown = {estimate.metric: estimate.value for estimate in report.metrics}
     log("evaluated", **shown, champion=champion.status)

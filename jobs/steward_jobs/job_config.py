@@ -152,11 +152,27 @@ class Feature:
 
 
 @dataclass(frozen=True)
+class BiasConfig:
+    """What ``job.json`` has of ``bias``.
+
+    Attributes:
+        declared: The section of ``project.yaml``.
+        types: Type of each protected attribute and of the strata.
+        withheld: Columns that the model must not see.
+    """
+
+    declared: Mapping[str, Any]
+    types: Mapping[str, str]
+    withheld: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class JobConfig:
     """``job.json`` as far as the jobs need it.
 
     Attributes:
         unit: What one count of the baseline is: a row (``event``) or a distinct entity.
+        bias: Who is compared with whom, None where nobody is.
     """
 
     project: str
@@ -167,6 +183,7 @@ class JobConfig:
     features: tuple[Feature, ...]
     evaluation: Mapping[str, Any]
     unit: Literal["entity", "event"] = "entity"
+    bias: BiasConfig | None = None
 
     def is_positive(self, text: str, row: int) -> bool:
         """Return whether the label cell of a row is the positive label.
@@ -256,6 +273,7 @@ def read_job_config(path: Path) -> JobConfig:
             features=tuple(_feature(feature) for feature in document["features"]),
             evaluation=document["evaluation"],
             unit=_unit(document),
+            bias=_bias(document),
         )
     except FileNotFoundError:
         raise JobError(f"{path.name} is missing in {path.parent}") from None
@@ -270,6 +288,17 @@ def _unit(document: Mapping[str, Any]) -> Literal["entity", "event"]:
         if unit == name:
             return name
     raise ValueError(f"monitoring.unit {unit!r} is not one of {', '.join(known)}")
+
+
+def _bias(document: Mapping[str, Any]) -> BiasConfig | None:
+    given = document.get("bias")
+    if given is None:
+        return None
+    types = dict(given["types"])
+    for name, type_ in types.items():
+        if type_ not in _TYPE_NAMES:
+            raise ValueError(f"bias: {name} has type {type_!r}, not {', '.join(_TYPE_NAMES)}")
+    return BiasConfig(given["declared"], types, tuple(given["withheld"]))
 
 
 def read_csv(path: Path) -> Iterator[tuple[int, dict[str, str]]]:

@@ -25,9 +25,28 @@ class Model:
     neighbours by name, so a second model in the same process could get the first one's modules.
     """
 
-    def __init__(self, state: Any, predict_fn: Callable[[list[Row], Any], Sequence[float]]) -> None:
+    def __init__(
+        self,
+        state: Any,
+        predict_fn: Callable[[list[Row], Any], Sequence[float]],
+        explain_fn: Callable[[Any], object] | None = None,
+    ) -> None:
         self._state = state
         self._predict_fn = predict_fn
+        self._explain_fn = explain_fn
+
+    def told(self) -> object:
+        """Return what the model says of its own form; None where it says nothing.
+
+        Raises:
+            ModelCodeError: ``explain_fn`` raises.
+        """
+        if self._explain_fn is None:
+            return None
+        try:
+            return self._explain_fn(self._state)
+        except Exception as error:
+            raise ModelCodeError(f"explain_fn raised {error!r}") from error
 
     def predict(self, rows: list[Row]) -> list[float]:
         """Return one probability a row.
@@ -73,4 +92,5 @@ def load_model(model_dir: Path) -> Model:
         state = module.model_fn(str(model_dir))
     except Exception as error:
         raise ModelCodeError(f"model_fn raised {error!r}") from error
-    return Model(state, module.predict_fn)
+    explain_fn = getattr(module, "explain_fn", None)
+    return Model(state, module.predict_fn, explain_fn if callable(explain_fn) else None)

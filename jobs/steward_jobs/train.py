@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import shutil
@@ -13,7 +14,7 @@ from collections import deque
 from pathlib import Path
 
 from steward_jobs.container import JobError, base_dir, log, only_archive, unpack, write_failure
-from steward_jobs.job_config import read_job_config
+from steward_jobs.job_config import JobConfig, read_csv, read_job_config
 
 PROGRAM = "sagemaker_program"
 _KEPT_ERROR_LINES = 40
@@ -37,7 +38,7 @@ def main(_arguments: list[str]) -> int:
 def _train(base: Path) -> None:
     channels = base / "input" / "data"
     config = channels / "config" / "job.json"
-    read_job_config(config)
+    job = read_job_config(config)
     hyperparameters = _hyperparameters(base / "input" / "config" / "hyperparameters.json")
     program = hyperparameters.pop(PROGRAM, "train.py")
     code, model = base / "code", base / "model"
@@ -54,7 +55,7 @@ def _train(base: Path) -> None:
     _run_script(
         [sys.executable, str(code / program), *arguments],
         code,
-        _script_environment(base, channels, own),
+        _script_environment(base, channels, own) | _withheld(base, channels, job),
     )
     shutil.copytree(
         code, model / "code", dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__")
@@ -92,6 +93,30 @@ def _script_environment(
         "SM_CHANNELS": json.dumps(names),
         **{f"SM_CHANNEL_{name.upper()}": str(channels / name) for name in names},
     }
+
+
+def _withheld(base: Path, channels: Path, job: JobConfig) -> dict[str, str]:
+    """Give the script training rows without the columns that the model must not see.
+
+    They are written anew, and the channel's own file goes: nothing of the script can read it.
+
+    Raises:
+        JobError: A row of the training file has not as many cells as its header.
+    """
+    if job.bias is None or not job.bias.withheld:
+        return {}
+    hidden, source = set(job.bias.withheld), channels / "train" / "train.csv"
+    folder = base / "train"
+    folder.mkdir(parents=True, exist_ok=True)
+    with source.open(encoding="utf-8", newline="") as given:
+        header: list[str] = next(csv.reader(given, strict=True), [])
+    kept = [name for name in header if name not in hidden]
+    with (folder / "train.csv").open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.DictWriter(stream, kept, lineterminator="\r\n", extrasaction="ignore")
+        writer.writeheader()
+        writer.writerows(cells for _, cells in read_csv(source))
+    source.unlink()
+    return {"SM_CHANNEL_TRAIN": str(folder)}
 
 
 def _run_script(command: list[str], folder: Path, environment: dict[str, str]) -> None:

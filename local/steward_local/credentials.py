@@ -55,3 +55,22 @@ def forget_expired_sessions(_original: Callable[[], None]) -> Callable[[], None]
                 sts._sessions.pop(key, None)
 
     return evict_expired_sessions
+
+
+def name_the_role(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Give `aws:PrincipalArn` of a role session as the role's ARN, as AWS does.
+
+    Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html
+    """
+
+    def resolve_condition_key(key: str, ctx: Any) -> Any:
+        value = original(key, ctx)
+        if key.lower() != "aws:principalarn" or ":assumed-role/" not in str(value):
+            return value
+        from ministack.services import iam
+
+        account, name = str(value).split(":")[4], str(value).split("/")[1]
+        role = iam._roles.get_scoped(account, None, name)
+        return role["Arn"] if role else value
+
+    return resolve_condition_key

@@ -1,6 +1,7 @@
 """Deploy the stack into a running engine with the real SAM CLI."""
 
 import contextlib
+import fcntl
 import hashlib
 import os
 import shutil
@@ -46,7 +47,8 @@ def deploy(
     """Build, package and deploy the project's template; return the root stack's outputs.
 
     A build whose sources have not changed is used again, and so are its zipped artifacts: most
-    of a deployment's time goes into zipping layers.
+    of a deployment's time goes into zipping layers. Of several that begin at once, each into an
+    engine of its own, one builds and packages while the others wait for it.
 
     Args:
         engine: Where to.
@@ -56,12 +58,23 @@ def deploy(
     Raises:
         DeployError: `sam` failed; the message ends with its last lines.
     """
-    build(engine, on_line, project=project)
-    template = _package(engine, on_line, project)
+    with _alone(project):
+        build(engine, on_line, project=project)
+        template = _package(engine, on_line, project)
     arguments = ["deploy", "--config-env", _CONFIG_ENVIRONMENT, "--template-file", str(template)]
     arguments += ["--config-file", str(project / "samconfig.toml")]
     _run(engine, arguments, project, on_line)
     return outputs(engine, stack_name(project))
+
+
+@contextlib.contextmanager
+def _alone(project: Path) -> Iterator[None]:
+    """Hold the project's build folder: what `sam build` writes there, two cannot at once."""
+    folder = project / ".aws-sam"
+    folder.mkdir(exist_ok=True)
+    with (folder / "steward.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _package(engine: Engine, on_line: Callable[[str], None], project: Path) -> Path:

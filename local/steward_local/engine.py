@@ -48,6 +48,7 @@ _HOST = "127.0.0.1"
 _HEALTHY_WITHIN_SECONDS = 60
 _GRACE_SECONDS = 6
 _log = logging.getLogger(__name__)
+_ACCOUNT_VARIABLE = "MINISTACK_ACCOUNT_ID"
 # Servers started by this process: their end is collected by `stop`.
 _servers: dict[int, subprocess.Popen[bytes]] = {}
 
@@ -115,6 +116,7 @@ def start(
     time_scale: float = 1.0,
     confirm_mail: bool = True,
     offline_store_delay: float = 15 * 60,
+    account: str = "000000000000",
     on_message: Callable[[str], None] = _log.info,
 ) -> Engine:
     """Start an engine on loopback and return it once it answers.
@@ -127,6 +129,7 @@ def start(
             confirmation mail and stays pending until its link is followed.
         offline_store_delay: Seconds of AWS's time that the feature store buffers records
             before it writes them to its offline store.
+        account: The account's number, for two engines that are two accounts.
         on_message: Told what was cleaned up.
 
     Raises:
@@ -156,6 +159,7 @@ def start(
                 pace.TIME_SCALE_VARIABLE: str(time_scale),
                 "STEWARD_CONFIRM_MAIL": "1" if confirm_mail else "0",
                 "STEWARD_OFFLINE_STORE_SECONDS": str(offline_store_delay),
+                _ACCOUNT_VARIABLE: account,
             }
             return _launch(directory, listener, settings)
 
@@ -337,6 +341,7 @@ def _launch(directory: Path, listener: socket.socket, settings: dict[str, str]) 
         access_key=access_key,
         secret_key=secret_key,
         time_scale=float(settings[pace.TIME_SCALE_VARIABLE]),
+        account=settings[_ACCOUNT_VARIABLE],
     )
     try:
         _wait_until_healthy(engine, server)

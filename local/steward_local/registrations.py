@@ -111,6 +111,12 @@ PATCHES: tuple[Patch, ...] = (
         "check the signature of the root's requests",
     ),
     _patch(
+        "core.iam_evaluator:_resolve_condition_key",
+        ("key", "ctx"),
+        "credentials:name_the_role",
+        "compare a session's aws:PrincipalArn with its role",
+    ),
+    _patch(
         "core.iam_evaluator:enforce",
         ("access_key_id", "iam_action", "service", "region", "resource_arn", "service_context"),
         "credentials:serve_unsigned_links",
@@ -267,6 +273,12 @@ PATCHES: tuple[Patch, ...] = (
         "give policies the sources and detail-types of PutEvents",
     ),
     _patch(
+        "core.iam_actions:s3_service_context",
+        ("iam_action", "query_params", "path", "headers"),
+        "object_lock:name_conditions",
+        "give policies the condition of a conditional write",
+    ),
+    _patch(
         "services.eventbridge:_tick_scheduled_rules",
         (),
         "schedules:silence",
@@ -359,6 +371,13 @@ PATCHES: tuple[Patch, ...] = (
 )
 
 READS: tuple[Ground, ...] = (
+    Ground("services.s3:_bucket_object_lock", (), "lock the objects of a template's bucket"),
+    Ground(
+        "services.s3:_put_object_lock_configuration",
+        ("bucket_name", "body"),
+        "lock the objects of a template's bucket",
+    ),
+    Ground("services.dynamodb:_put_resource_policy", ("data",), "put a table's policy"),
     Ground("app:AUTH", (), "enforce IAM"),
     Ground("app:app", ("scope", "receive", "send"), "serve"),
     Ground("app:SERVICE_REGISTRY", (), "register services"),
@@ -416,6 +435,8 @@ _ADDITIONS = (
     "steward_local.schedule_requests",
     "steward_local.log_queries",
     "steward_local.stepfunctions_additions",
+    "steward_local.table_policies",
+    "steward_local.api_calls",
 )
 
 

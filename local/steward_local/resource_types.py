@@ -10,8 +10,10 @@ Handlers = dict[str, dict[str, Any]]
 
 def with_missing_types(original: Handlers) -> Handlers:
     """Add the missing types to MiniStack's table of resource handlers, in place."""
+    from steward_local import object_lock
     from steward_local.sagemaker.feature_store import template
 
+    object_lock.with_locks_and_policies(original)
     original["AWS::Events::Archive"] = {
         "create": _create_archive,
         "update": _update_archive,

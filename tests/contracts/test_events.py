@@ -159,7 +159,9 @@ def test_a_payload_takes_nothing_that_its_contract_does_not_name() -> None:
 
 
 def test_sources_are_domains_of_ours() -> None:
-    domains = {"data", "training", "registry", "serving", "monitoring", "governance"}
+    domains = {
+        "data", "training", "registry", "serving", "monitoring", "governance", "audit",
+    }  # fmt: skip
 
     assert {payload.source for payload in PAYLOADS.values()} <= {f"steward.{d}" for d in domains}
 

@@ -65,7 +65,8 @@ def test_the_manifest_names_each_file_by_its_digest(model: Path, tmp_path: Path)
     assert container.run("evaluate").returncode == 0
     output = tmp_path / "processing" / "output"
     files = container.output("manifest.json")["files"]
-    assert sorted(files) == ["baseline.json", "evaluation.json", "predictions.csv"]
+    names = ["baseline.json", "bias.json", "evaluation.json", "explanation.json", "predictions.csv"]
+    assert sorted(files) == names
     for name, entry in files.items():
         content = (output / name).read_bytes()
         assert entry == {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
@@ -262,10 +263,10 @@ def test_the_attribution_ranks_what_moves_the_answers(tmp_path: Path) -> None:
     assert attribution.ranking[:2] == ["bmi", "age"]
     others = {n: v for n, v in attribution.mean_absolute.items() if n not in ("bmi", "age")}
     assert set(others.values()) == {0.0}
-    assert (attribution.rows, attribution.scale) == (70, "probability")
+    assert (attribution.rows, attribution.scale) == (60, "probability")
 
 
-def test_a_model_that_fails_on_shuffled_rows_has_a_baseline_without_attribution(
+def test_a_model_that_fails_on_mixed_rows_has_a_baseline_without_attribution(
     tmp_path: Path,
 ) -> None:
     count = len(HELDOUT)
@@ -282,7 +283,9 @@ def test_a_model_that_fails_on_shuffled_rows_has_a_baseline_without_attribution(
     done = container.run("evaluate")
     assert done.returncode == 0, done.stderr
     assert _baseline(tmp_path).attribution is None
-    assert "attribution_failed" in done.stdout
+    assert "explanation_failed" in done.stdout
+    assert "not these" in done.stdout
+    assert "explanation.json" not in container.output("manifest.json")["files"]
 
 
 @pytest.mark.parametrize(("unit", "rows"), [("entity", 3), ("event", 6)])

@@ -49,6 +49,19 @@ MAILS: dict[str, Payload] = {
     "approval_requested_first": requested(),
     "approval_requested": requested(champion=2, risk_tier="high"),
     "approval_requested_champion_failed": requested(champion=2, status="champion_failed"),
+    "ledger_tampered": events.LedgerTampered(
+        item="record#000000000007", change="REMOVE", before="5f" * 32, by="dynamodb.amazonaws.com"
+    ),
+    "ledger_broken": events.LedgerBroken(
+        kind="removed", seq=7, told="record 7 is missing"
+    ),
+    "change_unmatched": events.ChangeUnmatched(
+        call="UpdateModelPackage",
+        resource="arn:aws:sagemaker:us-east-1:000000000000:model-package/steward-dev-diabetes/3",
+        principal="arn:aws:iam::000000000000:user/mallory", at="2026-01-05T08:59:30+00:00",
+        call_id="78478c6d-6742-4c0c-a3c7-d7a14d19402e",
+        reason="the caller is no role of Steward", source_ip="203.0.113.7",
+    ),
     "approved": events.VersionApproved(
         version=3, evidence_digest="a1" * 32, approvers=["000000000000/ana", "000000000000/bo"]
     ),

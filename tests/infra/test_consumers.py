@@ -75,6 +75,8 @@ def test_only_consumers_have_a_failure_queue(path: Any) -> None:
         consumers.add("PublishOutboxFunction")  # of the outbox's stream
     if path.stem == "serving":
         consumers.add("StartTickFunction")  # of EventBridge Scheduler
+    if path.stem == "audit":
+        consumers.add("WatchLedgerFunction")  # of the ledger's stream
     for name, function in of_type(load(path), "AWS::Serverless::Function").items():
         variables = function["Properties"]["Environment"]["Variables"]
         assert ("FAILURE_QUEUE_URL" in variables) == (name in consumers), name
@@ -101,6 +103,7 @@ def test_eventbridge_may_write_to_every_delivery_queue(path: Any) -> None:
         assert "aws:SourceArn" in statement["Condition"]["ArnLike"]
         allowed |= {queue["Ref"] for queue in policy["Properties"]["Queues"]}
     wanted = {q for q in of_type(template, "AWS::SQS::Queue") if q.endswith("DeliveryFailures")}
+    wanted |= {"Calls"} if path.stem == "audit" else set()  # CloudTrail's, which wait there
     assert allowed == wanted
 
 

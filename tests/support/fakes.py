@@ -355,6 +355,17 @@ class FakeRegistry:
             raise RejectedError(f"{status} is no approval status", field="status", value=status)
         self._package(arn).update(ModelApprovalStatus=status, ApprovalDescription=description)
 
+    def set_labels(
+        self, arn: str, stage: str, status: str, properties: Mapping[str, str], gone: Sequence[str]
+    ) -> None:
+        package = self._package(arn)
+        package["ModelLifeCycle"] = {"Stage": stage, "StageStatus": status}
+        kept = {**(package.get("CustomerMetadataProperties") or {}), **properties}
+        shown = {key: value for key, value in kept.items() if key not in gone}
+        if len(shown) > 50:
+            raise RejectedError("50 properties at most", field="properties", value=len(shown))
+        package["CustomerMetadataProperties"] = shown
+
     def describe(self, arn: str) -> Mapping[str, Any]:
         return copy.deepcopy(self._package(arn))
 

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from steward.domain.datasets import job_description
 from steward.domain.project import Project
 from steward.domain.splits import part_of
 from steward_cli.sources import read_source
@@ -35,20 +36,7 @@ def load_project(folder: Path) -> Project:
 
 def job_document(project: Project, run_id: str = "0123456789ab-1") -> dict[str, Any]:
     """``job.json`` as the dataset builder writes it."""
-    features = [
-        column.model_dump(
-            mode="json", include={"name", "type", "nullable", "min", "max", "allowed"}
-        )
-        for column in project.model_features
-    ]
-    return {
-        "project": project.project,
-        "run_id": run_id,
-        "entity_id": project.data.entity_id,
-        "label": project.data.label.model_dump(mode="json"),
-        "features": features,
-        "evaluation": project.evaluation.model_dump(mode="json"),
-    }
+    return job_description(project, run_id)
 
 
 def pack(folder: Path | Mapping[str, str], archive: Path) -> Path:

@@ -177,9 +177,9 @@ class Laboratory:
         copied = (
             "author", "config_digest", "code_digest", "artifact_uri", "job_image", "dataset_id",
             "manifest_uri", "evaluation_uri", "comparison_uri", "champion_version", "baseline",
-            "gate",
+            "explanation", "gate",
         )  # fmt: skip
-        command = {name: like[name] for name in copied}
+        command = {name: like[name] for name in copied if name in like}
         command |= {"project": project, "run_id": run_id, "correlation_id": run_id}
         if inference is not None:
             artifact = f"models/{project}/{run_id}/model.tar.gz"
@@ -395,13 +395,21 @@ class Laboratory:
         ]
 
     def refused(self, execution_arn: str, error: str) -> None:
-        """Wait until a task of an execution has failed with this error."""
+        """Wait until a task of an execution has failed with this error.
+
+        The execution may be about to begin: a record names it before it is started.
+        """
+        states = self.target.client("stepfunctions")
 
         def read() -> bool:
-            details = [e.get("taskFailedEventDetails", {}) for e in self.history(execution_arn)]
+            try:
+                events = self.history(execution_arn)
+            except states.exceptions.ExecutionDoesNotExist:
+                return False
+            details = [e.get("taskFailedEventDetails", {}) for e in events]
             return any(detail.get("error") == error for detail in details)
 
-        eventually(read, f"a task that fails with {error}")
+        eventually(read, f"a task of {execution_arn} that fails with {error}")
 
 
 def _listed(value: str | list[str]) -> list[str]:

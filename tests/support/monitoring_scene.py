@@ -30,7 +30,7 @@ from steward.domain.monitoring.sampled_rows import sampled_rows
 from steward.domain.predictions import Predictions, write_predictions
 from steward.domain.versions import version_item
 from steward.domain.workspace import Limits
-from steward.ports import Item, Table
+from steward.ports import Endpoints, Item, Table
 from steward.service.monitoring.judging import judge_windows
 from steward.service.monitoring.planning import plan_window
 from steward.service.monitoring.profiling import Bench, profile_objects
@@ -141,6 +141,7 @@ class MonitoringScene:
     ids: FakeIds = field(default_factory=FakeIds)
     project: str = PROJECT
     write: Callable[[str], object] | None = None
+    endpoints: Endpoints | None = None
 
     def __post_init__(self) -> None:
         self.configure(**self.monitoring)
@@ -277,7 +278,9 @@ class MonitoringScene:
             run=f"run-{hour}", due_at=self.due(hour), project=self.project, execution_arn=EXECUTION
         )
         with tempfile.TemporaryDirectory() as folder:
-            return judge_windows(command, self.bench(folder), self.ids, write=self.write)
+            return judge_windows(
+                command, self.bench(folder), self.ids, write=self.write, endpoints=self.endpoints
+            )
 
     def watch(self, hour: float) -> JudgedWindow:
         """Play the watch that is due after an hour, without its machine."""

@@ -116,6 +116,14 @@ def comparison(evaluation_sha256: str, *, status: str) -> dict[str, Any]:
     return document
 
 
+EXPLANATION = json.dumps({
+    "schema_version": "1",
+    "features": [{"name": "bmi", "share": 0.42}, {"name": "age", "share": 0.3},
+                 {"name": "bp", "share": 0.2}, {"name": "sex", "share": 0.08}],
+}).encode()  # fmt: skip
+"""As much of ``explanation.json`` as the registry reads."""
+
+
 @dataclass
 class Scene:
     """The ports of the registry's use cases."""
@@ -139,6 +147,7 @@ class Scene:
         document = json.dumps(comparison(digest, status=found)).encode()
         self.objects.write(f"{base}/comparison.json", document)
         kept = self.objects.write(f"{base}/baseline.json", b'{"format": 1}')
+        why = self.objects.write(f"{base}/explanation.json", EXPLANATION)
         self.objects.write(
             f"s3://{BUCKET}/models/{run}/model.tar.gz", b"a model of " + run.encode()
         )
@@ -152,6 +161,7 @@ class Scene:
             evaluation_uri=f"{base}/evaluation.json", comparison_uri=f"{base}/comparison.json",
             champion_version=champion,
             baseline=BaselineReference(uri=f"{base}/baseline.json", digest=kept),
+            explanation=BaselineReference(uri=f"{base}/explanation.json", digest=why),
             gate=GateResult(
                 verdict="pass",
                 reasons=["gate.brier: brier 0.1712 keeps its bound"],

@@ -164,6 +164,11 @@ SAMPLES: list[e.Payload] = [
         restored_status="PendingManualApproval",
     ),
     e.VersionPromoted(version=2, previous=1),
+    e.VersionStateChanged(
+        version=1, previous="production", state="retained", reason=f"release {RELEASE}"
+    ),
+    e.VersionAliased(alias="challenger", version=2, previous=None, reason=f"release {RELEASE}"),
+    e.VersionDescribed(version=2, tags={"cohort": "2026-01"}, description="With labs of January"),
     e.VersionStaged(
         version=2,
         endpoint="diabetes-v2-staging",
@@ -435,6 +440,19 @@ SAMPLES: list[e.Payload] = [
         job="diabetes.train",
         run_uuid="0d0f1b52-7d3c-5d0e-9a43-3b1d9b1f5c55",
         event_type="START",
+    ),
+    e.LedgerTampered(
+        item="record#000000000007", change="MODIFY", before="5f" * 32, after="6f" * 32
+    ),
+    e.LedgerBroken(kind="changed", seq=7, told="record 7 is not what was written"),
+    e.ChangeUnmatched(
+        call="UpdateModelPackage",
+        resource="arn:aws:sagemaker:us-east-1:000000000000:model-package/steward-dev-diabetes/3",
+        principal="arn:aws:iam::000000000000:user/mallory",
+        at="2026-01-05T08:59:30+00:00",
+        call_id="78478c6d-6742-4c0c-a3c7-d7a14d19402e",
+        reason="the caller is no role of Steward",
+        source_ip="203.0.113.7",
     ),
 ]
 

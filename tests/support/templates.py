@@ -17,7 +17,8 @@ ROOT_TEMPLATE = ROOT / "template.yaml"
 CHILDREN = tuple(sorted((ROOT / "stacks").glob("*.yaml")))
 TEMPLATES = (ROOT_TEMPLATE, *CHILDREN)
 ORDER = (
-    "foundation", "data", "registry", "governance", "monitoring", "serving", "training", "access",
+    "foundation", "data", "registry", "governance", "monitoring", "serving", "training", "audit",
+    "access",
 )  # fmt: skip
 
 Template = dict[str, Any]

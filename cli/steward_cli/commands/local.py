@@ -71,7 +71,7 @@ def _running(state_dir: Path) -> engines.Engine | None:
 
 
 def start_and_deploy(
-    choice: Choice, port: int | None, time_scale: float
+    choice: Choice, port: int | None, time_scale: float, account: str = "000000000000"
 ) -> tuple[engines.Engine, dict[str, str]]:
     """Start an engine and deploy the stack; on failure or Ctrl-C nothing is left running.
 
@@ -81,8 +81,9 @@ def start_and_deploy(
     with progress("starting the embedded AWS") as say:
         try:
             engine = engines.start(
-                choice.state_dir, port=port, time_scale=time_scale, on_message=say
-            )
+                choice.state_dir, port=port, time_scale=time_scale, account=account,
+                on_message=say,
+            )  # fmt: skip
         except EngineAlreadyRunningError as error:
             raise CommandError(
                 str(error), Exit.CONFLICT, "use it, or stop it: steward down"

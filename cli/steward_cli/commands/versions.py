@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+import json
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
+from steward.adapters.objects import S3ObjectStore
+from steward.domain.errors import StewardError
+from steward.domain.version_filter import (
+    Sought,
+    metric_of,
+    parse_bound,
+    parse_since,
+    parse_state,
+    parse_tag,
+)
+from steward.ports import Item
+from steward_cli.commands import version_compare, version_labels, version_transfer
 from steward_cli.console import Json, progress, record, show, table
 from steward_cli.function_urls import call
 from steward_cli.state import StackState, person, shares_of
@@ -14,37 +27,82 @@ from steward_cli.target import Target, choose
 
 app = typer.Typer(help="Registered versions: state, evidence, approvals.")
 
+app.command("alias")(version_labels.alias)
+app.command("tag")(version_labels.tag)
+app.command("describe")(version_labels.describe)
+app.command("archive")(version_labels.archive)
+app.command("compare")(version_compare.compare)
+app.command("export")(version_transfer.export_version)
+app.command("import")(version_transfer.import_version)
+
 Project = Annotated[str, typer.Argument(help="Project name.")]
 Version = Annotated[int, typer.Argument(min=1, help="Version number.")]
 Comment = Annotated[str, typer.Option("--comment", "-m", help="Kept with the decision.")]
 
 
 @app.command("list")
-def list_versions(context: typer.Context, project: Project, json_: Json = False) -> None:
-    """List a project's versions with state, share of traffic and who approved.
+def list_versions(  # noqa: PLR0917
+    context: typer.Context,
+    project: Project,
+    states: Annotated[list[str] | None, typer.Option("--state", help="Any of these.")] = None,
+    tags: Annotated[list[str] | None, typer.Option("--tag", help="KEY or KEY=VALUE.")] = None,
+    aliases: Annotated[list[str] | None, typer.Option("--alias", help="Any of these.")] = None,
+    metrics: Annotated[
+        list[str] | None, typer.Option("--metric", help='A bound, such as "roc_auc>=0.8".')
+    ] = None,
+    since: Annotated[str | None, typer.Option(help="Registered then or later, ISO 8601.")] = None,
+    search: Annotated[str, typer.Option(help="Text in description, tags, reasons, digests.")] = "",
+    json_: Json = False,
+) -> None:
+    """List a project's versions with state, aliases, share of traffic and who approved.
 
-    Example: `steward versions list diabetes`
+    What is asked for must hold together: states or aliases any of them, all else each.
+
+    Example: `steward versions list diabetes --state production --metric "roc_auc>=0.8"`
     """
+    sought = Sought(
+        states=tuple(parse_state(text) for text in states or []),
+        tags=tuple(parse_tag(text) for text in tags or []),
+        aliases=tuple(aliases or []),
+        bounds=tuple(parse_bound(text) for text in metrics or []),
+        since=parse_since(since) if since else None,
+        text=search,
+    )
     state = StackState(choose(context.obj))
     state.project(project)
-    versions, shares = state.versions(project), shares_of(state.route(project))
+    named = state.aliases(project)
+    found = [
+        {**item, "aliases": own}
+        for item in state.versions(project)
+        if sought.matches(item, tuple(own := _names(named, int(item["version"]))))
+    ]
+    shares = shares_of(state.route(project))
+    asked = sorted({bound.metric for bound in sought.bounds})
 
     def render(console: Console) -> None:
         rows = [
             (
                 version["version"],
                 version["state"],
+                ", ".join(version["aliases"]),
                 f"{shares[version['version']]:g} %" if version["version"] in shares else "",
+                *(metric_of(version, name) for name in asked),
                 ", ".join(person(a["identity"]) for a in version.get("approvals") or []),
                 person(version.get("author")),
                 version.get("created_at"),
             )
-            for version in versions
+            for version in found
         ]
-        columns = ("version", "state", "traffic", "approved by", "author", "created")
+        columns = (
+            "version", "state", "aliases", "traffic", *asked, "approved by", "author", "created",
+        )  # fmt: skip
         console.print(table(columns, rows))
 
-    show(versions, json_, render)
+    show(found, json_, render)
+
+
+def _names(named: dict[str, int], version: int) -> list[str]:
+    return sorted(alias for alias, number in named.items() if number == version)
 
 
 @app.command("show")
@@ -55,8 +113,31 @@ def show_version(
 
     Example: `steward versions show diabetes 2`
     """
-    item = StackState(choose(context.obj)).version(project, version)
-    show(item, json_, lambda console: console.print(record(item)))
+    target = choose(context.obj)
+    item = StackState(target).version(project, version)
+
+    def render(console: Console) -> None:
+        console.print(record(item))
+        if why := moved_by(target, item):
+            console.print(table(("answers move with", "share", "mean |phi|", "95 % interval"), why))
+
+    show(item, json_, render)
+
+
+def moved_by(target: Target, item: Item) -> list[tuple[str, str, str, str]]:
+    """Return the features that move a version's answers most; nothing where that is unknown."""
+    named = item.get("explanation")
+    if not named:
+        return []
+    try:
+        document = json.loads(S3ObjectStore(target.client("s3")).read(named["uri"]))
+    except (StewardError, ValueError):
+        return []
+    return [
+        (one["name"], f"{one['share']:.0%}", f"{one['mean_abs']:.3g}",
+         f"{one['lower']:.3g} to {one['upper']:.3g}")
+        for one in document["features"][:5]
+    ]  # fmt: skip
 
 
 def approve(

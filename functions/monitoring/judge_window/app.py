@@ -31,4 +31,5 @@ def handler(command: JudgeWindow) -> JudgedWindow:
             app().ids,
             seconds_left=lambda: until - time.monotonic(),
             write=sys.stdout.write,
+            endpoints=app().endpoints,
         )

@@ -14,7 +14,14 @@ from steward.service.registry.staging_evidence import (
 def handler(received: Received) -> str:
     """Return the state of the version afterwards."""
     if isinstance(received.detail, StagingFailed):
-        return record_staging_failure(received.own.project, received.detail, state=app().state)
+        return record_staging_failure(
+            received.own.project,
+            received.detail,
+            causation_id=received.id,
+            state=app().state,
+            clock=app().clock,
+            ids=app().ids,
+        )
     return record_staging_evidence(
         received.own.project,
         received.detail,

@@ -6,7 +6,7 @@ from steward.entrypoint import on_event
 from steward.service.serving.staging import remove_staging
 
 
-@on_event("VersionRejected", "ApprovalExpired")
+@on_event("VersionRejected", "ApprovalExpired", "VersionStateChanged")
 def handler(received: Received) -> dict[str, object]:
     """Return the endpoint that was removed."""
     return remove_staging(received, state=app().state, endpoints=app().endpoints)

@@ -19,10 +19,12 @@ if TYPE_CHECKING:
     from steward.ports import (
         Alarms,
         AlarmSettings,
+        ApiCalls,
         Clock,
         EndpointMetrics,
         Endpoints,
         EventBus,
+        FactQueue,
         FailureQueue,
         FeatureReader,
         FeatureRecords,
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
         Ids,
         JobImage,
         JobRecords,
+        Ledger,
         LineageBackend,
         LineageTracking,
         Mail,
@@ -38,9 +41,13 @@ if TYPE_CHECKING:
         ObjectStore,
         OnlineFeatures,
         Schedules,
+        SealingKey,
+        Secrets,
         StateStore,
         TrafficMetrics,
         TrafficRouter,
+        WebhookQueue,
+        WebhookSender,
         Workflows,
     )
 
@@ -275,6 +282,59 @@ class App:
         from steward.adapters.lineage_tracking import SageMakerLineage
 
         return SageMakerLineage(self.clients.get("sagemaker"))
+
+    @cached_property
+    def webhook_queue(self) -> WebhookQueue:
+        """Messages to other systems."""
+        from steward.adapters.webhooks import SqsWebhookQueue
+
+        return SqsWebhookQueue(self.clients.get("sqs"), self.settings.need("webhook_queue_url"))
+
+    @cached_property
+    def webhook_sender(self) -> WebhookSender:
+        """HTTP to systems that we do not know."""
+        from steward.adapters.webhooks import PublicHttpSender
+
+        return PublicHttpSender(local=self.settings.steward_environment == "local")
+
+    @cached_property
+    def secrets(self) -> Secrets:
+        """Secrets Manager."""
+        from steward.adapters.secrets import SecretsManagerSecrets
+
+        return SecretsManagerSecrets(self.clients.get("secretsmanager"))
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        """The ledger's table."""
+        from steward.adapters.ledger import DynamoLedger
+
+        return DynamoLedger(self.clients.get("dynamodb"), self.settings.need("ledger_table"))
+
+    @cached_property
+    def fact_queue(self) -> FactQueue:
+        """The queue in front of the ledger's writer."""
+        from steward.adapters.ledger import SqsFactQueue
+
+        return SqsFactQueue(self.clients.get("sqs"), self.settings.need("fact_queue_url"))
+
+    @cached_property
+    def sealing_key(self) -> SealingKey:
+        """The key that signs heads."""
+        from steward.adapters.ledger import KmsSealingKey
+
+        return KmsSealingKey(self.clients.get("kms"), self.settings.need("sealing_key"))
+
+    @cached_property
+    def api_calls(self) -> ApiCalls:
+        """CloudTrail's event history."""
+        from steward.adapters.clients import Clients
+        from steward.adapters.ledger import CloudTrailCalls
+
+        def client_of(region: str) -> object:
+            return Clients(region).get("cloudtrail")
+
+        return CloudTrailCalls(client_of, self.settings.aws_region)
 
     @cached_property
     def failure_queue(self) -> FailureQueue:

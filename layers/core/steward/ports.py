@@ -343,6 +343,12 @@ class ModelRegistry(Protocol):
         """Set ``ModelApprovalStatus``."""
         ...
 
+    def set_labels(
+        self, arn: str, stage: str, status: str, properties: Mapping[str, str], gone: Sequence[str]
+    ) -> None:
+        """Set ``ModelLifeCycle``, set some ``CustomerMetadataProperties`` and remove others."""
+        ...
+
     def describe(self, arn: str) -> Mapping[str, Any]:
         """Return the package as SageMaker describes it."""
         ...
@@ -629,6 +635,51 @@ class MirrorQueue(Protocol):
         ...
 
 
+class WebhookQueue(Protocol):
+    """Messages on their way to other systems."""
+
+    def send(self, message: str) -> None:
+        """Leave a message.
+
+        Raises:
+            RejectedError: It is longer than a message may be.
+        """
+        ...
+
+    def postpone(self, receipt: str, seconds: int) -> None:
+        """Let a message that was received be seen again after so many seconds."""
+        ...
+
+
+class WebhookSender(Protocol):
+    """HTTP to systems that we do not know."""
+
+    def post(self, url: str, headers: Mapping[str, str], body: bytes) -> int:
+        """Post once and return the status; redirects are not followed.
+
+        Raises:
+            RejectedError: The host has an address that is not public.
+            DependencyError: It cannot be reached, or does not answer in time.
+        """
+        ...
+
+
+class Secrets(Protocol):
+    """Secrets Manager."""
+
+    def create(self, name: str, text: str) -> None:
+        """Keep a secret."""
+        ...
+
+    def read(self, name: str) -> str:
+        """Return a secret's text."""
+        ...
+
+    def delete(self, name: str) -> None:
+        """Remove a secret at once; what is gone is fine."""
+        ...
+
+
 class FeatureReader(Protocol):
     """``data/read_features``, asked from another function."""
 
@@ -806,4 +857,78 @@ class LineageTracking(Protocol):
 
     def associate(self, source_arn: str, destination_arn: str, association: str) -> None:
         """Connect two entities; what is connected already stays as it is."""
+        ...
+
+
+@dataclass(frozen=True)
+class KeptRecord:
+    """A record as the ledger's table holds it.
+
+    Attributes:
+        seq: Number in its key; the record states one of its own.
+        text: Canonical JSON of the record, as it was written.
+    """
+
+    seq: int
+    text: str
+
+
+class Ledger(Protocol):
+    """The ledger's table: items are written once, each record with its event's marker."""
+
+    def projects(self) -> list[str]:
+        """Return whose ledgers there are."""
+        ...
+
+    def last(self, project: str) -> KeptRecord | None:
+        """Return the newest record by strongly consistent read."""
+        ...
+
+    def records(
+        self, project: str, *, after: int = 0, newest_first: bool = False
+    ) -> Iterator[KeptRecord]:
+        """Yield the records of a project numbered above ``after``."""
+        ...
+
+    def known(self, project: str, event_ids: Sequence[str]) -> dict[str, int]:
+        """Return the number of the record by event id, of those that are recorded."""
+        ...
+
+    def append(self, project: str, records: Sequence[Mapping[str, Any]]) -> None:
+        """Write records behind the last one with their markers in one transaction, or nothing.
+
+        Raises:
+            ConflictError: Another writer was first, or one of the events is recorded already.
+            ThrottledError: Other transactions on the same items kept winning.
+        """
+        ...
+
+
+class FactQueue(Protocol):
+    """The FIFO queue in front of the ledger's one writer."""
+
+    def send(self, project: str, event_id: str, text: str) -> None:
+        """Leave a fact in its project's order; the same event within five minutes is one."""
+        ...
+
+
+class SealingKey(Protocol):
+    """The RSA key that signs heads; the private half never leaves KMS."""
+
+    def sign(self, content: bytes) -> bytes:
+        """Return the RSASSA_PKCS1_V1_5_SHA_256 signature over ``content``."""
+        ...
+
+    def public_der(self) -> bytes:
+        """Return the public half as DER of SubjectPublicKeyInfo."""
+        ...
+
+
+class ApiCalls(Protocol):
+    """What CloudTrail has recorded of the account's management calls."""
+
+    def lookup(
+        self, event_names: Sequence[str], since: datetime, until: datetime
+    ) -> Iterator[dict[str, Any]]:
+        """Yield recorded calls of these names, each the ``detail`` that EventBridge would give."""
         ...

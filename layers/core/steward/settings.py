@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import os
 from functools import cache
+from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from steward.domain.errors import StewardError
+
+if TYPE_CHECKING:
+    from steward.domain.audit.changes import Place
 
 
 class SettingsError(StewardError):
@@ -39,6 +43,11 @@ class Settings(BaseModel):
     experiments_table: str = ""
     assignments_table: str = ""
     monitoring_table: str = ""
+    ledger_table: str = ""
+    ledger_bucket: str = ""
+    fact_queue_url: str = ""
+    sealing_key: str = ""
+    lookback_minutes: int = 60
     data_bucket: str = ""
     artifacts_bucket: str = ""
     capture_bucket: str = ""
@@ -63,6 +72,7 @@ class Settings(BaseModel):
     failure_queue_url: str = ""
     read_features_function: str = ""
     mirror_queue_url: str = ""
+    webhook_queue_url: str = ""
     open_lineage_url: str = ""
     open_lineage_secret: str = ""
     task_seconds: float = 840.0
@@ -73,6 +83,14 @@ class Settings(BaseModel):
     def roles_of_persons(self) -> frozenset[str]:
         """Roles whose trust policy fixes the session name to the person's own."""
         return frozenset(name.strip() for name in self.person_roles.split(",") if name.strip())
+
+    @property
+    def audited_place(self) -> Place:
+        """Names by which calls in CloudTrail are known to touch this stack."""
+        from steward.domain.audit.changes import Place
+
+        own = frozenset({self.ledger_table, self.ledger_bucket, self.sealing_key} - {""})
+        return Place(self.steward_stack, self.steward_environment, own)
 
     def need(self, name: str) -> str:
         """Return a variable that must be set.

@@ -19,6 +19,20 @@ def predict_fn(rows: list[dict[str, Any]], model: dict[str, Any]) -> list[float]
     return [_probability(row, model) for row in rows]
 
 
+def explain_fn(model: dict[str, Any]) -> dict[str, Any]:
+    """Say that the model is linear on the log-odds, so that its answers explain themselves."""
+    features = model["features"]
+    weights = {f["name"]: f["weight"] / f["scale"] for f in features}
+    shift = sum(f["weight"] * f["mean"] / f["scale"] for f in features)
+    return {
+        "kind": "linear",
+        "scale": "log_odds",
+        "intercept": model["intercept"] - shift,
+        "weights": weights,
+        "missing": {f["name"]: f["median"] for f in features},
+    }
+
+
 def _probability(row: dict[str, Any], model: dict[str, Any]) -> float:
     score = model["intercept"]
     for feature in model["features"]:

@@ -129,7 +129,8 @@ def test_a_candidate_that_passes_is_registered() -> None:
     register = played.arguments["RegisterVersion"][0]["Payload"]
     assert register["artifact_uri"].endswith("model.tar.gz")
     assert register["champion_version"] is None
-    assert register["baseline"] == SCENARIO["compared"]["baseline"]
+    for name in ("baseline", "explanation"):
+        assert register[name] == SCENARIO["compared"][name]
     recorded = played.arguments["RecordSuccess"][0]["Payload"]
     assert recorded["deliveries"] == ["d1", "d2"]
 

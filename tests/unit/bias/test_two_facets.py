@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from steward.domain.bias.facets import compare_facets, rows_of
 from steward.domain.bias.fliptest import flips
+from steward.domain.bias.names import METRICS, POST_TRAINING, PRE_TRAINING
 from steward.domain.bias.report import BiasReport, report_bias
-from steward.domain.bias.two_facets import METRICS, POST_TRAINING, PRE_TRAINING, divergences
+from steward.domain.bias.two_facets import divergences
 from steward.domain.errors import RejectedError
 
 # What smclarify 0.5 gives for random rows of seed 7 (pandas 1.5.3, numpy 1.26.4): labels of four

@@ -157,7 +157,23 @@ def test_the_schedule_expires(scene: Scene, doorways: Doorways) -> None:
     scene.pending()
     scene.clock.advance(86_400)
     expired = doorways.load("expire_approvals")(incoming("scheduled_event"), None)
-    assert expired == {"expired": 1, "set_back": 0}
+    assert expired == {"expired": 1, "set_back": 0, "archived": 0}
+
+
+def test_a_verified_caller_changes_labels_and_the_package_shows_them(
+    scene: Scene, doorways: Doorways
+) -> None:
+    scene.register()
+    body = {"action": "label", "project": PROJECT, "version": 1, "tags": {"cohort": "2026-01"}}
+    asked = request("POST", user("ana"), body=json.dumps(body))
+    answer = doorways.load("change_version")(asked, None)
+    assert (answer["statusCode"], json.loads(answer["body"])["tags"]) == (200, body["tags"])
+    [told] = scene.state.named("VersionDescribed")
+    assert told.meta.actor == "000000000000/ana"
+    [mirrored] = doorways.load("mirror_version")(delivered(told), None)
+    assert mirrored["changed"] is True
+    refused = request("GET", user("ana"))
+    assert doorways.load("change_version")(refused, None)["statusCode"] == 405
 
 
 @pytest.mark.parametrize(

@@ -102,6 +102,47 @@ def test_the_baseline_is_named_by_its_digest(scene: Evaluated) -> None:
     assert baseline.digest == hashlib.sha256(content).hexdigest()
 
 
+def test_an_explanation_is_named_where_one_was_written(scene: Evaluated) -> None:
+    run_id = scene.evaluate()
+    assert scene.compare(run_id, 3).explanation is None
+    content = b'{"schema_version": "1"}'
+    scene.objects.write(f"{scene.base}/explanation.json", content)
+    manifest = json.loads(scene.objects.read(f"{scene.base}/manifest.json"))
+    manifest["files"]["explanation.json"] = {"sha256": hashlib.sha256(content).hexdigest()}
+    scene.objects.write(f"{scene.base}/manifest.json", json.dumps(manifest).encode())
+    found = scene.compare(run_id, 3).explanation
+    assert found is not None
+    assert found.uri == f"{scene.base}/explanation.json"
+    scene.objects.write(f"{scene.base}/explanation.json", b"{}")
+    with pytest.raises(EvidenceIncompleteError, match="differs from its digest"):
+        scene.compare(run_id, 3)
+
+
+def _with_bias(scene: Evaluated, named: bytes, kept: bytes) -> str:
+    """Let the job have written ``bias.json``; return the run."""
+    run_id = scene.evaluate()
+    manifest = json.loads(scene.objects.read(f"{scene.base}/manifest.json"))
+    manifest["files"]["bias.json"] = {"sha256": hashlib.sha256(named).hexdigest(), "bytes": 2}
+    scene.objects.write(f"{scene.base}/manifest.json", json.dumps(manifest).encode())
+    scene.objects.write(f"{scene.base}/bias.json", kept)
+    return run_id
+
+
+def test_bias_is_named_by_its_digest_where_the_job_wrote_it(scene: Evaluated) -> None:
+    other = Evaluated()
+    assert other.compare(other.evaluate(), 3).bias is None
+    found = scene.compare(_with_bias(scene, b"{}", b"{}"), 3).bias
+    assert found is not None
+    assert found.uri == f"{scene.base}/bias.json"
+    assert found.digest == hashlib.sha256(b"{}").hexdigest()
+
+
+def test_bias_that_differs_from_the_manifest_is_refused(scene: Evaluated) -> None:
+    run_id = _with_bias(scene, b"{}", b"{ }")
+    with pytest.raises(EvidenceIncompleteError, match=r"bias\.json differs"):
+        scene.compare(run_id, 3)
+
+
 def test_an_equal_candidate_passes_and_a_worse_one_is_held(scene: Evaluated) -> None:
     run_id = scene.evaluate()
     compared = scene.compare(run_id, 3)

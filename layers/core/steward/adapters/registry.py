@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from steward.adapters.errors import translated
@@ -37,6 +37,18 @@ class SageMakerModelRegistry:
                 ModelApprovalStatus=status,
                 ApprovalDescription=description[:_MAX_DESCRIPTION],
             )
+
+    def set_labels(
+        self, arn: str, stage: str, status: str, properties: Mapping[str, str], gone: Sequence[str]
+    ) -> None:
+        """Set ``ModelLifeCycle``, set some ``CustomerMetadataProperties`` and remove others."""
+        request: dict[str, Any] = {"ModelLifeCycle": {"Stage": stage, "StageStatus": status}}
+        if properties:
+            request["CustomerMetadataProperties"] = dict(properties)
+        if gone:
+            request["CustomerMetadataPropertiesToRemove"] = list(gone)
+        with translated(f"label {arn}"):
+            self._client.update_model_package(ModelPackageArn=arn, **request)
 
     def describe(self, arn: str) -> Mapping[str, Any]:
         """Return the package as SageMaker describes it."""

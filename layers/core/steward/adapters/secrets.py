@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from steward.adapters.errors import translated
+from steward.domain.errors import RejectedError
 
 
 def secret_text(client: Any, secret_id: str) -> Callable[[], str]:
@@ -21,3 +22,28 @@ def secret_text(client: Any, secret_id: str) -> Callable[[], str]:
             return str(client.get_secret_value(SecretId=secret_id)["SecretString"]).strip()
 
     return read
+
+
+class SecretsManagerSecrets:
+    """Secrets of this stack, by name."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+
+    def create(self, name: str, text: str) -> None:
+        """Keep a secret."""
+        with translated(f"create secret {name}"):
+            self._client.create_secret(Name=name, SecretString=text)
+
+    def read(self, name: str) -> str:
+        """Return a secret's text."""
+        return secret_text(self._client, name)()
+
+    def delete(self, name: str) -> None:
+        """Remove a secret at once; what is gone is fine."""
+        try:
+            with translated(f"delete secret {name}"):
+                self._client.delete_secret(SecretId=name, ForceDeleteWithoutRecovery=True)
+        except RejectedError as error:
+            if error.value != "ResourceNotFoundException":
+                raise

@@ -379,6 +379,46 @@ class VersionPromoted(Payload):
     previous: int | None = None
 
 
+class VersionStateChanged(Payload):
+    """A version came into a state that no other event tells of.
+
+    Attributes:
+        previous: The state before.
+        reason: Why: the release, the failure, or what the person wrote.
+    """
+
+    source: ClassVar[str] = "steward.registry"
+    version: int
+    previous: str
+    state: str
+    reason: str = ""
+
+
+class VersionAliased(Payload):
+    """An alias names another version now, or none.
+
+    Attributes:
+        alias: Such as ``challenger``; ``champion`` is told by ``VersionPromoted``.
+        version: None where the alias was deleted.
+        previous: None where it is new.
+    """
+
+    source: ClassVar[str] = "steward.registry"
+    alias: str
+    version: int | None
+    previous: int | None
+    reason: str = ""
+
+
+class VersionDescribed(Payload):
+    """The tags or the description of a version changed."""
+
+    source: ClassVar[str] = "steward.registry"
+    version: int
+    tags: dict[str, str]
+    description: str
+
+
 class VersionStaged(Payload):
     """The staged version passed its smoke test."""
 
@@ -777,9 +817,11 @@ class DriftDetected(Payload):
         horizon: Windows of its trailing sum.
         odds: Probability of a false alarm, and in how many looks.
         action: What the project declares.
+        kind: ``drift`` of values, or ``attribution``: the model leans on other features.
     """
 
     source: ClassVar[str] = "steward.monitoring"
+    kind: Literal["drift", "attribution"] = "drift"
     version: int
     window: str
     since: str
@@ -865,7 +907,7 @@ class AlarmCleared(Payload):
     """An alarm of monitoring is over.
 
     Attributes:
-        kind: ``drift``, ``performance``, ``bias`` or ``no_data``.
+        kind: ``drift``, ``performance``, ``bias``, ``no_data`` or ``attribution``.
         since: When it had begun.
     """
 
@@ -949,6 +991,62 @@ class LineageEventWritten(Payload):
     job: str
     run_uuid: str
     event_type: str
+
+
+class LedgerTampered(Payload):
+    """An item of the ledger was changed or removed: each is written once and stays.
+
+    Attributes:
+        item: Its sort key, such as ``record#000000000007``.
+        change: MODIFY or REMOVE, as the table's stream says.
+        by: Principal that the stream names, such as DynamoDB for an expiry; empty for none.
+        before: SHA-256 of the item as it was.
+        after: SHA-256 of the item as it is; None where it is gone.
+    """
+
+    source: ClassVar[str] = "steward.audit"
+    item: str
+    change: Literal["MODIFY", "REMOVE"]
+    by: str = ""
+    before: str
+    after: str | None = None
+
+
+class LedgerBroken(Payload):
+    """A ledger is not signed further, since what was to be signed is not right.
+
+    Attributes:
+        kind: As the verifier names it, or ``unkept`` and ``differs`` for a record's object.
+        seq: Number of the first record that is not right.
+    """
+
+    source: ClassVar[str] = "steward.audit"
+    kind: str
+    seq: int
+    told: str
+
+
+class ChangeUnmatched(Payload):
+    """CloudTrail recorded a change that no record of Steward explains.
+
+    Attributes:
+        call: Name of the API call, such as ``UpdateModelPackage``.
+        resource: What was changed.
+        principal: ARN of who did it.
+        at: When, as CloudTrail says.
+        call_id: CloudTrail's ``eventID``.
+        reason: Why nothing explains it.
+        source_ip: Where the call came from.
+    """
+
+    source: ClassVar[str] = "steward.audit"
+    call: str
+    resource: str
+    principal: str
+    at: str
+    call_id: str
+    reason: str
+    source_ip: str = ""
 
 
 PAYLOADS: dict[str, type[Payload]] = {model.__name__: model for model in Payload.__subclasses__()}

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from steward.domain.bias.declaration import Bias
 from steward.domain.column_types import scalar
 from steward.domain.declaration import ColumnType
 from steward.domain.delivery_files import drop, load_typed
@@ -287,6 +288,7 @@ def request_columns(project: Project) -> list[Column]:
 def job_description(project: Project, run_id: str) -> dict[str, Any]:
     """Return ``job.json``: what the training and the evaluation job read of the project."""
     data, evaluation = project.data, project.evaluation.model_dump(mode="json")
+    bias = {} if project.bias is None else {"bias": _bias_described(project, project.bias)}
     return {
         "project": project.project,
         "run_id": run_id,
@@ -302,4 +304,15 @@ def job_description(project: Project, run_id: str) -> dict[str, Any]:
         ],
         "evaluation": evaluation,
         "monitoring": {"unit": project.monitoring.unit},
+        **bias,
     }  # fmt: skip
+
+
+def _bias_described(project: Project, bias: Bias) -> dict[str, Any]:
+    """Return what the evaluation job reads of ``bias``, with the types of the columns."""
+    types: dict[str, ColumnType] = dict(written_columns(project))
+    return {
+        "declared": bias.model_dump(mode="json"),
+        "types": {name: types[name] for name in bias.columns},
+        "withheld": bias.withheld,
+    }

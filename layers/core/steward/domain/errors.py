@@ -164,3 +164,7 @@ class FeaturesPendingError(RetryableError):
 
 class AccessDeniedError(StewardError):
     """An AWS service refused the role; retrying does not help, a policy must change."""
+
+
+class CardInvalidError(RejectedError):
+    """A model card breaks a limit of its schema, or states something that no evidence can."""

@@ -11,6 +11,9 @@ from steward.domain.digests import canonical_json
 
 Sha256 = str
 
+UNPROVEN = "unproven"
+"""What stands where an imported version has nothing to show."""
+
 
 class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
@@ -47,7 +50,12 @@ class Staging(_Part):
 
 
 class Evidence(_Part):
-    """The evidence of one version. Nothing in it depends on when it was written down."""
+    """The evidence of one version. Nothing in it depends on when it was written down.
+
+    Attributes:
+        dataset: None where a version was imported and nothing shows what trained it.
+        imported: Where an imported version came from, and what of it is unproven.
+    """
 
     schema_version: str = "1"
     project: str
@@ -59,14 +67,18 @@ class Evidence(_Part):
     config_digest: str
     job_image: str
     artifact: Reference
-    dataset: Dataset
+    dataset: Dataset | None
     evaluation: Reference
     baseline: Reference | None = None
+    bias: Reference | None = None
+    card: Reference | None = None
+    explanation: Reference | None = None
     metrics: list[dict[str, Any]]
     champion_version: int | None
     comparison: Reference | None
     comparison_result: dict[str, Any] | None
     gate: Gate
+    imported: dict[str, Any] | None = None
     staging: Staging
 
     def content(self) -> bytes:

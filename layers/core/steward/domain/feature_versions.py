@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from steward.domain.digests import digest_of
 from steward.domain.errors import InvalidProjectError, RejectedError
-from steward.domain.feature_groups import FeatureGroup, FeatureUse
-from steward.domain.tables import Column, Data, Table
+
+if TYPE_CHECKING:
+    from steward.domain.feature_groups import FeatureGroup, FeatureUse
+    from steward.domain.tables import Data, Table
 
 WIDTH = 4
 STREAM = "stream"
@@ -52,6 +54,8 @@ class Assigned:
 
 def source_table(group: FeatureGroup, table: Table) -> Table:
     """Return what a group reads of its source: the columns and their types, without rules."""
+    from steward.domain.tables import Column, Table  # large, and few that know versions need them
+
     read = {*group.keys, group.event_time}
     read |= {name for name in (group.known_at, group.deleted) if isinstance(name, str)}
     parsed = [feature.parsed for feature in group.features]

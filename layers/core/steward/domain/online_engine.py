@@ -12,6 +12,7 @@ from typing import Any, Self
 
 import duckdb
 
+from steward.domain import duckdb_imports
 from steward.domain.declaration import ColumnType
 from steward.domain.feature_groups import FeatureGroup
 from steward.domain.feature_records import OnlineRow, contributions_of
@@ -116,6 +117,7 @@ class OnlineEngine:
     """
 
     def __init__(self, memory_mb: int = 256) -> None:
+        duckdb_imports.answer_at_once()
         self._connection: Connection = duckdb.connect(
             ":memory:",
             config={

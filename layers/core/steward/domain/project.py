@@ -6,6 +6,8 @@ from typing import Annotated, Literal, Self, get_args
 
 from pydantic import BaseModel, Field, StringConstraints, ValidationError, model_validator
 
+from steward.domain.bias.declaration import Bias, check_bias
+from steward.domain.cards.declaration import CardDeclaration
 from steward.domain.dataset_engine import DatasetEngine
 from steward.domain.declaration import MisplacedError, Name, Scalar, Strict
 from steward.domain.digests import digest_of
@@ -241,12 +243,15 @@ class Serving(Strict):
 
 
 class Approval(Strict):
-    """How long an approval request stays open.
+    """How long an approval request stays open, and refused versions are kept.
 
     Attributes:
+        archive_after_days: A version that was rejected, expired, rolled back, or failed its
+            staging is archived after so many days; 0 keeps it.
         lifetime_s: Afterwards it expires.
     """
 
+    archive_after_days: int = Field(default=90, ge=0, le=3650)
     lifetime_s: int = Field(default=604_800, ge=60)
 
 
@@ -327,6 +332,8 @@ class Project(Strict):
         approval: The approval request.
         alarms: What takes a candidate out of traffic.
         monitoring: What is watched of a version that serves.
+        bias: Who is compared with whom, before a release and live; null for nobody.
+        card: What people say of the model; everything else on its card comes from evidence.
     """
 
     project: Annotated[str, StringConstraints(pattern=PROJECT_PATTERN)]
@@ -346,6 +353,8 @@ class Project(Strict):
     approval: Approval = Field(default_factory=Approval)
     alarms: Alarms = Field(default_factory=Alarms)
     monitoring: Monitoring = Field(default_factory=Monitoring)
+    bias: Bias | None = None
+    card: CardDeclaration = Field(default_factory=CardDeclaration)
 
     @model_validator(mode="after")
     def _features_exist(self) -> Self:
@@ -361,8 +370,27 @@ class Project(Strict):
                 group.check_on_demand(self.data)
             except MisplacedError as error:
                 raise error.below(f"feature_groups[{index}]") from None
-        if not self.data.features and not self.feature_columns:
+        if not self.model_features:
             raise ValueError("no column is left as a feature")
+        return self
+
+    @model_validator(mode="after")
+    def _bias_is_of_the_data(self) -> Self:
+        if self.bias is None:
+            return self
+        data = self.data
+        roles = {
+            data.entity_id: "the entity id", data.label.name: "the label",
+            data.prediction_time: "a time", data.label_known_at: "a time",
+        }  # fmt: skip
+        try:
+            check_bias(
+                self.bias, {column.name: column for column in data.columns},
+                {column.name: column for column in self._joined}, data.label,
+                {name: role for name, role in roles.items() if name is not None},
+            )  # fmt: skip
+        except MisplacedError as error:
+            raise error.below("bias") from None
         return self
 
     @model_validator(mode="after")
@@ -394,8 +422,15 @@ class Project(Strict):
     def model_features(self) -> list[Column]:
         """Everything that a model sees: own columns, then those of views, which may be null.
 
-        A feature that is a column of its source as it stands keeps that column's bounds.
+        A feature that is a column of its source as it stands keeps that column's bounds. A
+        protected attribute that is no feature is left out.
         """
+        withheld = set(self.bias.withheld) if self.bias is not None else set()
+        own = [column for column in self.data.features if column.name not in withheld]
+        return [*own, *self._joined]
+
+    @property
+    def _joined(self) -> list[Column]:
         groups = {group.feature_group: group for group in self.feature_groups}
         joined = []
         for found in self.feature_columns:
@@ -408,7 +443,7 @@ class Project(Strict):
                 else {}
             )
             joined.append(Column(name=found.name, type=found.type, nullable=True, **bounds))
-        return [*self.data.features, *joined]
+        return joined
 
     @property
     def quorum(self) -> int:

@@ -76,6 +76,17 @@ def follow(facts: Iterable[ReleaseFact]) -> tuple[dict[int, VersionState], int |
     return states, champion
 
 
+def challenger_of(facts: Iterable[ReleaseFact]) -> int | None:
+    """Return the version that a release compares with the one in production now, if any."""
+    facts = list(facts)
+    _, champion = follow(facts)
+    running = [fact for fact in facts if fact.status is ReleaseStatus.RUNNING]
+    if champion is None or not running:
+        return None
+    version = max(running, key=_order).version
+    return None if version == champion else version
+
+
 FOLLOWS_RELEASES = frozenset(
     {
         VersionState.APPROVED,

@@ -11,6 +11,8 @@ from typing import TypeAlias
 
 import duckdb
 
+from steward.domain import duckdb_imports
+
 Connection: TypeAlias = duckdb.DuckDBPyConnection
 
 
@@ -46,6 +48,7 @@ def workspace(limits: Limits, name: str = "rows") -> Iterator[Connection]:
 
     Extensions are neither installed nor loaded, and no home directory is looked for.
     """
+    duckdb_imports.answer_at_once()
     database = limits.folder / f"{name}.duckdb"
     database.unlink(missing_ok=True)
     connection = duckdb.connect(

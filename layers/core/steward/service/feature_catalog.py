@@ -6,7 +6,7 @@ Shared by the domains that register, feed and serve features; it writes the feat
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from steward.contracts.events import Event, FeatureGroupRetired, FeatureGroupVersioned
 from steward.domain.errors import ConflictError, FeatureGroupNotFoundError, RejectedError
@@ -23,7 +23,6 @@ from steward.domain.feature_versions import (
     source_table,
 )
 from steward.domain.names import feature_group_name
-from steward.domain.project import Project, parse_project
 from steward.domain.tables import Table as SourceTable
 from steward.ports import (
     Absent,
@@ -38,6 +37,9 @@ from steward.ports import (
     Update,
 )
 from steward.service.emission import Cause, event
+
+if TYPE_CHECKING:
+    from steward.domain.project import Project
 
 GROUPS = "group#"
 
@@ -223,6 +225,8 @@ def retire(
     found = need_group_version(state, project, group, version)
     if not found.is_active:
         return {"group": group, "version": version, "status": found.item["status"]}
+    from steward.domain.project import parse_project  # large, and few need it
+
     configured = state.get(Table.PROJECTS, {"project": project})
     if configured is not None and _is_declared(parse_project(configured["config"]), state, found):
         raise RejectedError(

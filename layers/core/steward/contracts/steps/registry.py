@@ -18,7 +18,7 @@ class GateResult(_Strict):
 
 
 class BaselineReference(_Strict):
-    """The baseline of a candidate, which monitoring compares its traffic with.
+    """What the evaluation wrote beside its report: the baseline, the bias or the explanation.
 
     Attributes:
         digest: SHA-256 of its bytes.
@@ -28,6 +28,22 @@ class BaselineReference(_Strict):
     digest: str = Field(pattern="^[0-9a-f]{64}$")
 
 
+class ImportedFrom(_Strict):
+    """Where a version came from that no run here has trained.
+
+    Attributes:
+        import_digest: Of the files that were brought.
+        export_digest: Of the archive's manifest, None for a single artifact.
+        source: Account, project, version and digests of where it was exported.
+        unproven: What nothing here or there shows.
+    """
+
+    import_digest: str
+    export_digest: str | None = None
+    source: dict[str, str] = Field(default_factory=dict)
+    unproven: list[str] = Field(default_factory=list)
+
+
 class RegisterVersion(_Strict):
     """Register the candidate of a run, pending.
 
@@ -35,6 +51,9 @@ class RegisterVersion(_Strict):
         author: Verified identity of whoever brought code and configuration, or ``unknown``.
         champion_version: The version that it was compared with, None for the first.
         baseline: What monitoring compares its traffic with.
+        bias: ``bias.json`` of the evaluation, where the project declares ``bias``.
+        explanation: What moves its answers; None where they could not be explained.
+        imported: Where it came from, None for a candidate of a run.
     """
 
     project: str
@@ -51,7 +70,10 @@ class RegisterVersion(_Strict):
     comparison_uri: str | None = None
     champion_version: int | None = None
     baseline: BaselineReference | None = None
+    bias: BaselineReference | None = None
+    explanation: BaselineReference | None = None
     gate: GateResult
+    imported: ImportedFrom | None = None
 
 
 class RegisteredVersion(_Strict):

@@ -68,13 +68,15 @@ class CompareCandidate(_Strict):
 
 
 class ComparedCandidate(_Strict):
-    """Where the evaluation, the comparison and the baseline lie."""
+    """Where evaluation, comparison and baseline lie, and bias and explanation if there are any."""
 
     evaluation_uri: str
     comparison_uri: str
     verdict: str
     champion_version: int | None
     baseline: BaselineReference
+    bias: BaselineReference | None = None
+    explanation: BaselineReference | None = None
 
 
 class RecordTrainingOutcome(_Strict):

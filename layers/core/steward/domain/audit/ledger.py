@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,13 +14,18 @@ from steward.domain.errors import RejectedError
 MAX_RECORD_BYTES = 65_536
 """A longer record names an object by digest instead of holding it."""
 
+_KEPT_DIGESTS = 100
+
+STACK = "_stack"
+"""The ledger of what concerns no single project, such as a change of a role."""
+
 
 class Fact(BaseModel):
     """What is to be recorded.
 
     Attributes:
         event_id: Of the event that told it; one event is one record.
-        project: Whose ledger.
+        project: Whose ledger; ``_stack`` where it concerns no single one.
         at: When it happened, ISO 8601 in UTC with milliseconds.
         who: Principal that did it.
         what: The event's type, such as ``VersionApproved``.
@@ -32,7 +38,7 @@ class Fact(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     event_id: str = Field(min_length=1, max_length=200)
-    project: str = Field(pattern=r"^[a-z][a-z0-9-]{1,19}$")
+    project: str = Field(pattern=r"^([a-z][a-z0-9-]{1,19}|_stack)$")
     at: str = Field(min_length=20, max_length=40)
     who: str = Field(min_length=1, max_length=2048)
     what: str = Field(min_length=1, max_length=100)
@@ -72,6 +78,28 @@ def next_record(fact: Fact, last: Mapping[str, Any] | None, *, recorded_at: str)
             allowed=f"at most {MAX_RECORD_BYTES} bytes",
         )  # fmt: skip
     return {**record, "digest": verifier.record_digest(record)}
+
+
+def without_details(fact: Fact, place: str, *, recorded_at: str) -> tuple[Fact, bytes] | None:
+    """Return a fact that names its details by digest, and their bytes; None if they fit.
+
+    Args:
+        fact: What happened.
+        place: Key below which details lie; their SHA-256 is added.
+        recorded_at: Time of the writer, which is a part of the record.
+    """
+    try:
+        next_record(fact, {"seq": 10**12, "digest": "0" * 64}, recorded_at=recorded_at)
+    except RejectedError as refused:
+        if not isinstance(refused.value, int):
+            raise
+    else:
+        return None
+    content = verifier.canonical(fact.details)
+    digest = hashlib.sha256(content).hexdigest()
+    kept = {"bytes": len(content), "sha256": digest, "key": f"{place}/{digest}.json"}
+    told = {**dict(list(fact.digests.items())[:_KEPT_DIGESTS]), "details": digest}
+    return fact.model_copy(update={"details": {"elsewhere": kept}, "digests": told}), content
 
 
 def next_records(

@@ -6,6 +6,8 @@ This file stands alone: it imports nothing of Steward, so that an auditor can re
 run it for as long as there is Python 3.9 or newer. The export is JSON Lines:
 
 - one ``{"ledger": {...}}``: format, project, and the public key as base64 of its DER form;
+- ``{"vector": {"message": ..., "signature": ...}}``: known answers that the key gave, so that a
+  verifier which takes every signature for right or wrong is told from one that checks them;
 - ``{"record": {...}}`` in the order of ``seq``. ``digest`` is the SHA-256 of the canonical JSON of
   all other members; ``previous`` is the digest of the record before, and of the text
   ``steward ledger PROJECT`` for the first;
@@ -79,6 +81,23 @@ class Tree:
             size >>= 1
         self._full.append(node)
         self.size += 1
+
+    @classmethod
+    def resumed(cls, size: int, frontier: Sequence[str]) -> Tree:
+        """Return the tree of ``size`` records whose full subtrees have these roots.
+
+        Raises:
+            ValueError: There are as many full subtrees as ``size`` has bits set, and no others.
+        """
+        if len(frontier) != size.bit_count():
+            raise ValueError(f"{len(frontier)} subtrees are no tree of {size}")
+        tree = cls()
+        tree.size, tree._full = size, [bytes.fromhex(node) for node in frontier]
+        return tree
+
+    def frontier(self) -> list[str]:
+        """Return the roots of the full subtrees, largest first: all that growing needs."""
+        return [node.hex() for node in self._full]
 
     def root(self) -> str:
         """Return the root in hexadecimal; of no records it is the digest of nothing."""
@@ -233,6 +252,17 @@ class Verification:
         self._digests.append(stated)
         self._previous.append(previous)
 
+    def add_vector(self, vector: dict[str, Any]) -> None:
+        """Take a known answer of the key: it must be right, and wrong for any other message.
+
+        Raises:
+            ValueError: It is none.
+        """
+        message, signature = vector["message"].encode(), base64.b64decode(vector["signature"])
+        right = self.key is not None and is_signed(message, signature, self.key)
+        if not right or (self.key and is_signed(message + b"\x00", signature, self.key)):
+            self.found("unsigned", None, "a known answer of the key is not confirmed")
+
     def add_head(self, head: dict[str, Any], signature: str) -> None:
         """Take a signed head."""
         try:
@@ -326,6 +356,8 @@ def verify_export(lines: Iterable[str]) -> Verification:
                 checked.add_key(ledger["public_key"])
             elif "record" in entry:
                 checked.add_record(entry["record"])
+            elif "vector" in entry:
+                checked.add_vector(entry["vector"])
             else:
                 checked.add_head(entry["head"], entry["signature"])
         except (KeyError, TypeError, ValueError, binascii.Error) as error:

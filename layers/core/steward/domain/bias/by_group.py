@@ -9,18 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from steward.domain.bias.facets import Bools, Value
+from steward.domain.bias.rates import RATES, Cell, Rate
 from steward.domain.errors import RejectedError
 from steward.domain.losses import THRESHOLD
+from steward.domain.p_values import adjusted
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-Event = Callable[[Floats, Floats], Bools]
 Metric = Callable[[Floats, Floats, Floats], Floats]
 """(labels, predictions, weights) -> values; weights have shape (samples, n), values (samples,).
 
@@ -40,50 +42,31 @@ def weighted_mean(loss: Callable[[Floats, Floats], Floats]) -> Metric:
     return metric
 
 
-def rate_among(condition: Event, event: Event) -> Metric:
-    """Return the metric that is the share of an event among the rows of a condition."""
+def _cells(labels: Floats, predictions: Floats, cells: Sequence[Cell]) -> Floats:
+    """Return which rows lie in one of some cells, as 0 and 1."""
+    positive, selected = labels == 1, predictions >= THRESHOLD
+    where: Mapping[Cell, Bools] = {
+        "tp": positive & selected, "fp": ~positive & selected,
+        "fn": positive & ~selected, "tn": ~positive & ~selected,
+    }  # fmt: skip
+    found: Floats = np.logical_or.reduce([where[cell] for cell in cells]).astype(np.float64)
+    return found
+
+
+def rate_of(rate: Rate) -> Metric:
+    """Return the metric that is a rate."""
+    over, under = RATES[rate]
 
     def metric(labels: Floats, predictions: Floats, weights: Floats) -> Floats:
-        among = condition(labels, predictions)
-        base = weights @ among.astype(np.float64)
-        hits = weights @ (among & event(labels, predictions)).astype(np.float64)
+        base = weights @ _cells(labels, predictions, under)
+        hits = weights @ _cells(labels, predictions, over)
         return np.where(base == 0, np.nan, hits / np.where(base == 0, 1, base))
 
     return metric
 
 
-def _any(labels: Floats, _predictions: Floats) -> Bools:
-    return np.ones(labels.shape, np.bool_)
-
-
-def _positive(labels: Floats, _predictions: Floats) -> Bools:
-    return np.asarray(labels == 1)
-
-
-def _negative(labels: Floats, _predictions: Floats) -> Bools:
-    return np.asarray(labels != 1)
-
-
-def _selected(_labels: Floats, predictions: Floats) -> Bools:
-    return np.asarray(predictions >= THRESHOLD)
-
-
-def _passed_over(_labels: Floats, predictions: Floats) -> Bools:
-    return np.asarray(predictions < THRESHOLD)
-
-
-def _right(labels: Floats, predictions: Floats) -> Bools:
-    return np.asarray((predictions >= THRESHOLD) == (labels == 1))
-
-
 METRICS: Mapping[str, Metric] = {
-    "selection_rate": rate_among(_any, _selected),
-    "accuracy": rate_among(_any, _right),
-    "true_positive_rate": rate_among(_positive, _selected),
-    "true_negative_rate": rate_among(_negative, _passed_over),
-    "false_positive_rate": rate_among(_negative, _selected),
-    "false_negative_rate": rate_among(_positive, _passed_over),
-    "precision": rate_among(_selected, _positive),
+    **{rate: rate_of(rate) for rate in RATES},
     "mean_prediction": weighted_mean(lambda _, predictions: predictions),
     "brier": weighted_mean(lambda labels, predictions: (predictions - labels) ** 2),
     "mean_absolute_error": weighted_mean(lambda labels, predictions: np.abs(predictions - labels)),
@@ -106,6 +89,7 @@ class GroupValue:
         p_value: Two-sided bootstrap p-value of no difference to the rows outside the group.
         adjusted: The same after Benjamini-Hochberg over the groups.
         why: Why there is no value.
+        denominator: Rows of the metric's own denominator.
     """
 
     group: Mapping[str, Value]
@@ -116,6 +100,7 @@ class GroupValue:
     p_value: float | None = None
     adjusted: float | None = None
     why: str | None = None
+    denominator: int = 0
 
 
 @dataclass(frozen=True)
@@ -168,8 +153,10 @@ def by_group(
         metric: A name in ``metrics``.
         labels: Shape (n,).
         predictions: Probabilities or numbers, shape (n,).
-        sensitive: Columns by name, each of n values; several make intersections.
-        minimum_rows: Smaller groups are shown without a value.
+        sensitive: Columns by name, each of n values; several make intersections, and those that
+            no row belongs to are shown with 0 rows.
+        minimum_rows: Rows of the metric's own denominator; smaller groups are shown without a
+            value.
         confidence: Two-sided level.
         samples: Resamples.
         seed: Of the resampling.
@@ -179,32 +166,33 @@ def by_group(
         RejectedError: No such metric, no sensitive column, columns of different length, no rows.
     """
     _check(metric, labels, predictions, sensitive, metrics)
-    compute = metrics[metric]
-    keys = list(zip(*sensitive.values(), strict=True))
-    names = sorted(set(keys), key=lambda key: [(value is not None, str(value)) for value in key])
-    places = {key: place for place, key in enumerate(names)}
-    codes = np.fromiter((places[key] for key in keys), np.int64, len(keys))
+    names, codes = _groups(sensitive)
     rng = np.random.default_rng(seed)
-    drawn = _Drawn(compute, labels, predictions, codes, len(names), samples, rng)
+    alike = _Alike.of(labels, predictions, codes)
+    drawn = _Drawn(metrics[metric], alike, len(names), samples, rng)
     sizes = np.bincount(codes, minlength=len(names))
-    usable = (sizes >= minimum_rows) & np.isfinite(drawn.values)
+    under = RATES[metric][1] if metric in RATES else ()  # type: ignore[index]
+    counted = _cells(labels, predictions, under) if under else np.ones(len(labels))
+    denominators = np.bincount(codes, counted, minlength=len(names)).astype(np.int64)
+    usable = (denominators >= minimum_rows) & np.isfinite(drawn.values)
     tail = (1 - confidence) / 2
     p_values = [drawn.p_value(place) if usable[place] else None for place in range(len(names))]
-    tested = [p for p in p_values if p is not None]
-    adjusted = iter(_adjusted(tested))
+    corrected = iter(adjusted([p for p in p_values if p is not None]).tolist())
     groups = []
     for place, key in enumerate(names):
-        group = dict(zip(sensitive, key, strict=True))
+        group, rows = dict(zip(sensitive, key, strict=True)), int(sizes[place])
+        denominator = int(denominators[place])
         if not usable[place]:
-            why = (f"{sizes[place]} rows, needs {minimum_rows}" if sizes[place] < minimum_rows
-                   else "a denominator is 0")  # fmt: skip
-            groups.append(GroupValue(group, int(sizes[place]), None, why=why))
+            why = "a denominator is 0"
+            if denominator < minimum_rows and (denominator or not rows):
+                why = f"{denominator} rows, needs {minimum_rows}"
+            groups.append(GroupValue(group, rows, None, why=why, denominator=denominator))
             continue
         lower, upper = _quantiles(drawn.resampled[:, place], tail)
         p_value = p_values[place]
         groups.append(GroupValue(
-            group, int(sizes[place]), float(drawn.values[place]), lower, upper, p_value,
-            None if p_value is None else next(adjusted),
+            group, rows, float(drawn.values[place]), lower, upper, p_value,
+            None if p_value is None else next(corrected), denominator=denominator,
         ))  # fmt: skip
     value = drawn.overall
     return ByGroup(
@@ -240,55 +228,75 @@ def _check(
             )  # fmt: skip
 
 
-def _adjusted(p_values: Sequence[float]) -> list[float]:
-    """Return Benjamini-Hochberg adjusted p-values (JRSS B 57, 1995)."""
-    m = len(p_values)
-    order = sorted(range(m), key=lambda place: p_values[place])
-    adjusted, least = [0.0] * m, 1.0
-    for rank in range(m, 0, -1):
-        least = min(least, p_values[order[rank - 1]] * m / rank)
-        adjusted[order[rank - 1]] = least
-    return adjusted
+def _groups(sensitive: Mapping[str, Sequence[Value]]) -> tuple[list[tuple[Value, ...]], Ints]:
+    """Return the groups in order, with the empty ones of an intersection, and each row's group."""
+    keys = list(zip(*sensitive.values(), strict=True))
+    found = set(keys)
+    if len(sensitive) > 1:
+        every = [sorted(set(values), key=str) for values in sensitive.values()]
+        if np.prod([len(values) for values in every]) <= _MOST_GROUPS:
+            found |= set(product(*every))
+    names = sorted(found, key=lambda key: [(value is not None, str(value)) for value in key])
+    places = {key: place for place, key in enumerate(names)}
+    return names, np.fromiter((places[key] for key in keys), np.int64, len(keys))
+
+
+@dataclass(frozen=True)
+class _Alike:
+    """Rows of a group with one label and one prediction, counted: they are alike to any metric."""
+
+    codes: Ints
+    labels: Floats
+    predictions: Floats
+    counts: Ints
+
+    @classmethod
+    def of(cls, labels: Floats, predictions: Floats, codes: Ints) -> _Alike:
+        order = np.lexsort((predictions, labels, codes))
+        rows = np.stack((codes.astype(np.float64), labels, predictions))[:, order]
+        new = np.ones(rows.shape[1], np.bool_)
+        new[1:] = (rows[:, 1:] != rows[:, :-1]).any(axis=0)
+        starts = np.flatnonzero(new)
+        counts = np.diff(np.append(starts, rows.shape[1]))
+        kept = rows[:, starts]
+        return cls(kept[0].astype(np.int64), kept[1], kept[2], counts)
 
 
 _METHODS: tuple[Method, ...] = ("between_groups", "to_overall")
 _CELLS = 4_000_000
+_MOST_GROUPS = 400
+"""Above this many combinations only those that occur are groups."""
 
 
 class _Drawn:
     """Values of the groups, of all rows, and of what is outside each group; and resampled."""
 
     def __init__(
-        self,
-        compute: Metric,
-        labels: Floats,
-        predictions: Floats,
-        codes: Ints,
-        groups: int,
-        samples: int,
-        rng: np.random.Generator,
+        self, compute: Metric, alike: _Alike, groups: int, samples: int, rng: np.random.Generator
     ) -> None:
+        labels, predictions = alike.labels, alike.predictions
         self.values = np.full(groups, np.nan)
         self.resampled = np.full((samples, groups), np.nan)
         self.outside = np.full(groups, np.nan)
         self.outside_resampled = np.full((samples, groups), np.nan)
-        ones = np.ones((1, len(labels)))
-        self.overall = compute(labels, predictions, ones)[0]
+        whole = alike.counts.astype(np.float64)[None, :]
+        self.overall = compute(labels, predictions, whole)[0]
         self.overall_resampled = np.full(samples, np.nan)
-        members = [np.flatnonzero(codes == group) for group in range(groups)]
+        members = [np.flatnonzero(alike.codes == group) for group in range(groups)]
         for group, rows in enumerate(members):
-            inside = np.zeros((1, len(labels)))
-            inside[0, rows] = 1
+            inside = np.zeros_like(whole)
+            inside[0, rows] = whole[0, rows]
             self.values[group] = compute(labels, predictions, inside)[0]
-            self.outside[group] = compute(labels, predictions, 1 - inside)[0]
+            self.outside[group] = compute(labels, predictions, whole - inside)[0]
         step = max(1, _CELLS // len(labels))
         for at in range(0, samples, step):
             some = slice(at, min(samples, at + step))
             size = some.stop - some.start
             weights = np.zeros((size, len(labels)))
             for rows in members:
-                even = np.full(len(rows), 1 / len(rows))
-                weights[:, rows] = rng.multinomial(len(rows), even, size=size)
+                if rows.size:
+                    n = int(alike.counts[rows].sum())
+                    weights[:, rows] = rng.multinomial(n, alike.counts[rows] / n, size=size)
             self.overall_resampled[some] = compute(labels, predictions, weights)
             for group, rows in enumerate(members):
                 inside = np.zeros_like(weights)

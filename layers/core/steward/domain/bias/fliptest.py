@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from steward.domain.bias.facets import Bools
-from steward.domain.bias.two_facets import Mode
+from steward.domain.bias.names import Mode
 from steward.domain.errors import RejectedError
 
 Floats = NDArray[np.float64]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,16 +11,22 @@ from pydantic import BaseModel, ConfigDict, Field
 from steward.domain.bias.facets import A, Bools, Compared, D, Value, compare_facets
 from steward.domain.bias.fliptest import flips
 from steward.domain.bias.intervals import difference_interval
+from steward.domain.bias.names import POST_TRAINING, PRE_TRAINING, Mode
+from steward.domain.bias.rates import COMPARISONS
 from steward.domain.bias.two_facets import (
-    POST_TRAINING,
-    PRE_TRAINING,
-    Mode,
+    FACETS,
     divergences,
     own_denominators,
+    rate_cells,
     values_of,
 )
 
 Floats = NDArray[np.float64]
+Bound = tuple[float, float]
+"""Lowest and highest value allowed; infinite where there is no limit."""
+
+FLIP_ROWS = 5000
+"""Rows of a facet that the flip test, which compares each with each, is of at most."""
 
 _DIVERGENCES = ("KL", "JS", "LP", "TVD", "KS")
 _WHY = {
@@ -50,6 +56,8 @@ class BiasMetric(BaseModel):
         upper: Upper end.
         method: ``newcombe`` for differences of two independent proportions, else ``bootstrap``.
         rows: Rows of the metric's own denominator, in the facet that has fewer.
+        p_outside: Two-sided p-value that the metric lies outside of the bound it was given: the
+            smallest error at which its interval is wholly outside. None without a bound.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
@@ -61,6 +69,7 @@ class BiasMetric(BaseModel):
     upper: float | None = None
     method: str | None = None
     rows: int
+    p_outside: float | None = None
 
 
 class BiasReport(BaseModel):
@@ -106,6 +115,7 @@ def report_bias(
     confidence: float = 0.95,
     bootstrap_samples: int = 2000,
     seed: int = 20,
+    bounds: Mapping[str, Bound] = {},
 ) -> BiasReport:
     """Compute every metric that the given columns allow.
 
@@ -121,6 +131,7 @@ def report_bias(
         confidence: Two-sided level of the intervals.
         bootstrap_samples: Resamples of rows.
         seed: Of the resampling.
+        bounds: By metric the lowest and the highest value allowed, for ``p_outside``.
 
     Raises:
         RejectedError: Columns of different length, a facet without rows, a feature not finite.
@@ -135,14 +146,24 @@ def report_bias(
     values |= divergences(by_value[A].astype(np.float64), by_value[D].astype(np.float64), mode)
     samples |= divergences(drawn[:, A], drawn[:, D], mode)
     if predictions is not None and features is not None:
-        found = flips(features, disadvantaged, predictions, mode)
+        kept = _flipped_rows(disadvantaged, rng)
+        found = flips(features[kept], disadvantaged[kept], predictions[kept], mode)
         values["FT"] = np.asarray(found.mean())
         samples["FT"] = _resample_mean(found, bootstrap_samples, rng)
     skipped = set() if strata is not None else {"CDDL", "CDDPL"}
     names = PRE_TRAINING + (POST_TRAINING if compared.predicted else ())
     sizes = own_denominators(compared.table)
     metrics = [
-        _metric(name, float(values[name]), samples[name], compared, confidence, sizes[name], mode)
+        _metric(
+            name,
+            float(values[name]),
+            samples[name],
+            compared,
+            confidence,
+            sizes[name],
+            mode,
+            bounds.get(name),
+        )
         for name in names
         if name in values and name not in skipped
     ]
@@ -161,7 +182,9 @@ def _metric(
     confidence: float,
     rows: int,
     mode: Mode,
+    bound: Bound | None,
 ) -> BiasMetric:
+    p_outside = None
     if not np.isfinite(value):
         why = _WHY.get(name, "a denominator is 0")
         if mode == "clarify_compatible" and name in _DIVERGENCES:
@@ -172,6 +195,8 @@ def _metric(
     proportions = _proportions(name, compared)
     if proportions is not None and all(trials for _, trials in proportions):
         lower, upper = difference_interval(*proportions, confidence)
+        if bound is not None:
+            p_outside = _p_newcombe(proportions, bound)
         method = "newcombe"
     else:
         defined = samples[np.isfinite(samples)]
@@ -179,25 +204,41 @@ def _metric(
             return BiasMetric(name=name, value=value, rows=rows)
         tail = (1 - confidence) / 2
         lower, upper = (float(q) for q in np.quantile(defined, [tail, 1 - tail]))
+        if bound is not None:
+            p_outside = _p_resampled(defined, bound)
         method = "bootstrap"
     return BiasMetric(
-        name=name, value=value, lower=lower, upper=upper, method=method, rows=rows
+        name=name, value=value, lower=lower, upper=upper, method=method, rows=rows,
+        p_outside=p_outside,
     )  # fmt: skip
+
+
+def _p_newcombe(pair: tuple[tuple[int, int], tuple[int, int]], bound: Bound) -> float:
+    """Return the smallest error at which the interval is wholly outside, by bisection."""
+    low, high = 0.0, 1.0
+    for _ in range(40):
+        error = (low + high) / 2
+        lower, upper = difference_interval(*pair, 1 - error)
+        if upper < bound[0] or lower > bound[1]:
+            high = error
+        else:
+            low = error
+    return high
+
+
+def _p_resampled(samples: Floats, bound: Bound) -> float:
+    """Return the same of a percentile interval: twice the share that is not beyond a limit."""
+    not_above, not_below = (samples <= bound[1]).sum(), (samples >= bound[0]).sum()
+    return min(1.0, float(2 * (1 + min(not_above, not_below)) / (1 + samples.size)))
 
 
 def _proportions(name: str, compared: Compared) -> tuple[tuple[int, int], tuple[int, int]] | None:
     """Return (successes, trials) of the share that is reduced and of the one subtracted."""
-    cells = compared.table.sum(axis=-1)
-    tn, fp, fn, tp = cells[:, 0, 0], cells[:, 0, 1], cells[:, 1, 0], cells[:, 1, 1]
-    shares = {
-        "DPL": (fn + tp, tn + fp + fn + tp), "DPPL": (fp + tp, tn + fp + fn + tp),
-        "RD": (tp, tp + fn), "SD": (tn, tn + fp), "DAR": (tp, tp + fp), "DRR": (tn, tn + fn),
-        "AD": (tp + tn, tn + fp + fn + tp),
-    }  # fmt: skip
-    if name not in shares:
+    how = COMPARISONS.get(name)
+    if how is None or how.kind == "ratio":
         return None
-    over, under = shares[name]
-    first, second = (D, A) if name in ("SD", "DRR") else (A, D)
+    over, under = rate_cells(compared.table.sum(axis=-1), how.rate)
+    first, second = FACETS[how.first], 1 - FACETS[how.first]
     return (int(over[first]), int(under[first])), (int(over[second]), int(under[second]))
 
 
@@ -219,6 +260,17 @@ def _resample(counts: NDArray[np.int64], samples: int, rng: np.random.Generator)
     n = int(counts.sum())
     drawn = rng.multinomial(n, (counts / n).ravel(), size=samples)
     return drawn.reshape(samples, *counts.shape).astype(np.float64)
+
+
+def _flipped_rows(disadvantaged: Bools, rng: np.random.Generator) -> NDArray[np.intp]:
+    """Return the rows of the flip test: all, or of a larger facet so many that are drawn."""
+    kept = []
+    for facet in (False, True):
+        rows = np.flatnonzero(disadvantaged == facet)
+        if rows.size > FLIP_ROWS:
+            rows = np.sort(rng.choice(rows, FLIP_ROWS, replace=False))
+        kept.append(rows)
+    return np.sort(np.concatenate(kept))
 
 
 def _resample_mean(values: Floats, samples: int, rng: np.random.Generator) -> Floats:

@@ -41,21 +41,17 @@ upside down, 0/0 is 0 and x/0 is infinite.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from steward.domain.bias.facets import A, D
+from steward.domain.bias.names import METRICS, Mode
+from steward.domain.bias.rates import COMPARISONS, RATES, Cell, Rate
 
-Mode = Literal["exact", "clarify_compatible"]
 Floats = NDArray[np.float64]
-
-PRE_TRAINING = ("CI", "DPL", "KL", "JS", "LP", "TVD", "KS", "CDDL")
-POST_TRAINING = (
-    "DPPL", "DI", "DCAcc", "DCR", "SD", "RD", "DAR", "DRR", "AD", "CDDPL", "TE", "FT", "GE",
-)  # fmt: skip
-METRICS = PRE_TRAINING + POST_TRAINING
+FACETS = {"a": A, "d": D}
 
 _Ratio = Callable[[Floats, Floats], Floats]
 
@@ -85,22 +81,36 @@ def values_of(tables: Floats, mode: Mode) -> dict[str, Floats]:
 
     values = {
         "CI": (n[..., A] - n[..., D]) / n.sum(axis=-1),
-        "DPL": gap(n1, n),
         "CDDL": _conditional(tables.sum(axis=-2), ratio),
-        "DPPL": gap(p1, n),
-        "DI": ratio(ratio(p1, n)[..., D], ratio(p1, n)[..., A]),
         "DCAcc": gap(n1, p1),
         "DCR": -gap(n0, p0),
-        "SD": -gap(tn, tn + fp),
-        "RD": gap(tp, tp + fn),
-        "DAR": gap(tp, p1),
-        "DRR": -gap(tn, p0),
-        "AD": gap(tp + tn, n),
         "CDDPL": _conditional(tables.sum(axis=-3), ratio),
         "TE": gap(fp, fn) if mode == "exact" else -gap(fn, fp),
         "GE": _generalized_entropy(tn + tp, fp, fn, ratio),
     }
+    for name, how in COMPARISONS.items():
+        over, under = rate_cells(cells, how.rate)
+        shares = ratio(over, under)
+        first, second = FACETS[how.first], 1 - FACETS[how.first]
+        combine = ratio if how.kind == "ratio" else _difference
+        values[name] = combine(shares[..., first], shares[..., second])
     return {name: np.asarray(value, np.float64) + 0.0 for name, value in values.items()}
+
+
+_CELLS: Mapping[Cell, tuple[int, int]] = {"tn": (0, 0), "fp": (0, 1), "fn": (1, 0), "tp": (1, 1)}
+
+
+def rate_cells(cells: NDArray[Any], rate: Rate) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return numerator and denominator of a rate.
+
+    Args:
+        cells: Counts, shape (..., 2, 2): label, predicted label.
+        rate: Which.
+    """
+    over, under = (
+        np.asarray(sum(cells[(..., *_CELLS[name])] for name in names)) for names in RATES[rate]
+    )
+    return over, under
 
 
 def divergences(counts_a: Floats, counts_d: Floats, mode: Mode) -> dict[str, Floats]:
@@ -143,11 +153,10 @@ def own_denominators(table: NDArray[np.int64]) -> Mapping[str, int]:
     """
     cells = table.sum(axis=-1)
     tn, fp, fn, tp = (cells[:, 0, 0], cells[:, 0, 1], cells[:, 1, 0], cells[:, 1, 1])
-    all_rows, by_prediction = tn + fp + fn + tp, np.minimum(tn + fn, fp + tp)
-    sizes = {
-        "DCAcc": fp + tp, "DAR": fp + tp, "DCR": tn + fn, "DRR": tn + fn, "SD": tn + fp,
-        "RD": fn + tp, "TE": fn, "CDDPL": by_prediction,
-    }  # fmt: skip
+    all_rows = tn + fp + fn + tp
+    sizes = {"DCAcc": fp + tp, "DCR": tn + fn, "TE": fn}
+    for name, how in COMPARISONS.items():
+        sizes[name] = rate_cells(cells, how.rate)[1]
     smallest = {name: int(size.min()) for name, size in sizes.items()}
     smallest["CDDPL"] = int((cells.sum(axis=(0, 1))).min())
     smallest["CDDL"] = int((cells.sum(axis=(0, 2))).min())

@@ -65,19 +65,53 @@ def explain_by_kernel(
             "the kernel needs at least 2 features and twice as many samples",
             field="samples", value=budget, allowed=f">= {max(2 * d, 4)}",
         )  # fmt: skip
-    ends = coalition_values(predict, row, background, np.array([[False] * d, [True] * d]))
-    base, prediction = float(ends[0]), float(ends[1])
-    whole, weights, left = _whole_sizes(d, budget)
-    solve = _Regression(d, base, prediction)
-    solve.add(whole, weights, coalition_values(predict, row, background, whole))
-    values, errors = solve.values(), np.asarray(np.zeros(d))
-    if left:
-        values, errors = _with_drawn(
-            solve, predict, row, background, left, budget - len(whole), np.random.default_rng(seed)
-        )
+    game = KernelGame(d, budget, seed)
+    worth = coalition_values(predict, row, background, game.coalitions)
+    values, errors = game.solve(worth)
     return Explanation(
-        "kernel", base, prediction, values, errors, scale, background.digest
+        "kernel", float(worth[0]), float(worth[-1]), values, errors, scale, background.digest
     )  # fmt: skip
+
+
+class KernelGame:
+    """The coalitions that a budget asks, the same for each row, and what their worths say.
+
+    Attributes:
+        coalitions: Shape (k, d): nobody first, everybody last.
+    """
+
+    def __init__(self, d: int, budget: int, seed: int = 20) -> None:
+        self._whole, self._weights, left = _whole_sizes(d, budget)
+        self._drawn: Bools = np.zeros((0, d), np.bool_)
+        self._mass = 0.0
+        if left:
+            rng = np.random.default_rng(seed)
+            self._drawn, self._mass = _drawn(d, left, budget - len(self._whole), rng)
+        ends = np.array([[False] * d, [True] * d])
+        self.coalitions: Bools = np.concatenate([ends[:1], self._whole, self._drawn, ends[1:]])
+
+    def solve(self, worth: Floats) -> tuple[Floats, Floats]:
+        """Return the values and their standard errors from the worth of each coalition."""
+        d, whole = self.coalitions.shape[1], len(self._whole)
+        solve = _Regression(d, float(worth[0]), float(worth[-1]))
+        solve.add(self._whole, self._weights, worth[1 : 1 + whole])
+        if not len(self._drawn):
+            return solve.values(), np.zeros(d)
+        return self._with_drawn(solve, worth[1 + whole : -1])
+
+    def _with_drawn(self, whole: _Regression, worth: Floats) -> tuple[Floats, Floats]:
+        drawn, pairs = self._drawn, len(self._drawn) // 2
+        everything = whole.copy()
+        everything.add(drawn, np.full(len(drawn), self._mass / len(drawn)), worth)
+        group = np.tile(np.arange(pairs) % GROUPS, 2)
+        parts = []
+        for number in range(GROUPS):
+            some = group != number
+            part = whole.copy()
+            part.add(drawn[some], np.full(int(some.sum()), self._mass / some.sum()), worth[some])
+            parts.append(part.values())
+        errors = np.std(parts, axis=0) * np.sqrt(GROUPS - 1)
+        return everything.values(), np.asarray(errors)
 
 
 def _whole_sizes(d: int, budget: int) -> tuple[Bools, Floats, list[int]]:
@@ -104,36 +138,14 @@ def _whole_sizes(d: int, budget: int) -> tuple[Bools, Floats, list[int]]:
     return np.concatenate(chosen), np.concatenate(weights), left
 
 
-def _with_drawn(
-    whole: _Regression,
-    predict: Predict,
-    row: Floats,
-    background: Background,
-    left: list[int],
-    budget: int,
-    rng: np.random.Generator,
-) -> tuple[Floats, Floats]:
-    """Return the values and their standard errors with coalitions drawn from some sizes."""
-    d = len(row)
+def _drawn(d: int, left: list[int], budget: int, rng: np.random.Generator) -> tuple[Bools, float]:
+    """Return coalitions of some sizes with their complements, and the weight of these sizes."""
     mass = np.array([(d - 1) / (size * (d - size)) for size in left])
     pairs = max(GROUPS, budget // 2)
     sizes: NDArray[np.int64] = rng.choice(np.array(left), size=pairs, p=mass / mass.sum())
     order = rng.random((pairs, d)).argsort(axis=1).argsort(axis=1)
-    drawn = np.asarray(order < sizes[:, None])
-    both = np.concatenate([drawn, ~drawn])
-    worth = coalition_values(predict, row, background, both)
-    each = mass.sum() / len(both)
-    everything = whole.copy()
-    everything.add(both, np.full(len(both), each), worth)
-    group = np.tile(np.arange(pairs) % GROUPS, 2)
-    parts = []
-    for number in range(GROUPS):
-        some = group != number
-        part = whole.copy()
-        part.add(both[some], np.full(int(some.sum()), mass.sum() / some.sum()), worth[some])
-        parts.append(part.values())
-    errors = np.std(parts, axis=0) * np.sqrt(GROUPS - 1)
-    return everything.values(), np.asarray(errors)
+    some = np.asarray(order < sizes[:, None])
+    return np.concatenate([some, ~some]), float(mass.sum())
 
 
 class _Regression:

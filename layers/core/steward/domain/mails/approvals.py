@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from steward.domain.mails.layout import (
     Letter,
@@ -32,6 +32,15 @@ _VERDICTS = {
 }
 
 
+class MovedBy(BaseModel):
+    """A feature with its share of what moves the answers."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True, defer_build=True)
+
+    name: str
+    share: float
+
+
 class ToldSummary(ModelSummary):
     """What ``ApprovalRequested`` carries for its readers."""
 
@@ -41,7 +50,9 @@ class ToldSummary(ModelSummary):
     author: str
     run_id: str
     gate: list[str] = Field(default_factory=list)
+    bias: list[str] = Field(default_factory=list)
     staging: dict[str, Any] = Field(default_factory=dict)
+    moved_by: list[MovedBy] = Field(default_factory=list)
 
 
 def approval_requested(
@@ -73,6 +84,7 @@ def approval_requested(
                 ("Author", told.author),
                 ("Risk tier", told.risk_tier),
                 ("Training run", told.run_id),
+                *_moved(told.moved_by),
                 (
                     "In production",
                     f"version {told.champion_version}" if told.champion_version else "nothing yet",
@@ -82,6 +94,7 @@ def approval_requested(
         _metrics(version, told),
         _comparison(told),
         _slices(told),
+        bullets("Bias, by facet", told.bias),
         bullets("What the gate said", told.gate),
         _staging(told.staging),
         facts(
@@ -100,6 +113,11 @@ def approval_requested(
         ),
         commands("In the console", object_link(where, evidence_uri)),
     )
+
+
+def _moved(features: list[MovedBy]) -> list[tuple[str, str]]:
+    told = ", ".join(f"{one.name} {one.share * 100:.0f} %" for one in features)
+    return [("Moved most by", told)] if told else []
 
 
 def _described(project: str, description: str) -> str:

@@ -31,22 +31,27 @@ _KINDS = {
     "performance": "labels show no loss of performance any more",
     "bias": "groups are treated as on held-out rows again",
     "no_data": "traffic is there again",
+    "attribution": "its features weigh what they weighed on held-out rows",
 }
 
 
 def drift_detected(
     where: Where, version: int, *, window: str, since: str, columns: Sequence[str], p: float,
     effect: float, horizon: int, rows: int, odds: str, sentence: str, action: str, uri: str,
-    execution_arn: str,
+    execution_arn: str, kind: str = "drift",
 ) -> Letter:  # fmt: skip
-    """Tell on-call and the owner that traffic is not what a version was trained on."""
+    """Tell on-call and the owner that traffic, or its answers' reasons, are not what they were."""
+    is_asked = kind == "drift"
+    what = (
+        "is asked is not what it was trained on"
+        if is_asked
+        else ("leans on is not what it leant on for held-out rows")
+    )
+    name = "drift" if is_asked else "attribution drift"
     return letter(
         where,
-        f"drift in {where.project} {version}: {', '.join(columns[:3])}",
-        paragraph(
-            f"What version {version} of {where.project} is asked is not what it was trained on. "
-            f"{_FOLLOWS.get(action, '')}"
-        ),
+        f"{name} in {where.project} {version}: {', '.join(columns[:3])}",
+        paragraph(f"What version {version} of {where.project} {what}. {_FOLLOWS.get(action, '')}"),
         facts(
             "How sure",
             [
@@ -57,7 +62,7 @@ def drift_detected(
                 ("False alarms", f"at most {odds}"),
             ],
         ),
-        bullets("Columns, the surest first", columns),
+        bullets("Columns, the surest first" if is_asked else "Weights that moved most", columns),
         _see(where, window),
         _links(where, uri, execution_arn),
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -74,6 +74,11 @@ class AttributionBaseline(Frozen):
         background: Digest of the background rows.
         values: |phi| of at most 500 of the rows, features in the order of ``mean_absolute``: what
             attribution drift is resampled from.
+        background_rows: Training rows that stand for "not known", cells in that order: these may
+            be personal data, as ``sample`` is. Empty where rows of traffic cannot be explained
+            alike.
+        coalitions: Asked of the model for each row.
+        linear: The linear form of the model, where it has one: then nothing is asked.
     """
 
     mean_absolute: dict[str, float]
@@ -82,6 +87,14 @@ class AttributionBaseline(Frozen):
     explainer: str
     background: str
     values: tuple[tuple[float, ...], ...] = ()
+    background_rows: tuple[tuple[str | int | float | bool | None, ...], ...] = ()
+    coalitions: int | None = None
+    linear: dict[str, Any] | None = None
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """Names, in the order of ``values``."""
+        return tuple(self.mean_absolute)
 
     @property
     def ranking(self) -> list[str]:

@@ -14,11 +14,17 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
+from steward.domain.bias.counts import GroupCounts
+from steward.domain.bias.declaration import BiasBound
+from steward.domain.bias.names import DESCRIBED
+from steward.domain.bias.rates import COMPARISONS, Rate
 from steward.domain.distributions import norm_isf, norm_sf
 
-GroupMetric = Literal[
-    "selection_rate", "accuracy", "true_positive_rate", "false_positive_rate", "precision"
-]
+__all__ = [
+    "DEFAULT_RULES", "MINIMUM", "GroupCounts", "GroupVerdict", "Pair", "Rule", "counts_by_group",
+    "facet_pairs", "holm", "judged", "judged_pairs",
+]  # fmt: skip
+
 Comparison = Literal["difference", "ratio"]
 Verdict = Literal["biased", "fair", "inconclusive"]
 DriftVerdict = Literal["drifted", "held", "inconclusive"]
@@ -28,44 +34,6 @@ MINIMUM = 100
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
-
-
-class GroupCounts(_Frozen):
-    """A group's labelled predictions; sums of windows are counts of their union.
-
-    Attributes:
-        tp: Predicted 1, label 1.
-        fp: Predicted 1, label 0.
-        fn: Predicted 0, label 1.
-        tn: Predicted 0, label 0.
-    """
-
-    tp: int = 0
-    fp: int = 0
-    fn: int = 0
-    tn: int = 0
-
-    @property
-    def n(self) -> int:
-        """Rows."""
-        return self.tp + self.fp + self.fn + self.tn
-
-    def merge(self, other: GroupCounts) -> GroupCounts:
-        """Return the counts of both sets of rows."""
-        return GroupCounts(
-            tp=self.tp + other.tp, fp=self.fp + other.fp, fn=self.fn + other.fn,
-            tn=self.tn + other.tn,
-        )  # fmt: skip
-
-    def rate(self, metric: GroupMetric) -> tuple[int, int]:
-        """Return successes and denominator of a metric."""
-        return {
-            "selection_rate": (self.tp + self.fp, self.n),
-            "accuracy": (self.tp + self.tn, self.n),
-            "true_positive_rate": (self.tp, self.tp + self.fn),
-            "false_positive_rate": (self.fp, self.fp + self.tn),
-            "precision": (self.tp, self.tp + self.fp),
-        }[metric]
 
 
 class Rule(_Frozen):
@@ -79,13 +47,15 @@ class Rule(_Frozen):
         upper: Most allowed.
         drift: How much the comparison may differ from that of held-out rows (a ratio: of its
             logarithm).
+        name: Clarify's name of the comparison of two facets.
     """
 
-    metric: GroupMetric
+    metric: Rate
     comparison: Comparison
     lower: float
     upper: float
     drift: float
+    name: str | None = None
 
 
 DEFAULT_RULES = (
@@ -116,7 +86,8 @@ class GroupVerdict(_Frozen):
 
     group: str
     reference: str
-    metric: GroupMetric
+    metric: Rate
+    name: str | None = None
     comparison: Comparison
     verdict: Verdict
     drift: DriftVerdict
@@ -194,22 +165,101 @@ def judged(
         raise ValueError(
             f"reference must be one of {', '.join(sorted(current))}, not {reference!r}"
         )
-    pairs = [(group, rule) for group in sorted(current) if group != reference for rule in rules]
-    now = [_estimate(current, group, reference, rule, minimum) for group, rule in pairs]
-    before = [_estimate(baseline, group, reference, rule, minimum) for group, rule in pairs]
+    pairs = [
+        Pair(
+            group=group, reference=reference, rule=rule, now=(current[group], current[reference]),
+            before=(
+                (baseline[group], baseline[reference])
+                if group in baseline and reference in baseline else None
+            ),
+        )
+        for group in sorted(current)
+        if group != reference
+        for rule in rules
+    ]  # fmt: skip
+    return judged_pairs(pairs, alpha=alpha, minimum=minimum)
+
+
+class Pair(_Frozen):
+    """One comparison: of the group less, or over, the reference.
+
+    Attributes:
+        now: Counts of the window, of group and reference.
+        before: Of held-out rows; None where there are none, which leaves drift open.
+    """
+
+    group: str
+    reference: str
+    rule: Rule
+    now: tuple[GroupCounts, GroupCounts]
+    before: tuple[GroupCounts, GroupCounts] | None
+
+
+def facet_pairs(
+    facet: str,
+    bounds: Sequence[BiasBound],
+    now: Mapping[str, GroupCounts],
+    before: Mapping[str, GroupCounts] | None,
+    drift: float,
+) -> list[Pair]:
+    """Return the comparisons of the facets a and d that monitoring can make.
+
+    These are the metrics of :data:`steward.domain.bias.rates.COMPARISONS` that concern
+    predictions, with Clarify's names, signs and order; all others need more than two rates.
+
+    Args:
+        facet: Its name.
+        bounds: Declared metrics.
+        now: Counts of the window by facet, ``a`` and ``d``.
+        before: Counts of held-out rows.
+        drift: How far a difference may move; a ratio as far as 1 + ``drift``.
+    """
+    nobody = GroupCounts()
+    pairs = []
+    for bound in bounds:
+        how = COMPARISONS.get(bound.metric)
+        if how is None or how.rate == "base_rate":
+            continue
+        first, second = (how.first, "d" if how.first == "a" else "a")
+        low, high = DESCRIBED[bound.metric].low, DESCRIBED[bound.metric].high
+        rule = Rule(
+            metric=how.rate, comparison=how.kind, name=bound.metric,
+            lower=low if bound.min is None else bound.min,
+            upper=high if bound.max is None else bound.max,
+            drift=math.log1p(drift) if how.kind == "ratio" else drift,
+        )  # fmt: skip
+        pairs.append(Pair(
+            group=f"{facet}: {first}", reference=second, rule=rule,
+            now=(now.get(first, nobody), now.get(second, nobody)),
+            before=None if before is None else (before[first], before[second]),
+        ))  # fmt: skip
+    return pairs
+
+
+def judged_pairs(
+    pairs: Sequence[Pair], *, alpha: float = 0.05, minimum: int = MINIMUM
+) -> list[GroupVerdict]:
+    """Judge comparisons together; see :func:`judged`."""
+    now = [_estimate(*pair.now, pair.rule, minimum) for pair in pairs]
+    before = [
+        None if pair.before is None else _estimate(*pair.before, pair.rule, minimum)
+        for pair in pairs
+    ]
     moved = [_moved(one, other) for one, other in zip(now, before, strict=True)]
-    bias = _tested(now, [_allowed(rule) for _, rule in pairs], alpha)
-    drift = _tested(moved, [(-rule.drift, rule.drift) for _, rule in pairs], alpha)
+    bias = _tested(now, [_allowed(pair.rule) for pair in pairs], alpha)
+    drift = _tested(moved, [(-pair.rule.drift, pair.rule.drift) for pair in pairs], alpha)
     z = _simultaneous(now, alpha)
     found = []
-    for place, (group, rule) in enumerate(pairs):
-        sides = (current[group].rate(rule.metric)[1], current[reference].rate(rule.metric)[1])
-        one, verdict = now[place], _VERDICTS[bias[place].where]
+    for place, pair in enumerate(pairs):
+        rule, one = pair.rule, now[place]
+        sides = (pair.now[0].rate(rule.metric)[1], pair.now[1].rate(rule.metric)[1])
+        verdict = _VERDICTS[bias[place].where]
         blank = GroupVerdict(
-            group=group, reference=reference, metric=rule.metric, comparison=rule.comparison,
-            verdict=verdict, drift=_DRIFTS[drift[place].where], value=_shown(one, 0, rule),
-            lower=_shown(one, -z, rule), upper=_shown(one, z, rule), p=bias[place].p,
-            baseline=_shown(before[place], 0, rule), drift_p=drift[place].p, denominators=sides,
+            group=pair.group, reference=pair.reference, metric=rule.metric, name=rule.name,
+            comparison=rule.comparison, verdict=verdict, drift=_DRIFTS[drift[place].where],
+            value=_shown(one, 0, rule), lower=_shown(one, -z, rule), upper=_shown(one, z, rule),
+            p=bias[place].p, baseline=_shown(before[place], 0, rule), drift_p=drift[place].p,
+            denominators=sides,
         )  # fmt: skip
         lack = _lack(one, rule, sides, z, minimum) if verdict == "inconclusive" else {}
         found.append(blank.model_copy(update=lack))
@@ -278,7 +328,10 @@ def _lack(
 
 def _allowed(rule: Rule) -> tuple[float, float]:
     if rule.comparison == "ratio":
-        return math.log(rule.lower), math.log(rule.upper)
+        return (
+            math.log(rule.lower) if rule.lower > 0 else -math.inf,
+            math.log(rule.upper) if rule.upper < math.inf else math.inf,
+        )
     return rule.lower, rule.upper
 
 
@@ -290,11 +343,9 @@ def _shown(one: _Estimate | None, z: float, rule: Rule) -> float | None:
 
 
 def _estimate(
-    counts: Mapping[str, GroupCounts], group: str, reference: str, rule: Rule, minimum: int
+    group: GroupCounts, reference: GroupCounts, rule: Rule, minimum: int
 ) -> _Estimate | None:
-    if group not in counts or reference not in counts:
-        return None
-    (x, n), (y, m) = counts[group].rate(rule.metric), counts[reference].rate(rule.metric)
+    (x, n), (y, m) = group.rate(rule.metric), reference.rate(rule.metric)
     if min(n, m) < minimum:
         return None
     if rule.comparison == "ratio":

@@ -9,6 +9,7 @@ passed over in silence.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -273,6 +274,18 @@ def _values(
 
 def _typed(column: ColumnBaseline, text: str) -> str:
     return f"TRY_CAST({text} AS DOUBLE)" if isinstance(column.cells, NumericBins) else text
+
+
+def features_of(
+    connection: Connection, place: Place, ids: Sequence[str]
+) -> dict[str, dict[str, Any]]:
+    """Return the features of some rows of a place as they were asked, by inference id."""
+    connection.execute("CREATE OR REPLACE TEMP TABLE wanted(id VARCHAR)")
+    connection.executemany("INSERT INTO wanted VALUES (?)", [[one] for one in ids])
+    found = connection.execute(
+        f"SELECT id, features::VARCHAR FROM captured WHERE {_of(place)} AND id IN (FROM wanted)"
+    ).fetchall()
+    return {str(one): json.loads(features) for one, features in found}
 
 
 def prediction_sql(name: str) -> str:

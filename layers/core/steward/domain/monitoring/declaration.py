@@ -56,16 +56,39 @@ class Labels(Strict):
     group_minimum: int = Field(default=100, ge=30)
 
 
+class Attribution(Strict):
+    """Whether a version leans on other features than on held-out rows.
+
+    Rows of the window are explained by asking the version's endpoint about rows that mix them
+    with its background; a version that says it is linear is not asked.
+
+    Attributes:
+        every: Looks from one that explains to the next.
+        rows: Rows of a window that are explained.
+        calls: Questions to the endpoint at most, of one look; each is of up to 20,000 rows.
+        alpha: Of one window's verdict, and the probability of any false alarm within 336 windows.
+        min_effect: Smallest change that may alarm: half the sum of the changes of all weights.
+    """
+
+    every: int = Field(default=6, ge=1, le=336)
+    rows: int = Field(default=100, ge=50, le=500)
+    calls: int = Field(default=60, ge=1, le=1000)
+    alpha: float = Field(default=0.05, gt=0, lt=0.5)
+    min_effect: float = Field(default=0.05, ge=0, lt=1)
+
+
 class Actions(Strict):
     """What follows an alarm; each also tells people.
 
     Attributes:
+        attribution: Of the weights of features.
         drift: Of features or predictions.
         performance: Of labelled predictions.
         bias: Of group metrics.
         no_data: Where traffic is missing.
     """
 
+    attribution: Action = "notify"
     drift: Action = "notify"
     performance: Action = "notify"
     bias: Action = "notify"
@@ -117,6 +140,7 @@ class Monitoring(Strict):
         no_data_after_s: Silence that is an alarm; null for none.
         segments: Parts of the traffic that are judged apart.
         labels: How predictions are judged by their labels.
+        attribution: How the weights of features are watched; null for not at all.
         actions: What follows an alarm.
         retraining: Brakes of retraining.
     """
@@ -133,6 +157,7 @@ class Monitoring(Strict):
     no_data_after_s: int | None = Field(default=21_600, ge=60)
     segments: list[Segment] = Field(default_factory=list, max_length=20)
     labels: Labels = Field(default_factory=Labels)
+    attribution: Attribution | None = None
     actions: Actions = Field(default_factory=Actions)
     retraining: Retraining = Field(default_factory=Retraining)
 

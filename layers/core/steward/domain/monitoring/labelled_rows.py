@@ -6,11 +6,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from math import isnan
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from steward.domain.bias.declaration import Facet
+from steward.domain.declaration import Scalar
 from steward.domain.experiments.captures import OUTCOMES, parquet
 from steward.domain.monitoring.bias_drift import GroupCounts, counts_by_group
 from steward.domain.monitoring.performance_statistics import (
@@ -21,7 +25,59 @@ from steward.domain.monitoring.performance_statistics import (
 )
 from steward.domain.workspace import Connection, identifier, literal
 
+Floats = NDArray[np.float64]
 Groups = dict[str, dict[str, GroupCounts]]
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What a favourable outcome is.
+
+    Attributes:
+        threshold: Probability from which the positive label is predicted.
+        positive: Whether that label is the favourable one; else all others are.
+    """
+
+    threshold: float = 0.5
+    positive: bool = True
+
+
+@dataclass(frozen=True)
+class WatchedFacet:
+    """A facet of a captured feature."""
+
+    name: str
+    column: str
+    rule: Facet
+
+    def side(self, text: str | None) -> str:
+        """Return the facet of a captured value, ``a`` or ``d``; empty where it has none."""
+        if text is None or text == "":
+            return ""
+        if self.rule.values is not None:
+            return "d" if any(_same(text, value) for value in self.rule.values) else "a"
+        try:
+            number = float(text)
+        except ValueError:
+            return ""
+        if isnan(number):
+            return ""
+        if self.rule.above is not None:
+            return "d" if number > self.rule.above else "a"
+        assert self.rule.at_most is not None
+        return "d" if number <= self.rule.at_most else "a"
+
+
+def _same(text: str, value: Scalar) -> bool:
+    """Return whether a captured JSON value, as text, is a declared one."""
+    if isinstance(value, str):
+        return text == value
+    if isinstance(value, bool):
+        return text.lower() == str(value).lower()
+    try:
+        return float(text) == value
+    except ValueError:
+        return False
 
 
 @dataclass(frozen=True)
@@ -82,6 +138,8 @@ def join_labels(
     until_ms: int,
     by_entity: bool,
     groups: Sequence[str] = (),
+    facets: Sequence[WatchedFacet] = (),
+    decision: Decision = Decision(),
 ) -> LabelledWindow:
     """Join a window's predictions with labels that were recorded by a time.
 
@@ -97,7 +155,10 @@ def join_labels(
         until_ms: Labels that were recorded later do not count.
         by_entity: Only the first prediction of each entity counts.
         groups: Columns whose values are counted apart.
+        facets: Facets that are counted by their names.
+        decision: What a favourable outcome is, in the facets.
     """
+    named, groups = groups, list(dict.fromkeys([*groups, *(facet.column for facet in facets)]))
     kept = "".join(f", p.{identifier('f_' + name)} AS g{n}" for n, name in enumerate(groups))
     by = "entity" if by_entity else "id"
     connection.execute(f"""
@@ -140,11 +201,27 @@ def join_labels(
     )
     rows = classification_of(labels, scores) if labels.size else None
     counted: Groups = {}
-    for n, name in enumerate(groups if labels.size else ()):
+    for facet in facets if labels.size else ():
+        texts = found[f"g{groups.index(facet.column)}"].tolist()
+        counted[facet.name] = _by_facet(facet, texts, labels, scores, decision)
+    for n, name in enumerate(named if labels.size else ()):
         values = ["" if value is None else str(value) for value in found[f"g{n}"].tolist()]
         counted[name] = counts_by_group(values, labels, scores >= 0.5)
     delay = float(np.median(found["delay"])) / 1000 if labels.size else None
     return LabelledWindow(int(asked), rows, counted, delay, int(contradicting), int(early))
+
+
+def _by_facet(
+    facet: WatchedFacet, texts: list[str | None], labels: Floats, scores: Floats,
+    decision: Decision,
+) -> dict[str, GroupCounts]:  # fmt: skip
+    side = {text: facet.side(text) for text in set(texts)}
+    sides = np.array([side[text] for text in texts], dtype=np.str_)
+    known = sides != ""
+    predicted = scores >= decision.threshold
+    if not decision.positive:
+        labels, predicted = 1 - labels, ~predicted
+    return counts_by_group(sides[known].tolist(), labels[known], predicted[known])
 
 
 def _predictions(files: Sequence[Path], groups: Sequence[str]) -> str:

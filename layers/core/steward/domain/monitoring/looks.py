@@ -14,14 +14,15 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from steward.domain.digests import digest_of
+from steward.domain.monitoring.attribution_records import AttributionLook
 from steward.domain.monitoring.opinion_records import CalibrationLook, MultivariateLook
 
 FORMAT: Literal[1] = 1
-AlarmKind = Literal["drift", "performance", "bias", "no_data"]
+AlarmKind = Literal["drift", "performance", "bias", "no_data", "attribution"]
 AlarmState = Literal["ok", "alarm", "inconclusive", "no_data", "off"]
 """``off``: this is not watched, as declared or for want of a baseline."""
 
-KINDS: tuple[AlarmKind, ...] = ("drift", "performance", "bias", "no_data")
+KINDS: tuple[AlarmKind, ...] = ("drift", "performance", "bias", "no_data", "attribution")
 
 
 class _Frozen(BaseModel):
@@ -320,6 +321,7 @@ class Look(_Frozen):
         bias: State of the alarm on group metrics.
         segments: Parts of the traffic.
         multivariate: Second opinions.
+        attribution: Weights of the features; None where they were not looked at.
         alarms: State of each alarm after this look.
         transitions: Alarms that changed at this look.
         sentence: The look in one sentence.
@@ -348,6 +350,7 @@ class Look(_Frozen):
     bias: AlarmState = "off"
     segments: tuple[SegmentLook, ...] = ()
     multivariate: tuple[MultivariateLook, ...] = ()
+    attribution: AttributionLook | None = None
     alarms: dict[AlarmKind, AlarmState] = Field(default_factory=dict)
     transitions: tuple[Transition, ...] = ()
     sentence: str

@@ -133,6 +133,15 @@ def merge_row_samples(samples: Iterable[RowSample], *, limit: int = LIMIT) -> Ro
     return RowSample(hashes[kept], times[kept], sampled_rows(names, table[kept]))
 
 
+def first_of_units(
+    units: NDArray[Any], times: NDArray[np.int64], limit: int
+) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
+    """Return the places of the earliest rows of the units with the smallest hashes, and these."""
+    hashes = hashes_of(np.asarray(units))
+    kept = _first(hashes, times, limit)
+    return kept, hashes[kept]
+
+
 def _first(hashes: NDArray[np.uint64], times: NDArray[np.int64], limit: int) -> NDArray[np.int64]:
     """Return the places of the earliest rows of the units with the smallest hashes."""
     order = np.lexsort((times, hashes))

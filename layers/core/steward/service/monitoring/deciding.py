@@ -175,8 +175,7 @@ def _apply(decider: Decider, memory: Memory, configured: Item, received: Receive
     if kind is not None:
         _alarm(decider, memory, configured, kind, detail)
     elif isinstance(detail, e.AlarmCleared):
-        memory.waiting.pop(detail.kind, None)
-        memory.told.pop(detail.kind, None)
+        _forget(memory, detail.kind)
     elif isinstance(detail, e.TrainingStarted | e.TrainingQueued):
         _attach(memory, decider, detail)
     elif isinstance(detail, e.TrainingSuppressed):
@@ -194,15 +193,26 @@ def _apply(decider: Decider, memory: Memory, configured: Item, received: Receive
 
 def _alarm(decider: Decider, memory: Memory, configured: Item, kind: Kind, detail: Any) -> None:
     if detail.action == "roll_back":
-        told = f"{kind} of version {detail.version}: {detail.sentence}"
+        told = f"{getattr(detail, 'kind', kind)} of version {detail.version}: {detail.sentence}"
         decider.said.append(e.RollbackRequested(reason=told[:1000]))
         return
     if detail.action != "retrain":
         return
-    cause = f"{kind} of version {detail.version} since {detail.since}"
+    name = getattr(detail, "kind", kind)
+    cause = f"{name} of version {detail.version} since {detail.since}"
     since_s = datetime.fromisoformat(detail.window).timestamp()
     memory.waiting[kind.value] = {"cause": cause, "since_s": since_s}
     _ask(decider, memory, configured, kind)
+
+
+def _forget(memory: Memory, alarm: str) -> None:
+    """Forget what an alarm asked for that is over; that of attributions asks as drift does."""
+    kind = Kind.DRIFT.value if alarm == "attribution" else alarm
+    waiting = memory.waiting.get(kind)
+    is_its_own = waiting is None or str(waiting["cause"]).startswith(f"{alarm} ")
+    if is_its_own:
+        memory.waiting.pop(kind, None)
+        memory.told.pop(kind, None)
 
 
 def _ask_again(decider: Decider, memory: Memory, configured: Item) -> None:

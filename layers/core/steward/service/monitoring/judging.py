@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from steward.contracts.events import Event, Payload
 from steward.contracts.steps.monitoring import JudgedWindow, JudgeWindow
+from steward.domain.monitoring.attribution_records import AttributionLook
 from steward.domain.monitoring.baseline import Baseline
 from steward.domain.monitoring.declaration import Monitoring
 from steward.domain.monitoring.looking import (
@@ -28,13 +29,16 @@ from steward.domain.monitoring.row_samples import numeric_features
 from steward.ports import (
     Change,
     Delete,
+    Endpoints,
     Equals,
     Ids,
     Item,
     Table,
 )
 from steward.service.emission import Cause, event
+from steward.service.monitoring.attributing import Asked, attribution_look, window_rows
 from steward.service.monitoring.baselines import Baselines, Found
+from steward.service.monitoring.facets import facets_of
 from steward.service.monitoring.labelled import Labelling, judge_labels
 from steward.service.monitoring.look_metrics import look_metrics
 from steward.service.monitoring.look_records import (
@@ -75,7 +79,10 @@ class Watcher:
     Attributes:
         stable: Version that the route names.
         write: Takes the lines of metrics; ``sys.stdout.write`` on Lambda.
+        endpoints: What explanations ask; None where nothing may be asked.
+        arms: Endpoint of each version that has one of its own.
         positive: The label whose probability is predicted.
+        configured: The project's item.
     """
 
     bench: Bench
@@ -86,7 +93,10 @@ class Watcher:
     baselines: Baselines
     seconds_left: Callable[[], float]
     write: Callable[[str], object] | None = None
+    endpoints: Endpoints | None = None
+    arms: Mapping[int, str] = field(default_factory=dict)
     positive: bool | int | float | str = 1
+    configured: Item = field(default_factory=dict)
     _labelling: dict[int, Labelling] = field(default_factory=dict)
     _windows: dict[str, Counted] = field(default_factory=dict)
 
@@ -98,6 +108,7 @@ class Watcher:
             self._labelling[version] = Labelling(
                 self.bench, self.project, version, self.declared.labels, self.window_s,
                 found.baseline.unit == "entity", self.positive, found.uri,
+                facets_of(self.configured, version, self.bench.state, self.bench.objects),
             )  # fmt: skip
         return self._labelling[version]
 
@@ -124,6 +135,7 @@ def judge_windows(
     *,
     seconds_left: Callable[[], float] | None = None,
     write: Callable[[str], object] | None = None,
+    endpoints: Endpoints | None = None,
 ) -> JudgedWindow:
     """Look at what has ended since the last look, and again at what got late rows.
 
@@ -133,6 +145,7 @@ def judge_windows(
 
     Args:
         write: Takes the metrics of each look that was written, as log lines.
+        endpoints: What explanations ask, where a project declares that.
     """
     state = bench.state
     configured = state.get(Table.PROJECTS, {"project": command.project})
@@ -142,9 +155,21 @@ def judge_windows(
     stable = next((int(a["version"]) for a in route["arms"] if a["role"] == "stable"), None)
     watcher = Watcher(
         bench, ids, command, declared_of(configured), stable, Baselines(state, bench.objects),
-        seconds_left or _unhurried(), write, _positive(configured),
+        seconds_left or _unhurried(), write, endpoints, _arms(configured, route),
+        _positive(configured), configured,
     )  # fmt: skip
     return _look_at_all(watcher)
+
+
+def _arms(configured: Item, route: Item) -> dict[int, str]:
+    """Return the endpoint of each version that serves on one of its own.
+
+    On the one endpoint of the router ``endpoint_variants`` every question is captured as if it
+    were traffic, so that nothing may be asked there.
+    """
+    if ((configured["config"].get("serving") or {}).get("router")) == "endpoint_variants":
+        return {}
+    return {int(arm["version"]): str(arm["endpoint"]) for arm in route["arms"]}
 
 
 def _positive(configured: Item) -> Any:
@@ -206,6 +231,8 @@ def _look(watcher: Watcher, number: int, *, again: bool) -> list[str]:
     alarms = Alarms(state, project)
     scene = _scene(watcher, window, known)
     said = _judged(watcher, scene, number)
+    if not again:
+        said = replace(said, attribution=_attribution(watcher, scene, number))
     is_newest = not again or (head is not None and int(head["next"]) == number + 1)
     labels = LabelsSaid()
     if not again and scene.found.baseline is not None and scene.version is not None:
@@ -273,6 +300,26 @@ def _sampled(watcher: Watcher, baseline: Baseline, window: str, mine: list[Item]
         "{}",
     )  # fmt: skip
     return sample_window(watcher.bench.objects, place, baseline, mine)
+
+
+def _attribution(watcher: Watcher, scene: Scene, number: int) -> AttributionLook | None:
+    """Return what is said of attributions, at every n-th window of a version with a baseline."""
+    declared, baseline = watcher.declared.attribution, scene.found.baseline
+    if declared is None or baseline is None or scene.version is None or number % declared.every:
+        return None
+    chunks = chunks_of(watcher.bench, watcher.project, scene.window, watcher.window_s)
+    mine = [chunk for chunk in chunks if chunk["version"] == scene.version]
+    if not mine:
+        return None
+    objects = watcher.bench.objects
+    rows = window_rows(objects, mine, baseline.digest, declared.rows)
+    why = f"version {scene.version} has no endpoint of its own"
+    asked = Asked(watcher.endpoints, watcher.arms.get(scene.version), why, watcher.seconds_left)
+    place = window_uri(
+        watcher.bench.artifacts_bucket, watcher.project, scene.version,
+        f"{scene.window}-attributions", "{}",
+    )  # fmt: skip
+    return attribution_look(rows, baseline.attribution, declared, asked, objects, place)
 
 
 def _version(stable: int | None, rows: dict[int, int]) -> int | None:

@@ -15,6 +15,7 @@ from steward.domain.monitoring import bias_drift
 from steward.domain.monitoring.declaration import Labels
 from steward.domain.monitoring.estimation import estimated
 from steward.domain.monitoring.labelled_rows import (
+    Decision,
     LabelledWindow,
     count_unknown,
     join_labels,
@@ -42,6 +43,7 @@ from steward.domain.monitoring.performance_statistics import Classification
 from steward.domain.monitoring.records import look_item, version_place
 from steward.domain.workspace import lock, workspace
 from steward.ports import Item, Table
+from steward.service.monitoring.facets import ALPHA, LOOKS, Facets, look_at_facets
 from steward.service.monitoring.held_out import HeldOut, read_held_out
 from steward.service.monitoring.profiling import Bench
 from steward.service.monitoring.windows import chunks_of, predictions_files
@@ -64,6 +66,7 @@ class Labelling:
     Attributes:
         positive: The label whose probability is predicted.
         baseline_uri: Where the baseline lies; the held-out predictions lie beside it.
+        facets: What ``bias`` declares, None where nothing is.
     """
 
     bench: Bench
@@ -74,6 +77,7 @@ class Labelling:
     by_entity: bool
     positive: bool | int | float | str
     baseline_uri: str
+    facets: Facets | None = None
     outcomes: dict[str, Path] = field(default_factory=dict)
 
     def held_out(self) -> HeldOut | None:
@@ -143,6 +147,8 @@ def _matured(
         found = join_labels(
             connection, files, outcomes, positive=labelling.positive, until_ms=due_ms,
             by_entity=labelling.by_entity, groups=labelling.declared.groups,
+            facets=labelling.facets.watched if labelling.facets else (),
+            decision=labelling.facets.decision if labelling.facets else Decision(),
         )  # fmt: skip
     unknown = 0
     if outcomes:
@@ -320,7 +326,7 @@ def _estimated(labelling: Labelling, held_out: HeldOut, number: int) -> list[Est
 def _bias(
     labelling: Labelling, held_out: HeldOut, trailing: list[LabelledWindow]
 ) -> tuple[list[GroupLook], AlarmState]:
-    """Compare groups with the largest one, and that with held-out rows."""
+    """Compare groups with the largest one, facets with each other, both with held-out rows."""
     found: list[GroupLook] = []
     for column in labelling.declared.groups:
         current = _merged_groups(trailing, column)
@@ -330,7 +336,11 @@ def _bias(
         reference = max(before or current, key=lambda name: ((before or current)[name].n, name))
         if reference not in current:
             continue
-        for one in bias_drift.judged(current, before, reference):
+        verdicts = bias_drift.judged(
+            current, before, reference, _rules(labelling.declared), alpha=ALPHA / LOOKS,
+            minimum=labelling.declared.group_minimum,
+        )  # fmt: skip
+        for one in verdicts:
             state = {"held": "ok", "drifted": "drifted"}.get(one.drift, "inconclusive")
             found.append(
                 GroupLook(
@@ -339,11 +349,21 @@ def _bias(
                     n=min(one.denominators), sentence=_said(column, one),
                 )
             )  # fmt: skip
+    if labelling.facets is not None:
+        found += look_at_facets(labelling.facets, trailing, labelling.declared.group_margin)
     if any(group.state == "drifted" for group in found):
         return found, "alarm"
     if not found:
         return found, "off"
     return found, "ok" if any(group.state == "ok" for group in found) else "inconclusive"
+
+
+def _rules(declared: Labels) -> list[bias_drift.Rule]:
+    return [
+        rule if rule.comparison == "ratio"
+        else rule.model_copy(update={"drift": declared.group_margin})
+        for rule in bias_drift.DEFAULT_RULES
+    ]  # fmt: skip
 
 
 def _said(column: str, one: bias_drift.GroupVerdict) -> str:

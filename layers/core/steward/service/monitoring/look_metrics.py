@@ -21,7 +21,8 @@ ALARM_METRICS: Mapping[AlarmKind, str] = {
     "bias": "BiasAlarm",
     "no_data": "NoDataAlarm",
 }
-"""1 where the alarm stands, 0 where it does not, nothing where a look could not tell."""
+"""1 where the alarm stands, 0 where it does not, nothing where a look could not tell. That of
+attributions is told as drift."""
 
 _SAID: Mapping[AlarmState, float] = {"ok": 0.0, "alarm": 1.0}
 Metrics = dict[str, tuple[float, str]]
@@ -62,6 +63,8 @@ def _of_project(look: Look) -> Metrics:
         metrics["DriftedColumns"] = (len(look.window_verdict.changed), "Count")
     for kind, name in ALARM_METRICS.items():
         state = look.alarms.get(kind, "off")
+        if kind == "drift" and look.alarms.get("attribution") == "alarm":
+            state = "alarm"
         if kind == "no_data" and state == "no_data":
             state = "ok"  # silent, but not yet for longer than the project allows
         if state in _SAID:

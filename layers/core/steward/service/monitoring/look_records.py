@@ -7,6 +7,7 @@ from datetime import datetime
 
 from steward.contracts.events import WindowJudged
 from steward.domain.digests import digest_of
+from steward.domain.monitoring.attribution_records import AttributionLook
 from steward.domain.monitoring.declaration import Monitoring
 from steward.domain.monitoring.looking import (
     Counted,
@@ -61,6 +62,7 @@ class Said:
     history: dict[str, str] = field(default_factory=dict)
     segments: tuple[SegmentLook, ...] = ()
     multivariate: tuple[MultivariateLook, ...] = ()
+    attribution: AttributionLook | None = None
 
 
 @dataclass(frozen=True)
@@ -118,8 +120,14 @@ def record_of(
     found: dict[AlarmKind, AlarmState] = {"drift": drift.state, "no_data": no_data.state}
     if performance is not None:
         found |= {"performance": performance.state, "bias": labels.bias}
+    if said.attribution is not None:
+        found["attribution"] = said.attribution.state
+    elif declared.attribution is None and alarms.before("attribution", scene.version) == "alarm":
+        found["attribution"] = "off"
     moved = alarms.transitions(found, scene.version, declared) if changes else []
     after = {kind: alarms.before(kind, scene.version) for kind in alarms.items}
+    if declared.attribution is None:
+        after["attribution"] = "off"
     after |= {one.kind: one.after for one in moved}
     own = scene.rows.get(scene.version, 0) if scene.version is not None else 0
     counted = scene.summed.counted
@@ -143,7 +151,8 @@ def record_of(
         ),
         window_verdict=window_look(judged.window) if judged else None,
         drift=drift, no_data=no_data, performance=performance, bias=labels.bias, alarms=after,
-        segments=said.segments, multivariate=said.multivariate, sample=scene.sampled.digest,
+        segments=said.segments, multivariate=said.multivariate,
+        attribution=said.attribution, sample=scene.sampled.digest,
         sample_uri=scene.sampled.uri,
         transitions=tuple(moved), sentence="",
     )  # fmt: skip
@@ -199,6 +208,8 @@ def _sentence(look: Look) -> str:
         parts.append(look.drift.sentence)
     if look.performance is not None and look.performance.state == "alarm":
         parts.append(look.performance.sentence)
+    if look.attribution is not None and look.attribution.state == "alarm":
+        parts.append(look.attribution.sentence)
     return " ".join(parts) or look.drift.sentence
 
 

@@ -14,6 +14,7 @@ from steward.domain.mails import (
     approvals,
     endpoints,
     experiments,
+    ledger,
     monitoring,
     releases,
     training,
@@ -406,6 +407,7 @@ def _drift_detected(occasion: _Occasion) -> Letter:
     return monitoring.drift_detected(
         occasion.where,
         data.version,
+        kind=data.kind,
         window=data.window,
         since=data.since,
         columns=data.columns,
@@ -519,6 +521,24 @@ def _watch_failed(occasion: _Occasion) -> Letter:
     )
 
 
+def _ledger_tampered(occasion: _Occasion) -> Letter:
+    data: events.LedgerTampered = occasion.data
+    return ledger.tampered(occasion.where, item=data.item, change=data.change, by=data.by)
+
+
+def _ledger_broken(occasion: _Occasion) -> Letter:
+    data: events.LedgerBroken = occasion.data
+    return ledger.broken(occasion.where, kind=data.kind, seq=data.seq, told=data.told)
+
+
+def _change_unmatched(occasion: _Occasion) -> Letter:
+    data: events.ChangeUnmatched = occasion.data
+    return ledger.unmatched(
+        occasion.where, call=data.call, resource=data.resource, principal=data.principal,
+        at=data.at, reason=data.reason, source_ip=data.source_ip,
+    )  # fmt: skip
+
+
 _Write = Callable[[_Occasion], Letter | None]
 
 _MAILS: dict[type[events.Payload], tuple[Sequence[str], _Write]] = {
@@ -555,6 +575,9 @@ _MAILS: dict[type[events.Payload], tuple[Sequence[str], _Write]] = {
     events.RetrainingRequested: ((OWNER,), _retraining_requested),
     events.RetrainingSuppressed: ((OWNER,), _retraining_suppressed),
     events.WatchFailed: ((ON_CALL,), _watch_failed),
+    events.LedgerTampered: ((ON_CALL,), _ledger_tampered),
+    events.LedgerBroken: ((ON_CALL,), _ledger_broken),
+    events.ChangeUnmatched: ((ON_CALL,), _change_unmatched),
 }
 
 NOTIFIES_OF = tuple(payload.__name__ for payload in _MAILS)

@@ -42,7 +42,8 @@ from steward.domain.monitoring.records import (
 from steward.domain.workspace import Connection, Limits, lock, workspace
 from steward.ports import Absent, Clock, Item, ObjectStore, Put, StateStore, Table
 from steward.service.monitoring.baselines import Baselines
-from steward.service.monitoring.row_sampling import keep_rows
+from steward.service.monitoring.facets import bias_declared
+from steward.service.monitoring.row_sampling import keep_rows, keep_whole_rows
 
 
 @dataclass
@@ -56,14 +57,27 @@ class Bench:
     capture_bucket: str
     artifacts_bucket: str
     _declared: dict[str, Monitoring] | None = field(default=None)
+    _grouped: dict[str, list[str]] = field(default_factory=dict)
 
     def declared(self) -> dict[str, Monitoring]:
         """Return what each project declares, read once."""
         if self._declared is None:
-            self._declared = {
-                str(item["project"]): declared_of(item) for item in self.state.scan(Table.PROJECTS)
-            }
+            projects = {str(item["project"]): item for item in self.state.scan(Table.PROJECTS)}
+            self._declared = {name: declared_of(item) for name, item in projects.items()}
+            self._grouped = {name: _grouped(item) for name, item in projects.items()}
         return self._declared
+
+    def grouped(self, project: str) -> list[str]:
+        """Return the columns whose values are compared with one another once labels come."""
+        self.declared()
+        return self._grouped[project]
+
+
+def _grouped(configured: Item) -> list[str]:
+    groups = declared_of(configured).labels.groups
+    bias = bias_declared(configured)
+    seen = [one.column for one in bias.attributes if one.feature] if bias is not None else []
+    return list(dict.fromkeys([*groups, *seen]))
 
 
 def declared_of(configured: Item) -> Monitoring:
@@ -141,8 +155,9 @@ class _Object:
         else:
             item |= self._kept(baseline, rows, chunk, place, window)
             item |= self._sampled(baseline, rows, chunk, place, window)
+            item |= self._whole(connection, baseline, rows, chunk, place, window)
             item["segments"] = self._segments(connection, baseline, place, window, chunk, declared)
-        kept = self._predictions(connection, place, window, chunk, declared)
+        kept = self._predictions(connection, place, window, chunk)
         item["predictions_uri"] = kept
         opened = {"project": project, "item": open_item(window), "window_s": declared.window_s,
                   "token": f"{chunk}@{self.captured.key}",
@@ -173,6 +188,20 @@ class _Object:
         kept = keep_rows(self.bench.objects, uri, baseline, rows, judged)
         return {"sample": kept} if kept is not None else {}
 
+    def _whole(
+        self, connection: Connection, baseline: Baseline, rows: Rows, chunk: str, place: Place,
+        window: str,
+    ) -> Item:  # fmt: skip
+        declared = self.bench.declared()[place.project].attribution
+        if declared is None or baseline.attribution is None:
+            return {}
+        bucket = self.bench.artifacts_bucket
+        uri = chunk_uri(bucket, place.project, place.version, window, f"{chunk}-whole")
+        kept = keep_whole_rows(
+            self.bench.objects, uri, connection, place, rows, baseline.unit, declared.rows
+        )
+        return {"whole": kept} if kept is not None else {}
+
     def _segments(
         self, connection: Connection, baseline: Baseline, place: Place, window: str, chunk: str,
         declared: Monitoring,
@@ -196,11 +225,9 @@ class _Object:
             kept[segment.name] = {"uri": uri, "digest": profile.digest, "where": segment.where}
         return kept
 
-    def _predictions(
-        self, connection: Connection, place: Place, window: str, chunk: str, declared: Monitoring
-    ) -> str:
+    def _predictions(self, connection: Connection, place: Place, window: str, chunk: str) -> str:
         target = self.bench.limits.folder / "predictions.parquet"
-        keep_predictions(connection, place, target, declared.labels.groups)
+        keep_predictions(connection, place, target, self.bench.grouped(place.project))
         uri = predictions_uri(
             self.bench.artifacts_bucket, place.project, place.version, window, chunk
         )

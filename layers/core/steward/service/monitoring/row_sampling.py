@@ -8,15 +8,18 @@ from dataclasses import dataclass
 
 from steward.domain.errors import EvidenceIncompleteError, RejectedError
 from steward.domain.monitoring.baseline import Baseline
-from steward.domain.monitoring.captured_rows import Rows
+from steward.domain.monitoring.captured_rows import Place, Rows, features_of
 from steward.domain.monitoring.row_samples import (
     RowSample,
+    first_of_units,
     merge_row_samples,
     numeric_features,
     row_sample_from_json,
     sample_rows,
 )
 from steward.domain.monitoring.sampled_rows import SampledRows
+from steward.domain.monitoring.whole_rows import WholeRow, WholeRows
+from steward.domain.workspace import Connection
 from steward.ports import Item, ObjectStore
 
 _DOWNLOADS = 16
@@ -54,6 +57,37 @@ def keep_rows(
         return None
     units = rows.entities if baseline.unit == "entity" else rows.ids
     sample = sample_rows(names, rows.columns, units, rows.times)
+    objects.write_once(uri, sample.to_json().encode())
+    return {"uri": uri, "digest": sample.digest}
+
+
+def keep_whole_rows(
+    objects: ObjectStore, uri: str, connection: Connection, place: Place, rows: Rows,
+    unit: str, limit: int,
+) -> Item | None:  # fmt: skip
+    """Keep a few rows of a chunk as they were asked; return their pointer.
+
+    Args:
+        objects: Where they are kept.
+        uri: Under which name.
+        connection: Engine that has read the object.
+        place: Of the chunk.
+        rows: Of the chunk.
+        unit: ``entity`` for one row an entity, ``event`` for any.
+        limit: Rows at most.
+    """
+    if not len(rows.ids):
+        return None
+    units = rows.entities if unit == "entity" else rows.ids
+    kept, hashes = first_of_units(units, rows.times, limit)
+    ids = [str(rows.ids[at]) for at in kept]
+    features = features_of(connection, place, ids)
+    sample = WholeRows(
+        tuple(
+            WholeRow(int(hash_), int(rows.times[at]), features[one])
+            for hash_, at, one in zip(hashes, kept, ids, strict=True)
+        )
+    )
     objects.write_once(uri, sample.to_json().encode())
     return {"uri": uri, "digest": sample.digest}
 

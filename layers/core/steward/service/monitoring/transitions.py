@@ -22,7 +22,7 @@ from steward.ports import Absent, Condition, Equals, Item, Put, StateStore, Tabl
 
 _NAMES: dict[AlarmKind, str] = {
     "drift": "DriftDetected", "performance": "PerformanceDegraded", "bias": "BiasDrifted",
-    "no_data": "DataStale",
+    "no_data": "DataStale", "attribution": "DriftDetected",
 }  # fmt: skip
 
 
@@ -131,6 +131,8 @@ def _raised(look: Look, one: Transition, uri: str, execution_arn: str) -> Payloa
             effect=first.effect, horizon=first.horizon, rows=look.drift.rows,
             odds=f"{alarm['alpha']:g} in {alarm['looks']} looks", sentence=look.drift.sentence,
         )  # fmt: skip
+    if one.kind == "attribution":
+        return _attribution(look, common)
     if one.kind == "no_data":
         silent = datetime.fromisoformat(look.ends) - datetime.fromisoformat(common["since"])
         return DataStale(
@@ -154,11 +156,24 @@ def _raised(look: Look, one: Transition, uri: str, execution_arn: str) -> Payloa
     )  # fmt: skip
 
 
+def _attribution(look: Look, common: dict[str, Any]) -> DriftDetected:
+    found = look.attribution
+    assert found is not None
+    return DriftDetected(
+        **common, kind="attribution", columns=[one.feature for one in found.features[:20]],
+        p=found.p or 0.0, effect=found.effect or 0.0, horizon=1, rows=found.rows[0],
+        odds=f"{found.alpha:g} in 336 looks", sentence=found.sentence,
+    )  # fmt: skip
+
+
 def _cleared(look: Look, one: Transition, uri: str, before: Item) -> Payload:
     said = {
         "drift": look.drift.sentence,
         "no_data": look.no_data.sentence,
         "performance": look.performance.sentence if look.performance else "",
+        "attribution": look.attribution.sentence
+        if look.attribution
+        else "Attributions are not watched any more.",
         "bias": "No group differs any more from what it was.",
     }
     return AlarmCleared(

@@ -13,6 +13,7 @@ from steward.domain.versions import VersionState
 from steward.ports import Clock, Equals, Ids, Item, ObjectStore, StateStore, Table, Update
 from steward.service.emission import Cause, event
 from steward.service.registry.records import ballot_of, need_version, version_key
+from steward.service.registry.transitions import transition
 
 _ATTEMPTS = 5
 _SHOWN = (
@@ -79,12 +80,7 @@ def decide_version(
         cause = Cause(command.project, item["correlation_id"], request_id, identity)
         events = _events(ballot, ruling, vote, cause, clock, ids)
         approvals = [approval.model_dump(mode="json") for approval in ruling.approvals]
-        change = Update(
-            Table.VERSIONS,
-            version_key(command.project, command.version),
-            set={"state": ruling.state.value, "approvals": approvals},
-            expect=(Equals("state", item["state"]), Equals("approvals", item["approvals"])),
-        )
+        change = _recorded(item, ruling, approvals, clock)
         try:
             state.commit([change], events)
         except ConflictError:
@@ -93,6 +89,16 @@ def decide_version(
     raise ConflictError(
         f"{command.project} {command.version} changed {_ATTEMPTS} times meanwhile; try again"
     )
+
+
+def _recorded(item: Item, ruling: Ruling, approvals: list[dict[str, Any]], clock: Clock) -> Update:
+    unchanged = Equals("approvals", item["approvals"])
+    if ruling.state == item["state"]:
+        key = version_key(str(item["project"]), int(item["version"]))
+        expect = (Equals("state", item["state"]), unchanged)
+        return Update(Table.VERSIONS, key, set={"approvals": approvals}, expect=expect)
+    also = {"approvals": approvals}
+    return transition(item, ruling.state, clock, also=also, expect=(unchanged,))
 
 
 def check_evidence(item: Item, objects: ObjectStore) -> None:

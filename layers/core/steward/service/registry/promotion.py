@@ -7,26 +7,36 @@ from dataclasses import dataclass, field
 
 from steward.contracts.events import (
     Event,
+    Payload,
     ReleaseCompleted,
     ReleaseFailed,
     ReleaseNotPromoted,
     ReleaseRolledBack,
     ReleaseStarted,
+    VersionAliased,
     VersionPromoted,
 )
 from steward.domain.errors import ConflictError, IllegalTransitionError
-from steward.domain.promotion import FOLLOWS_RELEASES, ReleaseFact, follow, may_follow
+from steward.domain.labels import CHALLENGER, CHAMPION
+from steward.domain.promotion import (
+    FOLLOWS_RELEASES,
+    ReleaseFact,
+    challenger_of,
+    follow,
+    may_follow,
+)
 from steward.domain.releases import ReleaseStatus
-from steward.domain.versions import VersionState, alias_item
-from steward.ports import Absent, Change, Clock, Equals, Ids, Item, Put, StateStore, Table, Update
+from steward.domain.versions import VersionState
+from steward.ports import Change, Clock, Ids, Item, StateStore, Table
 from steward.service.emission import Cause, event
-from steward.service.registry.records import version_key, versions_of
+from steward.service.registry.aliases import Move, alias_changes, find_alias
+from steward.service.registry.records import versions_of
+from steward.service.registry.transitions import told_change, transition
 
 ReleaseEvent = (
     ReleaseStarted | ReleaseCompleted | ReleaseRolledBack | ReleaseFailed | ReleaseNotPromoted
 )
 
-CHAMPION = "champion"
 _ATTEMPTS = 5
 _SAID: dict[type[ReleaseEvent], ReleaseStatus] = {
     ReleaseStarted: ReleaseStatus.RUNNING,
@@ -74,23 +84,23 @@ def promote_version(
         facts = _facts(state.query(Table.RELEASES, project), told)
         wanted, champion = follow(facts)
         changes: list[Change] = []
-        promoted = Promoted(champion=champion)
+        promoted, payloads = Promoted(champion=champion), list[Payload]()
         for version, new in wanted.items():
             item = items.get(version)
             if item is None or not may_follow(VersionState(item["state"]), new):
                 continue
-            if item["state"] == new:
+            if item["state"] == new.value:
                 continue
             promoted.states[version] = new.value
-            changes.append(_move(project, version, item, new))
-        alias = state.get(Table.VERSIONS, {"project": project, "item": alias_item(CHAMPION)})
-        events: list[Event] = []
-        if champion is not None and (alias is None or alias["version"] != champion):
-            previous = int(alias["version"]) if alias else None
-            changes.append(_crown(project, champion, alias, told.release_id, clock))
-            cause = Cause(project, correlation_id, causation_id)
-            crowned = VersionPromoted(version=champion, previous=previous)
-            events.append(event(crowned, cause, clock, ids))
+            changes.append(transition(item, new, clock, follows_release=True))
+            if new is not VersionState.PRODUCTION:
+                payloads.append(told_change(item, new, f"release {told.release_id}"))
+        for name, wanted_version in ((CHAMPION, champion), (CHALLENGER, challenger_of(facts))):
+            more, moved = _keep(project, name, wanted_version, told.release_id, state, clock, ids)
+            changes += more
+            payloads += moved
+        cause = Cause(project, correlation_id, causation_id)
+        events: list[Event] = [event(payload, cause, clock, ids) for payload in payloads]
         try:
             if changes:
                 state.commit(changes, events)
@@ -127,23 +137,24 @@ def _check_approved(project: str, item: Item | None, wanted: VersionState | None
         )  # fmt: skip
 
 
-def _move(project: str, version: int, item: Item, new: VersionState) -> Update:
-    return Update(
-        Table.VERSIONS,
-        version_key(project, version),
-        set={"state": new.value},
-        expect=(Equals("state", item["state"]),),
+def _keep(
+    project: str,
+    alias: str,
+    version: int | None,
+    release: str,
+    state: StateStore,
+    clock: Clock,
+    ids: Ids,
+) -> tuple[list[Change], list[Payload]]:
+    """Return what brings an alias of the machines in step; a champion is never taken away."""
+    current = find_alias(state, project, alias)
+    found = int(current["version"]) if current else None
+    if found == version or (alias == CHAMPION and version is None):
+        return [], []
+    move = Move(project, alias, version, by="steward", reason=f"release {release}")
+    told: Payload = (
+        VersionPromoted(version=version, previous=found)
+        if alias == CHAMPION and version is not None
+        else VersionAliased(alias=alias, version=version, previous=found, reason=move.reason)
     )
-
-
-def _crown(project: str, version: int, alias: Item | None, release: str, clock: Clock) -> Put:
-    item = {
-        "project": project,
-        "item": alias_item(CHAMPION),
-        "version": version,
-        "previous": alias["version"] if alias else None,
-        "release_id": release,
-        "at": clock.now().isoformat(timespec="milliseconds"),
-    }
-    expect = (Equals("version", alias["version"]),) if alias else (Absent(),)
-    return Put(Table.VERSIONS, item, expect=expect)
+    return alias_changes(move, current, clock, ids), [told]

@@ -8,17 +8,31 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from steward.contracts.events import ApprovalRequested, StagingFailed, VersionStaged
+from steward.domain.bias.told import bias_lines
 from steward.domain.errors import ConflictError, EvidenceIncompleteError
-from steward.domain.evidence import Dataset, Evidence, Gate, Reference, Staging, evidence_uri
+from steward.domain.evidence import (
+    UNPROVEN,
+    Dataset,
+    Evidence,
+    Gate,
+    Reference,
+    Staging,
+    evidence_uri,
+)
 from steward.domain.model_summary import ModelSummary, summarize
 from steward.domain.versions import VersionState
-from steward.ports import Clock, Equals, Ids, Item, ObjectStore, StateStore, Table, Update
+from steward.ports import Clock, Ids, Item, ObjectStore, StateStore
 from steward.service.emission import Cause, event
 from steward.service.pinned import pinned_run
-from steward.service.registry.records import need_version, version_key
+from steward.service.registry.cards import card_of, write_card
+from steward.service.registry.records import need_version
+from steward.service.registry.transitions import told_change, transition
 
 if TYPE_CHECKING:
     from steward.domain.project import Project
+
+TOP_FEATURES = 3
+"""Features that an approver is told of."""
 
 
 def record_staging_evidence(
@@ -47,11 +61,14 @@ def record_staging_evidence(
     if item["state"] != VersionState.REGISTERED:
         return str(item["state"])
     configured = pinned_run(state, project, str(item["run_id"])).project
-    evidence, summary = _assemble(item, staged, objects)
+    card = write_card(card_of(item, configured, objects, staged), objects, artifacts_bucket)
+    evidence, summary = _assemble(item, staged, objects, card)
     uri = evidence_uri(artifacts_bucket, project, staged.version)
     objects.write(uri, evidence.content())
     expires_at = clock.now() + timedelta(seconds=configured.approval.lifetime_s)
-    told = _told(item, configured, summary, staged)
+    told = _told(item, configured, summary, staged, _moved_by(item, objects))
+    if evidence.bias is not None:
+        told["bias"] = _bias_told(objects, evidence.bias)
     request = ApprovalRequested(
         version=staged.version,
         evidence_digest=evidence.digest,
@@ -60,47 +77,50 @@ def record_staging_evidence(
         quorum=item["quorum"],
         summary=told,
     )
-    change = Update(
-        Table.VERSIONS,
-        version_key(project, staged.version),
-        set={
-            "state": VersionState.PENDING.value,
+    change = transition(
+        item,
+        VersionState.PENDING,
+        clock,
+        also={
+            "card": card.model_dump(mode="json"),
             "evidence_digest": evidence.digest,
             "evidence_uri": uri,
             "expires_at": request.expires_at,
             "summary": told,
             "staging_endpoint": staged.endpoint,
         },
-        expect=(Equals("state", VersionState.REGISTERED.value),),
     )
     cause = Cause(project, str(item["correlation_id"]), causation_id)
     state.commit([change], [event(request, cause, clock, ids)])
     return VersionState.PENDING.value
 
 
-def record_staging_failure(project: str, failed: StagingFailed, *, state: StateStore) -> str:
+def record_staging_failure(
+    project: str,
+    failed: StagingFailed,
+    *,
+    causation_id: str,
+    state: StateStore,
+    clock: Clock,
+    ids: Ids,
+) -> str:
     """Mark a version whose staging failed; a version that got further stays as it is."""
     item = need_version(state, project, failed.version)
     if item["state"] != VersionState.REGISTERED:
         return str(item["state"])
-    change = Update(
-        Table.VERSIONS,
-        version_key(project, failed.version),
-        set={
-            "state": VersionState.STAGING_FAILED.value,
-            "staging_error": f"{failed.failed_state}: {failed.error}: {failed.cause}"[:1000],
-        },
-        expect=(Equals("state", VersionState.REGISTERED.value),),
-    )
+    error = f"{failed.failed_state}: {failed.error}: {failed.cause}"[:1000]
+    wanted = VersionState.STAGING_FAILED
+    change = transition(item, wanted, clock, also={"staging_error": error})
+    cause = Cause(project, str(item["correlation_id"]), causation_id)
     try:
-        state.commit([change])
+        state.commit([change], [event(told_change(item, wanted, error), cause, clock, ids)])
     except ConflictError:
         return str(need_version(state, project, failed.version)["state"])
     return VersionState.STAGING_FAILED.value
 
 
 def _assemble(
-    item: Item, staged: VersionStaged, objects: ObjectStore
+    item: Item, staged: VersionStaged, objects: ObjectStore, card: Reference
 ) -> tuple[Evidence, ModelSummary]:
     smoke = _reference(objects, staged.smoke_uri)
     if smoke.sha256 != staged.smoke_digest:
@@ -131,11 +151,12 @@ def _assemble(
         config_digest=item["config_digest"],
         job_image=item["job_image"],
         artifact=_reference(objects, item["artifact_uri"]),
-        dataset=Dataset(
-            dataset_id=item["dataset_id"], manifest=_reference(objects, item["manifest_uri"])
-        ),
+        dataset=_dataset(objects, item),
         evaluation=evaluation,
-        baseline=_baseline(objects, item),
+        baseline=_registered(objects, item, "baseline"),
+        bias=_registered(objects, item, "bias"),
+        card=card,
+        explanation=_registered(objects, item, "explanation"),
         metrics=[metric.model_dump(mode="json") for metric in summary.metrics],
         champion_version=item.get("champion_version"),
         comparison=(
@@ -145,22 +166,40 @@ def _assemble(
             summary.comparison.model_dump(mode="json") if summary.comparison else None
         ),
         gate=Gate.model_validate(item["gate"]),
+        imported=item.get("imported"),
         staging=Staging(endpoint=staged.endpoint, smoke=smoke, summary=staged.summary),
     )
     return evidence, summary
 
 
-def _baseline(objects: ObjectStore, item: Item) -> Reference | None:
-    named = item.get("baseline")
+def _dataset(objects: ObjectStore, item: Item) -> Dataset | None:
+    if item["dataset_id"] == UNPROVEN:
+        return None
+    manifest = _reference(objects, item["manifest_uri"])
+    return Dataset(dataset_id=item["dataset_id"], manifest=manifest)
+
+
+def _registered(objects: ObjectStore, item: Item, name: str) -> Reference | None:
+    """Return what was registered with the version, if it is still the same."""
+    named = item.get(name)
     if not named:
         return None
     found = _reference(objects, named["uri"])
     if found.sha256 != named["digest"]:
         raise EvidenceIncompleteError(
-            "the baseline changed after the version was registered", field="baseline",
+            f"the {name} changed after the version was registered", field=name,
             value=found.sha256, allowed=named["digest"],
         )  # fmt: skip
     return found
+
+
+def _bias_told(objects: ObjectStore, bias: Reference) -> list[str]:
+    try:
+        return bias_lines(_document(objects, bias.uri))
+    except (KeyError, TypeError) as error:
+        raise EvidenceIncompleteError(
+            f"{bias.uri} has not the agreed shape: {error!r}", field="bias", value=bias.uri
+        ) from None
 
 
 def _reference(objects: ObjectStore, uri: str) -> Reference:
@@ -178,8 +217,21 @@ def _document(objects: ObjectStore, uri: str) -> Mapping[str, Any]:
     return document
 
 
+def _moved_by(item: Item, objects: ObjectStore) -> list[dict[str, Any]]:
+    """Return the features that move the answers most, with their shares."""
+    named = item.get("explanation")
+    if not named:
+        return []
+    features = _document(objects, named["uri"]).get("features") or []
+    return [{"name": one["name"], "share": one["share"]} for one in features[:TOP_FEATURES]]
+
+
 def _told(
-    item: Item, project: Project, summary: ModelSummary, staged: VersionStaged
+    item: Item,
+    project: Project,
+    summary: ModelSummary,
+    staged: VersionStaged,
+    moved_by: list[dict[str, Any]],
 ) -> dict[str, Any]:
     return {
         "description": project.description,
@@ -189,5 +241,6 @@ def _told(
         "run_id": item["run_id"],
         "gate": item["gate"]["reasons"],
         "staging": staged.summary,
+        "moved_by": moved_by,
         **summary.model_dump(mode="json"),
     }

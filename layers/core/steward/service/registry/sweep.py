@@ -18,11 +18,11 @@ from steward.ports import (
     ObjectStore,
     StateStore,
     Table,
-    Update,
 )
 from steward.service.emission import Cause, event
 from steward.service.registry.package_status import apply_decision, reconcile_package
-from steward.service.registry.records import ballot_of, version_key, versions_of
+from steward.service.registry.records import ballot_of, versions_of
+from steward.service.registry.transitions import archive_retired, transition
 
 
 @dataclass
@@ -31,6 +31,7 @@ class Swept:
 
     expired: int = 0
     set_back: int = 0
+    archived: int = 0
 
     def as_dict(self) -> dict[str, int]:
         """Return the numbers by name."""
@@ -58,16 +59,24 @@ def sweep_approvals(
     clock: Clock,
     ids: Ids,
 ) -> Swept:
-    """Expire requests past their time, and set back approvals around Steward.
+    """Expire requests past their time, set back approvals around Steward, archive by retention.
 
     Covers what a lost ``SageMaker Model Package State Change`` left behind.
     """
+    from steward.domain.project import parse_project  # large: paid by the hourly sweep
+
     swept = Swept()
     for configured in state.scan(Table.PROJECTS):
         project = str(configured["project"])
-        for item in versions_of(state, project):
+        items = versions_of(state, project)
+        for item in items:
             if item["state"] == VersionState.PENDING:
                 swept.expired += _expire(item, causation_id, state, clock, ids)
+        declared = parse_project(configured["config"])
+        swept.archived += archive_retired(
+            project, declared, items,
+            causation_id=causation_id, state=state, clock=clock, ids=ids,
+        )  # fmt: skip
         group = package_group(environment, project)
         for arn, version in list(registry.versions(group, "Approved")):
             outcome = reconcile_package(
@@ -115,15 +124,8 @@ def _expire(item: Item, causation_id: str, state: StateStore, clock: Clock, ids:
     if ballot.expires_at is None or not is_expired(ballot.expires_at, clock.now()):
         return False
     expired = ApprovalExpired(version=ballot.version, expired_at=ballot.expires_at.isoformat())
-    change = Update(
-        Table.VERSIONS,
-        version_key(ballot.project, ballot.version),
-        set={"state": VersionState.EXPIRED.value},
-        expect=(
-            Equals("state", VersionState.PENDING.value),
-            Equals("expires_at", item["expires_at"]),
-        ),
-    )
+    same_request = Equals("expires_at", item["expires_at"])
+    change = transition(item, VersionState.EXPIRED, clock, expect=(same_request,))
     cause = Cause(ballot.project, str(item["correlation_id"]), causation_id)
     try:
         state.commit([change], [event(expired, cause, clock, ids)])

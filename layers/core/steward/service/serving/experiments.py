@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from steward.contracts.events import Event, ExperimentEnded
 from steward.domain.errors import EvidenceIncompleteError
-from steward.domain.experiments.cohorts import experiment_item
 from steward.ports import Change, Clock, Equals, Ids, Item, StateStore, Table, Update
 from steward.service.emission import Cause, event
 
@@ -19,6 +18,8 @@ if TYPE_CHECKING:
 
 def head_key(project: str, release_id: str) -> dict[str, str]:
     """Return the key of a release's head item."""
+    from steward.domain.experiments.cohorts import experiment_item  # large, and few steps need it
+
     return {"project": project, "item": experiment_item(release_id)}
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from steward.contracts.steps.serving import Failure
 from steward.domain.errors import (
     EvidenceIncompleteError,
     MalformedEventError,
@@ -15,12 +14,13 @@ from steward.domain.errors import (
 )
 from steward.domain.releases import ReleaseStatus, releases_of
 from steward.domain.routes import Route
-from steward.domain.strategies import Plan
 from steward.domain.versions import version_item
 from steward.ports import Item, StateStore, Table
 
 if TYPE_CHECKING:
+    from steward.contracts.steps.serving import Failure
     from steward.domain.project import Project
+    from steward.domain.strategies import Plan
 
 MAX_CAUSE = 1000
 
@@ -111,6 +111,8 @@ def plan_of(release: Item) -> Plan:
             f"release {release['release_id']} has no plan", field="plan",
             value=release["release_id"], allowed="a release that PlanRelease has planned",
         )  # fmt: skip
+    from steward.domain.strategies import Plan  # large, and few that read records need it
+
     return Plan.model_validate(release["plan"])
 
 

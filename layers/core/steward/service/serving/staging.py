@@ -5,7 +5,12 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from steward.contracts.events import StagingFailed, VersionRegistered, VersionStaged
+from steward.contracts.events import (
+    StagingFailed,
+    VersionRegistered,
+    VersionStaged,
+    VersionStateChanged,
+)
 from steward.contracts.incoming import ExecutionStatusChange, Received
 from steward.contracts.steps.serving import (
     ConcludeStaging,
@@ -223,6 +228,10 @@ def remove_staging(
     received: Received, *, state: StateStore, endpoints: Endpoints
 ) -> dict[str, Any]:
     """Remove the staging endpoint of a version that nobody will release."""
+    if isinstance(received.detail, VersionStateChanged) and (
+        received.detail.state != VersionState.ARCHIVED
+    ):
+        return {"kept": f"version {received.detail.version} is {received.detail.state}"}
     endpoint = names.endpoint_name(received.own.project, received.detail.version, STAGE)
     route = route_of(state, received.own.project)
     if route is not None and any(arm.endpoint == endpoint for arm in route.arms):

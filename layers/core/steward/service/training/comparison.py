@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 OUTPUTS = ("baseline.json", "evaluation.json", "predictions.csv")
 """What the evaluation job writes beside its manifest."""
+OPTIONAL = ("bias.json", "explanation.json")
+"""What it writes where the project declares ``bias``, and where it can explain the model."""
 
 
 def compare_candidate(
@@ -46,6 +48,8 @@ def compare_candidate(
     predictions_bytes = _checked(objects, predictions_uri, files)
     baseline = BaselineReference(uri=f"{base}/baseline.json", digest=files["baseline.json"])
     _checked(objects, baseline.uri, files)
+    bias = _written(objects, f"{base}/bias.json", files)
+    explanation = _written(objects, f"{base}/explanation.json", files)
     try:
         report = EvaluationReport.model_validate_json(evaluation_bytes)
         text = io.StringIO(predictions_bytes.decode(), newline="")
@@ -93,7 +97,8 @@ def compare_candidate(
     state.commit([], [event(payload, cause, clock, ids)])
     return ComparedCandidate(
         evaluation_uri=evaluation_uri, comparison_uri=comparison_uri, verdict=verdict,
-        champion_version=command.champion_version, baseline=baseline,
+        champion_version=command.champion_version, baseline=baseline, bias=bias,
+        explanation=explanation,
     )  # fmt: skip
 
 
@@ -119,12 +124,22 @@ def _compare(project: Project, predictions: Predictions) -> Comparison:
 def _manifest(content: bytes) -> dict[str, str]:
     try:
         files: dict[str, Any] = json.loads(content)["files"]
-        return {name: str(files[name]["sha256"]) for name in OUTPUTS}
+        there = [*OUTPUTS, *(name for name in OPTIONAL if name in files)]
+        return {name: str(files[name]["sha256"]) for name in there}
     except (ValueError, KeyError, TypeError) as error:
         raise EvidenceIncompleteError(
             f"manifest.json of the evaluation has not the agreed shape: {error!r}",
             field="manifest",
         ) from None
+
+
+def _written(objects: ObjectStore, uri: str, files: dict[str, str]) -> BaselineReference | None:
+    """Return what was written where it could be, None where it was left out."""
+    digest = files.get(uri.rpartition("/")[2])
+    if digest is None:
+        return None
+    _checked(objects, uri, files)
+    return BaselineReference(uri=uri, digest=digest)
 
 
 def _checked(objects: ObjectStore, uri: str, files: dict[str, str]) -> bytes:

@@ -16,7 +16,6 @@ from steward.domain.errors import (
 )
 from steward.domain.names import package_group
 from steward.domain.principals import identity_of
-from steward.domain.project import parse_project
 from steward.ports import Absent, Clock, Condition, Equals, Ids, ObjectStore, Put, StateStore, Table
 from steward.service.emission import Cause, event
 from steward.service.feature_catalog import registration, retire
@@ -61,6 +60,8 @@ def push_source(
         EvidenceIncompleteError: There is no such archive, or its bytes have another digest.
     """
     request = parse_request(PushSource, body)
+    from steward.domain.project import parse_project  # large, and who only asks needs none
+
     project = parse_project(request.config)
     name = project.project
     wanted = f"code/{name}/{request.code_sha256}.tar.gz"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from steward.contracts.events import (
     DeliveryReceived,
@@ -14,7 +14,6 @@ from steward.contracts.events import (
     TrainingSuppressed,
 )
 from steward.domain.errors import ConflictError, JobImageMissingError, ProjectNotFoundError
-from steward.domain.project import Project, parse_project
 from steward.domain.runs import (
     RETRYABLE,
     DeliveryStatus,
@@ -59,6 +58,9 @@ from steward.service.training.ledger import (
     wait_behind,
 )
 from steward.service.training.triggers import Trigger
+
+if TYPE_CHECKING:
+    from steward.domain.project import Project
 
 TRIES = 5
 _NOTHING = Suppress("", RunStatus.FAILED, "")
@@ -138,6 +140,8 @@ def begin(
 def _begin_once(
     trigger: Trigger, configured: Item, ports: Ports, handover: str | None
 ) -> dict[str, Any]:
+    from steward.domain.project import parse_project  # large, and few events need it
+
     project = parse_project(configured["config"])
     accepted, pending = usable_deliveries(ports.state, project.project)
     if not accepted and not pending:

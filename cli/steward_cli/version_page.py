@@ -1,0 +1,82 @@
+"""The comparison of two versions as one HTML page: no script, nothing from elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from functools import partial
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+
+from steward.domain.version_comparison import Estimate, MetricRow, VersionComparison
+from steward_cli.charts import Interval, intervals, responsive
+
+DEFINITIONS = {
+    "brier": "Mean squared distance of the probability from what came true; lower is better.",
+    "log_loss": "Mean negative logarithm of the probability of what came true; lower is better.",
+    "accuracy": "Share of rows on the right side of one half; higher is better.",
+    "roc_auc": "Chance that a positive row gets a higher probability than a negative one.",
+}
+_COLOUR_A, _COLOUR_B = "#2f6f9f", "#e08a1e"
+
+
+def page(found: VersionComparison, made_at: datetime) -> str:
+    """Return the page."""
+    environment = Environment(
+        loader=PackageLoader("steward_cli"),
+        autoescape=select_autoescape(["html", "j2"]),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("versions.html.j2").render(
+        found=found,
+        made_at=made_at.strftime("%Y-%m-%d %H:%M UTC"),
+        metrics=_charts(found, found.metrics),
+        slices=_charts(found, found.slices),
+        estimate=_estimate,
+        definitions=DEFINITIONS,
+        colours=(_COLOUR_A, _COLOUR_B),
+    )
+
+
+def _charts(found: VersionComparison, rows: Sequence[MetricRow]) -> list[dict[str, str]]:
+    names = dict.fromkeys(row.metric for row in rows)
+    charts = []
+    for name in names:
+        drawn = [
+            mark
+            for row in rows
+            if row.metric == name
+            for mark in (
+                _interval(row, row.a, found.a, _COLOUR_A), _interval(row, row.b, found.b, _COLOUR_B)
+            )
+            if mark is not None
+        ]  # fmt: skip
+        title = f"{name} of version {found.a} and {found.b} with intervals"
+        picture = responsive(partial(_draw, drawn, title)) if drawn else ""
+        charts.append({"name": name, "about": DEFINITIONS.get(name, ""), "picture": picture})
+    return charts
+
+
+def _draw(rows: Sequence[Interval], title: str, width: float) -> str:
+    return intervals(rows, title, width=width)
+
+
+def _interval(row: MetricRow, found: Estimate | None, version: int, colour: str) -> Interval | None:
+    if found is None or found.value is None:
+        return None
+    low = found.value if found.lower is None else found.lower
+    high = found.value if found.upper is None else found.upper
+    label = f"{row.slice}, version {version}" if row.slice else f"version {version}"
+    return Interval(label, found.value, low, high, colour)
+
+
+def _estimate(found: Estimate | None) -> str:
+    if found is None:
+        return "missing"
+    if found.value is None:
+        return f"undefined: {found.because or 'no reason given'}"
+    if found.lower is None or found.upper is None:
+        return f"{found.value:.4f}"
+    return f"{found.value:.4f} ({found.lower:.4f} to {found.upper:.4f})"

@@ -1,0 +1,1 @@
+"""The ledger at work: facts are queued, appended, sealed, watched and compared with CloudTrail."""
