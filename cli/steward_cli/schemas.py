@@ -1,7 +1,8 @@
 """Generates what says in public what there is: event schemas and catalogue, project reference.
 
 ``python -m steward_cli.schemas`` writes ``events/schemas/*.json``, ``docs/events.md``,
-``docs/project.md`` and ``docs/policy.schema.json`` of the repository in the working directory;
+``docs/project.md``, ``docs/policy.schema.json`` and the table of ``docs/access.md`` of the
+repository in the working directory;
 ``--check`` only compares and exits 1 where they differ.
 """
 
@@ -24,6 +25,7 @@ from steward.contracts.events import MAX_EVENT_BYTES, PAYLOADS, SCHEMA_VERSION, 
 from steward.contracts.incoming import AWS_DETAILS
 from steward.domain.policy.requirements import Policy
 from steward.entrypoint import detail_types_of
+from steward_cli.access import matrix
 from steward_cli.project_reference import reference
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -31,6 +33,8 @@ SCHEMAS = Path("events/schemas")
 CATALOGUE = Path("docs/events.md")
 PROJECT = Path("docs/project.md")
 POLICY = Path("docs/policy.schema.json")
+ACCESS = Path("docs/access.md")
+_TABLE = ("<!-- matrix -->\n", "\n<!-- end of matrix -->")
 
 
 def schema_of(payload: type[Payload]) -> dict[str, Any]:
@@ -183,7 +187,15 @@ def generated(root: Path) -> dict[Path, str]:
     }
     return {
         **files, CATALOGUE: catalogue(root), PROJECT: reference(), POLICY: policy_schema(),
+        ACCESS: access_page(root),
     }  # fmt: skip
+
+
+def access_page(root: Path) -> str:
+    """Return the page about access with its table as the personas are declared."""
+    before, _, rest = (root / ACCESS).read_text(encoding="utf-8").partition(_TABLE[0])
+    after = rest.partition(_TABLE[1])[2]
+    return f"{before}{_TABLE[0]}{matrix()}{_TABLE[1]}{after}"
 
 
 def stale(root: Path) -> list[Path]:

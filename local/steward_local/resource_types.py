@@ -34,7 +34,32 @@ def with_missing_types(original: Handlers) -> Handlers:
         "update": _update_query,
         "delete": _delete_query,
     }
+    _name_log_groups_as_aws_does(original["AWS::Logs::LogGroup"])
     return original
+
+
+def _name_log_groups_as_aws_does(handlers: dict[str, Any]) -> None:
+    """Name a log group STACK-LOGICAL-RANDOM where the template names none, so IAM sees AWS's ARN.
+
+    Source: https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-logs-loggroup.html
+    """
+    create, update = handlers["create"], handlers["update"]
+
+    def named(logical_id: str, props: Properties, stack_name: str) -> Any:
+        from ministack.services.cloudformation import provisioners
+
+        name = props.get("LogGroupName") or provisioners._physical_name(
+            stack_name, logical_id, max_len=512
+        )
+        return create(logical_id, {**props, "LogGroupName": name}, stack_name)
+
+    def kept(
+        physical_id: str, old: Properties, new: Properties, stack_name: str, **rest: Any
+    ) -> Any:
+        name = {"LogGroupName": physical_id}
+        return update(physical_id, {**name, **old}, {**name, **new}, stack_name, **rest)
+
+    handlers |= {"create": named, "update": kept}
 
 
 def _events(operation: Callable[[Properties], Any], request: Properties) -> dict[str, Any]:

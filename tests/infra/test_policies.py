@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from steward_cli.access import PERSONAS
 from support.templates import (
     CHILDREN,
     as_list,
@@ -104,6 +105,8 @@ def test_one_function_puts_events_and_only_our_own() -> None:
         ("foundation", "PublishOutboxFunctionRole"),
         ("foundation", "ForwardRole"),  # of EventBridge itself: from the default bus to ours
         ("serving", "ClientPolicy"),  # of people's applications: single outcomes
+        ("access", "OperatorPolicy"),  # asks for rollback and reaping
+        ("access", "AuditorPolicy"),  # denies it
     }
     assert putting.pop(("serving", "ClientPolicy")) == {
         "Effect": "Allow",
@@ -119,6 +122,12 @@ def test_one_function_puts_events_and_only_our_own() -> None:
             }
         },
     }
+    asking = putting.pop(("access", "OperatorPolicy"))
+    assert asking["Condition"]["StringEquals"] == {
+        "events:source": "steward.serving",
+        "events:detail-type": ["RollbackRequested", "ReapingRequested"],
+    }
+    assert putting.pop(("access", "AuditorPolicy"))["Effect"] == "Deny"
     publisher = putting["foundation", "PublishOutboxFunctionRole"]
     assert publisher["Condition"] == {"ForAllValues:StringLike": {"events:source": "steward.*"}}
     for statement in putting.values():
@@ -181,9 +190,9 @@ def test_the_approver_role_fixes_the_session_name_to_the_person() -> None:
 @pytest.mark.parametrize(
     ("domain", "policy", "functions"),
     [
-        ("registry", "ApproverPolicy", {"DecideVersionFunction", "WaiveRuleFunction"}),
+        ("access", "ApproverPolicy", {"DecideVersionFunctionArn", "WaiveRuleFunctionArn"}),
+        ("access", "ScientistPolicy", {"PushSourceFunctionArn"}),
         ("registry", "PolicyOwnerPolicy", {"DeployPolicyFunction"}),
-        ("training", "DeveloperPolicy", {"PushSourceFunction"}),
         ("serving", "ClientPolicy", {"AnswerRequestFunction", "RecordOutcomesFunction"}),
         ("data", "FeatureReaderPolicy", {"ReadFeaturesFunction"}),
         ("data", "DataEraserPolicy", {"DeleteDeliveryFunction"}),
@@ -199,11 +208,14 @@ def test_who_may_call_a_function_url_has_both_permissions_and_through_the_url_on
     document = load_child(domain)["Resources"][policy]["Properties"]["PolicyDocument"]
     found = {}
     for statement in document["Statement"]:
+        if statement["Effect"] == "Deny":
+            continue
         for action in set(as_list(statement["Action"])) & set(conditions):
             assert as_list(statement["Action"]) == [action]
             assert statement["Condition"] == conditions[action]
             found[action] = {
-                resource["Fn::GetAtt"][0] for resource in as_list(statement["Resource"])
+                resource["Ref"] if "Ref" in resource else resource["Fn::GetAtt"][0]
+                for resource in as_list(statement["Resource"])
             }
     assert found == dict.fromkeys(conditions, functions)
 
@@ -247,3 +259,45 @@ def test_who_reads_experiments_changes_nothing() -> None:
         "cloudformation:DescribeStacks", "dynamodb:GetItem", "dynamodb:Query", "dynamodb:Scan",
         "s3:GetObject", "kms:Decrypt",
     }  # fmt: skip
+
+
+def test_no_role_of_a_function_or_machine_may_decide() -> None:
+    """The approval URL is for people: its two actions are named in no other policy."""
+    deciding = {
+        name
+        for path in CHILDREN
+        for name, statement in _statements(path)
+        if statement["Effect"] == "Allow" and "DecideVersionFunction" in json.dumps(statement)
+    }
+    assert deciding <= {"ApproverPolicy"}
+
+
+@pytest.mark.parametrize("persona", PERSONAS)
+def test_a_personas_policy_fits_into_one_managed_policy(persona: str) -> None:
+    """IAM takes 6,144 characters without white space; names here are as long as they may be."""
+    policy = load_child("access")["Resources"][f"{persona.title()}Policy"]
+    text = json.dumps(policy["Properties"]["PolicyDocument"], separators=(",", ":"))
+    names = {"Partition": "aws-us-gov", "Region": "ap-southeast-1", "AccountId": "0" * 12}
+    for name, value in names.items():
+        text = text.replace(f"${{AWS::{name}}}", value)
+    text = re.sub(r'\{"Fn::Sub":"([^"]*)"\}', r'"\1"', text)
+    text = re.sub(r'\{"Ref":"\w+"\}', f'"{"x" * 140}"', text)
+    text = text.replace("${StewardStack}", "steward-production").replace(" ", "")
+    text = re.sub(r"\$\{\w+\}", "x" * 63, text)
+    assert len(text) <= 6144
+
+
+@pytest.mark.parametrize("persona", sorted(set(PERSONAS) - {"approver"}))
+def test_every_persona_but_the_approver_is_denied_the_approval_url(persona: str) -> None:
+    """A Deny beats every Allow: who has a second policy beside this one decides nothing."""
+    policy = load_child("access")["Resources"][f"{persona.title()}Policy"]
+    denied = [
+        statement
+        for statement in policy["Properties"]["PolicyDocument"]["Statement"]
+        if statement["Effect"] == "Deny"
+        and "lambda:InvokeFunctionUrl" in as_list(statement["Action"])
+    ]
+    [statement] = denied
+    reach = json.dumps(statement["Resource"])
+    assert "DecideVersionFunctionArn" in reach or "function:${StewardStack}-*" in reach
+    assert "Condition" not in statement

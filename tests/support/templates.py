@@ -18,6 +18,7 @@ CHILDREN = tuple(sorted((ROOT / "stacks").glob("*.yaml")))
 TEMPLATES = (ROOT_TEMPLATE, *CHILDREN)
 ORDER = (
     "foundation", "data", "registry", "governance", "monitoring", "serving", "training", "audit",
+    "access",
 )  # fmt: skip
 
 Template = dict[str, Any]
