@@ -130,8 +130,15 @@ def test_a_candidate_that_passes_is_registered() -> None:
     assert register["artifact_uri"].endswith("model.tar.gz")
     assert register["champion_version"] is None
     assert register["baseline"] == SCENARIO["compared"]["baseline"]
+    assert register["bias"] is None
     recorded = played.arguments["RecordSuccess"][0]["Payload"]
     assert recorded["deliveries"] == ["d1", "d2"]
+
+
+def test_bias_that_was_computed_is_registered_with_the_version() -> None:
+    named = {"uri": "s3://artifacts/bias.json", "digest": "b1" * 32}
+    played = run(compared={**SCENARIO["compared"], "bias": named})
+    assert played.arguments["RegisterVersion"][0]["Payload"]["bias"] == named
 
 
 def test_a_dataset_that_outgrows_one_function_is_joined_by_athena_and_then_built() -> None:
