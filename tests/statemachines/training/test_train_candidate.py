@@ -131,8 +131,15 @@ def test_a_candidate_that_passes_is_registered() -> None:
     assert register["champion_version"] is None
     for name in ("baseline", "explanation"):
         assert register[name] == SCENARIO["compared"][name]
+    assert register["bias"] is None
     recorded = played.arguments["RecordSuccess"][0]["Payload"]
     assert recorded["deliveries"] == ["d1", "d2"]
+
+
+def test_bias_that_was_computed_is_registered_with_the_version() -> None:
+    named = {"uri": "s3://artifacts/bias.json", "digest": "b1" * 32}
+    played = run(compared={**SCENARIO["compared"], "bias": named})
+    assert played.arguments["RegisterVersion"][0]["Payload"]["bias"] == named
 
 
 def test_a_dataset_that_outgrows_one_function_is_joined_by_athena_and_then_built() -> None:
