@@ -272,6 +272,18 @@ def test_retention_archives_what_was_refused_long_ago(days: int, kept: int, arch
     assert scene.item()["state"] == ("archived" if archived else "rejected")
 
 
+def test_a_declaration_that_cannot_be_read_keeps_no_request_from_expiring() -> None:
+    scene = Scene()
+    scene.pending()
+    scene.state.put(Table.PROJECTS, {"project": PROJECT, "config": {"of": "another time"}})
+    scene.clock.advance(86_400)
+    swept = sweep_approvals(
+        causation_id="s1", environment="dev", state=scene.state, registry=scene.registry,
+        clock=scene.clock, ids=scene.ids,
+    )  # fmt: skip
+    assert swept.as_dict() == {"expired": 1, "set_back": 0, "archived": 0}
+
+
 def test_the_challenger_is_the_version_that_a_release_compares_with_the_champion() -> None:
     scene = two_versions()
     for number in (1, 2):

@@ -70,25 +70,18 @@ def sweep_approvals(
 
     Covers what a lost ``SageMaker Model Package State Change`` left behind.
     """
-    from steward.domain.project import parse_project  # large: paid by the hourly sweep
-
     swept = Swept()
     for configured in state.scan(Table.PROJECTS):
         project = str(configured["project"])
-        versions = versions_of(state, project)
-        for item in versions:
+        items = versions_of(state, project)
+        for item in items:
             if item["state"] != VersionState.PENDING:
                 continue
-            newer = superseded_by(versions, int(item["version"]))
+            newer = superseded_by(items, int(item["version"]))
             if _expire(item, newer, causation_id, state, clock, ids):
                 swept.expired += 1
             else:
                 swept.reminded += _remind(item, causation_id, state, clock, ids)
-        declared = parse_project(configured["config"])
-        swept.archived += archive_retired(
-            project, declared, versions,
-            causation_id=causation_id, state=state, clock=clock, ids=ids,
-        )  # fmt: skip
         group = package_group(environment, project)
         for arn, version in list(registry.versions(group, "Approved")):
             outcome = reconcile_package(
@@ -97,7 +90,25 @@ def sweep_approvals(
                 state=state, registry=registry, clock=clock, ids=ids,
             )  # fmt: skip
             swept.set_back += outcome == "set back"
+        swept.archived += _archive(configured, items, causation_id, state, clock, ids)
     return swept
+
+
+def _archive(
+    configured: Item, items: list[Item], causation_id: str, state: StateStore, clock: Clock,
+    ids: Ids,
+) -> int:  # fmt: skip
+    """Archive by a project's retention; a declaration that cannot be read archives nothing."""
+    from steward.domain.project import parse_project  # large: paid by the hourly sweep
+
+    try:
+        declared = parse_project(configured.get("config") or {})
+    except RejectedError:
+        return 0
+    return archive_retired(
+        str(configured["project"]), declared, items,
+        causation_id=causation_id, state=state, clock=clock, ids=ids,
+    )  # fmt: skip
 
 
 def apply_missing_decisions(
