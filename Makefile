@@ -34,7 +34,6 @@ lint: setup
 	ruff format --check .
 	mypy $(PYTHON_FOLDERS)
 	lint-imports
-	cfn-lint template.yaml stacks/*.yaml projects/project-stack.yaml projects/profiling-stack.yaml
 
 checkov: setup ## Security rules on the templates; each skip has its reason in .checkov.yaml
 	@requirements/install checkov

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,10 @@ from xdist.remote import Producer
 from steward.domain import duckdb_imports
 from support.isolation import aws, isolated, no_network, scrubbed
 from support.sharing import Sharing
+
+# Threads of OpenBLAS wait by spinning: beside other processes, two of them take five times the
+# processor time of one to train a model of ten columns. numpy reads this when it is imported.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 __all__ = ["aws", "isolated", "no_network", "scrubbed"]
 

@@ -6,12 +6,11 @@ import json
 from pathlib import Path
 
 import pytest
-from cfnlint import api
-from cfnlint.config import ManualArgs
 
 from steward_cli.project_board import Place, dashboard
 from steward_cli.project_stack import with_feature_groups, with_resources
 from support.feature_scene import project_of
+from support.linting import findings
 from support.templates import CHILDREN, ORDER, ROOT, TEMPLATES, transformed
 
 PROJECT_STACK = ROOT / "projects" / "project-stack.yaml"
@@ -21,26 +20,31 @@ _CLOUDFORMATION_BYTES = 1_000_000
 _INLINE_BYTES = 51_200
 
 
-def _findings(text: str) -> list[str]:
-    config = ManualArgs(regions=["us-east-1"])
-    found = api.lint(text, config=config)
-    return [f"{match.rule.id} {match.message} at {match.path_string}" for match in found]
-
-
 def test_all_children_are_linted_here() -> None:
     assert {path.stem for path in CHILDREN} == set(ORDER)
+
+
+def test_what_is_wrong_is_found_in_its_template_alone() -> None:
+    """The rules are loaded once for all templates."""
+    topic = {"Type": "AWS::SNS::Topic", "Properties": {"TopicNames": "alerts"}}
+    wrong = json.dumps({"Resources": {"Alerts": topic}})
+    right = json.dumps({"Resources": {"Alerts": {"Type": "AWS::SNS::Topic"}}})
+    found = [findings(text) for text in (right, wrong, right, wrong)]
+    assert found[0] == found[2] == []
+    assert found[1] == found[3]
+    assert [line.split()[0] for line in found[1]] == ["E3002"]
 
 
 @pytest.mark.parametrize(
     "path", [*TEMPLATES, PROJECT_STACK, PROFILING_STACK], ids=lambda path: path.stem
 )
 def test_a_template_as_written_has_no_findings(path: Path) -> None:
-    assert _findings(path.read_text(encoding="utf-8")) == []
+    assert findings(path.read_text(encoding="utf-8")) == []
 
 
 @pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.stem)
 def test_a_transformed_template_has_no_findings(path: Path) -> None:
-    assert _findings(json.dumps(transformed(path))) == []
+    assert findings(json.dumps(transformed(path))) == []
 
 
 @pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.stem)
@@ -64,5 +68,5 @@ def test_a_project_stack_with_feature_groups_has_no_findings() -> None:
     alarms = "arn:aws:cloudwatch:us-east-1:000000000000:alarm:"
     place = Place("dev", "us-east-1", "steward-dev", alarms, "gateway", "log")
     text = with_resources(text, {"Dashboard": dashboard(project, place)})
-    assert _findings(text) == []
+    assert findings(text) == []
     assert len(text.encode()) < _INLINE_BYTES

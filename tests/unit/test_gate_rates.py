@@ -50,8 +50,14 @@ class Version:
     comparison: Comparison | None
 
 
+@cache
 def _parts(salt: str) -> NDArray[np.str_]:
     return np.array([part_of(entity, salt=salt, traffic=0.3, heldout=0.3) for entity in IDS])
+
+
+def _rows(salt: str, number: int, part: str) -> NDArray[np.intp]:
+    """Return the rows of a part that are delivered by the time a version is trained."""
+    return np.flatnonzero(_parts(salt)[: DELIVERED[number - 1]] == part)
 
 
 def _fit(rows: NDArray[np.intp], labels: Floats) -> Any:
@@ -60,38 +66,41 @@ def _fit(rows: NDArray[np.intp], labels: Floats) -> Any:
     return lambda at: regression.predict_proba((VALUES[at] - means) / scales)[:, 1]
 
 
-def _story(salt: str, *, versions: int = 3, flip_seed: int | None = None) -> list[Version]:
-    """Train the versions on growing data; with a flip seed the last learns 30 % wrong labels."""
-    parts, found, champion = _parts(salt), [], None
-    for number, delivered in enumerate(DELIVERED[:versions], start=1):
-        train = np.flatnonzero(parts[:delivered] == "train")
-        heldout = np.flatnonzero(parts[:delivered] == "heldout")
-        labels = LABELS[train].copy()
-        if flip_seed is not None and number == versions:
-            flipped = np.random.default_rng(flip_seed).random(train.size) < 0.3
-            labels[flipped] = 1 - labels[flipped]
-        model = _fit(train, labels)
-        answers = model(heldout)
-        comparison = None
-        if (champion is not None and number == versions) or (flip_seed is None and champion):
-            comparison = compare(
-                [IDS[row] for row in heldout], LABELS[heldout], answers, champion(heldout),
-                slices={name: [column[row] for row in heldout] for name, column in SLICES.items()},
-                settings=PLAN,
-            )  # fmt: skip
-        brier = float(np.mean((answers - LABELS[heldout]) ** 2))
-        found.append(Version(heldout.size, train.size, brier, comparison))
-        champion = model
-    return found
+@cache
+def _model(salt: str, number: int, flip_seed: int | None) -> Any:
+    """Train a version on what is delivered; with a flip seed it learns 30 % wrong labels."""
+    train = _rows(salt, number, "train")
+    labels = LABELS[train].copy()
+    if flip_seed is not None:
+        flipped = np.random.default_rng(flip_seed).random(train.size) < 0.3
+        labels[flipped] = 1 - labels[flipped]
+    return _fit(train, labels)
+
+
+def _version(salt: str, number: int, flip_seed: int | None = None) -> Version:
+    """Judge a version against the honest one before it, where there is one."""
+    heldout = _rows(salt, number, "heldout")
+    answers = _model(salt, number, flip_seed)(heldout)
+    comparison = None
+    if number > 1:
+        champion = _model(salt, number - 1, None)
+        comparison = compare(
+            [IDS[row] for row in heldout], LABELS[heldout], answers, champion(heldout),
+            slices={name: [column[row] for row in heldout] for name, column in SLICES.items()},
+            settings=PLAN,
+        )  # fmt: skip
+    brier = float(np.mean((answers - LABELS[heldout]) ** 2))
+    return Version(heldout.size, _rows(salt, number, "train").size, brier, comparison)
+
+
+def _story(salt: str) -> list[Version]:
+    return [_version(salt, number) for number in (1, 2, 3)]
 
 
 @cache
 def _repeated(version: int, *, flipped: bool) -> Sequence[Comparison]:
-    stories = (
-        _story(f"salt-{n}", versions=version, flip_seed=n if flipped else None)
-        for n in range(REPETITIONS)
-    )
-    return [last.comparison for *_, last in stories if last.comparison]
+    found = (_version(f"salt-{n}", version, n if flipped else None) for n in range(REPETITIONS))
+    return [one.comparison for one in found if one.comparison]
 
 
 def _rate(of: Sequence[bool]) -> float:
