@@ -56,6 +56,7 @@ MAILS: dict[str, Payload] = {
         version=3, evidence_digest="a1" * 32, by="000000000000/ana",
         comment="Slice sex 2 looks thin; wait for the next delivery.",
     ),
+    "review_due": sample(events.ReviewDue),
     "expired": events.ApprovalExpired(version=3, expired_at="2026-01-06T09:00:00+00:00"),
     "bypassed": events.ApprovalBypassed(
         version=3,

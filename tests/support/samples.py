@@ -436,6 +436,18 @@ SAMPLES: list[e.Payload] = [
         run_uuid="0d0f1b52-7d3c-5d0e-9a43-3b1d9b1f5c55",
         event_type="START",
     ),
+    e.ReviewDue(
+        tier="high",
+        owner="ward-12",
+        production=2,
+        last_review="2025-10-01T09:00:00+00:00",
+        due="2025-12-30T09:00:00+00:00",
+    ),
+    e.ReviewRecorded(
+        by="000000000000/anna",
+        note="Slices and drift looked through; no change.",
+        at="2026-01-05T09:12:00.000+00:00",
+    ),
 ]
 
 
