@@ -20,11 +20,13 @@ from steward.domain.errors import (
     VersionNotFoundError,
 )
 from steward_cli.commands import (
+    card,
     data,
     dataset,
     experiment,
     features,
     image,
+    inventory,
     lineage,
     local,
     mail,
@@ -75,6 +77,8 @@ app.add_typer(mail.app, name="mail")
 app.add_typer(image.app, name="image")
 app.add_typer(report.app, name="report")
 app.add_typer(lineage.app, name="lineage")
+app.add_typer(card.app, name="card")
+app.add_typer(inventory.app, name="inventory")
 
 
 @app.callback()

@@ -3,7 +3,7 @@
 from steward.bootstrap import app
 from steward.contracts.incoming import Received
 from steward.entrypoint import on_event
-from steward.service.registry.card_publishing import publish_card, sweep_cards
+from steward.service.registry.card_publishing import Publishing, publish_card, sweep_cards
 
 
 @on_event(
@@ -12,13 +12,13 @@ from steward.service.registry.card_publishing import publish_card, sweep_cards
 )  # fmt: skip
 def handler(received: Received) -> object:
     """Return the card's status afterwards, or how many cards were out of step."""
-    about = {
-        "state": app().state,
-        "objects": app().objects,
-        "cards": app().model_cards,
-        "registry": app().registry,
-        "environment": app().settings.steward_environment,
-    }
+    about = Publishing(
+        state=app().state,
+        objects=app().objects,
+        cards=app().model_cards,
+        registry=app().registry,
+        environment=app().settings.steward_environment,
+    )
     if received.meta is None:
-        return sweep_cards(**about)
-    return publish_card(received.meta.project, received.detail.version, **about)
+        return sweep_cards(about)
+    return publish_card(received.meta.project, received.detail.version, about)

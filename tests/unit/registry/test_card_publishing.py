@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 import pytest
 
 from steward.domain.errors import ConflictError, EvidenceIncompleteError, VersionNotFoundError
-from steward.service.registry.card_publishing import publish_card, sweep_cards
+from steward.service.registry.card_publishing import Publishing, publish_card, sweep_cards
 from support.fakes import FakeModelCards
 from support.registry_scene import PROJECT, Scene, user
 
@@ -22,17 +21,15 @@ class Shelf:
         self.scene = Scene()
         self.cards = FakeModelCards()
 
-    def _about(self) -> dict[str, Any]:
-        return {
-            "state": self.scene.state, "objects": self.scene.objects, "cards": self.cards,
-            "registry": self.scene.registry, "environment": "dev",
-        }  # fmt: skip
+    def _about(self) -> Publishing:
+        scene = self.scene
+        return Publishing(scene.state, scene.objects, self.cards, scene.registry, "dev")
 
     def publish(self, version: int = 1) -> str:
-        return publish_card(PROJECT, version, **self._about())
+        return publish_card(PROJECT, version, self._about())
 
     def sweep(self) -> dict[str, int]:
-        return sweep_cards(**self._about())
+        return sweep_cards(self._about())
 
     def said(self, field: str) -> str:
         content = json.loads(self.cards.cards[NAME][-1].content)

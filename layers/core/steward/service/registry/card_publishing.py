@@ -6,7 +6,7 @@ come twice, late or in another order change nothing.
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
 
 from steward.domain.digests import digest_of
 from steward.domain.errors import StewardError
@@ -25,16 +25,18 @@ from steward.service.registry.cards import card_of, frozen_card
 from steward.service.registry.records import need_version, version_key, versions_of
 
 
-def publish_card(
-    project: str,
-    version: int,
-    *,
-    state: StateStore,
-    objects: ObjectStore,
-    cards: ModelCards,
-    registry: ModelRegistry,
-    environment: str,
-) -> str:
+@dataclass(frozen=True)
+class Publishing:
+    """Where versions, evidence and cards are."""
+
+    state: StateStore
+    objects: ObjectStore
+    cards: ModelCards
+    registry: ModelRegistry
+    environment: str
+
+
+def publish_card(project: str, version: int, about: Publishing) -> str:
     """Bring both cards of a version in step with it.
 
     Before its evidence is frozen, a version has a draft from what is there; afterwards the frozen
@@ -51,6 +53,7 @@ def publish_card(
     from steward.domain.cards.projections import encode
     from steward.domain.cards.standing import STATUS, standing
 
+    state, objects = about.state, about.objects
     item = need_version(state, project, version)
     status = STATUS[str(item["state"])]
     frozen = frozen_card(item, objects)
@@ -58,8 +61,8 @@ def publish_card(
         frozen = card_of(item, pinned_run(state, project, str(item["run_id"])).project, objects)
     card = standing(frozen, item)
     content = encode(card, "card")
-    _store(cards, card_name(environment, project, version), content, status)
-    _into_package(registry, str(item["model_package_arn"]), encode(card, "package"), status)
+    _store(about.cards, card_name(about.environment, project, version), content, status)
+    _into_package(about.registry, str(item["model_package_arn"]), encode(card, "package"), status)
     published = {"status": status, "state": item["state"], "digest": digest_of(content)}
     if item.get("card_published") != published:
         key = version_key(project, version)
@@ -67,7 +70,7 @@ def publish_card(
     return status
 
 
-def sweep_cards(*, state: StateStore, **about: Any) -> dict[str, int]:
+def sweep_cards(about: Publishing) -> dict[str, int]:
     """Publish every card that is behind its version, such as after a release.
 
     A card that cannot be published keeps no other back.
@@ -76,12 +79,12 @@ def sweep_cards(*, state: StateStore, **about: Any) -> dict[str, int]:
         How many were published and how many failed.
     """
     done = failed = 0
-    for project in state.scan(Table.PROJECTS):
-        for item in versions_of(state, project["project"]):
+    for project in about.state.scan(Table.PROJECTS):
+        for item in versions_of(about.state, project["project"]):
             if not _behind(item):
                 continue
             try:
-                publish_card(item["project"], int(item["version"]), state=state, **about)
+                publish_card(item["project"], int(item["version"]), about)
                 done += 1
             except StewardError:
                 failed += 1
