@@ -17,7 +17,7 @@ from reportlab.platypus import KeepTogether, Paragraph, SimpleDocTemplate, Space
 
 from steward.domain.cards.card import UNPROVEN, Card, Estimate, Group, Section, Statement
 
-_WIDTH = A4[0] - 36 * mm
+_WIDTH = A4[0] - 36 * mm - 12  # the frame pads six points on each side
 _INK, _SOFT, _LINE, _BLUE, _WARN = (
     colors.HexColor(code) for code in ("#1d2733", "#5d6b7a", "#dfe5ea", "#2f6f9f", "#9a6200")
 )
@@ -138,7 +138,7 @@ def _cells(estimate: Estimate) -> tuple[str, ...]:
     interval = " to ".join("open" if end is None else f"{end:.4g}" for end in ends)
     return (
         estimate.name,
-        UNPROVEN if estimate.value is None else f"{estimate.value:.4g}",
+        estimate.said,
         "" if ends == (None, None) else interval,
         "" if estimate.rows is None else f"{estimate.rows:,}",
         estimate.note,

@@ -124,7 +124,7 @@ def test_one_function_puts_events_and_only_our_own() -> None:
         assert statement["Resource"] == {"Fn::GetAtt": ["Bus", "Arn"]}
 
 
-def test_only_the_three_that_must_may_change_a_packages_status() -> None:
+def test_only_those_that_must_may_change_a_packages_status() -> None:
     allowed = {
         name
         for path in CHILDREN
@@ -135,7 +135,27 @@ def test_only_the_three_that_must_may_change_a_packages_status() -> None:
         "ApplyDecisionFunctionRole",  # sets Approved and Rejected, after the record says so
         "ReconcileApprovalFunctionRole",  # sets back what was set around it
         "ExpireApprovalsFunctionRole",  # the same, for what an event missed
+        "PublishCardFunctionRole",  # writes the package's card; a status is denied, see below
     }
+
+
+def test_who_writes_a_packages_card_is_denied_to_name_a_status() -> None:
+    (path,) = [child for child in CHILDREN if child.stem == "registry"]
+    resource = transformed(path)["Resources"]["PublishCardFunctionRole"]
+    denied = [
+        statement
+        for policy in resource["Properties"]["Policies"]
+        for statement in policy["PolicyDocument"]["Statement"]
+        if statement["Effect"] == "Deny"
+    ]
+    assert denied == [
+        {
+            "Effect": "Deny",
+            "Action": "sagemaker:UpdateModelPackage",
+            "Resource": "*",
+            "Condition": {"Null": {"sagemaker:ModelApprovalStatus": "false"}},
+        }
+    ]
 
 
 @by_child
@@ -179,7 +199,7 @@ def test_the_approver_role_fixes_the_session_name_to_the_person() -> None:
 @pytest.mark.parametrize(
     ("domain", "policy", "functions"),
     [
-        ("registry", "ApproverPolicy", {"DecideVersionFunction"}),
+        ("registry", "ApproverPolicy", {"DecideVersionFunction", "RecordReviewFunction"}),
         ("training", "DeveloperPolicy", {"PushSourceFunction"}),
         ("serving", "ClientPolicy", {"AnswerRequestFunction", "RecordOutcomesFunction"}),
         ("data", "FeatureReaderPolicy", {"ReadFeaturesFunction"}),

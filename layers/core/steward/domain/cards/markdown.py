@@ -54,9 +54,9 @@ def _group(group: Group) -> list[str]:
 
 
 def _row(estimate: Estimate) -> str:
-    value = UNPROVEN if estimate.value is None else f"{estimate.value:.4g}"
     ends = (estimate.lower, estimate.upper)
     interval = " to ".join("open" if end is None else f"{end:.4g}" for end in ends)
     interval = "" if ends == (None, None) else interval
     rows = "" if estimate.rows is None else str(estimate.rows)
-    return f"| {_plain(estimate.name)} | {value} | {interval} | {rows} | {_plain(estimate.note)} |"
+    cells = (_plain(estimate.name), estimate.said, interval, rows, _plain(estimate.note))
+    return f"| {' | '.join(cells)} |"
