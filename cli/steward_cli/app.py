@@ -22,6 +22,7 @@ from steward.domain.errors import (
 from steward_cli.commands import (
     audit,
     bias,
+    card,
     data,
     dataset,
     experiment,
@@ -29,6 +30,7 @@ from steward_cli.commands import (
     features,
     governance,
     image,
+    inventory,
     lineage,
     local,
     mail,
@@ -85,6 +87,8 @@ app.add_typer(lineage.app, name="lineage")
 app.add_typer(webhooks.app, name="webhooks")
 app.add_typer(audit.app, name="audit")
 app.add_typer(governance.app, name="governance")
+app.add_typer(card.app, name="card")
+app.add_typer(inventory.app, name="inventory")
 
 
 @app.callback()

@@ -32,7 +32,7 @@ def test_all_that_the_image_copies_exists() -> None:
     assert all((ROOT / path).exists() for path in copied)
 
 
-@pytest.mark.parametrize("command", ["train", "evaluate", "serve", "predict"])
+@pytest.mark.parametrize("command", ["train", "evaluate", "serve", "predict", "card"])
 def test_a_command_imports_nothing_that_the_image_lacks(command: str) -> None:
     locked = (ROOT / "requirements" / "jobs.txt").read_text(encoding="utf-8")
     allowed = {name.replace("-", "_") for name in re.findall(r"^([a-z0-9-]+)==", locked, re.M)}
@@ -63,4 +63,4 @@ def test_an_unknown_command_is_refused_with_the_known_ones() -> None:
         [sys.executable, "-m", "steward_jobs", "tune"], capture_output=True, text=True, check=False
     )
     assert done.returncode == 2
-    assert "must be one of train, evaluate, serve, not 'tune'" in done.stderr
+    assert "must be one of train, evaluate, serve, card, not 'tune'" in done.stderr

@@ -98,6 +98,7 @@ MAILS: dict[str, Payload] = {
         "sentence": "Weights of the features moved: bmi from 42 % to 63 %, 0.210 in all where"
         " 0.031 is chance (p 0.0002, 100 rows against 60).",
     }),
+    "review_due": sample(events.ReviewDue),
     "expired": events.ApprovalExpired(version=3, expired_at="2026-01-06T09:00:00+00:00"),
     "bypassed": events.ApprovalBypassed(
         version=3,

@@ -146,7 +146,27 @@ def test_only_those_that_must_may_change_a_package() -> None:
         "ReconcileApprovalFunctionRole",  # sets back what was set around it
         "ExpireApprovalsFunctionRole",  # the same, for what an event missed
         "MirrorVersionFunctionRole",  # life cycle and properties; denied every status
+        "PublishCardFunctionRole",  # writes the package's card; a status is denied, see below
     }
+
+
+def test_who_writes_a_packages_card_is_denied_to_name_a_status() -> None:
+    (path,) = [child for child in CHILDREN if child.stem == "registry"]
+    resource = transformed(path)["Resources"]["PublishCardFunctionRole"]
+    denied = [
+        statement
+        for policy in resource["Properties"]["Policies"]
+        for statement in policy["PolicyDocument"]["Statement"]
+        if statement["Effect"] == "Deny"
+    ]
+    assert denied == [
+        {
+            "Effect": "Deny",
+            "Action": "sagemaker:UpdateModelPackage",
+            "Resource": "*",
+            "Condition": {"Null": {"sagemaker:ModelApprovalStatus": "false"}},
+        }
+    ]
 
 
 @by_child
@@ -190,7 +210,11 @@ def test_the_approver_role_fixes_the_session_name_to_the_person() -> None:
 @pytest.mark.parametrize(
     ("domain", "policy", "functions"),
     [
-        ("access", "ApproverPolicy", {"DecideVersionFunctionArn", "WaiveRuleFunctionArn"}),
+        (
+            "access",
+            "ApproverPolicy",
+            {"DecideVersionFunctionArn", "WaiveRuleFunctionArn", "RecordReviewFunctionArn"},
+        ),
         ("access", "ScientistPolicy", {"PushSourceFunctionArn"}),
         ("registry", "PolicyOwnerPolicy", {"DeployPolicyFunction"}),
         ("serving", "ClientPolicy", {"AnswerRequestFunction", "RecordOutcomesFunction"}),

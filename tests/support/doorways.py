@@ -19,6 +19,7 @@ from support.fakes import (
     FakeFailureQueue,
     FakeIds,
     FakeMail,
+    FakeModelCards,
     FakeObjects,
     FakeRegistry,
     FakeState,
@@ -39,6 +40,7 @@ class FakeApp:
     state: FakeState = field(default_factory=FakeState)
     objects: FakeObjects = field(default_factory=FakeObjects)
     registry: FakeRegistry = field(default_factory=FakeRegistry)
+    model_cards: FakeModelCards = field(default_factory=FakeModelCards)
     mail: FakeMail = field(default_factory=FakeMail)
     job_records: FakeJobRecords = field(default_factory=FakeJobRecords)
     failure_queue: FakeFailureQueue = field(default_factory=FakeFailureQueue)

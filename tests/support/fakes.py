@@ -9,13 +9,14 @@ import itertools
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from steward.contracts.events import Event
 from steward.contracts.steps.features import EntityRead, FeaturesRead, ReadFeatures, RecordRead
+from steward.domain.cards.limits import SchemaName, check_content
 from steward.domain.errors import (
     ConflictError,
     DependencyError,
@@ -26,7 +27,7 @@ from steward.domain.errors import (
     RetryableError,
     StewardError,
 )
-from steward.ports import Answer, Entry, ObjectInfo, RecordKey, RoleCounts
+from steward.ports import Answer, Entry, ObjectInfo, RecordKey, RoleCounts, StoredCard
 from support.fake_state import FakeState
 
 __all__ = [
@@ -375,10 +376,50 @@ class FakeRegistry:
             if status in (None, package["ModelApprovalStatus"]):
                 yield package["ModelPackageArn"], package["ModelPackageVersion"]
 
+    def set_card(self, arn: str, content: str, status: str) -> None:
+        _check_card("package", content)
+        card = {"ModelCardContent": content, "ModelCardStatus": status}
+        self._package(arn).update(ModelCard=card)
+
     def _package(self, arn: str) -> dict[str, Any]:
         if arn not in self.packages:
             raise RejectedError(f"no model package {arn}", field="arn", value=arn)
         return self.packages[arn]
+
+
+def _check_card(schema: SchemaName, content: str) -> None:
+    check_content(schema, json.loads(content))
+
+
+class FakeModelCards:
+    """Versions of cards by name."""
+
+    def __init__(self) -> None:
+        self.cards: dict[str, list[StoredCard]] = {}
+
+    def find(self, name: str) -> StoredCard | None:
+        return self.cards[name][-1] if name in self.cards else None
+
+    def create(self, name: str, content: str, status: str) -> None:
+        if name in self.cards:
+            raise ConflictError(f"there is a card {name}")
+        _check_card("card", content)
+        self.cards[name] = [StoredCard(content, status, 1)]
+
+    def set_content(self, name: str, content: str) -> None:
+        latest = self._latest(name)
+        if latest.status == "Archived":
+            raise ConflictError(f"{name} is archived")
+        _check_card("card", content)
+        self.cards[name].append(StoredCard(content, latest.status, latest.version + 1))
+
+    def set_status(self, name: str, status: str) -> None:
+        self.cards[name][-1] = replace(self._latest(name), status=status)
+
+    def _latest(self, name: str) -> StoredCard:
+        if name not in self.cards:
+            raise RejectedError(f"no card {name}", field="name", value=name)
+        return self.cards[name][-1]
 
 
 Reply = Callable[[bytes, str], bytes]

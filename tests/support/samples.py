@@ -473,6 +473,18 @@ SAMPLES: list[e.Payload] = [
         reason="the caller is no role of Steward",
         source_ip="203.0.113.7",
     ),
+    e.ReviewDue(
+        tier="high",
+        owner="ward-12",
+        production=2,
+        last_review="2025-10-01T09:00:00+00:00",
+        due="2025-12-30T09:00:00+00:00",
+    ),
+    e.ReviewRecorded(
+        by="000000000000/anna",
+        note="Slices and drift looked through; no change.",
+        at="2026-01-05T09:12:00.000+00:00",
+    ),
 ]
 
 

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
         LineageTracking,
         Mail,
         MirrorQueue,
+        ModelCards,
         ModelRegistry,
         ObjectStore,
         OnlineFeatures,
@@ -151,6 +152,13 @@ class App:
         from steward.adapters.registry import SageMakerModelRegistry
 
         return SageMakerModelRegistry(self.clients.get("sagemaker"))
+
+    @cached_property
+    def model_cards(self) -> ModelCards:
+        """SageMaker Model Cards."""
+        from steward.adapters.model_cards import SageMakerModelCards
+
+        return SageMakerModelCards(self.clients.get("sagemaker"))
 
     @cached_property
     def endpoints(self) -> Endpoints:

@@ -362,6 +362,48 @@ class ModelRegistry(Protocol):
         """
         ...
 
+    def set_card(self, arn: str, content: str, status: str) -> None:
+        """Set the package's own model card and its status.
+
+        Raises:
+            RejectedError: The content does not fit the package card's schema.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class StoredCard:
+    """A model card as SageMaker keeps it: its newest version."""
+
+    content: str
+    status: str
+    version: int
+
+
+class ModelCards(Protocol):
+    """SageMaker Model Cards."""
+
+    def find(self, name: str) -> StoredCard | None:
+        """Return a card's newest version, None where there is none of this name."""
+        ...
+
+    def create(self, name: str, content: str, status: str) -> None:
+        """Create a card.
+
+        Raises:
+            ConflictError: There is one of this name.
+            RejectedError: The content does not fit the schema.
+        """
+        ...
+
+    def set_content(self, name: str, content: str) -> None:
+        """Make a new version with other content."""
+        ...
+
+    def set_status(self, name: str, status: str) -> None:
+        """Set the status of the newest version; that makes no new one."""
+        ...
+
 
 @dataclass(frozen=True)
 class Answer:

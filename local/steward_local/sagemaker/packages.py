@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from steward_local.authority import Principal
-from steward_local.sagemaker import jobs, state_events, store
+from steward_local.sagemaker import jobs, model_card_schema, state_events, store
 from steward_local.sagemaker.errors import ApiError, invalid
 from steward_local.sagemaker.store import now
 
@@ -99,6 +99,7 @@ def create(params: dict[str, Any], caller: Principal) -> dict[str, Any]:
     if name and "ModelApprovalStatus" in params:
         raise invalid("ModelApprovalStatus is for versions of a model package group only.")
     _check_properties(params.get("CustomerMetadataProperties", {}))
+    _check_card(params)
     token = params.get("ClientToken")
     with at.lock:
         if token and token in at.client_tokens:
@@ -154,6 +155,12 @@ def _check_properties(properties: dict[str, str]) -> None:
         )
 
 
+def _check_card(params: dict[str, Any]) -> None:
+    content = params.get("ModelCard", {}).get("ModelCardContent")
+    if content is not None:
+        model_card_schema.check(content, model_card_schema.PACKAGE)
+
+
 def find(name_or_arn: str) -> dict[str, Any]:
     """A package by ARN or, if unversioned, by name; AWS's error when there is none."""
     at = store.current()
@@ -172,6 +179,7 @@ def describe(params: dict[str, Any], _caller: Principal) -> dict[str, Any]:
 def update(params: dict[str, Any], caller: Principal) -> dict[str, Any]:
     """`UpdateModelPackage`: approval, its description, custom properties, specification."""
     at = store.current()
+    _check_card(params)
     with at.lock:
         package = find(params["ModelPackageArn"])
         status = params.get("ModelApprovalStatus")

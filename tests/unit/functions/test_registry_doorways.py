@@ -14,6 +14,7 @@ from steward.entrypoint import Handler
 from steward.ports import ExecutionRecord, JobRecord, Table
 from support.builders import event_of
 from support.doorways import FakeApp, delivered, load, request
+from support.fakes import FakeModelCards
 from support.registry_scene import PROJECT, Scene, user
 
 INCOMING = Path(__file__).parents[3] / "events" / "incoming"
@@ -33,7 +34,7 @@ def scene() -> Scene:
 def app(scene: Scene) -> FakeApp:
     return FakeApp(
         state=scene.state, objects=scene.objects, registry=scene.registry, clock=scene.clock,
-        ids=scene.ids,
+        ids=scene.ids, model_cards=FakeModelCards(),
     )  # fmt: skip
 
 
@@ -218,3 +219,34 @@ def test_a_malformed_event_is_put_aside_with_its_reason(
     (kept,) = app.failure_queue.refused
     assert kept.payload == event
     assert kept.reason["error"] == "MalformedEventError"
+
+
+def test_a_card_is_published_for_an_event_and_by_the_hour(scene: Scene, doorways: Doorways) -> None:
+    asked = scene.pending()
+    assert doorways.tell("publish_card", asked) == "PendingReview"
+    tick = incoming("schedule_tick")
+    assert doorways.load("publish_card")(tick, None) == {"published": 0, "failed": 0}
+
+
+def test_a_review_is_recorded_for_a_person_and_refused_to_others(
+    scene: Scene, doorways: Doorways
+) -> None:
+    scene.register()
+    handler = doorways.load("record_review")
+    body = json.dumps({"project": PROJECT, "note": "looked through"})
+    answer = handler(request("POST", user("ana"), body=body), None)
+    assert answer["statusCode"] == 200
+    assert json.loads(answer["body"])["by"] == "000000000000/ana"
+    role = "arn:aws:sts::000000000000:assumed-role/Deployer/ana"
+    assert handler(request("POST", role, body=body), None)["statusCode"] == 403
+    assert handler(request("GET", user("ana")), None)["statusCode"] == 405
+    wrong = handler(request("POST", user("ana"), body=json.dumps({"project": PROJECT})), None)
+    assert wrong["statusCode"] == 400
+    assert json.loads(wrong["body"])["field"] == "note"
+
+
+def test_due_reviews_are_announced_by_the_day(scene: Scene, doorways: Doorways) -> None:
+    scene.register()
+    scene.clock.advance(200 * 86_400)
+    tick = incoming("schedule_tick")
+    assert doorways.load("announce_reviews")(tick, None) == {"announced": 1, "failed": 0}

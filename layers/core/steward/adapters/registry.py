@@ -50,6 +50,12 @@ class SageMakerModelRegistry:
         with translated(f"label {arn}"):
             self._client.update_model_package(ModelPackageArn=arn, **request)
 
+    def set_card(self, arn: str, content: str, status: str) -> None:
+        """Set the package's own model card, whose content has a schema of its own."""
+        card = {"ModelCardContent": content, "ModelCardStatus": status}
+        with translated(f"set the card of {arn}"):
+            self._client.update_model_package(ModelPackageArn=arn, ModelCard=card)
+
     def describe(self, arn: str) -> Mapping[str, Any]:
         """Return the package as SageMaker describes it."""
         with translated(f"describe {arn}"):

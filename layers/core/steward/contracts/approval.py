@@ -33,6 +33,13 @@ class DecideVersion(_Strict):
     comment: str = Field(default="", max_length=2000)
 
 
+class RecordReview(_Strict):
+    """``POST`` to the review URL: a person has reviewed a model."""
+
+    project: str
+    note: str = Field(min_length=1, max_length=2000)
+
+
 def parse_request(model: type[ModelT], value: object) -> ModelT:
     """Return a request, typed.
 

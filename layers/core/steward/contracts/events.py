@@ -1111,6 +1111,32 @@ class ChangeUnmatched(Payload):
     source_ip: str = ""
 
 
+class ReviewDue(Payload):
+    """A model has not been reviewed for as long as its tier allows.
+
+    Attributes:
+        production: The version that serves.
+        last_review: Of a person; None where there was none.
+        due: When the interval ended.
+    """
+
+    source: ClassVar[str] = "steward.registry"
+    tier: str
+    owner: str
+    production: int | None
+    last_review: str | None
+    due: str
+
+
+class ReviewRecorded(Payload):
+    """A verified person reviewed a model."""
+
+    source: ClassVar[str] = "steward.registry"
+    by: str
+    note: str
+    at: str
+
+
 PAYLOADS: dict[str, type[Payload]] = {model.__name__: model for model in Payload.__subclasses__()}
 
 

@@ -48,6 +48,11 @@ def package_group(environment: str, project: str) -> str:
     return sagemaker_name("steward", environment, project)
 
 
+def card_name(environment: str, project: str, version: int) -> str:
+    """Return the SageMaker model card of a version; each has its own, with its own status."""
+    return sagemaker_name("steward", environment, project, f"v{version}")
+
+
 def run_id(run_key: str, attempt: int) -> str:
     """Return the id of one attempt at a run: first 12 digits of its key, then the attempt."""
     return f"{run_key[:12]}-{attempt}"

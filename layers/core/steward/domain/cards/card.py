@@ -77,6 +77,13 @@ class Estimate(_Part):
     rows: int | None = None
     note: str = ""
 
+    @property
+    def said(self) -> str:
+        """The value as people read it."""
+        if self.value is None:
+            return "undefined" if self.note else UNPROVEN
+        return f"{self.value:.4g}"
+
 
 class Group(_Part):
     """Estimates of one kind from one piece of evidence, drawn as one picture.

@@ -141,14 +141,14 @@ def _group(card: Card, group: Group) -> str:
 
 
 def _row(estimate: Estimate) -> str:
-    value = UNPROVEN if estimate.value is None else f"{estimate.value:.4g}"
     ends = "" if estimate.lower is None and estimate.upper is None else " to ".join(
         "open" if end is None else f"{end:.4g}" for end in (estimate.lower, estimate.upper)
     )  # fmt: skip
     rows = "" if estimate.rows is None else f"{estimate.rows:,}"
     return (
-        f"<tr><td>{safe(estimate.name)}</td><td class='n'>{value}</td><td class='n'>{ends}</td>"
-        f"<td class='n'>{rows}</td><td class='soft'>{safe(estimate.note)}</td></tr>"
+        f"<tr><td>{safe(estimate.name)}</td><td class='n'>{estimate.said}</td>"
+        f"<td class='n'>{ends}</td><td class='n'>{rows}</td>"
+        f"<td class='soft'>{safe(estimate.note)}</td></tr>"
     )
 
 

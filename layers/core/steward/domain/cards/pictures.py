@@ -7,6 +7,12 @@ from html import escape
 from steward.domain.cards.card import Estimate, Group
 from steward.domain.svg import NARROW, PALETTE, WIDE, svg, text, ticks
 
+_COLOURS = {
+    "worse": PALETTE[3], "proved worse": PALETTE[3],
+    "not judged": PALETTE[5], "too few rows to judge": PALETTE[5],
+}  # fmt: skip
+"""By what the evidence says of an estimate: red for worse, grey for too few rows."""
+
 _STEP, _TOP, _RIGHT = 30.0, 10.0, 64.0
 
 
@@ -59,7 +65,7 @@ def _row(
     estimate: Estimate, y: float, left: float, above: float, low: float, scale: float
 ) -> str:  # fmt: skip
     x0, x, x1 = (left + (edge - low) * scale for edge in _edges(estimate))
-    colour = PALETTE[1] if estimate.note and estimate.note != "pass" else PALETTE[0]
+    colour = _COLOURS.get(estimate.note, PALETTE[0])
     hover = f"{estimate.name}: {estimate.value:.6g}, {_bound(estimate.lower)} to "
     hover += f"{_bound(estimate.upper)} {estimate.note}"
     room = 26 if not above else 44

@@ -166,7 +166,7 @@ def _group(card: Card, group: Group) -> dict[str, Any]:
             {
                 "name": fitted(estimate.name, 255) or "unnamed",
                 "type": "number" if known else "string",
-                "value": estimate.value if known else UNPROVEN,
+                "value": estimate.value if known else estimate.said,
                 "notes": fitted("; ".join(notes), 1024),
             }
         )

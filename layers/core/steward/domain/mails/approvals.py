@@ -352,3 +352,35 @@ def bypassed(
         ),
         commands("To see the record", f"steward versions show {where.project} {version}"),
     )
+
+
+def review_due(
+    where: Where, *, tier: str, owner: str, production: int | None, last_review: str | None,
+    due: str,
+) -> Letter:  # fmt: skip
+    """Ask for the review that a model's tier demands."""
+    return letter(
+        where,
+        f"{where.project} is due for review since {moment(due)[:10]}",
+        paragraph(
+            f"A model of tier {tier} is reviewed again and again as long as it is kept. Nothing "
+            "stops by itself: a person looks at the card, the checklists and what monitoring "
+            "says, and records it."
+        ),
+        facts(
+            "What it is",
+            [
+                ("Project", where.project),
+                ("Owner", owner),
+                ("In production", f"version {production}" if production else "nothing yet"),
+                ("Last review", moment(last_review) if last_review else "none"),
+                ("Due", moment(due)),
+            ],
+        ),
+        commands(
+            "To look and to record it",
+            *([f"steward card open {where.project} {production}"] if production else []),
+            "steward inventory list",
+            f'steward inventory review {where.project} --note "what you found"',
+        ),
+    )

@@ -139,6 +139,14 @@ def _waiver_revoked(occasion: _Occasion) -> Letter:
     )
 
 
+def _review_due(occasion: _Occasion) -> Letter:
+    data: events.ReviewDue = occasion.data
+    return approvals.review_due(
+        occasion.where, tier=data.tier, owner=data.owner, production=data.production,
+        last_review=data.last_review, due=data.due,
+    )  # fmt: skip
+
+
 def _bypassed(occasion: _Occasion) -> Letter:
     data: events.ApprovalBypassed = occasion.data
     return approvals.bypassed(
@@ -575,6 +583,7 @@ _MAILS: dict[type[events.Payload], tuple[Sequence[str], _Write]] = {
     events.ApprovalRequested: ((APPROVER,), _approval_requested),
     events.VersionApproved: ((OWNER,), _approved),
     events.VersionRejected: ((OWNER,), _rejected),
+    events.ReviewDue: ((OWNER, APPROVER), _review_due),
     events.ApprovalExpired: ((OWNER,), _expired),
     events.ApprovalReminder: ((APPROVER,), _reminded),
     events.WaiverGranted: ((APPROVER, OWNER), _waived),

@@ -1,0 +1,219 @@
+"""``steward card``: a version's model card and the checklists that it fills."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+import webbrowser
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from steward.adapters.objects import S3ObjectStore
+from steward.domain.cards.card import UNPROVEN, Card
+from steward.domain.cards.markdown import markdown
+from steward.domain.cards.page import page
+from steward.domain.cards.projections import as_text, encode, project
+from steward.domain.cards.standing import STATUS, standing
+from steward.domain.checklists.filling import Answered, checklist, counted, fill
+from steward.domain.checklists.page import checklist_page
+from steward.service.registry.cards import frozen_card
+from steward_cli.console import CommandError, Exit, Json, show, table
+from steward_cli.state import StackState
+from steward_cli.target import Choice, choose
+
+app = typer.Typer(help="Model cards and checklists, made of evidence alone.")
+
+Project = Annotated[str, typer.Argument(help="Project name.")]
+Version = Annotated[int, typer.Argument(min=1, help="Version number.")]
+Into = Annotated[Path | None, typer.Option("--into", help="Write it to this file.")]
+Format = Literal["json", "html", "pdf", "md"]
+
+
+def read(choice: Choice, project_name: str, version: int) -> tuple[Card, str]:
+    """Return a version's card with the decisions since, and its status.
+
+    Raises:
+        CommandError: The version has no card: its evidence is not frozen.
+    """
+    target = choose(choice)
+    item = StackState(target).version(project_name, version)
+    card = frozen_card(item, S3ObjectStore(target.client("s3")))
+    if card is None:
+        raise CommandError(
+            f"{project_name} {version} is {item['state']} and has no card", Exit.NOT_FOUND,
+            "a card is frozen with the evidence, after staging",
+        )  # fmt: skip
+    return standing(card, item), STATUS[str(item["state"])]
+
+
+@app.command("show")
+def show_card(
+    context: typer.Context, project_name: Project, version: Version, json_: Json = False
+) -> None:
+    """Show a card in the terminal: what is said, and by which evidence.
+
+    Example: `steward card show diabetes 2`
+    """
+    card, status = read(context.obj, project_name, version)
+
+    def render(console: Console) -> None:
+        console.print(f"[bold]{card.project} {card.version}[/bold]: {status}")
+        for section in card.sections:
+            rows = [
+                (
+                    s.label,
+                    UNPROVEN if s.value is None else escape(as_text(s.value)),
+                    escape(s.missing) or ", ".join(f"{p.name} {p.sha256[:12]}"
+                                                   for p in card.digests(s)),
+                )
+                for s in section.statements
+            ]  # fmt: skip
+            console.print(table(("", "", "evidence, or what is missing"), rows, section.title))
+
+    show({"status": status, "digest": card.digest, **card.model_dump(mode="json")}, json_, render)
+
+
+@app.command("open")
+def open_card(
+    context: typer.Context,
+    project_name: Project,
+    version: Version,
+    into: Into = None,
+    json_: Json = False,
+) -> None:
+    """Open a card as a page, with the decisions since it was frozen.
+
+    Example: `steward card open diabetes 2`
+    """
+    card, status = read(context.obj, project_name, version)
+    path = into or Path(tempfile.mkdtemp(prefix="steward-")) / f"{project_name}-{version}-card.html"
+    path.write_text(page(card, status), encoding="utf-8")
+    _tell(path, json_, opened=into is None)
+
+
+@app.command("export")
+def export_card(
+    context: typer.Context,
+    project_name: Project,
+    version: Version,
+    schema: Annotated[
+        str, typer.Option(help="Of JSON: package, card (CreateModelCard), or steward (the whole).")
+    ] = "steward",
+    format_: Annotated[str, typer.Option("--format", help="json, html, pdf or md.")] = "json",
+    into: Into = None,
+    json_: Json = False,
+) -> None:
+    """Write a card as JSON in one of SageMaker's schemas, as HTML, PDF or Markdown.
+
+    Example: `steward card export diabetes 2 --schema card --format json`
+    """
+    if schema not in ("package", "card", "steward") or format_ not in ("json", "html", "pdf", "md"):
+        raise CommandError(
+            f"no {schema!r} as {format_!r}", Exit.USAGE,
+            "--schema package, card, steward; --format json, html, pdf, md",
+        )  # fmt: skip
+    card, status = read(context.obj, project_name, version)
+    content = _written(card, status, schema, format_)
+    if into is not None:
+        _keep(into, content, json_)
+    elif format_ == "pdf":
+        raise CommandError("a PDF needs --into FILE", Exit.USAGE)
+    else:
+        typer.echo(content.decode())
+
+
+def _written(card: Card, status: str, schema: str, format_: str) -> bytes:
+    if format_ == "html":
+        return page(card, status).encode()
+    if format_ == "md":
+        return markdown(card, status).encode()
+    if format_ == "pdf":
+        from steward_jobs.card_pdf import pdf
+
+        return pdf(card, status)
+    if schema == "steward":
+        return json.dumps(card.model_dump(mode="json"), indent=2).encode()
+    known: Any = schema
+    encode(card, known)
+    return json.dumps(project(card, known), indent=2).encode()
+
+
+@app.command("pdf")
+def pdf_card(
+    context: typer.Context,
+    project_name: Project,
+    version: Version,
+    into: Into = None,
+    json_: Json = False,
+) -> None:
+    """Write a card as PDF, by the code of the job image.
+
+    Example: `steward card pdf diabetes 2`
+    """
+    from steward_jobs.card_pdf import pdf
+
+    card, status = read(context.obj, project_name, version)
+    path = into or Path(f"{project_name}-{version}-card.pdf")
+    _keep(path, pdf(card, status), json_)
+
+
+def _keep(path: Path, content: bytes, json_: bool) -> None:
+    path.write_bytes(content)
+    told = {"location": str(path), "sha256": hashlib.sha256(content).hexdigest()}
+    show(told, json_, lambda console: console.print(str(path), soft_wrap=True))
+
+
+@app.command("checklist")
+def show_checklist(
+    context: typer.Context,
+    project_name: Project,
+    version: Version,
+    standard: Annotated[
+        str, typer.Option(help="annex-iv (EU AI Act), nist-ai-rmf or sr-11-7 (SR 26-2).")
+    ] = "annex-iv",
+    into: Annotated[Path | None, typer.Option("--html", help="Write it as a page.")] = None,
+    json_: Json = False,
+) -> None:
+    """Fill a checklist from the evidence of a version: each line has a digest or what is missing.
+
+    Example: `steward card checklist diabetes 2 --standard nist-ai-rmf`
+    """
+    asked = checklist(standard)
+    card, _status = read(context.obj, project_name, version)
+    lines = fill(asked, card)
+    if into is not None:
+        into.write_text(checklist_page(asked, card, lines), encoding="utf-8")
+
+    def render(console: Console) -> None:
+        console.print(f"[bold]{asked.title}[/bold]\n{escape(asked.source)}")
+        console.print(table(("paragraph", "asks for", "answer", "evidence, or what is missing"),
+                            [_line(line) for line in lines]))  # fmt: skip
+        told = ", ".join(f"{number} {kind}" for kind, number in counted(lines).items())
+        console.print(told + (f"; page: {into}" if into else ""))
+
+    data = {
+        "standard": asked.standard, "source": asked.source, "scope": asked.scope,
+        "project": project_name, "version": version, "card_digest": card.digest,
+        "counts": counted(lines), "lines": [line.as_dict() for line in lines],
+    }  # fmt: skip
+    show(data, json_, render)
+
+
+def _line(line: Answered) -> tuple[str, ...]:
+    proofs = [f"{source.name} {source.sha256[:12]}" for source in line.evidence]
+    missing = [f"missing: {what}" for what in line.missing]
+    return (line.paragraph, line.asks, line.answer, escape("\n".join([*proofs, *missing])))
+
+
+def _tell(path: Path, json_: bool, *, opened: bool) -> None:
+    def render(console: Console) -> None:
+        console.print(str(path), soft_wrap=True)
+        if opened and console.is_terminal:
+            webbrowser.open(path.absolute().as_uri())
+
+    show({"location": str(path)}, json_, render)
