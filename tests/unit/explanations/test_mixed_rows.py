@@ -95,7 +95,7 @@ def test_no_question_is_larger_than_allowed() -> None:
 
     def answer(rows: list[list[Cell]]) -> Floats:
         asked.append(len(rows))
-        return _as_floats(rows).sum(axis=1)
+        return np.asarray(_as_floats(rows).sum(axis=1))
 
     names = tuple(f"f{n}" for n in range(11))
     groups = list(
