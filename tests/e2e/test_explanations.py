@@ -121,11 +121,12 @@ def test_traffic_is_explained_by_its_endpoint_and_what_moved_alarms(
     assert quiet.rows[0] == 60
     assert quiet.model_calls >= 1, quiet.sentence
     assert quiet.state == "ok", quiet.sentence
-    capture(lab, begin, 1, [{**row, "bmi": row["bmi"] + 40} for row in patients])
+    capture(lab, begin, 1, [{**row, "bmi": row["bmi"] + 30} for row in patients])
     look = watched(lab, begin, 1)
     moved = look.attribution
     assert moved is not None
-    assert (moved.state, moved.features[0].feature) == ("alarm", "bmi"), moved.sentence
+    assert moved.state == "alarm", moved.sentence
+    assert moved.features[0].feature == "bmi"
     assert look.alarms["attribution"] == "alarm"
 
     def mailed() -> bool | None:

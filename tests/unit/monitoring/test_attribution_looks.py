@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from steward.domain.errors import AccessDeniedError, DependencyError, RejectedError
 from steward.domain.explanations.mixed import Cell, MixedBackground, Row, explain_rows
@@ -24,8 +25,12 @@ from steward.domain.monitoring.whole_rows import (
 )
 from steward.ports import Table
 from steward.service.monitoring.endpoint_model import MOST_BYTES, bodies
+from steward.service.monitoring.look_metrics import look_metrics
+from steward_cli.monitor_page import page
+from steward_cli.monitor_text import screen
+from steward_cli.monitoring import Monitoring
 from support.fakes import FakeEndpoints
-from support.monitoring_scene import MonitoringScene, baseline_of, people
+from support.monitoring_scene import BEGAN, MonitoringScene, baseline_of, people
 
 FEATURES = ("age", "pressure", "sex")
 DECLARED = {"every": 1, "rows": 100, "calls": 20}
@@ -119,6 +124,22 @@ def test_what_the_model_leans_on_moves_with_who_asks_and_alarms_as_declared() ->
     assert found.sentence in scene.look(0).sentence
     kept = json.loads(scene.objects.read(str(found.values_uri)))
     assert np.shape(kept) == (100, 3)
+
+
+def test_commands_show_the_weights_that_moved() -> None:
+    scene = AttributionScene()
+    scene.seen(men(21, 200))
+    watched = Monitoring(scene.state, scene.objects).read(scene.project)
+    console = Console(width=110, record=True, file=io.StringIO())
+    console.print(screen(watched, 110))
+    text = console.export_text()
+    assert "weight of" in text
+    assert "Weights of the features moved" in text
+    made = page(watched, {}, BEGAN)
+    assert "What the answers lean on" in made
+    assert "800" in made
+    written = [json.loads(line) for line in look_metrics(scene.look(0), BEGAN)]
+    assert [one["DriftAlarm"] for one in written if "DriftAlarm" in one] == [1]
 
 
 def test_an_alarm_is_over_when_the_weights_are_back() -> None:
