@@ -389,6 +389,29 @@ def test_taking_the_tables_policy_away_is_a_finding(
     )
 
 
+def test_the_event_history_is_looked_up_and_tells_nothing_twice(
+    harmed: dict[str, tuple[Annals, set[tuple[str, int]]]], lab: Laboratory
+) -> None:
+    harmed["changed"][0].mailed("DeleteResourcePolicy around Steward")
+    told = Annals(lab, "_stack")
+
+    def findings() -> list[str]:
+        calls = [r["details"]["data"] for r in told.records() if r["what"] == "ChangeUnmatched"]
+        return sorted(call["call_id"] for call in calls)
+
+    before = eventually(findings, "findings")
+    event = {"id": "e", "source": "aws.events", "detail-type": "Scheduled Event",
+             "time": "2026-11-29T10:00:00Z", "detail": {}}  # fmt: skip
+    answer = lab.target.client("lambda").invoke(
+        FunctionName=lab.function("Audit", "ReconcileChangesFunction"),
+        Payload=json.dumps(event).encode(),
+    )
+    counts = json.loads(answer["Payload"].read())
+    assert "FunctionError" not in answer, counts
+    assert set(counts) <= {"unmatched", "explained", "denied", "foreign"}, counts
+    assert len(set(findings())) == len(findings()) >= len(before)
+
+
 def test_an_approval_around_steward_is_a_finding_and_stewards_own_is_none(
     lab: Laboratory, trained: dict[str, Any]
 ) -> None:
