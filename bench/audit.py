@@ -34,7 +34,7 @@ from steward_cli.target import Choice, Target, local_target
 from steward_local import engine as engines
 
 _BENCH = "audit"
-_BAR_MS = 500.0
+_BAR_MS = 200.0
 _BAR_S = 120.0
 
 
