@@ -285,8 +285,8 @@ def _chosen(
 ) -> Iterator[Record]:
     for one in records:
         data = (one.get("details") or {}).get("data") or {}
-        if version is not None and data.get("version") != version:
-            continue
+        if version is not None and (data.get("version") != version or "group" in data):
+            continue  # a feature group's version is no model's
         if since is not None and str(one["at"]) < since:
             continue
         yield one

@@ -11,10 +11,11 @@ from rich.console import Console
 
 from steward_cli.commands.local import repository_root, start_and_deploy
 from steward_cli.console import CommandError, Json, show, stderr
+from steward_cli.demo.audited import audit
 from steward_cli.demo.people import hire
 from steward_cli.demo.report import write_report
-from steward_cli.demo.story import Story
-from steward_cli.demo.summary import print_summary
+from steward_cli.demo.story import PROJECT, Story
+from steward_cli.demo.summary import audited, print_summary
 from steward_cli.target import Choice, local_target
 from steward_local import engine as engines
 
@@ -58,6 +59,9 @@ def demo(
         )
         try:
             facts = story.play()
+            console.print("[bold]The ledger is signed and verified[/bold]")
+            facts.audit = audit(target, PROJECT)
+            console.print(f"   [green]✓[/green] {audited(facts.audit)}", soft_wrap=True)
         except CommandError:
             console.print(f"The engine's log: {engine.log}")
             raise
@@ -81,7 +85,7 @@ def demo(
             "requests": len(facts.requests), "lost": facts.lost, "exposures": facts.exposures,
             "fault_to_alarm_s": facts.fault_to_alarm_s, "alarm_to_zero_s": facts.alarm_to_zero_s,
             "monitoring": {hour.name: hour.look.alarms for hour in facts.monitored},
-            "retraining": facts.retraining,
+            "retraining": facts.retraining, "audit": facts.audit,
             "versions": facts.versions, "executions": facts.executions,
         },
         json_, render,

@@ -51,6 +51,19 @@ def print_summary(facts: Facts, console: Console) -> None:
     console.print(f"[bold]Datasets[/bold] {_datasets(facts)}", soft_wrap=True)
     console.print(f"[bold]Mails[/bold]    {escape(_mails(facts))}", soft_wrap=True)
     console.print(f"[bold]Cost[/bold]     {_costs(facts)}")
+    if facts.audit:
+        console.print(f"[bold]Ledger[/bold]   {audited(facts.audit)}", soft_wrap=True)
+
+
+def audited(found: dict[str, Any]) -> str:
+    """Say what the ledger's verification found."""
+    wrong = f"{len(found['findings'])} findings" if found["findings"] else "nothing is wrong"
+    around = found["unmatched"]
+    return (
+        f"{found['records']} records, {found['approvals']} of them approvals, "
+        f"{found['signed']} under a signed head, {found['objects']} objects compared, "
+        f"{found['ledgers']} ledgers verified: {wrong}; {around} changes around Steward"
+    )
 
 
 def _version(facts: Facts, item: dict[str, Any]) -> tuple[Any, ...]:

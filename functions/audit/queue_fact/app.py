@@ -1,12 +1,11 @@
-"""Doorway: every event that tells a decision or a change goes into the ledger's queue."""
+"""Doorway of the queue of events: what they tell goes into the ledger's queue, by project."""
 
 from steward.bootstrap import app
-from steward.contracts.incoming import Received
-from steward.entrypoint import on_event
-from steward.service.audit.queueing import RECORDED, queue_fact
+from steward.entrypoint import LambdaEvent, on_batch, parse_event
+from steward.service.audit.queueing import queue_messages
 
 
-@on_event(*RECORDED)
-def handler(received: Received) -> dict[str, str]:
-    """Return which fact was queued."""
-    return queue_fact(received, queue=app().fact_queue)
+@on_batch
+def handler(messages: list[LambdaEvent]) -> list[str]:
+    """Return the ids of the messages to deliver again."""
+    return queue_messages(messages, parse=parse_event, queue=app().fact_queue)

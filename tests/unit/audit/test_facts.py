@@ -11,8 +11,9 @@ from steward.contracts import events
 from steward.contracts.events import PAYLOADS, LedgerTampered
 from steward.domain.audit.facts import UNRECORDED, fact_of
 from steward.domain.audit.objects import Stored, compare
+from steward.domain.errors import ThrottledError
 from steward.entrypoint import parse_event
-from steward.service.audit.queueing import RECORDED, queue_fact
+from steward.service.audit.queueing import queue_fact, queue_messages
 from steward.service.audit.watching import Watcher
 from support.fake_ledger import FakeFactQueue
 from support.fake_state import FakeState
@@ -68,13 +69,31 @@ def test_one_event_that_is_published_twice_is_one_fact() -> None:
 
 
 def test_the_rule_leaves_out_what_is_not_recorded() -> None:
-    events_of = load_child("audit")["Resources"]["QueueFactFunction"]["Properties"]["Events"]
-    [[left_out]] = [
-        [rule["anything-but"] for rule in one["Properties"]["Pattern"]["detail-type"]]
-        for one in events_of.values()
-    ]
-    assert sorted(left_out) == sorted(UNRECORDED)
-    assert set(RECORDED) | set(UNRECORDED) == set(PAYLOADS)
+    rule = load_child("audit")["Resources"]["OnRecordedEventRule"]["Properties"]["EventPattern"]
+    assert rule["source"] == [{"prefix": "steward."}]
+    [left_out] = rule["detail-type"]
+    assert sorted(left_out["anything-but"]) == sorted(UNRECORDED)
+    assert set(UNRECORDED) <= set(PAYLOADS)
+
+
+def test_a_batch_gives_back_what_is_no_event_of_ours() -> None:
+    queue = FakeFactQueue()
+    good = {"messageId": "good", "body": json.dumps(delivered(SAMPLES[0]))}
+    aws = {**delivered(SAMPLES[0]), "source": "aws.s3", "detail-type": "Object Created"}
+    bodies = ["", "[]", "{}", json.dumps({"source": "steward.data"}), json.dumps(aws)]
+    bad = [{"messageId": f"bad{n}", "body": body} for n, body in enumerate(bodies)]
+    again = queue_messages([*bad, good], parse=parse_event, queue=queue)
+    assert again == [one["messageId"] for one in bad]
+    assert len(queue.sent) == 1
+
+
+def test_a_queue_that_does_not_answer_has_the_event_delivered_again() -> None:
+    class Throttled(FakeFactQueue):
+        def send(self, project: str, event_id: str, text: str) -> None:
+            raise ThrottledError("too fast")
+
+    message = {"messageId": "one", "body": json.dumps(delivered(SAMPLES[0]))}
+    assert queue_messages([message], parse=parse_event, queue=Throttled()) == ["one"]
 
 
 def change(kind: str, **images: Any) -> dict[str, Any]:

@@ -180,6 +180,8 @@ def unexplained(
 
 def _is_about(record: Mapping[str, Any], version: int | None) -> bool:
     data = (record.get("details") or {}).get("data") or {}
+    if "group" in data:  # whose version is no model's
+        return False
     if version is None:
         return True
     told = {data.get("version"), data.get("previous_version"), data.get("champion_version")}

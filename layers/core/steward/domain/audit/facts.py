@@ -13,7 +13,7 @@ from steward.domain.audit.ledger import STACK, Fact
 _PROJECT = re.compile(r"[a-z][a-z0-9-]{1,19}")
 _HEX = re.compile(r"[0-9a-f]{64}")
 _REASONS = ("reason", "comment", "why", "cause", "error")
-_SUBJECTS = ("version", "release_id", "run_id", "delivery_id", "group", "endpoint", "resource")
+_SUBJECTS = ("version", "release_id", "run_id", "delivery_id", "endpoint", "resource", "item")
 
 UNRECORDED = ("FeatureRecordReceived", "LineageEventWritten", "OutcomeObserved")
 """Single rows and copies of other events: they decide and change nothing."""
@@ -64,6 +64,8 @@ def digests_in(data: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _subject(data: Mapping[str, Any]) -> str:
+    if data.get("group"):  # whose version is no model's
+        return f"feature group {data['group']} v{data.get('version', '')}"[:500]
     for name in _SUBJECTS:
         if data.get(name) not in (None, ""):
             return f"{name.removesuffix('_id')} {data[name]}"[:500]

@@ -63,9 +63,10 @@ def unmatched(
     where: Where, *, call: str, resource: str, principal: str, at: str, reason: str, source_ip: str
 ) -> Letter:
     """Tell on-call of a change that was made around Steward."""
+    short = shortened(resource.rsplit(":", 1)[-1])
     return letter(
         where,
-        f"ACT: {call} around Steward: {shortened(resource)}",
+        f"ACT: {call} around Steward: {short}",
         paragraph(f"CloudTrail recorded {call}, and no record of Steward explains it: {reason}."),
         facts(
             "What CloudTrail says",
