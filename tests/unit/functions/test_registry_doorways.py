@@ -10,6 +10,7 @@ import pytest
 
 from steward.contracts.events import Payload, ReleaseCompleted, StagingFailed
 from steward.domain.errors import MalformedEventError
+from steward.domain.policy.platform import PLATFORM
 from steward.entrypoint import Handler
 from steward.ports import ExecutionRecord, JobRecord, Table
 from support.builders import event_of
@@ -52,6 +53,11 @@ class Doorways:
 
     def ask(self, method: str, caller: str, **parts: Any) -> tuple[int, Any]:
         answer = self.load("decide_version")(request(method, caller, **parts), None)
+        return answer["statusCode"], json.loads(answer["body"])
+
+    def sign(self, name: str, caller: str, **body: Any) -> tuple[int, Any]:
+        """Send a body to a function URL as a verified caller."""
+        answer = self.load(name)(request("POST", caller, body=json.dumps(body)), None)
         return answer["statusCode"], json.loads(answer["body"])
 
     def decide(self, caller: str, **body: Any) -> tuple[int, Any]:
@@ -250,3 +256,35 @@ def test_due_reviews_are_announced_by_the_day(scene: Scene, doorways: Doorways) 
     scene.clock.advance(200 * 86_400)
     tick = incoming("schedule_tick")
     assert doorways.load("announce_reviews")(tick, None) == {"announced": 1, "failed": 0}
+
+
+def test_the_waiver_url_grants_lists_and_revokes(scene: Scene, doorways: Doorways) -> None:
+    scene.command()
+    asked = {"project": PROJECT, "rule": "slice.sex", "reason": "no such patients here",
+             "lifetime_s": 3600}  # fmt: skip
+    status, granted = doorways.sign("waive_rule", user("ana"), **asked)
+    assert (status, granted["status"], granted["granted_by"]) == (200, "active", "000000000000/ana")
+    status, refused = doorways.sign("waive_rule", user("ana"), **asked, granted_by="bo")
+    assert (status, refused["field"]) == (400, "granted_by")
+    listing = request("GET", user("ana"), query={"project": PROJECT})
+    answer = doorways.load("waive_rule")(listing, None)
+    assert [one["rule"] for one in json.loads(answer["body"])] == ["slice.sex"]
+    end = {"action": "revoke", "project": PROJECT, "reason": "patients came after all"}
+    ended = {**end, "waiver_id": granted["waiver_id"]}
+    assert doorways.sign("waive_rule", user("bo"), **ended)[1]["status"] == "revoked"
+    assert doorways.sign("waive_rule", user("bo"), **ended)[0] == 409
+    assert doorways.sign("waive_rule", user("bo"), **end, waiver_id="0" * 12)[0] == 404
+    assert doorways.sign("waive_rule", "arn:aws:iam::000000000000:root", **asked)[0] == 403
+    unknown = request("PUT", user("ana"))
+    assert doorways.load("waive_rule")(unknown, None)["statusCode"] == 405
+
+
+def test_the_policy_url_takes_a_policy_and_names_what_is_wrong(doorways: Doorways) -> None:
+    document = {**PLATFORM, "policy": "clinic"}
+    status, deployed = doorways.sign("deploy_policy", user("olga"), document=document)
+    assert (status, deployed["name"], deployed["changed"]) == (200, "clinic", True)
+    wrong = {**document, "overrides": "loosen"}
+    status, refused = doorways.sign("deploy_policy", user("olga"), document=wrong)
+    assert (status, refused["error"], refused["field"]) == (400, "InvalidPolicyError", "overrides")
+    listing = request("GET", user("olga"))
+    assert doorways.load("deploy_policy")(listing, None)["statusCode"] == 405

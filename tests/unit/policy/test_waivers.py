@@ -178,3 +178,11 @@ def test_a_later_author_and_a_later_policy_end_what_a_waiver_does(scene: Waiving
     assert scene.in_force(author="000000000000/ANA") == []
     assert scene.in_force(rules=WaiverRules(allowed=True, never=["slice"])) == []
     assert scene.in_force(rules=WaiverRules(allowed=False)) == []
+
+
+def test_a_waiver_whose_record_was_changed_does_not_count(scene: Waiving) -> None:
+    scene.grant()
+    (item,) = scene.state.query(Table.VERSIONS, PROJECT, prefix="waiver#")
+    later = {**item, "expires_at": "2030-01-01T00:00:00+00:00"}
+    scene.state.put(Table.VERSIONS, later)
+    assert scene.in_force() == []

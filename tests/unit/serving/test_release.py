@@ -12,6 +12,7 @@ from steward.domain.errors import (
     ReleaseEndedError,
     ReleaseNotAllowedError,
 )
+from steward.domain.policy.waivers import waiver_digest
 from steward.ports import Table
 from steward.service.serving.release_end import release_that_ended, retire_previous
 from support.serving_scene import ERRORS, Scene, container
@@ -81,10 +82,11 @@ def test_a_waiver_of_the_strategy_for_this_version_lets_it_start(scene: Scene) -
         "principal_arn": "arn", "granted_at": now.isoformat(), "digest": "d" * 64, "version": 2,
         "expires_at": (now + timedelta(hours=1)).isoformat(),
     }  # fmt: skip
-    scene.state.put(Table.VERSIONS, waiver)
+    scene.state.put(Table.VERSIONS, {**waiver, "digest": waiver_digest(waiver)})
     with pytest.raises(ReleaseNotAllowedError):
         scene.start_release(1)
-    scene.state.put(Table.VERSIONS, {**waiver, "version": 1})
+    named = {**waiver, "version": 1}
+    scene.state.put(Table.VERSIONS, {**named, "digest": waiver_digest(named)})
     assert scene.start_release(1)["release_id"] == FIRST
 
 

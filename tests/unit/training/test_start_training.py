@@ -11,6 +11,7 @@ import pytest
 from steward.contracts.steps.training import RecordTrainingOutcome
 from steward.domain.errors import DependencyError, ProjectNotFoundError
 from steward.domain.policy.platform import PLATFORM
+from steward.domain.policy.waivers import waiver_digest
 from steward.domain.project import parse_project
 from steward.ports import Equals, Table, Update
 from steward.service.policy_in_force import POLICY_KEY
@@ -139,7 +140,7 @@ def waive(scene: Scene, seconds: int = 3600) -> None:
         "granted_at": scene.clock.now().isoformat(timespec="milliseconds"), "digest": "d" * 64,
         "expires_at": (scene.clock.now() + timedelta(seconds=seconds)).isoformat(),
     }  # fmt: skip
-    scene.state.put(Table.VERSIONS, waiver)
+    scene.state.put(Table.VERSIONS, {**waiver, "digest": waiver_digest(waiver)})
 
 
 def test_what_was_held_is_tried_again_once_a_waiver_was_granted_since(scene: Scene) -> None:

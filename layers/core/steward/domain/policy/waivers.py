@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from steward.domain.digests import digest_of
 from steward.domain.errors import ConflictError, InvalidWaiverError, NotAuthorizedError
 from steward.domain.policy.findings import WaiverInForce
 from steward.domain.policy.requirements import RULE_FAMILIES, WaiverRules
@@ -43,6 +45,11 @@ class Waiver(BaseModel):
     revoked_at: str | None = None
     revoked_because: str | None = None
 
+    @property
+    def is_as_granted(self) -> bool:
+        """Whether nothing of it was changed since it was signed."""
+        return self.digest == waiver_digest(self.model_dump(mode="json"))
+
     def status(self, now: datetime) -> Literal["active", "expired", "revoked"]:
         """Return whether it counts now; the last instant is too late."""
         if self.revoked_at is not None:
@@ -60,6 +67,17 @@ class Asked(BaseModel):
     lifetime_s: int = Field(ge=60)
     run_id: str | None = None
     version: int | None = Field(default=None, ge=1)
+
+
+_GRANTED = (
+    "project", "waiver_id", "rule", "reason", "run_id", "version", "granted_by",
+    "principal_arn", "granted_at", "expires_at",
+)  # fmt: skip
+
+
+def waiver_digest(granted: Mapping[str, Any]) -> str:
+    """Return the digest of everything that was granted; ending a waiver leaves it as it is."""
+    return digest_of({name: granted.get(name) for name in _GRANTED})
 
 
 def same_person(one: str, other: str) -> bool:
@@ -130,8 +148,9 @@ def in_force(
 ) -> list[WaiverInForce]:
     """Return the waivers that count for a run or a version.
 
-    One that its later author granted does not count, nor does one of a rule that the policy
-    never waives by now. One for a run or a version counts for that alone.
+    One whose record was changed since does not count, nor does one that its later author
+    granted, nor does one of a rule that the policy never waives by now.
+    One for a run or a version counts for that alone.
     """
     return [
         WaiverInForce(
@@ -140,6 +159,7 @@ def in_force(
         )
         for waiver in waivers
         if rules.allowed
+        and waiver.is_as_granted
         and waiver.status(now) == "active"
         and waiver.run_id in (None, run_id)
         and waiver.version in (None, version)

@@ -20,11 +20,6 @@ from steward.service.policy_in_force import (
 )
 from steward.service.registry.records import need_version
 
-_DIGESTED = (
-    "project", "waiver_id", "rule", "reason", "run_id", "version", "granted_by",
-    "principal_arn", "granted_at", "expires_at",
-)  # fmt: skip
-
 
 @dataclass(frozen=True)
 class Signed:
@@ -54,7 +49,7 @@ def grant_waiver(
         RunNotFoundError: The project has no such run.
         VersionNotFoundError: The project has no such version.
     """
-    from steward.domain.policy.waivers import Asked, check_waivable, expiry
+    from steward.domain.policy.waivers import Asked, check_waivable, expiry, waiver_digest
     from steward.domain.project import parse_project  # large: paid when somebody waives
 
     identity = person_of(signed.caller_arn, signed.person_roles)
@@ -85,7 +80,7 @@ def grant_waiver(
         "granted_at": now.isoformat(timespec="milliseconds"),
         "expires_at": expiry(now, command.lifetime_s),
     }  # fmt: skip
-    item["digest"] = digest_of({name: item[name] for name in _DIGESTED})
+    item["digest"] = waiver_digest(item)
     granted = WaiverGranted(
         waiver_id=waiver_id, rule=command.rule, reason=command.reason, by=identity,
         expires_at=item["expires_at"], digest=item["digest"], run_id=command.run_id,

@@ -43,7 +43,7 @@ def as_judged_now(
     before = held.get("policy") or {}
     ended = str(held.get("ended_at") or held.get("started_at"))
     waived = any(
-        waiver.status(now) == "active" and waiver.granted_at > ended
+        waiver.is_as_granted and waiver.status(now) == "active" and waiver.granted_at > ended
         for waiver in waivers_of(state, trigger.project)
     )
     if waived or (policy or {}).get("digest") != before.get("digest"):
