@@ -51,8 +51,8 @@ def screen(watched: Watched, width: int) -> RenderableType:
     if watched.late:
         rows = sum(int(one["rows"]) for one in watched.late)
         newest = minute(watched.late[-1]["window"])
-        told = f"{rows} rows of {len(watched.late)} windows came too late to be judged"
-        parts += [Text(), Text(f"{told}, the newest of {newest}", "yellow")]
+        late = f"{rows} rows of {len(watched.late)} windows came too late to be judged"
+        parts += [Text(), Text(f"{late}, the newest of {newest}", "yellow")]
     if watched.candidates:
         parts += [Text(), _candidates(watched)]
     if watched.retraining is not None:
