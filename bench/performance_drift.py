@@ -39,13 +39,20 @@ from steward.domain.monitoring.detectors import (
 from steward.domain.monitoring.estimation import corrected, estimated
 from steward.domain.monitoring.loss_estimation import estimated_loss, loss_model
 from steward.domain.monitoring.metric_estimates import CLASSIFICATION_METRICS, Metric, measured
+from steward.domain.monitoring.metric_gains import FURTHER
 from steward.domain.monitoring.multivariate import (
     components,
     domain_classifier,
     reconstruction_drift,
 )
 from steward.domain.monitoring.performance import judged
-from steward.domain.monitoring.performance_alarm import AlarmState, BoundedLoss, alarm_plan, look
+from steward.domain.monitoring.performance_alarm import (
+    AlarmState,
+    BoundedLoss,
+    Told,
+    alarm_plan,
+    look,
+)
 from steward.domain.monitoring.performance_statistics import classification_of, scores_of
 from steward_cli.console import table
 
@@ -107,28 +114,34 @@ _LOSSES: tuple[BoundedLoss, ...] = ("zero_one", "brier", "log_loss")
 class _Course:
     """One model watched by several losses: what alarmed falsely, and when the change was found."""
 
-    false: frozenset[BoundedLoss]
-    delays: dict[BoundedLoss, int]
+    false: frozenset[Told]
+    delays: dict[Told, int]
 
 
 def _course(
-    generator: np.random.Generator, held_out: int, looks: int, labels: int, *, late: int
+    generator: np.random.Generator,
+    held_out: int,
+    looks: int,
+    labels: int,
+    *,
+    late: int,
+    losses: tuple[Told, ...] = _LOSSES,
 ) -> _Course:
     baseline = statistics(generator, held_out)
-    plans = {loss: alarm_plan(loss, baseline, margin=0.0) for loss in _LOSSES}
-    states = dict.fromkeys(_LOSSES, AlarmState())
-    first: dict[BoundedLoss, int] = {}
+    plans = {loss: alarm_plan(loss, baseline, margin=0.0) for loss in losses}
+    states = dict.fromkeys(losses, AlarmState())
+    first: dict[Told, int] = {}
     for place in range(1, looks + late + 1):
         chunk = statistics(generator, labels, concept=1.0 if place <= looks else 0.0)
-        for loss in _LOSSES:
+        for loss in losses:
             states[loss] = look(states[loss], plans[loss], chunk)
             if states[loss].since is not None:
                 first.setdefault(loss, place)
-        if place >= looks and len(first) == len(_LOSSES):
+        if place >= looks and len(first) == len(losses):
             break
     return _Course(
         frozenset(loss for loss, place in first.items() if place <= looks),
-        {loss: first.get(loss, looks + late) - looks for loss in _LOSSES},
+        {loss: first.get(loss, looks + late) - looks for loss in losses},
     )
 
 
@@ -156,6 +169,28 @@ def alarms_over_time(repetitions: int = 150, looks: int = 336, labels: int = 20)
             ]
     heads = ("held out", "loss", f"false in {looks} looks", "delay", "90 % within", "labels")
     _CONSOLE.print(table(heads, rows, "Alarm over time, 20 labels a look; labels become coins"))
+    return results
+
+
+def metrics_over_time(repetitions: int = 40, looks: int = 336, labels: int = 20) -> list[Result]:
+    """The same of precision, recall, F1 and AUC."""
+    generator = np.random.default_rng(212)
+    courses = [
+        _course(generator, 500, looks, labels, late=400 if n < 20 else 0, losses=FURTHER)
+        for n in range(repetitions)
+    ]
+    rows, results = [], []
+    for metric in FURTHER:
+        rate = sum(metric in course.false for course in courses) / repetitions
+        delays = [c.delays[metric] for c in courses[:20] if metric not in c.false]
+        middle, slow = (float(np.quantile(delays, q)) for q in (0.5, 0.9))
+        rows.append([metric, _percent(rate), f"{middle:.0f}", f"{slow:.0f}"])
+        results += [
+            _result(f"false alarms in {looks} looks, {metric}", rate, bar=_bar(repetitions)),
+            _result(f"median delay after {looks} good looks, {metric}", middle, "looks"),
+        ]
+    heads = ("metric", f"false in {looks} looks", "delay", "90 % within")
+    _CONSOLE.print(table(heads, rows, f"{labels} labels a look, 500 held out; then coins"))
     return results
 
 
@@ -441,6 +476,7 @@ if __name__ == "__main__":
         [
             *window_verdicts(),
             *alarms_over_time(),
+            *metrics_over_time(),
             *after_many_good_labels(),
             *estimates(),
             *corrections(),

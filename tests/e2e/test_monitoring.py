@@ -20,7 +20,7 @@ import pytest
 from steward.domain.exposures import Exposure
 from steward.domain.monitoring.baseline import Baseline, column_baselines
 from steward.domain.monitoring.looks import Look, parse_look
-from steward.domain.monitoring.records import RETRAINING, alarm_item, look_item
+from steward.domain.monitoring.records import HEAD, RETRAINING, alarm_item, look_item
 from steward.domain.monitoring.sampled_rows import sampled_rows
 from steward.domain.versions import version_item
 from steward.ports import Delete, Item, Put, Table, Update
@@ -273,6 +273,8 @@ class Rebound(Ward):
         """Let a version answer people for two hours who are older than those of its training."""
         for one in (hour, hour + 1):
             self.capture(requests(60 + one, 250, 12.0), one, version=version)
+        # The stack's own schedule may have looked at these hours before anything was captured.
+        self.store.commit([Delete(Table.MONITORING, {"project": self.name, "item": HEAD})])
         assert self.watch(hour + 2, 4)["status"] == "SUCCEEDED"
 
     def taken_back(self, version: int) -> dict[str, Any]:
@@ -311,7 +313,7 @@ def test_an_alarm_of_the_version_that_is_tried_rolls_its_release_back(
     ended = rebound.taken_back(tried)
     assert ended["cause"].startswith(f"asked by monitoring: drift of version {tried}: ")
     eventually(lambda: rebound.mails("rolled back") or None, "the mail about the rollback")
-    assert rebound.alarm("drift")["state"] == "ok"
+    assert rebound.alarm("drift")["state"] == "no_data", "the stable version answered nobody"
     shown = rebound.lab.steward("monitor", "show", rebound.name, "--version", str(tried))
     assert shown["alarms"]["drift"]["state"] == "alarm"
 

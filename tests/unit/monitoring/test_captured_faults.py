@@ -327,3 +327,19 @@ def test_a_segment_that_cannot_be_evaluated_stops_nothing() -> None:
 
 def _killed() -> None:
     raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("unit", ["event", "entity"])
+def test_rows_in_two_chunks_count_once_in_segments_too(unit: str) -> None:
+    women = {"name": "women", "where": "sex = 'F'"}
+    scene = MonitoringScene({"unit": unit, "segments": [women]})
+    rows = people(11, 200)
+    lines = scene.exposures(rows, 0)
+    scene.capture(lines[:120], 0, "first")
+    scene.capture(lines[80:], 0, "cut-otherwise")
+    only_repeated = [line for line in lines if line["capture"]["features"]["sex"] == "F"][:3]
+    scene.capture(only_repeated, 0, "a-third-cut")
+    scene.watch(1)
+    [segment] = scene.look(0).segments
+    assert segment.window.rows == sum(row["features"]["sex"] == "F" for row in rows)
+    assert scene.look(0).captured.rows == 200

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from steward.domain.expressions import Parsed
+from steward.domain.monitoring.arrow_columns import arrow_columns
 from steward.domain.monitoring.baseline import Baseline
 from steward.domain.monitoring.binning import Column
 from steward.domain.monitoring.counts import ColumnBaseline, NumericBins
@@ -265,7 +266,7 @@ def _values(
     listed = ", ".join(f"{sql} AS c{n}" for n, sql in enumerate(asked.values()))
     columns: dict[str, Column] = {}
     if asked:
-        fetched = connection.execute(f"SELECT {listed} FROM {ordered}").fetchnumpy()
+        fetched = arrow_columns(connection.sql(f"SELECT {listed} FROM {ordered}"))
         columns = {name: fetched[f"c{n}"] for n, name in enumerate(asked)}
     beyond = sorted(present - {column.name for column in baseline.features})[:MAX_NAMES]
     nothing = np.ma.masked_all(rows, dtype=np.float64)  # type: ignore[no-untyped-call]

@@ -363,7 +363,7 @@ def _scene(
     total, segments, sampled = Summed(None), {}, Sampled()
     if found.baseline is not None and mine:
         total = sum_window(watcher.bench, found.baseline, mine)
-        segments = sum_segments(watcher.bench, found.baseline, mine)
+        segments = sum_segments(watcher.bench, found.baseline, mine, total.elsewhere)
         sampled = _sampled(watcher, found.baseline, window, mine)
     unprofiled: dict[str, int] = {}
     for chunk in mine:

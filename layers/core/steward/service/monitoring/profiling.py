@@ -12,7 +12,7 @@ import duckdb
 
 from steward.contracts.steps.monitoring import CapturedObject, ProfileChunk, ProfiledChunk
 from steward.domain.errors import ConflictError
-from steward.domain.expressions import parse
+from steward.domain.expressions import Parsed, parse
 from steward.domain.monitoring.baseline import Baseline
 from steward.domain.monitoring.captured_rows import (
     Contents,
@@ -293,7 +293,7 @@ def content_of(profile: Profile | EntitySample) -> bytes:
 
 def read_rows(
     bench: Bench, key: str, place: Place, baseline: Baseline, without: list[str], path: Path,
-    read_at: datetime,
+    read_at: datetime, segment: Parsed | None = None,
 ) -> Rows:  # fmt: skip
     """Return the rows of a place of a captured object again, without those that are elsewhere."""
     bench.objects.download(bench.capture_bucket, key, str(path))
@@ -301,6 +301,6 @@ def read_rows(
     with workspace(bench.limits, "again") as connection:
         lock(connection, bench.limits)
         read_object(connection, path, windows, int(read_at.timestamp() * 1000))
-        rows = rows_of(connection, place, baseline, without=without)
+        rows = rows_of(connection, place, baseline, without=without, segment=segment)
     path.unlink()
     return rows

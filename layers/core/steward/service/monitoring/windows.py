@@ -9,6 +9,7 @@ from datetime import datetime
 from pathlib import Path
 
 from steward.domain.errors import EvidenceIncompleteError
+from steward.domain.expressions import Parsed, parse
 from steward.domain.monitoring.baseline import Baseline, Unit
 from steward.domain.monitoring.captured_rows import Place
 from steward.domain.monitoring.entity_samples import EntitySample, sample_from_json
@@ -32,12 +33,14 @@ class Summed:
         uri: Where it is kept.
         chunks: Digest of each chunk's profile by its id.
         repeated: Rows that were in two chunks and count once.
+        elsewhere: Inference ids by chunk that an earlier chunk has.
     """
 
     counted: Counted | None
     uri: str | None = None
     chunks: dict[str, str] = field(default_factory=dict)
     repeated: int = 0
+    elsewhere: dict[str, list[str]] = field(default_factory=dict)
 
 
 def chunks_of(bench: Bench, project: str, window: str, window_s: int) -> list[Item]:
@@ -57,11 +60,11 @@ def sum_window(bench: Bench, baseline: Baseline, chunks: list[Item]) -> Summed:
         return Summed(None)
     profiles = read_counted(bench, baseline.unit, [(item["uri"], item["digest"]) for item in ready])
     parts = {str(item["chunk"]): one for item, one in zip(ready, profiles, strict=True)}
-    repeated = 0
+    elsewhere: dict[str, list[str]] = {}
     if len(ready) > 1:
         for item, ids in _overlaps(bench, ready):
             parts[item["chunk"]] = _without(bench, baseline, item, ids)
-            repeated += len(ids)
+            elsewhere[item["chunk"]] = ids
     held = [one for one in parts.values() if isinstance(one, EntitySample) or one.rows]
     total = summed(held or list(parts.values())[:1])
     first = ready[0]
@@ -70,24 +73,33 @@ def sum_window(bench: Bench, baseline: Baseline, chunks: list[Item]) -> Summed:
         total.digest,
     )  # fmt: skip
     bench.objects.write_once(uri, content_of(total))
-    return Summed(total, uri, {name: one.digest for name, one in parts.items()}, repeated)
+    digests = {name: one.digest for name, one in parts.items()}
+    return Summed(total, uri, digests, sum(map(len, elsewhere.values())), elsewhere)
 
 
-def sum_segments(bench: Bench, baseline: Baseline, chunks: list[Item]) -> dict[str, Summed]:
+def sum_segments(
+    bench: Bench, baseline: Baseline, chunks: list[Item], elsewhere: dict[str, list[str]]
+) -> dict[str, Summed]:
     """Return the sum of each segment that any chunk has, and keep it.
 
-    A row that is in two chunks counts twice here: segments raise no alarm.
+    Args:
+        bench: What it works with.
+        baseline: Of the version.
+        chunks: Of one version and window.
+        elsewhere: Rows by chunk that count with another, as the window's sum found them.
     """
-    named: dict[str, list[tuple[str, str]]] = {}
+    named: dict[str, list[Item]] = {}
     for item in chunks:
         if item.get("baseline") != baseline.digest:
             continue
         for name, kept in (item.get("segments") or {}).items():
             if "uri" in kept:
-                named.setdefault(name, []).append((kept["uri"], kept["digest"]))
+                named.setdefault(name, []).append(item)
     found: dict[str, Summed] = {}
-    for name, places in named.items():
-        total = summed(read_counted(bench, baseline.unit, places))
+    for name, items in named.items():
+        parts = _segment_parts(bench, baseline, name, items, elsewhere)
+        held = [one for one in parts if isinstance(one, EntitySample) or one.rows]
+        total = summed(held or parts[:1])
         first = chunks[0]
         uri = window_uri(
             bench.artifacts_bucket, first["project"], int(first["version"]),
@@ -96,6 +108,19 @@ def sum_segments(bench: Bench, baseline: Baseline, chunks: list[Item]) -> dict[s
         bench.objects.write_once(uri, content_of(total))
         found[name] = Summed(total, uri)
     return found
+
+
+def _segment_parts(
+    bench: Bench, baseline: Baseline, name: str, items: list[Item], elsewhere: dict[str, list[str]]
+) -> list[Counted]:
+    kept = [(item["segments"][name]["uri"], item["segments"][name]["digest"]) for item in items]
+    parts = read_counted(bench, baseline.unit, kept)
+    for place, item in enumerate(items):
+        ids = elsewhere.get(item["chunk"])
+        if ids:
+            segment = parse(item["segments"][name]["where"], None)
+            parts[place] = _without(bench, baseline, item, ids, segment)
+    return parts
 
 
 def read_counted(bench: Bench, unit: Unit, named: Iterable[tuple[str, str]]) -> list[Counted]:
@@ -167,10 +192,12 @@ def _repeated(
     return [(chunks[int(n)], [str(one) for one in ids]) for n, ids in found]
 
 
-def _without(bench: Bench, baseline: Baseline, item: Item, ids: list[str]) -> Counted:
+def _without(
+    bench: Bench, baseline: Baseline, item: Item, ids: list[str], segment: Parsed | None = None
+) -> Counted:
     window = window_number(item["window"], int(item["window_s"]))
     place = Place(item["project"], int(item["version"]), window)
     path = bench.limits.folder / "again.jsonl"
     at = datetime.fromisoformat(item["profiled_at"])
-    rows = read_rows(bench, item["object"], place, baseline, ids, path, at)
+    rows = read_rows(bench, item["object"], place, baseline, ids, path, at, segment)
     return counted(baseline, rows, item["chunk"])
