@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from steward.domain.digests import digest_of
-from steward.domain.project import MetricGate
+
+if TYPE_CHECKING:
+    from steward.domain.project import MetricGate
 
 RiskTier = Literal["minimal", "limited", "high"]
 GateVerdict = Literal["pass", "hold"]
