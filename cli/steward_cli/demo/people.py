@@ -11,13 +11,14 @@ from steward_cli.target import Choice, Target, choose, credentials_file, write_p
 
 PEOPLE = {
     "ana": "ApproverPolicyArn",
+    "bo": "ApproverPolicyArn",
     "ward-app": "ClientPolicyArn",
     "olga": "ExperimentReaderPolicyArn",
 }
 
 
 def hire(target: Target, state_dir: Path) -> None:
-    """Create theo (trains), ana (approves), ward-app (asks) and olga (on call, reads) as IAM users.
+    """Create theo (trains), ana and bo (approve), ward-app (asks) and olga (reads) as IAM users.
 
     theo may approve as far as IAM is concerned, by a policy that somebody wrote by hand: the
     scientist's without its Deny. That he may not approve his own work is Steward's rule too, and

@@ -53,6 +53,7 @@ class Story:
             self.facts.time_scale = target.engine.time_scale
         self.theo = acting_as(choice, "theo")
         self.ana = acting_as(choice, "ana")
+        self.bo = acting_as(choice, "bo")
         self.ward = acting_as(choice, "ward-app")
         self.state = StackState(target)
         self.feed = Feed(target, self._heard)
@@ -193,6 +194,10 @@ class Story:
                 raise CommandError("the author could approve his own version")
         answer = decide(self.ana, PROJECT, version, "approve", "evidence read")
         self._note(f"ana approves version {version}: {answer['state']}")
+        if answer["missing"]:
+            doubt = ", ".join((answer["summary"] or {}).get("escalated") or ["its tier"])
+            answer = decide(self.bo, PROJECT, version, "approve", "evidence read, too")
+            self._note(f"the policy asks for a second person ({doubt}): bo, {answer['state']}")
 
     def _void(self, version: int) -> None:
         """Let somebody change the evaluation after it was frozen: an approval of it is void."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from steward.domain.endpoint_drift import WantedEndpoint, wanted_endpoint
 from steward.ports import Item, Put, StateStore, Table
 
 if TYPE_CHECKING:
     from steward.contracts.steps.serving import EndpointPlan
+    from steward.domain.endpoint_drift import WantedEndpoint
 
 PREFIX = "endpoint#"
 
@@ -46,6 +46,8 @@ def record_of(state: StateStore, project: str, endpoint: str) -> Item | None:
 
 def wanted_of(endpoint: str, record: Item | None) -> WantedEndpoint:
     """Return what an endpoint should be by its record."""
+    from steward.domain.endpoint_drift import WantedEndpoint, wanted_endpoint
+
     if record is None:
         return WantedEndpoint(endpoint)
     return wanted_endpoint(endpoint, record.get("config"), record.get("models") or ())

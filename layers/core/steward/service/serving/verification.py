@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from steward.domain.approvals import Ballot
 from steward.domain.errors import ReleaseNotAllowedError
 from steward.domain.versions import VersionState
 from steward.ports import Item, StateStore
@@ -34,6 +33,8 @@ def check_approved(record: Item, evidence_digest: str | None = None) -> None:
             f"version {version} may not be released: {field} is {value!r}",
             field=field, value=value, allowed=allowed,
         )  # fmt: skip
+
+    from steward.domain.approvals import Ballot
 
     ballot = Ballot.model_validate(record)
     if ballot.state not in RELEASABLE:
