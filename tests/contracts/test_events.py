@@ -212,6 +212,10 @@ def test_a_stale_schema_is_found_and_mended(tmp_path: Path, capsys: Any) -> None
     (tmp_path / "functions").symlink_to(ROOT / "functions")
     for package in ("layers", "cli"):
         (tmp_path / package).symlink_to(ROOT / package)
+    (tmp_path / schemas.ACCESS).parent.mkdir()
+    (tmp_path / schemas.ACCESS).write_text(
+        "# Access\n\n<!-- matrix -->\n\n<!-- end of matrix -->\n"
+    )
     arguments = ["--root", str(tmp_path)]
 
     assert schemas.main([*arguments, "--check"]) == 1

@@ -30,7 +30,7 @@ class World(MonitoringScene):
                 watch_machine=MACHINE, capture_bucket=CAPTURE, artifacts_bucket=ARTIFACTS
             ),
             state=self.state, objects=self.objects, clock=self.clock, ids=self.ids,
-            workflows=self.workflows, failure_queue=self.failure_queue,
+            workflows=self.workflows, failure_queue=self.failure_queue, endpoints=None,
         )  # fmt: skip
         handler = load(name, app, monkeypatch)
         return lambda event: handler(event, None)

@@ -98,10 +98,9 @@ class _Maker:
         self.known = known
         item, project = known.item, known.project
         self.sources = {name: found.source for name, found in known.documents.items()}
-        self.sources["configuration"] = Source(
-            name="configuration", sha256=str(item["config_digest"])
-        )
-        self.sources["code"] = Source(name="code", sha256=str(item["code_digest"]))
+        for name, key in (("configuration", "config_digest"), ("code", "code_digest")):
+            if len(str(item[key])) == 64:  # an imported version may have none
+                self.sources[name] = Source(name=name, sha256=str(item[key]))
         image = str(item["job_image"]).rpartition("sha256:")[2]
         if len(image) == 64:
             self.sources["job image"] = Source(
