@@ -25,8 +25,8 @@ from steward.domain.dataset_rebuild import (
 )
 from steward.domain.errors import EvidenceIncompleteError
 from steward.domain.manifests import SourceObject, source_of
+from steward.domain.names import PRIMARY
 from steward.domain.runs import DeliveryStatus
-from steward.domain.tables import PRIMARY
 from steward.domain.workspace import Limits, identifier, literal, scratch
 from steward.ports import ObjectStore, StateStore, Table
 from steward_cli.console import CommandError, Exit

@@ -9,8 +9,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from steward.domain.names import PRIMARY
 from steward.domain.runs import DeliveryStatus
-from steward.domain.tables import PRIMARY
 from steward_cli.commands.data_delete import delete
 from steward_cli.commands.data_profile import profile_file
 from steward_cli.console import CommandError, Exit, Json, progress, show, table

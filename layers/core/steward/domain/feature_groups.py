@@ -21,7 +21,8 @@ from steward.domain.declaration import (
 )
 from steward.domain.digests import digest_of
 from steward.domain.expressions import ExpressionError, Parsed, parse
-from steward.domain.tables import PRIMARY, Data, Table
+from steward.domain.names import PRIMARY
+from steward.domain.tables import Data, Table
 
 RESERVED = frozenset(
     ("entity", "event_time", "known_at", "deleted", "digest", "erased_until",

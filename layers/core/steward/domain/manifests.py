@@ -13,9 +13,9 @@ from typing import Any
 from steward.domain.dataset_features import PinnedView
 from steward.domain.datasets import ORDER, PartFile, file_digest
 from steward.domain.digests import digest_of
+from steward.domain.names import PRIMARY
 from steward.domain.point_in_time import JoinReport
 from steward.domain.project import Project, parse_project
-from steward.domain.tables import PRIMARY
 from steward.domain.workspace import engine_version
 
 SCHEMA = "2"

@@ -6,6 +6,8 @@ import re
 
 from steward.domain.errors import RejectedError
 
+PRIMARY = "data"
+"""The source that means the primary table itself."""
 PROJECT_PATTERN = r"^[a-z][a-z0-9-]{1,19}$"
 _SAGEMAKER_NAME = re.compile(r"^[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}$")
 

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from steward.domain.declaration import ColumnType, GroupName, Name, Scalar, Severity, Strict
 from steward.domain.expressions import ExpressionError, Parsed, parse
+from steward.domain.names import PRIMARY
 
 
 class Label(Strict):
@@ -208,10 +209,6 @@ class Table(Strict):
             raise ValueError(f"{role} {name!r} is not among the columns")
         if column.type != "timestamp":
             raise ValueError(f"{role} {name!r} is of type {column.type}; allowed: timestamp")
-
-
-PRIMARY = "data"
-"""The source that means the primary table itself."""
 
 
 class Data(Table):

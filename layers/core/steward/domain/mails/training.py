@@ -18,7 +18,7 @@ from steward.domain.mails.layout import (
     shortened,
     table,
 )
-from steward.domain.tables import PRIMARY
+from steward.domain.names import PRIMARY
 
 _SHOWN_PLACES = 12
 

@@ -16,9 +16,9 @@ from steward.contracts.deletion import DeleteDelivery, ShowDelivery
 from steward.contracts.events import DeliveryDeleted
 from steward.domain.errors import ConflictError, DeliveryNotFoundError, RejectedError
 from steward.domain.feature_versions import materialisation_item
+from steward.domain.names import PRIMARY
 from steward.domain.principals import identity_of
 from steward.domain.runs import DeliveryStatus
-from steward.domain.tables import PRIMARY
 from steward.ports import Clock, Equals, Ids, Item, ObjectInfo, ObjectStore, StateStore, Update
 from steward.ports import Table as Stored
 from steward.service.emission import Cause, event

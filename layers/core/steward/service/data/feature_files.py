@@ -23,8 +23,8 @@ from steward.domain.manifests import (
     moment,
     source_of,
 )
+from steward.domain.names import PRIMARY
 from steward.domain.runs import UNUSABLE
-from steward.domain.tables import PRIMARY
 from steward.ports import Item, ObjectStore, StateStore, Table
 from steward.service.data.deliveries import deliveries_of
 from steward.service.pinned import PinnedRun

@@ -24,8 +24,8 @@ from steward.domain.feature_versions import (
     materialisation_prefix,
     streamed_prefix,
 )
+from steward.domain.names import PRIMARY
 from steward.domain.runs import DeliveryStatus, execution_arn
-from steward.domain.tables import PRIMARY
 from steward.ports import (
     Absent,
     Clock,

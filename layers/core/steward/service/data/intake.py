@@ -7,10 +7,10 @@ from typing import Any
 from steward.contracts.events import DeliveryReceived
 from steward.contracts.incoming import ObjectCreated, Received
 from steward.domain.errors import ConflictError, ProjectNotFoundError
-from steward.domain.names import delivery_of_key
+from steward.domain.names import PRIMARY, delivery_of_key
 from steward.domain.project import parse_project
 from steward.domain.runs import DeliveryStatus
-from steward.domain.tables import PRIMARY, source_of
+from steward.domain.tables import source_of
 from steward.ports import Absent, Equals, Item, Put, Table, Update
 from steward.service.data.judging import Bench, Judgement, event_times_of, judge_delivery
 from steward.service.emission import Cause, event

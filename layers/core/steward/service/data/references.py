@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from functools import reduce
 
 from steward.domain.errors import EvidenceIncompleteError
+from steward.domain.names import PRIMARY
 from steward.domain.profiles import TableProfile, merge
 from steward.domain.runs import DeliveryStatus, RunStatus
-from steward.domain.tables import PRIMARY
 from steward.domain.validation import Reference
 from steward.ports import Item, ObjectStore, StateStore, Table
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from steward.contracts.steps.data import ValidatedDeliveries, ValidateDeliveries
-from steward.domain import tables as declared
 from steward.domain.errors import DatasetRejectedError, DatasetTooSmallError
+from steward.domain.names import PRIMARY
 from steward.domain.runs import DeliveryStatus
 from steward.ports import Item
 from steward.service.data.deliveries import deliveries_of
@@ -24,9 +24,9 @@ def validate_deliveries(command: ValidateDeliveries, bench: Bench) -> ValidatedD
     """
     run = pinned_run(bench.state, command.project, command.run_id)
     judgement = Judgement(
-        command.project, declared.PRIMARY, run.project.data, command.run_id,
+        command.project, PRIMARY, run.project.data, command.run_id,
         run.item["config_digest"], Cause(command.project, command.correlation_id, command.run_id),
-        event_times_of(run.project, declared.PRIMARY),
+        event_times_of(run.project, PRIMARY),
     )  # fmt: skip
     accepted: list[Item] = []
     rejected: list[str] = []

@@ -24,8 +24,8 @@ from steward.domain.monitoring.retraining import (
     ended,
     started,
 )
+from steward.domain.names import PRIMARY
 from steward.domain.runs import DeliveryStatus, RunStatus
-from steward.domain.tables import PRIMARY
 from steward.ports import (
     Absent,
     Clock,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from steward.domain.feature_versions import label_of, parse_label, pin_versions
 from steward.domain.locks import training_lock
+from steward.domain.names import PRIMARY
 from steward.domain.runs import (
     UNUSABLE,
     DeliveryStatus,
@@ -17,7 +18,6 @@ from steward.domain.runs import (
     execution_arn,
     head_item,
 )
-from steward.domain.tables import PRIMARY
 from steward.ports import (
     Absent,
     AbsentOrBelow,

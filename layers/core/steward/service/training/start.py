@@ -19,6 +19,7 @@ from steward.domain.errors import (
     ProjectNotFoundError,
     RejectedError,
 )
+from steward.domain.names import PRIMARY
 from steward.domain.runs import (
     RETRYABLE,
     DeliveryStatus,
@@ -32,7 +33,7 @@ from steward.domain.runs import (
     decide,
     suppressed_item,
 )
-from steward.domain.tables import PRIMARY, source_of
+from steward.domain.tables import source_of
 from steward.ports import (
     Absent,
     Change,
