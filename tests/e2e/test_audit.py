@@ -139,7 +139,7 @@ def callers(lab: Laboratory) -> dict[str, dict[str, str]]:
         "administrator": ADMINISTRATOR,
         "auditor": lab.target.output("AuditorPolicyArn"),
         "approver": lab.target.output("ApproverPolicyArn"),
-        "developer": lab.target.output("DeveloperPolicyArn"),
+        "scientist": lab.target.output("ScientistPolicyArn"),
     }
     for name, policy in policies.items():
         iam.create_user(UserName=f"audit-{name}")
@@ -183,7 +183,7 @@ def _refused(write: Callable[[], Any]) -> bool:
 
 
 @pytest.mark.parametrize("name", [
-    "root", "administrator", "auditor", "approver", "developer", "sealer", "watcher", "decider",
+    "root", "administrator", "auditor", "approver", "scientist", "sealer", "watcher", "decider",
 ])  # fmt: skip
 def test_every_role_but_the_appender_is_refused_every_write(
     annals: Annals, callers: dict[str, dict[str, str]], name: str
