@@ -67,29 +67,34 @@ def _add(lab: Laboratory, name: str) -> None:
     push(lab.theo, source)
 
 
-@pytest.mark.parametrize(
-    ("name", "poorer", "verdict", "said"),
-    [("unfair-loans", 1.0, "hold", "fail: DI"), ("fair-loans", 0.0, "pass", "pass: DI")],
-)
-def test_bias_is_evidence_of_the_version_and_told_to_its_approver(
-    lab: Laboratory, name: str, poorer: float, verdict: str, said: str
-) -> None:
+def test_a_candidate_that_is_proved_biased_is_held_by_the_gate(lab: Laboratory) -> None:
+    name = "unfair-loans"
     _add(lab, name)
-    lab.put_delivery(name, "loans.csv", _file(poorer))
+    lab.put_delivery(name, "loans.csv", _file(1.0))
+    run = lab.run(name, "succeeded", "held", "failed", within=240)
+    assert run["status"] == "held", run
+    assert "bias" in json.dumps(run, default=str)
+    assert lab.state.versions(name) == []
+
+
+def test_bias_is_evidence_of_the_version_and_told_to_its_approver(lab: Laboratory) -> None:
+    name = "fair-loans"
+    _add(lab, name)
+    lab.put_delivery(name, "loans.csv", _file(0.0))
     run = lab.run(name, "succeeded", "held", "failed", within=240)
     assert run["status"] == "succeeded", run
     item = lab.version(name, 1, "pending", within=120)
     content = lab.read(item["bias"]["uri"])
     found = BiasEvidence.model_validate_json(content)
-    assert (found.verdict, found.facets[0].name) == (verdict, "sex = f")
+    assert (found.verdict, found.facets[0].name) == ("pass", "sex = f")
     evidence = json.loads(lab.read(item["evidence_uri"]))
     assert evidence["bias"] == {
         "uri": item["bias"]["uri"], "sha256": hashlib.sha256(content).hexdigest(),
     }  # fmt: skip
     shown = lab.steward("versions", "show", name, "1")
-    assert shown["summary"]["bias"][0].startswith(f"sex = f: {said}")
+    assert shown["summary"]["bias"][0].startswith("sex = f: pass: DI")
     told = lab.steward("bias", name)
-    assert (told["version"], told["verdict"]) == (1, verdict)
+    assert (told["version"], told["verdict"]) == (1, "pass")
     page = lab.folder / f"{name}.html"
     lab.steward("bias", name, "1", "--html", str(page))
     assert "disparate impact" in page.read_text(encoding="utf-8")
@@ -137,7 +142,7 @@ class Watched(Ward):
         seen = self.begin + timedelta(hours=hour, minutes=minutes)
         lines = [
             json.dumps({
-                "project": self.name, "inference_id": f"{self.name}-{row['entity']}-{hour}",
+                "project": self.name, "inference_id": f"{self.name}-{row['entity']}-{hour}-1",
                 "entity": None, "outcome": label,
                 "observed_at": seen.isoformat(timespec="milliseconds"),
                 "recorded_at": seen.isoformat(timespec="milliseconds"),

@@ -52,8 +52,11 @@ def test_every_version_has_a_baseline_that_its_evidence_names(facts: Facts, stac
 def test_a_prediction_that_the_gateway_answered_is_explained(facts: Facts, stack: Target) -> None:
     bucket = stack.output("CaptureBucketName")
     listed = stack.client("s3").list_objects_v2(Bucket=bucket, Prefix="exposures/")["Contents"]
-    lines = _object(stack, f"s3://{bucket}/{listed[-1]['Key']}").splitlines()
-    captures = [json.loads(line)["capture"] for line in lines]
+    captures = [
+        json.loads(line)["capture"]
+        for one in listed
+        for line in _object(stack, f"s3://{bucket}/{one['Key']}").splitlines()
+    ]
     told = next(one for one in captures if one["project"] == PROJECT and one["features"]["s6"])
     found = explained(stack, PROJECT, told["inference_id"])
     assert (found.method, found.additive, found.asked) == ("linear", True, None)

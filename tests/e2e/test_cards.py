@@ -37,10 +37,10 @@ def test_the_evidence_names_the_card_and_sagemaker_has_both_projections(
 
 
 def _in_review(sagemaker: Any, name: str) -> dict[str, Any] | None:
-    found = {c["ModelCardName"] for c in sagemaker.list_model_cards()["ModelCardSummaries"]}
-    if name not in found:
+    try:
+        card: dict[str, Any] = sagemaker.describe_model_card(ModelCardName=name)
+    except sagemaker.exceptions.ResourceNotFound:
         return None
-    card: dict[str, Any] = sagemaker.describe_model_card(ModelCardName=name)
     return card if card["ModelCardStatus"] == "PendingReview" else None
 
 

@@ -20,7 +20,7 @@ from botocore.exceptions import ClientError
 from steward.domain import names
 from steward.ports import Item
 from steward_cli.state import shares_of
-from support.laboratory_stack import Laboratory, eventually
+from support.laboratory_stack import Laboratory, eventually, turning
 
 pytestmark = pytest.mark.e2e
 
@@ -254,9 +254,9 @@ def test_an_alarm_brings_all_weights_back_and_the_variant_goes(ramped: Ward) -> 
 
 def test_a_failing_variant_rings_its_own_alarm(ramped: Ward) -> None:
     broken = "def model_fn(at):\n    return at\n\n\ndef predict_fn(rows, at):\n    raise OSError\n"
-    version = ramped.stage(answering(0.4))
-    uri = ramped.lab.state.version(RAMPED, version)["artifact_uri"]
-    ramped.lab.repack(uri, uri.split("/", 3)[3], broken)
+    marker = ramped.lab.folder / "ramped-breaks"
+    version = ramped.stage(turning(answering(0.4), broken, marker))
+    marker.touch()
     ramped.release(version)
     rolled_back = ramped.until(version, "rolled_back", within=60)
     assert "candidate-errors" in rolled_back["cause"]
@@ -266,9 +266,9 @@ def test_a_failing_variant_rings_its_own_alarm(ramped: Ward) -> None:
 
 
 def test_an_update_that_fails_leaves_traffic_as_it_was_and_tells_the_reason(ramped: Ward) -> None:
-    version = ramped.stage(answering(0.4))
-    uri = ramped.lab.state.version(RAMPED, version)["artifact_uri"]
-    ramped.lab.repack(uri, uri.split("/", 3)[3], FAILS_AT_LOAD)
+    marker = ramped.lab.folder / "ramped-does-not-load"
+    version = ramped.stage(turning(answering(0.4), FAILS_AT_LOAD, marker))
+    marker.touch()
     ramped.release(version)
     failed = ramped.until(version, "failed")
     assert failed["failed_state"] == "DescribeEndpoint"

@@ -197,7 +197,8 @@ def test_the_gateway_may_read_and_asks_no_model_without_features(ward: Ward, sta
     assert answer.status == 503, "its model has no endpoint"
     assert "endpoint" in json.dumps(answer.body)
     logs = stack.client("logs")
-    groups = logs.describe_log_groups()["logGroups"]
+    pages = logs.get_paginator("describe_log_groups").paginate()
+    groups = [group for page in pages for group in page["logGroups"]]
     (group,) = [g["logGroupName"] for g in groups if "AnswerRequestLogGroup" in g["logGroupName"]]
 
     def reads() -> list[int]:

@@ -15,7 +15,7 @@ from steward_cli.commands.versions import decide
 from steward_cli.console import CommandError
 from steward_cli.demo.people import acting_as
 from steward_cli.function_urls import call
-from steward_cli.target import Target, credentials_file, write_profile
+from steward_cli.target import Target
 from support.laboratory_stack import Laboratory
 
 pytestmark = pytest.mark.e2e
@@ -25,14 +25,9 @@ WHY = "the study is too small for a narrow interval"
 
 @pytest.fixture(scope="module")
 def bo(lab: Laboratory) -> Target:
-    """A second approver."""
-    iam = lab.target.client("iam")
-    iam.create_user(UserName="bo")
-    for output in ("ApproverPolicyArn", "PolicyOwnerPolicyArn"):
-        iam.attach_user_policy(UserName="bo", PolicyArn=lab.target.output(output))
-    key = iam.create_access_key(UserName="bo")["AccessKey"]
-    file = credentials_file(lab.choice.state_dir)
-    write_profile(file, "bo", key["AccessKeyId"], key["SecretAccessKey"])
+    """A second approver, who may deploy a policy too."""
+    policy = lab.target.output("PolicyOwnerPolicyArn")
+    lab.target.client("iam").attach_user_policy(UserName="bo", PolicyArn=policy)
     return acting_as(lab.choice, "bo")
 
 

@@ -12,7 +12,7 @@ from steward_cli.commands.mail import letters
 from steward_cli.demo.traffic import ask_all
 from steward_cli.function_urls import call
 from steward_cli.state import shares_of
-from support.laboratory_stack import Laboratory, eventually
+from support.laboratory_stack import Laboratory, eventually, turning
 
 pytestmark = pytest.mark.e2e
 
@@ -44,9 +44,9 @@ class Clinic:
         self.lab, self.trained = lab, trained
         self.machine = lab.target.output("ReleaseMachineArn")
 
-    def register(self, count: int = 1) -> list[int]:
+    def register(self, count: int = 1, inference: str = ANSWERS) -> list[int]:
         """Register versions and wait until people may decide on all of them."""
-        versions = [self.lab.register(PROJECT, self.trained, ANSWERS) for _ in range(count)]
+        versions = [self.lab.register(PROJECT, self.trained, inference) for _ in range(count)]
         for version in versions:
             self.lab.version(PROJECT, version, "pending")
         return versions
@@ -103,11 +103,11 @@ def clinic(lab: Laboratory, trained: dict[str, Any]) -> Clinic:
 def test_an_endpoint_that_never_comes_into_service_is_given_up(
     clinic: Clinic, lab: Laboratory
 ) -> None:
-    (version,) = clinic.register()
+    marker = lab.folder / "surgery-is-never-ready"
+    (version,) = clinic.register(inference=turning(ANSWERS, NEVER_READY, marker))
     refused = lab.steward_error("release", "start", PROJECT, str(version))
     assert f"{PROJECT} {version} is pending, not approved" in refused
-    uri = lab.state.version(PROJECT, version)["artifact_uri"]
-    lab.repack(uri, uri.split("/", 3)[3], NEVER_READY)
+    marker.touch()
     with lab.redefined(clinic.machine, "$looks >= 300", "$looks >= 4"):
         lab.approve(PROJECT, version)
         ended = clinic.release(version, *ENDED)
@@ -135,7 +135,7 @@ def test_without_machines_for_an_endpoint_a_release_fails_with_the_reason(
 def test_a_quota_that_is_used_up_is_waited_for_and_then_told(
     clinic: Clinic, lab: Laboratory
 ) -> None:
-    waits, fails = clinic.register(2)
+    fails, waits = clinic.register(2)
     with lab.without_capacity(f"{PROJECT}-v{fails}-prod", "limit"):
         lab.approve(PROJECT, fails)
         ended = clinic.release(fails, *ENDED)

@@ -12,7 +12,7 @@ import typer
 from steward_cli.commands import release as command
 from steward_cli.commands.mail import letters
 from steward_cli.state import shares_of
-from support.laboratory_stack import Laboratory, eventually
+from support.laboratory_stack import Laboratory, eventually, turning
 
 pytestmark = pytest.mark.e2e
 
@@ -204,9 +204,9 @@ def test_a_release_is_planned_from_real_traffic_and_records_before_it_happens(
 def test_a_release_whose_endpoint_does_not_come_up_fails_with_its_reason(
     lab: Laboratory, trained: dict[str, Any]
 ) -> None:
-    version = staged(lab, trained, ANSWERS)
-    uri = lab.state.version(PROJECT, version)["artifact_uri"]
-    lab.repack(uri, uri.split("/", 3)[3], FAILS_AT_LOAD)
+    marker = lab.folder / "ward-does-not-load"
+    version = staged(lab, trained, turning(ANSWERS, FAILS_AT_LOAD, marker))
+    marker.touch()
     lab.approve(PROJECT, version)
     ended = release(lab, version, *ENDED)
     assert ended["status"] == "failed"

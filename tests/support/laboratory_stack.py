@@ -46,6 +46,17 @@ def eventually(read: Callable[[], T | None], what: str, within: float = 45) -> T
     raise AssertionError(f"{what} did not happen within {within} s")
 
 
+def turning(good: str, bad: str, marker: Path) -> str:
+    """Return serving code that staging finds good, and that is bad once the marker is there.
+
+    What a version is made of is frozen with its evidence, so its artifact cannot be exchanged.
+    """
+    return (
+        f"from pathlib import Path\n\n"
+        f"exec({bad!r} if Path({str(marker)!r}).exists() else {good!r})\n"
+    )
+
+
 @dataclass
 class Laboratory:
     """One deployed stack and what tests do to it."""
