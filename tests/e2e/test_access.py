@@ -65,6 +65,14 @@ def _publish(
     person.client("events").put_events(Entries=[entry])
 
 
+def _subscribe(site: Site, person: Target) -> None:
+    made = person.client("sns").subscribe(
+        TopicArn=site.output("OwnerTopic"), Protocol="email", Endpoint="guest@example.com",
+        ReturnSubscriptionArn=True,
+    )  # fmt: skip
+    site.lab.target.client("sns").unsubscribe(SubscriptionArn=made["SubscriptionArn"])
+
+
 def _queue(site: Site) -> str:
     return str(site.lab.resources("Training")["StartTrainingHandlingFailures"])
 
@@ -159,9 +167,7 @@ TRIES: dict[str, Try] = {
     "remove_project": lambda site, person: person.client("cloudformation").delete_stack(
         StackName=f"{site.lab.target.stack}-project-unknown"
     ),
-    "subscribe_mail": lambda site, person: person.client("sns").subscribe(
-        TopicArn=site.output("OwnerTopic"), Protocol="email", Endpoint="guest@example.com"
-    ),
+    "subscribe_mail": _subscribe,
     "change_policy": lambda site, person: person.client("iam").create_policy_version(
         PolicyArn=site.output("ScientistPolicyArn"), SetAsDefault=True,
         PolicyDocument=json.dumps(
