@@ -20,7 +20,7 @@ from steward_local.processes import ENGINE_ID_VARIABLE, send, session_members, w
 # What the stacks use, and what `sam deploy` asks for on its way.
 SERVICES = (
     "cloudtrail,s3,dynamodb,dynamodbstreams,lambda,events,states,sqs,sns,iam,sts,kms,cloudformation,logs,"
-    "monitoring,firehose,ssm,ecr,codebuild,scheduler,glue,athena"
+    "monitoring,firehose,ssm,ecr,codebuild,scheduler,glue,athena,secretsmanager"
 )
 
 

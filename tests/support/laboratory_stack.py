@@ -130,7 +130,7 @@ class Laboratory:
         options = ["--target", "local", "--state-dir", str(self.choice.state_dir)]
         options += ["--profile", person] if person else []
         run = CliRunner().invoke(app, [*options, *words, *(["--json"] if as_json else [])])
-        assert run.exit_code == exit_code, run.output
+        assert run.exit_code == exit_code, f"{run.output}{run.exception!r}"
         return json.loads(run.stdout) if as_json else run.output
 
     def steward_error(self, *words: str) -> str:
