@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 
@@ -52,12 +53,12 @@ def test_every_version_has_a_baseline_that_its_evidence_names(facts: Facts, stac
 def test_a_prediction_that_the_gateway_answered_is_explained(facts: Facts, stack: Target) -> None:
     bucket = stack.output("CaptureBucketName")
     listed = stack.client("s3").list_objects_v2(Bucket=bucket, Prefix="exposures/")["Contents"]
-    captures = [
-        json.loads(line)["capture"]
-        for one in listed
-        for line in _object(stack, f"s3://{bucket}/{one['Key']}").splitlines()
-    ]
-    told = next(one for one in captures if one["project"] == PROJECT and one["features"]["s6"])
+    captures = []
+    for one in listed:
+        for line in _object(stack, f"s3://{bucket}/{one['Key']}").splitlines():
+            with contextlib.suppress(ValueError):  # other tests deliver what is no line
+                captures.append(json.loads(line)["capture"])
+    told = next(one for one in captures if one["project"] == PROJECT and one["features"].get("s6"))
     found = explained(stack, PROJECT, told["inference_id"])
     assert (found.method, found.additive, found.asked) == ("linear", True, None)
     assert found.answered == told["prediction"]["probability"]

@@ -18,21 +18,23 @@ pytestmark = pytest.mark.e2e
 def test_the_evidence_names_the_card_and_sagemaker_has_both_projections(
     lab: Laboratory, trained: dict[str, Any]
 ) -> None:
+    lab.add_project("carded")  # nobody approves a newer version of it, which would void the request
+    record = lab.version("carded", lab.register("carded", trained), "pending", within=60)
     s3, sagemaker = lab.target.client("s3"), lab.target.client("sagemaker")
     bucket = lab.target.output("ArtifactsBucketName")
-    base = f"evidence/nursery/{trained['version']}"
+    base = f"evidence/carded/{record['version']}"
     evidence = json.loads(s3.get_object(Bucket=bucket, Key=f"{base}/evidence.json")["Body"].read())
     content = s3.get_object(Bucket=bucket, Key=f"{base}/card.json")["Body"].read()
     assert evidence["card"]["sha256"] == hashlib.sha256(content).hexdigest()
     html = s3.get_object(Bucket=bucket, Key=f"{base}/card.html")["Body"].read()
     assert html.startswith(b"<!doctype html>")
 
-    name = f"steward-local-nursery-v{trained['version']}"
+    name = f"steward-local-carded-v{record['version']}"
     card = eventually(lambda: _in_review(sagemaker, name), f"{name} in review", within=60)
     details = json.loads(card["Content"])["additional_information"]["custom_details"]
     assert evidence["evaluation"]["sha256"] in details["evaluation.rows"]
-    assert trained["evidence_digest"] in details["approvals.state"]
-    package = sagemaker.describe_model_package(ModelPackageName=trained["model_package_arn"])
+    assert record["evidence_digest"] in details["approvals.state"]
+    package = sagemaker.describe_model_package(ModelPackageName=record["model_package_arn"])
     assert package["ModelCard"]["ModelCardStatus"] == "PendingReview"
 
 
