@@ -10,16 +10,7 @@ from steward.contracts import events
 from steward.contracts.incoming import Received
 from steward.domain.endpoint_drift import WORDS, DriftKind
 from steward.domain.errors import InvalidProjectError
-from steward.domain.mails import (
-    approvals,
-    endpoints,
-    experiments,
-    ledger,
-    monitoring,
-    releases,
-    training,
-    waivers,
-)
+from steward.domain.mails import endpoints, monitoring, releases, training
 from steward.domain.mails.layout import Letter, Where
 from steward.domain.mails.releases import Guardrail, Shift
 from steward.domain.mails.training import BrokenRule
@@ -85,6 +76,8 @@ def notify_people(
 
 
 def _approval_requested(occasion: _Occasion) -> Letter:
+    from steward.domain.mails import approvals
+
     data: events.ApprovalRequested = occasion.data
     return approvals.approval_requested(
         occasion.where,
@@ -98,11 +91,15 @@ def _approval_requested(occasion: _Occasion) -> Letter:
 
 
 def _approved(occasion: _Occasion) -> Letter:
+    from steward.domain.mails import approvals
+
     data: events.VersionApproved = occasion.data
     return approvals.approved(occasion.where, data.version, data.approvers, data.evidence_digest)
 
 
 def _rejected(occasion: _Occasion) -> Letter:
+    from steward.domain.mails import approvals
+
     data: events.VersionRejected = occasion.data
     return approvals.rejected(
         occasion.where, data.version, data.by, data.comment, data.evidence_digest
@@ -110,6 +107,8 @@ def _rejected(occasion: _Occasion) -> Letter:
 
 
 def _expired(occasion: _Occasion) -> Letter:
+    from steward.domain.mails import approvals
+
     data: events.ApprovalExpired = occasion.data
     if data.superseded_by is not None:
         return approvals.superseded(occasion.where, data.version, data.superseded_by)
@@ -117,6 +116,8 @@ def _expired(occasion: _Occasion) -> Letter:
 
 
 def _reminded(occasion: _Occasion) -> Letter:
+    from steward.domain.mails import approvals
+
     data: events.ApprovalReminder = occasion.data
     return approvals.reminder(
         occasion.where, data.version, expires_at=data.expires_at, missing=data.missing,
@@ -125,6 +126,8 @@ def _reminded(occasion: _Occasion) -> Letter:
 
 
 def _waived(occasion: _Occasion) -> Letter:
+    from steward.domain.mails import waivers
+
     data: events.WaiverGranted = occasion.data
     return waivers.granted(
         occasion.where, waiver_id=data.waiver_id, rule=data.rule, reason=data.reason,
@@ -133,6 +136,8 @@ def _waived(occasion: _Occasion) -> Letter:
 
 
 def _waiver_revoked(occasion: _Occasion) -> Letter:
+    from steward.domain.mails import waivers
+
     data: events.WaiverRevoked = occasion.data
     return waivers.revoked(
         occasion.where, waiver_id=data.waiver_id, rule=data.rule, reason=data.reason, by=data.by
@@ -140,6 +145,8 @@ def _waiver_revoked(occasion: _Occasion) -> Letter:
 
 
 def _review_due(occasion: _Occasion) -> Letter:
+    from steward.domain.mails import approvals
+
     data: events.ReviewDue = occasion.data
     return approvals.review_due(
         occasion.where, tier=data.tier, owner=data.owner, production=data.production,
@@ -148,6 +155,8 @@ def _review_due(occasion: _Occasion) -> Letter:
 
 
 def _bypassed(occasion: _Occasion) -> Letter:
+    from steward.domain.mails import approvals
+
     data: events.ApprovalBypassed = occasion.data
     return approvals.bypassed(
         occasion.where,
@@ -303,6 +312,8 @@ def _rollback_failed(occasion: _Occasion) -> Letter:
 
 
 def _not_promoted(occasion: _Occasion) -> Letter:
+    from steward.domain.mails import experiments
+
     data: events.ReleaseNotPromoted = occasion.data
     return experiments.release_not_promoted(
         occasion.where,
@@ -315,6 +326,8 @@ def _not_promoted(occasion: _Occasion) -> Letter:
 
 
 def _experiment_started(occasion: _Occasion) -> Letter:
+    from steward.domain.mails import experiments
+
     data: events.ExperimentStarted = occasion.data
     return experiments.experiment_started(
         occasion.where,
@@ -329,6 +342,8 @@ def _experiment_started(occasion: _Occasion) -> Letter:
 
 
 def _verdict_reached(occasion: _Occasion) -> Letter | None:
+    from steward.domain.mails import experiments
+
     data: events.VerdictReached = occasion.data
     if data.verdict == (data.previous or "continue"):
         return None
@@ -346,6 +361,8 @@ def _verdict_reached(occasion: _Occasion) -> Letter | None:
 
 
 def _tick_failed(occasion: _Occasion) -> Letter | None:
+    from steward.domain.mails import experiments
+
     data: events.TickFailed = occasion.data
     if data.in_a_row > 1:
         return None
@@ -360,6 +377,8 @@ def _tick_failed(occasion: _Occasion) -> Letter | None:
 
 
 def _schedule_repaired(occasion: _Occasion) -> Letter:
+    from steward.domain.mails import experiments
+
     data: events.ScheduleRepaired = occasion.data
     return experiments.schedule_repaired(
         occasion.where, data.version, release_id=data.release_id, schedule=data.schedule
@@ -560,16 +579,22 @@ def _watch_failed(occasion: _Occasion) -> Letter:
 
 
 def _ledger_tampered(occasion: _Occasion) -> Letter:
+    from steward.domain.mails import ledger
+
     data: events.LedgerTampered = occasion.data
     return ledger.tampered(occasion.where, item=data.item, change=data.change, by=data.by)
 
 
 def _ledger_broken(occasion: _Occasion) -> Letter:
+    from steward.domain.mails import ledger
+
     data: events.LedgerBroken = occasion.data
     return ledger.broken(occasion.where, kind=data.kind, seq=data.seq, told=data.told)
 
 
 def _change_unmatched(occasion: _Occasion) -> Letter:
+    from steward.domain.mails import ledger
+
     data: events.ChangeUnmatched = occasion.data
     return ledger.unmatched(
         occasion.where, call=data.call, resource=data.resource, principal=data.principal,
