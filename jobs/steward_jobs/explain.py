@@ -7,8 +7,6 @@ most about 300,000 rows, however many there are.
 
 from __future__ import annotations
 
-import json
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,9 +34,10 @@ from steward.domain.explanations.values import Floats
 from steward.domain.losses import row_losses
 from steward.domain.monitoring.baseline import AttributionBaseline
 from steward_jobs.container import JobError, log
-from steward_jobs.job_config import InvalidRowError, JobConfig, read_csv, read_job_config
-from steward_jobs.model_code import Model, ModelCodeError, load_model
+from steward_jobs.job_config import JobConfig, read_csv
+from steward_jobs.model_code import Model
 from steward_jobs.model_forms import Explainable, declared_linear, explained_by_trees
+from steward_jobs.model_process import run_model
 
 MODEL_ROWS = 300_000
 """Rows that the model is asked for to explain; more only where features are many."""
@@ -59,21 +58,10 @@ def main(arguments: list[str]) -> int:
             "reason"}``, written on failure only).
     """
     model_dir, heldout, train, config, target, result = map(Path, arguments)
-    stage = "load"
-    try:
-        job = read_job_config(config)
-        model = load_model(model_dir)
-        stage = "explain"
-        _explain(model, job, heldout, train, target)
-    except (JobError, InvalidRowError, ModelCodeError) as error:
-        reason = str(error)
-    except Exception as error:  # noqa: BLE001 - whatever the model's code raises is its result
-        reason = f"the model's code raised {error!r}"
-    else:
-        return 0
-    result.write_text(json.dumps({"stage": stage, "reason": reason}), encoding="utf-8")
-    sys.stderr.write(f"{model_dir.name}: {stage}: {reason}\n")
-    return 1
+    return run_model(
+        model_dir, config, result, "explain",
+        lambda model, job: _explain(model, job, heldout, train, target),
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -6,15 +6,14 @@ modules and neither can end the evaluation.
 
 from __future__ import annotations
 
-import json
-import sys
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
 from steward_jobs.container import JobError
-from steward_jobs.job_config import InvalidRowError, JobConfig, read_csv, read_job_config
-from steward_jobs.model_code import Model, ModelCodeError, Row, load_model
+from steward_jobs.job_config import JobConfig, read_csv
+from steward_jobs.model_code import Model, ModelCodeError, Row
+from steward_jobs.model_process import run_model
 
 BATCH_ROWS = 1000
 
@@ -27,21 +26,10 @@ def main(arguments: list[str]) -> int:
             line), file for the result (``{"stage", "reason"}``, written on failure only).
     """
     model_dir, data, config, probabilities, result = map(Path, arguments)
-    stage = "load"
-    try:
-        job = read_job_config(config)
-        model = load_model(model_dir)
-        stage = "predict"
-        _predict(model, job, data, probabilities)
-    except (JobError, InvalidRowError, ModelCodeError) as error:
-        reason = str(error)
-    except Exception as error:  # noqa: BLE001 - whatever the model's code raises is its result
-        reason = f"predict_fn raised {error!r}"
-    else:
-        return 0
-    result.write_text(json.dumps({"stage": stage, "reason": reason}), encoding="utf-8")
-    sys.stderr.write(f"{model_dir.name}: {stage}: {reason}\n")
-    return 1
+    return run_model(
+        model_dir, config, result, "predict",
+        lambda model, job: _predict(model, job, data, probabilities),
+    )  # fmt: skip
 
 
 def _predict(model: Model, job: JobConfig, data: Path, target: Path) -> None:
