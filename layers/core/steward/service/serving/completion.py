@@ -14,8 +14,9 @@ from steward.ports import Clock, FeatureReader
 from steward.service.serving.telemetry import Telemetry
 
 CANDIDATE_READ_S = 2.5
-STABLE_READ_S = 4.0
-"""One attempt each: enough for a cold start of the reading function."""
+STABLE_READ_S = 8.0
+"""One attempt each: enough for a cold start of the reading function, for the stable version, whom
+nobody answers for, also for several at once."""
 
 
 class Serving(Protocol):
