@@ -6,9 +6,6 @@
 BIN := $(CURDIR)/.venv/bin
 export PATH := $(BIN):$(PATH)
 export SAM_CLI_TELEMETRY := 0
-# Tests on an embedded AWS come after the others, for they mostly wait and some watch the time. Two
-# processes share them, each with an engine of its own; tests/support/sharing.py says how.
-EMBEDDED := tests/integration tests/e2e
 PYTHON_FOLDERS := layers/core/steward cli/steward_cli local/steward_local jobs/steward_jobs functions tests bench .ci/aws_smoke.py
 
 help: ## Say what there is
@@ -22,8 +19,7 @@ demo: setup ## Play one model's whole life on the embedded AWS
 	@steward demo
 
 test: lint checkov ## All checks and all tests, on the embedded AWS where they need one
-	@pytest -n 2 --dist loadfile $(EMBEDDED:%=--ignore=%)
-	@pytest -n 2 --dist loadfile $(EMBEDDED)
+	@pytest -n 4 --dist loadfile
 
 check: lint checkov ## All checks: style, types, layers, templates, machines, schemas, cold imports
 	pytest -q -x tests/infra
