@@ -6,12 +6,13 @@ the checks.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from steward.domain.digests import canonical_json
 from steward.domain.errors import RejectedError
+from steward.domain.integrations import COMMIT_PATTERN
 
 SCHEMA_VERSION = "1"
 MAX_EVENT_BYTES = 64 * 1024
@@ -62,6 +63,103 @@ class TrainingRequested(Payload):
 
     source: ClassVar[str] = "steward.training"
     reason: str
+
+
+class CommitSource(_Wire):
+    """Where the files of a commit are.
+
+    Attributes:
+        kind: ``codecommit``: the repository named in the event, read by commit id. ``archive``:
+            a ``tar.gz`` or ``zip`` behind ``url``, whose host the stack allows. ``s3``: one in
+            ``bucket`` under ``key``, such as the artifact of a pipeline's source action.
+    """
+
+    kind: Literal["codecommit", "archive", "s3"]
+    url: str | None = Field(default=None, max_length=2000)
+    bucket: str | None = None
+    key: str | None = None
+    version_id: str | None = None
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        needed = {"codecommit": (), "archive": ("url",), "s3": ("bucket", "key")}[self.kind]
+        missing = [name for name in needed if getattr(self, name) is None]
+        if missing:
+            raise ValueError(f"a source of kind {self.kind} needs {', '.join(missing)}")
+        return self
+
+
+class CommitReceived(Payload):
+    """Somebody asks to integrate a commit.
+
+    Attributes:
+        repository: As its forge names it, such as ``acme/credit``.
+        author: Identity of who brought it: ``<forge>:<login>`` unless IAM verified a principal.
+        previous: The commit that the branch was at before, where that is known.
+        author_arn: The verified principal's ARN, where there is one.
+    """
+
+    source: ClassVar[str] = "steward.training"
+    repository: str = Field(min_length=1, max_length=300)
+    branch: str = Field(min_length=1, max_length=255)
+    commit_id: str = Field(pattern=COMMIT_PATTERN)
+    files: CommitSource
+    author: str = Field(min_length=1, max_length=300)
+    origin: Literal["codecommit", "pipeline", "webhook", "cli"]
+    previous: str | None = None
+    author_arn: str | None = None
+
+
+class CommitIntegrated(Payload):
+    """A commit passed every check; its code and configuration are the project's.
+
+    Attributes:
+        integration_id: Key of its record in the table Runs.
+        run_id: The training run, empty where none was started.
+        outcome: What came of asking for one: started, queued, suppressed, kept or failed.
+    """
+
+    source: ClassVar[str] = "steward.training"
+    integration_id: str
+    repository: str
+    branch: str
+    commit_id: str
+    author: str
+    code_digest: str
+    config_digest: str
+    run_id: str
+    outcome: str
+
+
+class IntegrationFailed(Payload):
+    """A commit did not pass; nothing of the project was changed.
+
+    Attributes:
+        step: State of the machine that failed.
+        failed_tests: Names of the project's tests that failed, the first of them.
+    """
+
+    source: ClassVar[str] = "steward.training"
+    integration_id: str
+    repository: str
+    branch: str
+    commit_id: str
+    author: str
+    step: str
+    error: str
+    cause: Told
+    execution_arn: str
+    failed_tests: list[str] = Field(default_factory=list, max_length=20)
+
+
+class IntegrationSuperseded(Payload):
+    """A commit was overtaken by a later one of its branch before it could become the project's."""
+
+    source: ClassVar[str] = "steward.training"
+    integration_id: str
+    branch: str
+    commit_id: str
+    superseded_by: str
 
 
 class DeliveryReceived(Payload):

@@ -13,6 +13,7 @@ from steward.domain.declaration import MisplacedError, Name, Scalar, Strict
 from steward.domain.digests import digest_of
 from steward.domain.errors import InvalidProjectError
 from steward.domain.feature_groups import FeatureColumn, FeatureGroup, FeatureUse, feature_columns
+from steward.domain.integration_declaration import Integration
 from steward.domain.monitoring.declaration import Monitoring
 from steward.domain.names import PROJECT_PATTERN
 from steward.domain.policy.requirements import MetricGate, Requirements
@@ -299,6 +300,7 @@ class Project(Strict):
         dataset: What joins the views.
         split: Who trains, who judges, who is traffic.
         training: The training job.
+        integration: How a commit becomes the project's.
         evaluation: The comparison with the champion.
         gates: Bounds beside that comparison.
         serving: The endpoints.
@@ -324,6 +326,7 @@ class Project(Strict):
     dataset: DatasetEngine = Field(default_factory=DatasetEngine)
     split: Split = Field(default_factory=Split)
     training: Training = Field(default_factory=Training)
+    integration: Integration = Field(default_factory=Integration)
     evaluation: Evaluation = Field(default_factory=Evaluation)
     gates: list[MetricGate] = Field(default_factory=list)
     serving: Serving = Field(default_factory=Serving)
