@@ -8,7 +8,12 @@ from typing import Any
 
 import pytest
 
-from steward.contracts.events import Payload, ReleaseCompleted, StagingFailed
+from steward.contracts.events import (
+    Payload,
+    ReleaseCompleted,
+    StagingFailed,
+    VersionStateChanged,
+)
 from steward.domain.errors import MalformedEventError
 from steward.domain.policy.platform import PLATFORM
 from steward.entrypoint import Handler
@@ -230,6 +235,8 @@ def test_a_malformed_event_is_put_aside_with_its_reason(
 def test_a_card_is_published_for_an_event_and_by_the_hour(scene: Scene, doorways: Doorways) -> None:
     asked = scene.pending()
     assert doorways.tell("publish_card", asked) == "PendingReview"
+    told = VersionStateChanged(version=1, previous="registered", state="pending")
+    assert doorways.tell("publish_card", told) == "PendingReview"
     tick = incoming("schedule_tick")
     assert doorways.load("publish_card")(tick, None) == {"published": 0, "failed": 0}
 
