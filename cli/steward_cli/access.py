@@ -44,6 +44,8 @@ ACTIONS: tuple[Action, ...] = (
             "scientist", "auditor"),
     _action("read_capture", "read captured requests and answers", "s3:GetObject captured/"),
     _action("push_code", "push code and configuration", "steward project add", "scientist"),
+    _action("change_run", "start, resume and cancel a run", "steward runs resume", "scientist",
+            "operator"),
     _action("deliver_data", "deliver data", "steward data put", "scientist"),
     _action("decide", "approve or reject a version", "steward approve", "approver"),
     _action("ask_predictions", "ask for predictions", "GatewayUrl"),

@@ -257,6 +257,8 @@ class FakeExecution:
     name: str
     payload: dict[str, Any]
     status: str = "RUNNING"
+    redrives: int = 0
+    stopped_with: tuple[str, str] = ("", "")
 
 
 class FakeWorkflows:
@@ -283,6 +285,23 @@ class FakeWorkflows:
         if execution_arn not in self.executions:
             raise RejectedError(f"no execution {execution_arn}", field="execution_arn")
         return self.executions[execution_arn].status
+
+    def is_redrivable(self, execution_arn: str) -> bool:
+        return self.status(execution_arn) in {"FAILED", "TIMED_OUT", "ABORTED"}
+
+    def redrive(self, execution_arn: str) -> None:
+        if self.fails is not None:
+            error, self.fails = self.fails, None
+            raise error
+        if not self.is_redrivable(execution_arn):
+            raise ConflictError(f"{execution_arn} is {self.status(execution_arn)}")
+        self.executions[execution_arn].status = "RUNNING"
+        self.executions[execution_arn].redrives += 1
+
+    def stop(self, execution_arn: str, error: str, cause: str) -> None:
+        if self.status(execution_arn) == "RUNNING":
+            self.executions[execution_arn].status = "ABORTED"
+            self.executions[execution_arn].stopped_with = (error, cause)
 
     def end(self, execution_arn: str, status: str = "SUCCEEDED") -> None:
         """End an execution."""

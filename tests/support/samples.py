@@ -163,6 +163,9 @@ SAMPLES: list[e.Payload] = [
         saved_s=74.0,
         saved_dollars=0.0024,
     ),
+    e.TrainingResumed(
+        run_id=RUN, execution_arn=EXECUTION.format("TrainCandidate", RUN), redrives=1
+    ),
     e.TrainingQueued(run_id="5e0c2a7f9b14-1", run_key="5e0c2a7f9b14" + "0" * 52, behind=RUN),
     e.TrainingSuppressed(
         run_key=KEY,

@@ -305,6 +305,22 @@ class Workflows(Protocol):
         """Return RUNNING, SUCCEEDED, FAILED, TIMED_OUT, ABORTED or PENDING_REDRIVE."""
         ...
 
+    def is_redrivable(self, execution_arn: str) -> bool:
+        """Return whether AWS would run the execution on: it failed, within the last 14 days."""
+        ...
+
+    def redrive(self, execution_arn: str) -> None:
+        """Run an execution on from the state that did not succeed, with that state's input.
+
+        Raises:
+            ConflictError: It runs, has succeeded, or failed too long ago.
+        """
+        ...
+
+    def stop(self, execution_arn: str, error: str, cause: str) -> None:
+        """Abort an execution and what it is waiting for; one that has ended stays as it is."""
+        ...
+
 
 class Schedules(Protocol):
     """Schedules of EventBridge Scheduler in the stack's own group, all for one function."""

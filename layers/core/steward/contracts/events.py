@@ -59,10 +59,15 @@ class ProjectConfigured(Payload):
 
 
 class TrainingRequested(Payload):
-    """Somebody asks for a run without new data."""
+    """Somebody asks for a run without new data.
+
+    Attributes:
+        use_cache: False for a run that carries every step out, although it has run before.
+    """
 
     source: ClassVar[str] = "steward.training"
     reason: str
+    use_cache: bool = True
 
 
 class CommitSource(_Wire):
@@ -371,6 +376,19 @@ class StepReused(Payload):
     outputs: list[str] = Field(max_length=20)
     saved_s: float | None = None
     saved_dollars: float | None = None
+
+
+class TrainingResumed(Payload):
+    """A failed run goes on from where it stopped, in the same execution.
+
+    Attributes:
+        redrives: How often its execution was redriven, this time among them.
+    """
+
+    source: ClassVar[str] = "steward.training"
+    run_id: str
+    execution_arn: str
+    redrives: int
 
 
 class TrainingQueued(Payload):

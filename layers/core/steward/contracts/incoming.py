@@ -121,6 +121,7 @@ class ExecutionStatusChange(_Received):
     output: str | None = None
     error: str | None = None
     cause: str | None = None
+    redrive_count: int = Field(default=0, alias="redriveCount")
 
 
 class RepositoryStateChange(_Received):

@@ -49,6 +49,8 @@ def conclude_execution(
             f"project {project} has no run {change.name}", field="detail.name",
             value=change.name, allowed="the id of a started run",
         )  # fmt: skip
+    if change.redrive_count < int(run.get("redrives") or 0):
+        return {"ignored": f"{change.name} was redriven since"}
     ended = _end(run, change, event_id, ports)
     return {"run_id": change.name, "ended_here": ended, **_pass_on(run, event_id, ports)}
 

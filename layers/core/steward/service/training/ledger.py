@@ -147,6 +147,7 @@ def new_run(
         ],
         "feature_deliveries": sorted(work.feature_deliveries),
         "execution_arn": execution_arn(machine, run_id),
+        **({} if trigger.use_cache else {"use_cache": False}),
         "queued_at" if status is RunStatus.WAITING else "started_at": now,
     }  # fmt: skip
 

@@ -39,6 +39,7 @@ class Trigger:
         actor: Identity of the person or service behind it.
         cause: A sentence for people.
         attempt: Of retraining by monitoring; it follows what becomes of the run.
+        use_cache: Whether the run may reuse steps; without, it runs although it has run before.
     """
 
     kind: TriggerKind
@@ -48,6 +49,7 @@ class Trigger:
     cause: str
     delivery: DeliveredObject | None = None
     attempt: str | None = None
+    use_cache: bool = True
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,10 @@ def trigger_of(
             value=received.detail_type, allowed="TrainingRequested",
         )  # fmt: skip
     meta = received.meta
-    return Trigger("request", meta.project, received.id, meta.actor, received.detail.reason)
+    return Trigger(
+        "request", meta.project, received.id, meta.actor, received.detail.reason,
+        use_cache=received.detail.use_cache,
+    )  # fmt: skip
 
 
 def _kind_of(kind: str) -> TriggerKind:
