@@ -25,6 +25,8 @@ _NO_RESOURCE_LEVEL = {
     "cloudtrail:LookupEvents",
     "cloudwatch:GetMetricData",
     "cloudwatch:PutMetricData",
+    "codepipeline:PutJobFailureResult",
+    "codepipeline:PutJobSuccessResult",
     "ecr:GetAuthorizationToken",
     "logs:CreateLogDelivery",
     "logs:DeleteLogDelivery",

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
         ModelRegistry,
         ObjectStore,
         OnlineFeatures,
+        Pipelines,
         Schedules,
         SealingKey,
         Secrets,
@@ -201,6 +202,13 @@ class App:
         from steward.adapters.alarms import CloudWatchAlarms
 
         return CloudWatchAlarms(self.clients.get("cloudwatch"))
+
+    @cached_property
+    def pipelines(self) -> Pipelines:
+        """Jobs and approvals of CodePipeline."""
+        from steward.adapters.pipelines import CodePipelines
+
+        return CodePipelines(self.clients.get("codepipeline", attempts=6))
 
     @cached_property
     def alarms(self) -> Alarms:

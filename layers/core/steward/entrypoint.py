@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache, wraps
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from aws_lambda_powertools import Logger
 from pydantic import BaseModel, ValidationError
@@ -37,6 +37,9 @@ from steward.domain.errors import (
     WaiverNotFoundError,
 )
 from steward.settings import settings
+
+if TYPE_CHECKING:
+    from steward.contracts.pipeline import PipelineJob
 
 LambdaEvent = dict[str, Any]
 Handler = Callable[[LambdaEvent, Any], Any]
@@ -267,6 +270,53 @@ def task_or_event(task: Handler, event: Handler) -> Handler:
     def handler(received: LambdaEvent, context: Any) -> Any:
         arrived = isinstance(received, Mapping) and "detail-type" in received
         return (event if arrived else task)(received, context)
+
+    handler.__dict__["detail_types"] = detail_types_of(event)
+    return handler
+
+
+def on_job(function: Callable[[PipelineJob], object]) -> Handler:
+    """Make a handler of CodePipeline's jobs of a function ``job -> what was answered``.
+
+    The event carries credentials and is never logged, nor kept in a failure queue: a fault of
+    ours ends the action with a failure that names the request to look for.
+    """
+
+    @wraps(function)
+    def handler(event: LambdaEvent, context: Any) -> Any:
+        from steward.contracts.pipeline import PipelineJob
+
+        log = _begin(context)
+        try:
+            job = PipelineJob.model_validate(event)
+        except ValidationError as invalid:
+            raise _malformed(invalid, "job of CodePipeline") from None
+        log.append_keys(job_id=job.job.id)
+        try:
+            result = function(job)
+        except StewardError as error:
+            log.error("job not answered", extra={"refusal": _error_fields(error)})
+            raise
+        except Exception:
+            from steward.bootstrap import app
+
+            log.exception("job failed")
+            where = f"see the log of request {getattr(context, 'aws_request_id', '')}"
+            app().pipelines.fail(job.job.id, "JobFailed", f"a fault of Steward's own: {where}")
+            return {"fails": where}
+        log.info("job answered", extra={"result": result})
+        return result
+
+    return handler
+
+
+def job_or_event(job: Handler, event: Handler) -> Handler:
+    """Make one function of CodePipeline's jobs and the consumer of what they wait for."""
+
+    @wraps(job)
+    def handler(received: LambdaEvent, context: Any) -> Any:
+        arrived = isinstance(received, Mapping) and "CodePipeline.job" in received
+        return (job if arrived else event)(received, context)
 
     handler.__dict__["detail_types"] = detail_types_of(event)
     return handler

@@ -759,6 +759,43 @@ class Alarms(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class WaitingApproval:
+    """An approval action of a pipeline that waits for an answer."""
+
+    pipeline: str
+    stage: str
+    action: str
+    token: str
+
+
+class Pipelines(Protocol):
+    """Jobs and approvals of CodePipeline. Each answer is False where nothing waits for it any more.
+
+    Every method raises ``ThrottledError``, ``DependencyError`` and ``AccessDeniedError``.
+    """
+
+    def succeed(self, job_id: str, variables: Mapping[str, str], summary: str) -> bool:
+        """End a job's action as succeeded, with its output variables."""
+        ...
+
+    def go_on(self, job_id: str, token: str, summary: str) -> bool:
+        """Say that the action goes on; the next job of it carries ``token``."""
+        ...
+
+    def fail(self, job_id: str, kind: str, message: str) -> bool:
+        """End a job's action as failed."""
+        ...
+
+    def waiting(self, pipeline: str, execution_id: str) -> WaitingApproval | None:
+        """Return the approval that this execution of a pipeline waits for."""
+        ...
+
+    def answer(self, approval: WaitingApproval, approved: bool, summary: str) -> bool:
+        """Answer an approval action."""
+        ...
+
+
 class AlarmSettings(Protocol):
     """What metric alarms look at."""
 

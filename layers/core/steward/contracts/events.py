@@ -704,11 +704,18 @@ class ReleaseNotPromoted(Payload):
 
 
 class ReleaseRequested(Payload):
-    """A person asks to release an approved version again, which an earlier try did not promote."""
+    """A person or a pipeline asks to release an approved version.
+
+    Attributes:
+        release_id: The one release that may begin by it. A pipeline names the first of the
+            version, which the approval begins as well: whichever comes first. None for whichever
+            is next, as a person asks again after a try that did not promote.
+    """
 
     source: ClassVar[str] = "steward.serving"
     version: int
     reason: str = ""
+    release_id: str | None = None
 
 
 class ExperimentStarted(Payload):

@@ -134,6 +134,19 @@ class RepositoryStateChange(_Received):
     caller_user_arn: str | None = Field(default=None, alias="callerUserArn")
 
 
+class PipelineActionChange(_Received):
+    """``CodePipeline Action Execution State Change``.
+
+    Source: https://docs.aws.amazon.com/codepipeline/latest/userguide/detect-state-changes-cloudwatch-events.html
+    """
+
+    pipeline: str
+    execution_id: str = Field(alias="execution-id")
+    stage: str
+    action: str
+    state: str
+
+
 class Scheduled(_Received):
     """``Scheduled Event``, and the input that our schedules carry as its detail."""
 
@@ -157,6 +170,7 @@ AWS_DETAILS: dict[tuple[str, str], type[BaseModel]] = {
     ("aws.cloudwatch", "CloudWatch Alarm State Change"): AlarmStateChange,
     ("aws.states", "Step Functions Execution Status Change"): ExecutionStatusChange,
     ("aws.codecommit", "CodeCommit Repository State Change"): RepositoryStateChange,
+    ("aws.codepipeline", "CodePipeline Action Execution State Change"): PipelineActionChange,
     ("aws.events", "Scheduled Event"): Scheduled,
     ("aws.scheduler", "Scheduled Event"): TickDue,
 }
