@@ -117,7 +117,7 @@ _COLOURS = {
     },
     "red": {
         "failed", "rejected", "rolled_back", "staging_failed", "worse", "ALARM", "FAILED",
-        "TIMED_OUT", "ABORTED", "deleted",
+        "TIMED_OUT", "ABORTED", "deleted", "refused", "fail",
     },
     "yellow": {
         "waiting", "pending", "held", "superseded", "expired", "releasing", "suppressed",

@@ -152,6 +152,14 @@ def local_target(engine: Engine, choice: Choice) -> Target:
     return Target("local", stack, engine.region, session, engine)
 
 
+def cost_tags(target: Target, project: str | None = None) -> list[dict[str, str]]:
+    """Return the tags of a stack, which CloudFormation gives to all that is in it."""
+    tags = {"steward:stack": target.stack, "steward:environment": target.environment_name}
+    if project is not None:
+        tags["steward:project"] = project
+    return [{"Key": key, "Value": value} for key, value in tags.items()]
+
+
 def credentials_file(state_dir: Path) -> Path:
     """Return the AWS credentials file of the embedded AWS's people."""
     return state_dir / "aws" / "credentials"

@@ -21,7 +21,7 @@ from steward_cli.project_board import Place, dashboard
 from steward_cli.project_stack import served_versions, with_feature_groups, with_resources
 from steward_cli.sources import Source, read_source
 from steward_cli.state import StackState, person, shares_of
-from steward_cli.target import Target, choose
+from steward_cli.target import Target, choose, cost_tags
 
 app = typer.Typer(help="Projects: one model each, declared in project.yaml.")
 
@@ -235,12 +235,11 @@ def deploy_project_stack(target: Target, project: Project) -> str:
         "Parameters": [
             {"ParameterKey": key, "ParameterValue": str(value)} for key, value in parameters.items()
         ],
+        "Tags": cost_tags(target, project.project),
     }
     cloudformation = target.client("cloudformation")
     try:
-        cloudformation.create_stack(
-            **request, Tags=[{"Key": "steward:stack", "Value": target.stack}]
-        )
+        cloudformation.create_stack(**request)
         waiter = "stack_create_complete"
     except ClientError as error:
         if error.response["Error"]["Code"] != "AlreadyExistsException":

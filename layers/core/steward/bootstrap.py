@@ -15,6 +15,7 @@ from steward.settings import settings as read_settings
 
 if TYPE_CHECKING:
     from steward.adapters.clients import Clients
+    from steward.adapters.cost_tags import CostTags
     from steward.adapters.traffic_routers import EndpointVariantsRouter
     from steward.ports import (
         Alarms,
@@ -173,7 +174,7 @@ class App:
         """SageMaker endpoints as they are described."""
         from steward.adapters.hosting import SageMakerHosting
 
-        return SageMakerHosting(self.clients.get("sagemaker", attempts=6))
+        return SageMakerHosting(self.clients.get("sagemaker", attempts=6), self._cost_tags())
 
     @cached_property
     def online_features(self) -> OnlineFeatures:
@@ -236,7 +237,12 @@ class App:
         """Endpoints with several production variants."""
         from steward.adapters.traffic_routers import EndpointVariantsRouter
 
-        return EndpointVariantsRouter(self.clients.get("sagemaker"), self.state)
+        return EndpointVariantsRouter(self.clients.get("sagemaker"), self.state, self._cost_tags())
+
+    def _cost_tags(self) -> CostTags:
+        from steward.adapters.cost_tags import CostTags
+
+        return CostTags(self.settings.steward_stack, self.settings.steward_environment)
 
     @cached_property
     def traffic_router(self) -> TrafficRouter:

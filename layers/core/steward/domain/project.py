@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self, get_args
 from pydantic import BaseModel, Field, StringConstraints, ValidationError, model_validator
 
 from steward.domain.bias.declaration import Bias, check_bias
+from steward.domain.budget import Budget
 from steward.domain.cards.declaration import CardDeclaration
 from steward.domain.dataset_engine import DatasetEngine
 from steward.domain.declaration import MisplacedError, Name, Scalar, Strict
@@ -301,6 +302,7 @@ class Project(Strict):
         split: Who trains, who judges, who is traffic.
         training: The training job.
         integration: How a commit becomes the project's.
+        budget: What training may cost.
         evaluation: The comparison with the champion.
         gates: Bounds beside that comparison.
         serving: The endpoints.
@@ -327,6 +329,7 @@ class Project(Strict):
     split: Split = Field(default_factory=Split)
     training: Training = Field(default_factory=Training)
     integration: Integration = Field(default_factory=Integration)
+    budget: Budget = Field(default_factory=Budget)
     evaluation: Evaluation = Field(default_factory=Evaluation)
     gates: list[MetricGate] = Field(default_factory=list)
     serving: Serving = Field(default_factory=Serving)

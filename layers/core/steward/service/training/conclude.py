@@ -134,6 +134,7 @@ def _pass_on(run: Item, event_id: str, ports: Ports) -> dict[str, Any]:
     if begun["outcome"] in ("started", "queued"):
         return {"lock": "passed on", **begun}
     # Nothing was left to do for it: its work is done, or cannot begin.
+    waiting = run_of(ports.state, project, lease.waiting)
     if waiting is not None and waiting["status"] == RunStatus.WAITING:
         reason = {"ended_at": ports.now(), "cause": str(begun.get("reason", ""))}
         ports.state.commit(set_status(waiting, RunStatus.SUPERSEDED, reason))

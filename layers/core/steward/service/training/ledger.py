@@ -141,6 +141,7 @@ def new_run(
         "author": configured["author"],
         "image": work.image,
         "policy": configured.get("policy"),
+        "estimate": configured.get("estimate"),
         "feature_views": [
             {"group": group, "version": version}
             for group, version in map(parse_label, work.feature_views)
