@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import io
 import tarfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from steward.domain.project import Project, parse_project
 from steward.domain.strategies import plan_for
 from steward.domain.tables import Table
 from steward_cli.console import CommandError, Exit
+from steward_jobs.built_in.source import DOORWAYS, built_in_files
 
 _SKIPPED = {"__pycache__", ".git", ".venv", ".pytest_cache", ".mypy_cache", ".ruff_cache"}
 _MAXIMUM_BYTES = 50 * 1024 * 1024
@@ -74,14 +76,31 @@ def read_source(folder: Path, source: Path | None = None) -> Source:
             Exit.USAGE,
             f"{error.field}: allowed: {error.allowed}",
         ) from None
-    code = source or folder / project.training.source
-    if not (code / project.training.entry_point).is_file():
+    archive = _code_of(folder, project, source)
+    return Source(project, declared, archive, hashlib.sha256(archive).hexdigest())
+
+
+def _code_of(folder: Path, project: Project, source: Path | None) -> bytes:
+    """Return the packed source: the folder named, ``src``, or else the built-in model's code.
+
+    Raises:
+        CommandError: The entry point is missing.
+    """
+    training = project.training
+    named = source or folder / (training.source or "src")
+    if source is None and training.source is None and not (named / training.entry_point).is_file():
+        if training.entry_point not in DOORWAYS:
+            raise CommandError(
+                f"{named / training.entry_point} is missing", Exit.NOT_FOUND,
+                "training.entry_point: allowed without a source: train.py, of the built-in model",
+            )  # fmt: skip
+        return pack_files({name: (content, 0o644) for name, content in built_in_files().items()})
+    if not (named / training.entry_point).is_file():
         raise CommandError(
-            f"{code / project.training.entry_point} is missing", Exit.NOT_FOUND,
+            f"{named / training.entry_point} is missing", Exit.NOT_FOUND,
             "training.source and training.entry_point in project.yaml name it",
         )  # fmt: skip
-    archive = pack(code)
-    return Source(project, declared, archive, hashlib.sha256(archive).hexdigest())
+    return pack(named)
 
 
 def _check_by_the_engine(project: Project) -> None:
@@ -149,25 +168,33 @@ def read_feature_groups(folder: Path) -> list[object]:
 
 def pack(folder: Path) -> bytes:
     """Return a folder as tar.gz whose bytes depend on names, modes and contents alone."""
-    buffer = io.BytesIO()
+    files: dict[str, tuple[bytes, int]] = {}
     size = 0
+    for path in sorted(folder.rglob("*")):
+        inside = path.relative_to(folder)
+        if not path.is_file() or _SKIPPED.intersection(inside.parts):
+            continue
+        content = path.read_bytes()
+        size += len(content)
+        if size > _MAXIMUM_BYTES:
+            raise CommandError(
+                f"{folder} holds more than {_MAXIMUM_BYTES >> 20} MiB", Exit.USAGE,
+                "code only: data goes into the data bucket, weights into the model",
+            )  # fmt: skip
+        files[inside.as_posix()] = (content, 0o755 if path.stat().st_mode & 0o100 else 0o644)
+    return pack_files(files)
+
+
+def pack_files(files: Mapping[str, tuple[bytes, int]]) -> bytes:
+    """Return files, given as content and mode by path, as tar.gz in the order given."""
+    buffer = io.BytesIO()
     with (
         gzip.GzipFile(fileobj=buffer, mode="wb", mtime=0, compresslevel=6) as zipped,
         tarfile.open(fileobj=zipped, mode="w", format=tarfile.USTAR_FORMAT) as tar,
     ):
-        for path in sorted(folder.rglob("*")):
-            inside = path.relative_to(folder)
-            if not path.is_file() or _SKIPPED.intersection(inside.parts):
-                continue
-            content = path.read_bytes()
-            size += len(content)
-            if size > _MAXIMUM_BYTES:
-                raise CommandError(
-                    f"{folder} holds more than {_MAXIMUM_BYTES >> 20} MiB", Exit.USAGE,
-                    "code only: data goes into the data bucket, weights into the model",
-                )  # fmt: skip
-            entry = tarfile.TarInfo(inside.as_posix())
+        for name, (content, mode) in files.items():
+            entry = tarfile.TarInfo(name)
             entry.size = len(content)
-            entry.mode = 0o755 if path.stat().st_mode & 0o100 else 0o644
+            entry.mode = mode
             tar.addfile(entry, io.BytesIO(content))
     return buffer.getvalue()

@@ -50,7 +50,9 @@ class Training(Strict):
     """How a candidate is trained.
 
     Attributes:
-        source: Folder of the code, beside `project.yaml`.
+        source: Folder of the code, beside `project.yaml`; `src` where that holds the entry point.
+            Without any the built-in model trains: boosted trees or a linear model, whichever
+            loses less on rows unseen.
         entry_point: Script of SageMaker's script mode.
         instance_type: For the training and the evaluation job.
         max_runtime_s: The training job is stopped after it.
@@ -59,7 +61,7 @@ class Training(Strict):
             until something else starts one.
     """
 
-    source: str = "src"
+    source: str | None = Field(default=None, min_length=1)
     entry_point: str = "train.py"
     instance_type: str = Field(default="ml.m5.large", pattern=r"^ml\.[a-z0-9-]+\.[a-z0-9]+$")
     max_runtime_s: int = Field(default=3600, ge=1, le=432_000)
