@@ -48,6 +48,8 @@ ACTIONS: tuple[Action, ...] = (
             "operator"),
     _action("deliver_data", "deliver data", "steward data put", "scientist"),
     _action("decide", "approve or reject a version", "steward approve", "approver"),
+    _action("print_card", "have a card made a PDF by the stack", "steward card pdf",
+            "scientist", "approver"),
     _action("ask_predictions", "ask for predictions", "GatewayUrl"),
     _action("erase_data", "delete a delivery for good", "steward data delete"),
     _action("roll_back", "roll back a release", "steward rollback", "operator"),

@@ -102,6 +102,7 @@ TRIES: dict[str, Try] = {
         Bucket=site.output("DataBucketName"), Key="deliveries/unknown-project/rows.csv", Body=b"a"
     ),
     "decide": lambda site, person: decide(person, PROJECT, site.version, "reject", "a test"),
+    "print_card": lambda site, person: _url(person, site.output("CardPdfUrl"), {}),
     "ask_predictions": lambda site, person: _url(
         person, f"{site.output('GatewayUrl')}{PROJECT}", {"instances": []}
     ),

@@ -315,6 +315,7 @@ class FakeSchedule:
     every_s: int
     payload: dict[str, Any]
     enabled: bool = True
+    at: datetime | None = None
 
 
 class FakeSchedules:
@@ -325,16 +326,23 @@ class FakeSchedules:
         self.fails: list[Exception] = []
 
     def create(self, name: str, *, every_s: int, payload: Mapping[str, Any]) -> None:
-        self._fail()
         if every_s < 60 or every_s % 60:
             raise RejectedError(
                 f"schedule {name} cannot fire every {every_s} s", field="every_s", value=every_s
             )
+        self._keep(name, FakeSchedule(every_s, dict(payload)))
+
+    def create_once(self, name: str, *, at: datetime, payload: Mapping[str, Any]) -> None:
+        self._keep(name, FakeSchedule(0, dict(payload), at=at.replace(microsecond=0)))
+
+    def _keep(self, name: str, wanted: FakeSchedule) -> None:
+        self._fail()
         if not re.fullmatch(r"[0-9a-zA-Z_.-]{1,64}", name):
             raise RejectedError("a name that AWS refuses", field="name", value=name)
-        plain: dict[str, Any] = json.loads(json.dumps(payload, allow_nan=False))
+        wanted.payload = json.loads(json.dumps(wanted.payload, allow_nan=False))
         known = self.by_name.get(name)
-        self.by_name[name] = FakeSchedule(every_s, plain, known.enabled if known else True)
+        wanted.enabled = known.enabled if known else True
+        self.by_name[name] = wanted
 
     def delete(self, name: str) -> None:
         self._fail()

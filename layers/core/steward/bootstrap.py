@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         Alarms,
         AlarmSettings,
         ApiCalls,
+        CardPrinter,
         Clock,
         EndpointMetrics,
         Endpoints,
@@ -146,6 +147,19 @@ class App:
             target_arn=self.settings.tick_function_arn,
             role_arn=self.settings.scheduler_role_arn,
             dead_letter_arn=self.settings.tick_failures_arn,
+        )
+
+    @cached_property
+    def reminders(self) -> Schedules:
+        """Schedules of approval reminders."""
+        from steward.adapters.schedules import SchedulerSchedules
+
+        return SchedulerSchedules(
+            self.clients.get("scheduler"),
+            group=self.settings.need("schedule_group"),
+            target_arn=self.settings.need("reminder_function_arn"),
+            role_arn=self.settings.need("scheduler_role_arn"),
+            dead_letter_arn=self.settings.need("reminder_failures_arn"),
         )
 
     @cached_property
@@ -278,6 +292,23 @@ class App:
         from steward.adapters.images import SsmJobImage
 
         return SsmJobImage(self.clients.get("ssm"), self.settings.need("job_image_parameter"))
+
+    @cached_property
+    def card_printer(self) -> CardPrinter:
+        """Processing jobs that make PDFs of cards."""
+        from steward.adapters.card_printers import ProcessingJobPrinter
+
+        return ProcessingJobPrinter(
+            self.clients.get("sagemaker"), self.job_image,
+            self.settings.need("card_job_role_arn"), self.settings.need("key_arn"),
+        )  # fmt: skip
+
+    @cached_property
+    def card_exporter(self) -> CardPrinter:
+        """SageMaker's own exports of cards."""
+        from steward.adapters.card_printers import ExportJobPrinter
+
+        return ExportJobPrinter(self.clients.get("sagemaker"))
 
     @cached_property
     def job_records(self) -> JobRecords:

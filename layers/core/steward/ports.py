@@ -323,7 +323,18 @@ class Workflows(Protocol):
 
 
 class Schedules(Protocol):
-    """Schedules of EventBridge Scheduler in the stack's own group, all for one function."""
+    """Schedules of EventBridge Scheduler in a group of the stack, all for one function."""
+
+    def create_once(self, name: str, *, at: datetime, payload: Mapping[str, Any]) -> None:
+        """Send ``payload`` at a moment, to the second; the schedule is gone afterwards.
+
+        A schedule of that name is brought in line.
+
+        Raises:
+            RejectedError: The name is none that Scheduler takes.
+            ThrottledError: Scheduler asks to try again.
+        """
+        ...
 
     def create(self, name: str, *, every_s: int, payload: Mapping[str, Any]) -> None:
         """Send ``payload`` every ``every_s`` seconds from now on, whole minutes.
@@ -418,6 +429,60 @@ class ModelCards(Protocol):
 
     def set_status(self, name: str, status: str) -> None:
         """Set the status of the newest version; that makes no new one."""
+        ...
+
+
+@dataclass(frozen=True)
+class PrintRequest:
+    """A card that is to become a PDF.
+
+    Attributes:
+        name: Of the job; what is to be printed decides it, so that asking twice is one job.
+        card_name: In SageMaker Model Cards.
+        status: Of the card.
+        source_uri: Folder of ``card.json``, for who reads it from there.
+        target_uri: Folder of the PDF.
+        tags: Of the job, where it takes tags.
+    """
+
+    name: str
+    card_name: str
+    status: str
+    source_uri: str
+    target_uri: str
+    tags: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Printing:
+    """A PDF that is made.
+
+    Attributes:
+        status: ``InProgress``, ``Completed`` or ``Failed``.
+        uri: Of the PDF, once it is there.
+        reason: Why it failed.
+    """
+
+    status: str
+    uri: str = ""
+    reason: str = ""
+
+
+class CardPrinter(Protocol):
+    """Who makes PDFs of cards, in the background."""
+
+    def find(self, request: PrintRequest) -> Printing | None:
+        """Return what became of a job, None where there is none of its name."""
+        ...
+
+    def start(self, request: PrintRequest) -> None:
+        """Start a job; one of that name is the same job.
+
+        Raises:
+            JobImageMissingError: The job image was never built.
+            RejectedError: SageMaker refuses the job.
+            ThrottledError: SageMaker asks to try again.
+        """
         ...
 
 

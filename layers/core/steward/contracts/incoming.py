@@ -161,6 +161,15 @@ class TickDue(_Received):
     release_id: str
 
 
+class ReminderDue(_Received):
+    """What an approval's schedule sends: whose reminder it is, and the how-many-th."""
+
+    project: str
+    version: int
+    evidence_digest: str
+    number: int
+
+
 AWS_DETAILS: dict[tuple[str, str], type[BaseModel]] = {
     ("aws.s3", "Object Created"): ObjectCreated,
     ("aws.sagemaker", "SageMaker Model Package State Change"): ModelPackageStateChange,
@@ -173,6 +182,7 @@ AWS_DETAILS: dict[tuple[str, str], type[BaseModel]] = {
     ("aws.codepipeline", "CodePipeline Action Execution State Change"): PipelineActionChange,
     ("aws.events", "Scheduled Event"): Scheduled,
     ("aws.scheduler", "Scheduled Event"): TickDue,
+    ("aws.scheduler", "Approval Reminder Due"): ReminderDue,
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Annotated, Literal, Self, get_args
 
 from pydantic import BaseModel, Field, StringConstraints, ValidationError, model_validator
@@ -251,10 +252,22 @@ class Approval(Strict):
         archive_after_days: A version that was rejected, expired, rolled back, or failed its
             staging is archived after so many days; 0 keeps it.
         lifetime_s: Afterwards it expires.
+        reminders: Shares of the lifetime after which approvers are reminded, ascending, besides
+            the policy's `remind_before_s`. With neither, once after half of it.
     """
 
     archive_after_days: int = Field(default=90, ge=0, le=3650)
     lifetime_s: int = Field(default=604_800, ge=60)
+    reminders: list[Annotated[float, Field(gt=0, lt=1)]] = Field(default=[], max_length=5)
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        shares = self.reminders
+        if any(later <= sooner for sooner, later in pairwise(shares)):
+            raise MisplacedError(
+                "reminders", "reminders are not ascending", shares, "each above the one before"
+            )
+        return self
 
 
 class ErrorAlarm(Strict):
