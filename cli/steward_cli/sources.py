@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-import gzip
 import hashlib
-import io
-import tarfile
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
 
-from steward.domain.errors import InvalidProjectError, ReleaseNotAllowedError
+from steward.domain.errors import (
+    ArchiveRefusedError,
+    InvalidProjectError,
+    ReleaseNotAllowedError,
+)
 from steward.domain.project import Project, parse_project
+from steward.domain.source_archives import (
+    MAX_CODE_BYTES,
+    SKIPPED,
+    Files,
+    SourceFile,
+    canonical_archive,
+)
 from steward.domain.strategies import plan_for
 from steward.domain.tables import Table
 from steward_cli.console import CommandError, Exit
-
-_SKIPPED = {"__pycache__", ".git", ".venv", ".pytest_cache", ".mypy_cache", ".ruff_cache"}
-_MAXIMUM_BYTES = 50 * 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -148,26 +154,26 @@ def read_feature_groups(folder: Path) -> list[object]:
 
 
 def pack(folder: Path) -> bytes:
-    """Return a folder as tar.gz whose bytes depend on names, modes and contents alone."""
-    buffer = io.BytesIO()
+    """Return a folder as the one canonical tar.gz: the same files give the same bytes.
+
+    Raises:
+        CommandError: It holds more than code may, or a path that no archive takes.
+    """
+    files: Files = {}
     size = 0
-    with (
-        gzip.GzipFile(fileobj=buffer, mode="wb", mtime=0, compresslevel=6) as zipped,
-        tarfile.open(fileobj=zipped, mode="w", format=tarfile.USTAR_FORMAT) as tar,
-    ):
-        for path in sorted(folder.rglob("*")):
-            inside = path.relative_to(folder)
-            if not path.is_file() or _SKIPPED.intersection(inside.parts):
-                continue
-            content = path.read_bytes()
-            size += len(content)
-            if size > _MAXIMUM_BYTES:
-                raise CommandError(
-                    f"{folder} holds more than {_MAXIMUM_BYTES >> 20} MiB", Exit.USAGE,
-                    "code only: data goes into the data bucket, weights into the model",
-                )  # fmt: skip
-            entry = tarfile.TarInfo(inside.as_posix())
-            entry.size = len(content)
-            entry.mode = 0o755 if path.stat().st_mode & 0o100 else 0o644
-            tar.addfile(entry, io.BytesIO(content))
-    return buffer.getvalue()
+    for path in folder.rglob("*"):
+        inside = path.relative_to(folder)
+        if not path.is_file() or SKIPPED.intersection(inside.parts):
+            continue
+        size += path.stat().st_size
+        if size > MAX_CODE_BYTES:
+            raise CommandError(
+                f"{folder} holds more than {MAX_CODE_BYTES >> 20} MiB", Exit.USAGE,
+                "code only: data goes into the data bucket, weights into the model",
+            )  # fmt: skip
+        executable = bool(path.stat().st_mode & stat.S_IXUSR)
+        files[inside.as_posix()] = SourceFile(path.read_bytes(), executable)
+    try:
+        return canonical_archive(files)
+    except ArchiveRefusedError as refused:
+        raise CommandError(f"{folder}: {refused.message}", Exit.USAGE) from None
