@@ -23,7 +23,7 @@ from steward.domain.source_archives import (
     canonical_archive,
 )
 from steward.domain.strategies import plan_for
-from steward.domain.tables import Table
+from steward.service.training.project_files import check_by_the_engine
 from steward_cli.console import CommandError, Exit
 
 
@@ -67,7 +67,7 @@ def read_source(folder: Path, source: Path | None = None) -> Source:
             declared = {**declared, "feature_groups": read_feature_groups(folder / "features")}
             declared |= _read_risk(folder, declared)
         project = parse_project(declared)
-        _check_by_the_engine(project)
+        check_by_the_engine(project)
         features = [column.name for column in project.model_features]
         plan_for(project.release, project.serving.router, features, first=False)
     except yaml.YAMLError as error:
@@ -88,33 +88,6 @@ def read_source(folder: Path, source: Path | None = None) -> Source:
         )  # fmt: skip
     archive = pack(code)
     return Source(project, declared, archive, hashlib.sha256(archive).hexdigest())
-
-
-def _check_by_the_engine(project: Project) -> None:
-    """Let the engine read every pattern and bind every expression to its columns.
-
-    Raises:
-        InvalidProjectError: With the path of the first one that does not fit.
-    """
-    tables: dict[str, Table] = {"data": project.data}
-    tables |= {f"data.sources.{name}": table for name, table in project.data.sources.items()}
-    asked = {
-        path: table
-        for path, table in tables.items()
-        if table.rules or any(column.pattern for column in table.columns)
-    }
-    if not asked and not project.feature_groups:
-        # The engine takes a moment to load; such a project needs it for nothing.
-        return
-    import duckdb
-
-    from steward.domain.column_rules import check_table
-    from steward.domain.feature_transforms import check_expressions
-
-    with duckdb.connect() as connection:
-        for path, table in asked.items():
-            check_table(connection, table, path)
-        check_expressions(connection, project)
 
 
 def _read_risk(folder: Path, declared: dict[str, object]) -> dict[str, object]:

@@ -1,0 +1,25 @@
+"""A project's forge: which repository it is, its secrets, and where its archives are."""
+
+from __future__ import annotations
+
+import json
+
+from steward.ports import Item
+
+CONNECTION = "forge"
+"""Sort key of a project's connection to a forge, in the run table."""
+
+
+def archive_url(connection: Item, commit_id: str) -> str:
+    """Return where the archive of a commit is, from the connection's own template."""
+    template: str = connection["archive"]
+    return template.replace("{repository}", connection["repository"]).replace("{commit}", commit_id)
+
+
+def token_of(text: str) -> str:
+    """Return the token of a secret: its text, or the key ``token`` of its JSON."""
+    try:
+        document = json.loads(text)
+    except ValueError:
+        return text.strip()
+    return str(document.get("token", "")) if isinstance(document, dict) else text.strip()
