@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
-import random
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -106,13 +107,11 @@ def declared_sample(project: Project, rows: int) -> Sample | None:
         impossible = column.pattern and not column.nullable and not column.allowed
         if impossible and column.name in features:
             return None
-    dice = random.Random(20)  # noqa: S311 - rows that mean nothing
     label = project.data.label
     made = []
     for number in range(rows):
         row = {
-            name: _made(columns[name], type_, number, dice)
-            for name, type_ in written_columns(project)
+            name: _made(columns[name], type_, number) for name, type_ in written_columns(project)
         }
         if getattr(label, "task", "binary") == "binary":
             row[label.name] = _label(columns[label.name], label.positive, number)
@@ -120,21 +119,34 @@ def declared_sample(project: Project, rows: int) -> Sample | None:
     return Sample("declared", made)
 
 
-def _made(column: Column, type_: ColumnType, number: int, dice: random.Random) -> Any:
+def _made(column: Column, type_: ColumnType, number: int) -> Any:
+    share = _share(column.name, number)
     if column.allowed:
-        return column.allowed[dice.randrange(len(column.allowed))]
+        return column.allowed[int(share * len(column.allowed))]
     if type_ == "boolean":
-        return dice.random() < 0.5
+        return share < 0.5
     if type_ in ("integer", "float"):
-        low = column.min if column.min is not None else min(0.0, column.max or 0.0)
-        high = column.max if column.max is not None else low + 100
-        value = low + (high - low) * dice.random()
-        return min(int(high), max(int(-(-low // 1)), round(value))) if type_ == "integer" else value
+        return _number(column, type_, share)
     if type_ == "timestamp":
         return f"2026-01-{number % 28 + 1:02d}T00:00:00Z"
     if column.pattern and column.nullable:
         return None
     return f"{column.name}-{number}" if column.unique else f"{column.name}-{number % 7}"
+
+
+def _number(column: Column, type_: ColumnType, share: float) -> float:
+    low = column.min if column.min is not None else min(0.0, column.max or 0.0)
+    high = column.max if column.max is not None else low + 100
+    value = low + (high - low) * share
+    if type_ == "float":
+        return value
+    return min(math.floor(high), max(math.ceil(low), round(value)))
+
+
+def _share(name: str, number: int) -> float:
+    """Return a number in [0, 1) that is the same for the same column and row."""
+    digest = hashlib.sha256(f"{name}:{number}".encode()).digest()
+    return int.from_bytes(digest[:6], "big") / 2**48
 
 
 def _label(column: Column, positive: Scalar, number: int) -> Scalar:
