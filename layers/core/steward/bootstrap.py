@@ -47,6 +47,8 @@ if TYPE_CHECKING:
         Schedules,
         SealingKey,
         Secrets,
+        SourceDownloads,
+        SourceRepositories,
         StateStore,
         TrafficMetrics,
         TrafficRouter,
@@ -135,6 +137,20 @@ class App:
         from steward.adapters.workflows import StepFunctionsWorkflows
 
         return StepFunctionsWorkflows(self.clients.get("stepfunctions"))
+
+    @cached_property
+    def repositories(self) -> SourceRepositories:
+        """CodeCommit."""
+        from steward.adapters.repositories import CodeCommitRepositories
+
+        return CodeCommitRepositories(self.clients.get("codecommit"))
+
+    @cached_property
+    def downloads(self) -> SourceDownloads:
+        """Archives of forges."""
+        from steward.adapters.source_downloads import PublicHttpDownloads
+
+        return PublicHttpDownloads(local=self.settings.steward_environment == "local")
 
     @cached_property
     def schedules(self) -> Schedules:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from steward.domain.errors import StewardError
     from steward.domain.production_variants import Fleet
     from steward.domain.sagemaker_lineage import Entity
+    from steward.domain.source_archives import Files
 
 Item = dict[str, Any]
 
@@ -783,6 +784,45 @@ class WebhookSender(Protocol):
         Raises:
             RejectedError: The host has an address that is not public.
             DependencyError: It cannot be reached, or does not answer in time.
+        """
+        ...
+
+
+class SourceRepositories(Protocol):
+    """Git repositories of CodeCommit."""
+
+    def files(self, repository: str, commit_id: str) -> Files:
+        """Return all files of a commit.
+
+        Raises:
+            CommitNotFoundError: There is no such repository or commit.
+            ArchiveRefusedError: It holds a link or a submodule, or too much.
+        """
+        ...
+
+    def head(self, repository: str, branch: str) -> str | None:
+        """Return the commit that a branch is at, None where there is no such branch."""
+        ...
+
+    def comment(self, repository: str, before: str | None, after: str, text: str) -> None:
+        """Comment on a commit; the same text on the same commit is said once."""
+        ...
+
+
+class SourceDownloads(Protocol):
+    """Archives behind HTTPS."""
+
+    def fetch(
+        self, url: str, *, hosts: Collection[str], headers: Mapping[str, str], limit: int
+    ) -> BinaryIO:
+        """Return a file with an archive's bytes, written while it streams.
+
+        Redirects lead to ``hosts`` alone, and ``headers`` go to the first host alone.
+
+        Raises:
+            CommitNotFoundError: The host says that there is no such thing.
+            SourceRefusedError: Another host, a larger archive, or an answer that is none.
+            DependencyError: It cannot be reached, or asks to come again.
         """
         ...
 

@@ -55,6 +55,8 @@ class Settings(BaseModel):
     on_call_topic: str = ""
     owner_topic: str = ""
     training_machine: str = ""
+    integration_machine: str = ""
+    source_hosts: str = ""
     materialisation_machine: str = ""
     staging_machine: str = ""
     release_machine: str = ""
@@ -87,6 +89,11 @@ class Settings(BaseModel):
     def roles_of_persons(self) -> frozenset[str]:
         """Roles whose trust policy fixes the session name to the person's own."""
         return frozenset(name.strip() for name in self.person_roles.split(",") if name.strip())
+
+    @property
+    def hosts_of_sources(self) -> frozenset[str]:
+        """Hosts that archives of commits may come from."""
+        return frozenset(name.strip() for name in self.source_hosts.split(",") if name.strip())
 
     @property
     def audited_place(self) -> Place:

@@ -131,6 +131,8 @@ class RepositoryStateChange(_Received):
     repository_name: str = Field(alias="repositoryName")
     reference_name: str | None = Field(default=None, alias="referenceName")
     commit_id: str | None = Field(default=None, alias="commitId")
+    old_commit_id: str | None = Field(default=None, alias="oldCommitId")
+    reference_type: str | None = Field(default=None, alias="referenceType")
     caller_user_arn: str | None = Field(default=None, alias="callerUserArn")
 
 

@@ -106,9 +106,6 @@ def start_training(trigger: Trigger, ports: Ports, objects: ObjectStore) -> dict
         ConflictError: Others changed the state five times in a row; AWS tries again.
     """
     configured = ports.state.get(Table.PROJECTS, {"project": trigger.project})
-    if configured is None and trigger.kind == "commit":
-        reason = f"the repository belongs to no project: {trigger.cause}"
-        return {"outcome": "ignored", "reason": reason}
     if configured is None:
         raise ProjectNotFoundError(
             f"no project {trigger.project!r} is configured", field="project",
