@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from steward.domain.quotas import quota_advice
 from steward_cli.console import CommandError, Exit, Json, record, show, table
 from steward_cli.state import StackState
 from steward_cli.target import choose
@@ -77,6 +78,8 @@ def show_run(
     def render(console: Console) -> None:
         shown = {name: run[name] for name in run if name != "config"}
         console.print(record(shown))
+        if advice := quota_advice(str(run.get("error")), str(run.get("cause"))):
+            console.print(f"What to do: {advice}", style="yellow")
         console.print("The configuration it ran with: --json", style="dim")
         link = target.console_url(f"states/home#/v2/executions/details/{run.get('execution_arn')}")
         if link:
