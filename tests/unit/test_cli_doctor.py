@@ -86,7 +86,8 @@ def stack(
         account.answers("cloudformation", "describe_stacks", Stacks=[told])
     below = [resource("AWS::CloudFormation::Stack", NESTED, nested)]
     account.answers("cloudformation", "list_stack_resources", StackResourceSummaries=below)
-    inner = [resource("AWS::SQS::Queue", QUEUE, name="StartHandlingFailures"), resource("AWS::CloudWatch::Alarm", ALARM)]
+    letters_queue = resource("AWS::SQS::Queue", QUEUE, name="StartHandlingFailures")
+    inner = [letters_queue, resource("AWS::CloudWatch::Alarm", ALARM)]
     account.answers("cloudformation", "list_stack_resources", StackResourceSummaries=inner)
     if image is None:
         account.refuses("ssm", "get_parameter", "ParameterNotFound")
