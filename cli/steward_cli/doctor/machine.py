@@ -11,7 +11,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 from urllib.parse import urlsplit
 
 from steward_cli.doctor.findings import Finding
@@ -64,7 +64,7 @@ def _sam() -> Finding:
 
 def container_engine() -> Finding:
     """Return whether a container engine answers; only ``sam local`` needs one."""
-    for place in _places():
+    for place in engine_places():
         if version := engine_version(place):
             return Finding(AREA, "container engine", "ok", f"{version} at {place}")
     return Finding(
@@ -73,7 +73,8 @@ def container_engine() -> Finding:
     )  # fmt: skip
 
 
-def _places() -> list[str]:
+def engine_places() -> list[str]:
+    """Return where a container engine may listen: ``DOCKER_HOST`` alone, or usual sockets."""
     if named := os.environ.get("DOCKER_HOST"):
         return [named]
     return [f"unix://{path}" for path in _SOCKETS if path.exists()]
@@ -90,27 +91,27 @@ class _UnixConnection(http.client.HTTPConnection):
         self.sock.connect(self._path)
 
 
-class _Place(NamedTuple):
-    scheme: str
-    host: str
-    path: str
-
-
 def engine_version(place: str) -> str | None:
     """Return the version of the container engine at ``unix://`` or ``tcp://``, None if none."""
+    told = asked_engine(place, "/version")
+    return str(told["Version"]) if told is not None and "Version" in told else None
+
+
+def asked_engine(place: str, path: str) -> dict[str, Any] | None:
+    """Return what a container engine's API says, None where none answers so."""
     parts = urlsplit(place)
-    at = _Place(parts.scheme, parts.netloc, parts.path)
-    if at.scheme not in ("unix", "tcp"):
+    if parts.scheme not in ("unix", "tcp"):
         return None
     connection = (
-        _UnixConnection(at.path)
-        if at.scheme == "unix"
-        else http.client.HTTPConnection(at.host, timeout=_PATIENCE_S)
+        _UnixConnection(parts.path)
+        if parts.scheme == "unix"
+        else http.client.HTTPConnection(parts.netloc, timeout=_PATIENCE_S)
     )
     try:
-        connection.request("GET", "/version")
-        return str(json.loads(connection.getresponse().read())["Version"])
-    except (OSError, ValueError, KeyError, http.client.HTTPException):
+        connection.request("GET", path)
+        told = json.loads(connection.getresponse().read())
+        return told if isinstance(told, dict) else None
+    except (OSError, ValueError, http.client.HTTPException):
         return None
     finally:
         connection.close()
