@@ -1,6 +1,6 @@
 # What a newcomer runs is `make demo` and `make test`; both prepare what they need.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check lint checkov bench aws-smoke clean
+.PHONY: help setup demo test check lint checkov bench sam-local aws-smoke clean
 .NOTPARALLEL:
 
 BIN := $(CURDIR)/.venv/bin
@@ -37,6 +37,10 @@ checkov: setup ## Security rules on the templates; each skip has its reason in .
 
 bench: setup ## Run the benchmarks, or one: make bench NAME=gateway
 	@.ci/bench $(NAME)
+
+sam-local: setup ## Invoke every function by `sam local invoke` in a container, as it is in process
+	.tools/sam/bin/sam build
+	STEWARD_SAM_LOCAL=1 pytest tests/sam_local
 
 aws-smoke: setup ## Deploy to your sandbox account, play the main job there, tear down (opt-in)
 	@.ci/aws-smoke

@@ -25,7 +25,7 @@ duckdb_imports.answer_at_once()
 
 _TESTS = Path(__file__).parent
 _SCRUBBED = ("unit", "contracts", "infra")
-_MARKED = ("integration", "e2e")
+_MARKED = ("integration", "e2e", "sam_local")
 _LOOPBACK = ["127.0.0.1", "::1", "localhost"]
 
 
@@ -35,7 +35,7 @@ def _ring(path: Path) -> str:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark tests by their folder and run the cheap rings first."""
-    order = ("unit", "contracts", "infra", "statemachines", "integration", "e2e")
+    order = ("unit", "contracts", "infra", "statemachines", "integration", "e2e", "sam_local")
     for item in items:
         ring = _ring(item.path)
         if ring in _MARKED:

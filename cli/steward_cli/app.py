@@ -26,6 +26,7 @@ from steward_cli.commands import (
     cost,
     data,
     dataset,
+    doctor,
     experiment,
     explain,
     features,
@@ -65,6 +66,7 @@ app = typer.Typer(
 app.command("up")(local.up)
 app.command("down")(local.down)
 app.command("demo")(demo.demo)
+app.command("doctor")(doctor.doctor)
 app.command("approve")(versions.approve)
 app.command("reject")(versions.reject)
 app.command("rollback")(release.rollback)

@@ -8,6 +8,7 @@ from typing import Any
 
 from rich.console import Console
 
+from steward.domain.quotas import quota_advice
 from steward.domain.run_comparison import saved_dollars, steps_of
 from steward_cli.console import record, shortened, table
 
@@ -37,6 +38,8 @@ def show_run(run: Mapping[str, Any], console: Console, link: str | None) -> None
     saved = saved_dollars(run)
     if saved:
         console.print(f"saved by reuse: ${saved:.4f}")
+    if advice := quota_advice(str(run.get("error")), str(run.get("cause"))):
+        console.print(f"What to do: {advice}", style="yellow")
     console.print("The configuration and the deliveries it ran with: --json", style="dim")
     if link:
         console.print(link)

@@ -122,7 +122,7 @@ def choose(choice: Choice) -> Target:
     if engine is not None:
         return local_target(engine, choice)
     session = boto3.Session(profile_name=choice.profile, region_name=choice.region)
-    region = choice.region or session.region_name
+    region = choice.region or os.environ.get("AWS_REGION") or session.region_name
     if not region:
         raise CommandError(
             "no AWS region is set, and no embedded AWS runs here", Exit.USAGE,
