@@ -19,6 +19,11 @@ RELATIVE_MARGIN = 0.05
 RELATIVE_WORSENING = 0.25
 """Share of its held-out mean absolute error by which a regression may get worse in traffic."""
 
+GROUP_METRICS = (
+    "mean_prediction", "mean_error", "mean_absolute_error", "root_mean_squared_error",
+)  # fmt: skip
+"""Shown by group of a regression, where nothing is declared."""
+
 _LOSSES = {
     "binary": ("brier", "log_loss", "squared_error", "zero_one"),
     "regression": ("squared_error", "absolute_error"),
@@ -40,7 +45,14 @@ def with_task_defaults(declared: dict[str, Any]) -> dict[str, Any]:
     filled = {"loss": "squared_error", **evaluation}
     if evaluation.get("margin") is None and evaluation.get("relative_margin") is None:
         filled["relative_margin"] = RELATIVE_MARGIN
-    return {**declared, "evaluation": filled, **_watched(declared)}
+    return {**declared, "evaluation": filled, **_watched(declared), **_compared(declared)}
+
+
+def _compared(declared: dict[str, Any]) -> dict[str, Any]:
+    bias = declared.get("bias")
+    if not isinstance(bias, dict):
+        return {}
+    return {"bias": {"group_metrics": list(GROUP_METRICS), **bias}}
 
 
 def _watched(declared: dict[str, Any]) -> dict[str, Any]:
@@ -69,10 +81,6 @@ def check_task(project: Project) -> None:
         )  # fmt: skip
     _check_watched(project, task)
     _check_release(project, task)
-    if task == "regression" and project.bias is not None:
-        raise MisplacedError(
-            "bias", "bias is of labels with a favourable value", "a mapping", "nothing"
-        )
     metrics = METRICS_OF[task]
     for path, metric in _asked_metrics(project):
         if metric not in metrics:

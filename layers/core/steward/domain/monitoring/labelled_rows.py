@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from steward.domain.bias.declaration import Facet
+from steward.domain.bias.declaration import Cut, Facet
 from steward.domain.declaration import Scalar
 from steward.domain.experiments.captures import OUTCOMES, parquet
 from steward.domain.losses import MOST
@@ -40,10 +40,21 @@ class Decision:
     Attributes:
         threshold: Probability from which the positive label is predicted.
         positive: Whether that label is the favourable one; else all others are.
+        cut: Of a regression: which numbers are favourable.
     """
 
     threshold: float = 0.5
     positive: bool = True
+    cut: Cut | None = None
+
+    def of(self, labels: Floats, answers: Floats) -> tuple[Floats, NDArray[np.bool_]]:
+        """Return which labels are favourable, as 0 and 1, and which answers are."""
+        cut = self.cut
+        if cut is not None:
+            sides = [one > cut.at if cut.upwards else one <= cut.at for one in (labels, answers)]
+            return sides[0].astype(np.float64), sides[1]
+        predicted = answers >= self.threshold
+        return (labels, predicted) if self.positive else (1 - labels, ~predicted)
 
 
 @dataclass(frozen=True)
@@ -259,9 +270,7 @@ def _by_facet(
     side = {text: facet.side(text) for text in set(texts)}
     sides = np.array([side[text] for text in texts], dtype=np.str_)
     known = sides != ""
-    predicted = scores >= decision.threshold
-    if not decision.positive:
-        labels, predicted = 1 - labels, ~predicted
+    labels, predicted = decision.of(labels, scores)
     return counts_by_group(sides[known].tolist(), labels[known], predicted[known])
 
 
