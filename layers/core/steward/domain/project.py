@@ -19,6 +19,7 @@ from steward.domain.policy.requirements import MetricGate, Requirements
 from steward.domain.policy.risk import Risk, check_tier
 from steward.domain.release_declaration import Release, Share
 from steward.domain.tables import Column, Data
+from steward.domain.task_rules import check_task, with_task_defaults
 
 StartOn = Literal["delivery", "commit", "drift", "performance", "bias", "schedule"]
 
@@ -89,8 +90,12 @@ class Evaluation(Strict):
     """How candidate and champion are compared on the same held-out rows.
 
     Attributes:
-        loss: Loss of a row, averaged.
-        margin: Mean loss that a candidate may lose and still pass (non-inferiority).
+        loss: Loss of a row, averaged; `brier` by default, `squared_error` of a regression, which
+            has `squared_error` and `absolute_error` alone.
+        margin: Mean loss that a candidate may lose and still pass (non-inferiority), in the
+            unit of the loss; 0.02 of probabilities by default.
+        relative_margin: Instead of it a share of the champion's mean loss; 0.05 of a regression
+            by default, whose unit nobody else knows.
         confidence: One-sided, of the verdict.
         bootstrap_samples: Paired bootstrap repetitions.
         seed: Of the bootstrap.
@@ -99,14 +104,33 @@ class Evaluation(Strict):
         slice_minimum_rows: Thinner slices are reported as not judged.
     """
 
-    loss: Literal["brier", "log_loss", "squared_error", "zero_one"] = "brier"
-    margin: float = Field(default=0.02, gt=0)
+    loss: Literal["brier", "log_loss", "squared_error", "zero_one", "absolute_error"] = "brier"
+    margin: float | None = Field(default=None, gt=0)
+    relative_margin: float | None = Field(default=None, gt=0, le=1)
     confidence: float = Field(default=0.95, ge=0.5, lt=1)
     bootstrap_samples: int = Field(default=2000, ge=200, le=100_000)
     seed: int = Field(default=20, ge=0)
     slices: list[Slice] = Field(default_factory=list)
     slice_confidence: float = Field(default=0.99, ge=0.5, lt=1)
     slice_minimum_rows: int = Field(default=25, ge=2)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _has_a_margin(cls, declared: object) -> object:
+        if not isinstance(declared, dict):
+            return declared
+        if declared.get("margin") is None and declared.get("relative_margin") is None:
+            return {**declared, "margin": 0.02}
+        return declared
+
+    @model_validator(mode="after")
+    def _one_margin(self) -> Self:
+        if self.margin is not None and self.relative_margin is not None:
+            raise MisplacedError(
+                "relative_margin", "the margin is either in the unit of the loss or relative",
+                self.relative_margin, "margin or relative_margin",
+            )  # fmt: skip
+        return self
 
 
 class Smoke(Strict):
@@ -337,6 +361,16 @@ class Project(Strict):
     card: CardDeclaration = Field(default_factory=CardDeclaration)
     policy: Requirements = Field(default_factory=Requirements)
     risk: Risk | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _defaults_of_the_task(cls, declared: object) -> object:
+        return with_task_defaults(declared) if isinstance(declared, dict) else declared
+
+    @model_validator(mode="after")
+    def _asks_what_the_task_has(self) -> Self:
+        check_task(self)
+        return self
 
     @model_validator(mode="after")
     def _declares_its_risk(self) -> Self:

@@ -213,8 +213,8 @@ class Bias(Strict):
 
     def favours(self, label: Label) -> tuple[list[Scalar], bool]:
         """Return the favourable label values, and whether the positive label is one of them."""
-        values = self.favourable.labels or [label.positive]
-        return values, label.positive in values
+        values = self.favourable.labels or [label.positive_value]
+        return values, label.positive_value in values
 
 
 def check_bias(

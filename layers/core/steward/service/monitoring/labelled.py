@@ -67,7 +67,7 @@ class Labelling:
     declared: Labels
     window_s: int
     by_entity: bool
-    positive: bool | int | float | str
+    positive: bool | int | float | str | None
     baseline_uri: str
     facets: Facets | None = None
     beside: int | None = None
@@ -94,7 +94,7 @@ def judge_labels(
     Returns:
         What is recorded, the state of the alarm on groups, and what the look's item keeps.
     """
-    held_out = labelling.held_out()
+    held_out = None if labelling.positive is None else labelling.held_out()
     if held_out is None:
         return None, "off", {}
     wait = -(-labelling.declared.max_delay_s // labelling.window_s)
@@ -126,6 +126,7 @@ def _matured(
     labelling: Labelling, matured: int, number: int, due_ms: int
 ) -> tuple[LabelledWindow, int]:
     bench = labelling.bench
+    assert labelling.positive is not None
     chunks = _chunks(labelling, matured)
     outcomes = _outcomes(labelling, matured, due_ms)
     folder = bench.limits.folder / "labels"

@@ -105,7 +105,8 @@ def compare_candidate(
 def _compare(project: Project, predictions: Predictions) -> Comparison:
     plan = project.evaluation
     settings = ComparisonSettings(
-        loss=plan.loss, margin=plan.margin, confidence=plan.confidence,
+        loss=plan.loss, margin=plan.margin or 0.0, relative_margin=plan.relative_margin,
+        confidence=plan.confidence,
         bootstrap_samples=plan.bootstrap_samples, seed=plan.seed,
         slice_confidence=plan.slice_confidence, slice_minimum_rows=plan.slice_minimum_rows,
     )  # fmt: skip
