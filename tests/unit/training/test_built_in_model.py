@@ -275,7 +275,7 @@ def test_the_packed_source_answers_without_the_package_beside_it(
 
 def test_rolling_origins_judge_by_what_is_older() -> None:
     times = [f"2026-01-{1 + number % 28:02}T00:00:00.000Z" for number in range(140)]
-    labels = np.arange(140.0)
+    labels: np.ndarray[Any, Any] = np.arange(140.0)
     origins = rolling_origins(times, labels, Options(validation="rolling"))
     assert len(origins) == 5
     for train, test in origins:
