@@ -82,10 +82,12 @@ def asked(model: Path, rows: list[dict[str, Any]]) -> list[float]:
     script = (
         "import json, sys; from pathlib import Path;"
         "from steward_jobs.model_code import load_model;"
-        "print('\\n' + json.dumps(load_model(Path(sys.argv[1])).predict(json.load(sys.stdin))))"
+        "model = load_model(Path(sys.argv[1]), sys.argv[2]);"
+        "print('\\n' + json.dumps(model.predict(json.load(sys.stdin))))"
     )
+    task = json.loads((model / "job.json").read_text())["label"]["task"]
     done = subprocess.run(
-        [sys.executable, "-c", script, str(model)], input=json.dumps(rows),
+        [sys.executable, "-c", script, str(model), task], input=json.dumps(rows),
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -108,7 +110,7 @@ def rows_of(project: Project, count: int, seed: int = 1) -> list[dict[str, Any]]
     for number in range(count):
         row = {name: value_of(column, generator) for name, column in columns.items()}
         row[data.entity_id] = f"e{number}"
-        if getattr(data.label, "task", "binary") == "binary":
+        if data.label.task == "binary":
             other = [value for value in allowed(columns[data.label.name]) if value not in
                      (data.label.positive, str(data.label.positive))]  # fmt: skip
             row[data.label.name] = data.label.positive if number % 2 else other[0]

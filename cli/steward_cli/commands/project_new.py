@@ -11,6 +11,7 @@ from rich.console import Console
 from steward.domain.names import check_project
 from steward_cli.commands.local import repository_root
 from steward_cli.console import CommandError, Exit, Json, show, table
+from steward_cli.first_declaration import Declared, Wanted, declare, read_file, text_of
 from steward_cli.project_templates import render as render_template
 from steward_cli.project_templates import templates_of, update
 
@@ -23,25 +24,85 @@ def new(
     name: Annotated[str, typer.Argument(help="Project name.")],
     template: Annotated[str, typer.Option("--template", "-t", help="See `project templates`.")]
         = "tabular-classification",
+    *,
     data: DataOption = None,
+    from_data: Annotated[Path | None, typer.Option("--from-data", exists=True, dir_okay=False,
+        help="CSV, JSON Lines or Parquet: write project.yaml from what it holds.")] = None,
+    target: Annotated[str | None, typer.Option("--target", help="Column that is predicted.")]
+        = None,
+    entity_id: Annotated[str | None, typer.Option("--id", help="Column that names whom a row is "
+                                                  "about.")] = None,
+    time: Annotated[str | None, typer.Option("--time", help="Column with the time of the "
+                                             "prediction.")] = None,
+    positive: Annotated[str | None, typer.Option("--positive", help="Value of the target whose "
+                                                 "probability is predicted.")] = None,
     folder: Annotated[Path | None, typer.Option("--into", help="Default: ./NAME.")] = None,
     json_: Json = False,
 ) -> None:  # fmt: skip
     """Write a project folder from a template, with tests that pass.
 
-    Example: `steward project new churn --template tabular-classification --data training=script`
+    With --from-data and --target project.yaml is written from a file: types, ranges, id, task,
+    split and gates, each guess with its reason. There is no code to write.
+
+    Example: `steward project new churn --from-data customers.csv --target left`
     """
     check_project(name)
     goal = folder or Path(name)
     if goal.exists():
         raise CommandError(f"{goal} exists", Exit.CONFLICT, "choose another with --into")
-    render_template(repository_root(), template, name, goal, answers_of(data))
+    answers = answers_of(data)
+    declared = None
+    if from_data is not None and target is not None:
+        declared, template = _declared(
+            from_data, Wanted(target, entity_id, time, positive), name, template, answers
+        )
+    elif from_data is not None or any((target, entity_id, time, positive)):
+        raise CommandError(
+            "--from-data and --target go together, and --id, --time and --positive with them",
+            Exit.USAGE, "steward project new NAME --from-data FILE --target COLUMN",
+        )  # fmt: skip
+    render_template(repository_root(), template, name, goal, answers)
+    if declared is not None and from_data is not None:
+        text = text_of(declared, from_data.name)
+        (goal / "project.yaml").write_text(text, encoding="utf-8")
 
     def render(console: Console) -> None:
-        console.print(f"Wrote {goal} from {template}: describe your data in project.yaml.")
+        if declared is None:
+            console.print(f"Wrote {goal} from {template}: describe your data in project.yaml.")
+        else:
+            console.print(f"Wrote {goal} from {template}. Guessed, so look at it:")
+            rows = [(key, value, why) for key, value, why in declared.guesses]
+            console.print(table(("key of project.yaml", "value", "because"), rows))
         console.print(f"Then: steward project add {goal}")
 
-    show({"folder": str(goal), "template": template}, json_, render)
+    guesses = [] if declared is None else [
+        {"key": key, "value": value, "reason": why} for key, value, why in declared.guesses
+    ]  # fmt: skip
+    show({"folder": str(goal), "template": template, "guesses": guesses}, json_, render)
+
+
+def _declared(
+    file: Path, wanted: Wanted, name: str, template: str, answers: dict[str, str]
+) -> tuple[Declared, str]:
+    """Return the declaration of a file, and the tabular template of its task.
+
+    Raises:
+        CommandError: The file cannot be declared, or the template is none for a plain table.
+    """
+    if not template.startswith("tabular-"):
+        raise CommandError(
+            f"--from-data: {template} is no template of a plain table", Exit.USAGE,
+            "allowed: tabular-classification, tabular-regression",
+        )  # fmt: skip
+    if answers.get("training", "built-in") != "built-in":
+        raise CommandError(
+            "--from-data writes a project without code", Exit.USAGE,
+            "training: allowed: built-in; for code of your own add src/train.py afterwards",
+        )  # fmt: skip
+    owner = answers.get("owner", "my-team")
+    declared = declare(read_file(file), file.name, wanted, name, owner)
+    task = declared.sections["data"]["label"].get("task", "binary")
+    return declared, f"tabular-{'regression' if task == 'regression' else 'classification'}"
 
 
 def list_templates(json_: Json = False) -> None:

@@ -19,6 +19,8 @@ Integers = npt.NDArray[np.int64]
 
 MANY_ROWS = 20_000
 """From here on several threads are worth their cost."""
+LEAST_ROWS = 20
+"""Fewer training rows teach nothing."""
 AGREEMENT = 1e-9
 """How far the answers of the trees taken apart may lie from scikit-learn's, relative to 1."""
 
@@ -38,6 +40,8 @@ class Options:
         max_leaf_nodes: Leaves of a tree.
         l2: Ridge penalty of both models.
         folds: Parts of the rows, each judged once by models of the others.
+        validation: ``entities`` parts the rows by entity; ``rolling`` by prediction time, and each
+            part is judged by models of what is older.
         seed: Of the parts and of early stopping.
     """
 
@@ -47,6 +51,7 @@ class Options:
     max_leaf_nodes: int = 15
     l2: float = 1.0
     folds: int = 5
+    validation: Literal["entities", "rolling"] = "entities"
     seed: int = 20
 
 
@@ -73,12 +78,13 @@ class Fitted:
 
 def fit(
     features: Sequence[dict[str, Any]], rows: Rows, labels: Floats, entities: Sequence[str],
-    task: Task, loss: str, options: Options,
+    task: Task, loss: str, options: Options, times: Sequence[str] | None = None,
 ) -> Fitted:  # fmt: skip
     """Compare both models over folds of entities, and fit the better one on all rows.
 
     Args:
         entities: Whom each row is about; the rows of one are never on both sides of a fold.
+        times: Prediction time of each row, where there is one; ISO 8601 in UTC, so text sorts.
         loss: ``brier``, ``log_loss``, ``squared_error`` or ``absolute_error``; another one is
             replaced by the squared error.
 
@@ -91,17 +97,17 @@ def fit(
     check_labels(labels, task)
     # Threads that share few rows only wait for one another.
     with threadpool_limits(1 if len(labels) < MANY_ROWS else None):
-        return _fit(features, rows, labels, entities, task, loss, options)
+        return _fit(features, rows, labels, entities, task, loss, options, times)
 
 
 def _fit(
     features: Sequence[dict[str, Any]], rows: Rows, labels: Floats, entities: Sequence[str],
-    task: Task, loss: str, options: Options,
+    task: Task, loss: str, options: Options, times: Sequence[str] | None = None,
 ) -> Fitted:  # fmt: skip
     named, per_row = _loss(loss, task)
     judged: dict[str, list[Floats]] = {"constant": [], "linear": [], "boosting": []}
     sizes: list[int] = []
-    for train, test in folds_of(entities, labels, options):
+    for train, test in _parts(entities, times, labels, options):
         some, other = [rows[i] for i in train], [rows[i] for i in test]
         columns = Columns.learn(features, some)
         y = labels[train]
@@ -138,8 +144,8 @@ def check_labels(labels: Floats, task: Task) -> None:
     Raises:
         NothingToLearnError: With what there is.
     """
-    if len(labels) < 20:
-        raise NothingToLearnError(f"{len(labels)} training rows; at least 20 are needed")
+    if len(labels) < LEAST_ROWS:
+        raise NothingToLearnError(f"{len(labels)} training rows; at least {LEAST_ROWS} are needed")
     found, counts = np.unique(labels, return_counts=True)
     if len(found) < 2:
         raise NothingToLearnError(f"all {len(labels)} training rows have the same label")
@@ -148,6 +154,16 @@ def check_labels(labels: Floats, task: Task) -> None:
             f"{counts.min()} of {len(labels)} training rows have the rarer label; at least 5"
             " are needed"
         )
+
+
+def _parts(
+    entities: Sequence[str], times: Sequence[str] | None, labels: Floats, options: Options
+) -> list[tuple[Integers, Integers]]:
+    if options.validation == "entities":
+        return folds_of(entities, labels, options)
+    if times is None:
+        raise NothingToLearnError("validation rolling needs data.prediction_time in project.yaml")
+    return rolling_origins(times, labels, options)
 
 
 def folds_of(
@@ -171,6 +187,30 @@ def folds_of(
             found.append((train, test))
     if not found:
         raise NothingToLearnError(f"{len(names)} entities cannot be parted into folds")
+    return found
+
+
+def rolling_origins(
+    times: Sequence[str], labels: Floats, options: Options
+) -> list[tuple[Integers, Integers]]:
+    """Return row numbers to train and to judge: the judged ones are all newer than the others.
+
+    The rows are cut into one block more than folds by their times; the first is never judged.
+
+    Raises:
+        NothingToLearnError: The rows are of too few times.
+    """
+    moments = sorted(set(times))
+    blocks = min(options.folds + 1, len(moments))
+    place = {moment: i * blocks // len(moments) for i, moment in enumerate(moments)}
+    block = np.array([place[moment] for moment in times])
+    found = []
+    for number in range(1, blocks):
+        train, test = np.flatnonzero(block < number), np.flatnonzero(block == number)
+        if len(train) >= LEAST_ROWS and len(np.unique(labels[train])) > 1:
+            found.append((train, test))
+    if not found:
+        raise NothingToLearnError(f"rows of {len(moments)} times cannot be parted by time")
     return found
 
 

@@ -27,10 +27,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     data = Path(os.environ["SM_CHANNEL_TRAIN"]) / "train.csv"
     task: Task = "regression" if job["label"].get("task") == "regression" else "binary"
     try:
-        rows, labels, entities = read_rows(data, job, task)
+        rows, labels, entities, times = read_rows(data, job, task)
         fitted = fit(
             job["features"], rows, labels, entities, task,
-            str(job["evaluation"].get("loss", "")), options,
+            str(job["evaluation"].get("loss", "")), options, times,
         )  # fmt: skip
     except NothingToLearnError as error:
         sys.stderr.write(f"the built-in model cannot be trained: {error}\n")
@@ -44,9 +44,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def read_rows(
     path: Path, job: dict[str, Any], task: Task
-) -> tuple[list[dict[str, Cell]], Floats, list[str]]:
-    """Return typed features, labels and entities of ``train.csv``."""
-    rows, labels, entities = [], [], []
+) -> tuple[list[dict[str, Cell]], Floats, list[str], list[str] | None]:
+    """Return typed features, labels, entities and prediction times of ``train.csv``."""
+    rows, labels, entities, times = [], [], [], []
+    time = job.get("prediction_time")
     name, positive = job["label"]["name"], str(job["label"].get("positive")).lower()
     with path.open(newline="", encoding="utf-8") as stream:
         for cells in csv.DictReader(stream):
@@ -54,7 +55,8 @@ def read_rows(
             label = cells[name]
             labels.append(float(label) if task == "regression" else float(_is(label, positive)))
             entities.append(cells[job["entity_id"]])
-    return rows, np.array(labels, np.float64), entities
+            times.append(cells[time] if time else "")
+    return rows, np.array(labels, np.float64), entities, times if time else None
 
 
 def write_model(folder: Path, fitted: Fitted, task: Task) -> None:
@@ -77,6 +79,7 @@ def _options(arguments: Sequence[str] | None) -> Options:
     default = Options()
     parser = argparse.ArgumentParser(prog="built-in", allow_abbrev=False)
     parser.add_argument("--model", choices=("best", "linear", "boosting"), default=default.model)
+    parser.add_argument("--validation", choices=("entities", "rolling"), default=default.validation)
     for name in ("learning_rate", "max_iter", "max_leaf_nodes", "l2", "folds", "seed"):
         value = getattr(default, name)
         parser.add_argument(f"--{name}", type=type(value), default=value)

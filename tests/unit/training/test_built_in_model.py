@@ -21,6 +21,7 @@ from steward_jobs.built_in.fitting import (
     answers,
     fit,
     folds_of,
+    rolling_origins,
 )
 from steward_jobs.built_in.forms import Trees, form_of
 from steward_jobs.built_in.serving import explain_fn, model_fn, predict_fn
@@ -270,3 +271,21 @@ def test_the_packed_source_answers_without_the_package_beside_it(
                           text=True, check=False)  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert float(done.stdout) == predict_fn(rows[:1], model_fn(str(tmp_path)))[0]
+
+
+def test_rolling_origins_judge_by_what_is_older() -> None:
+    times = [f"2026-01-{1 + number % 28:02}T00:00:00.000Z" for number in range(140)]
+    labels: np.ndarray[Any, Any] = np.arange(140.0)
+    origins = rolling_origins(times, labels, Options(validation="rolling"))
+    assert len(origins) == 5
+    for train, test in origins:
+        assert max(times[i] for i in train) < min(times[i] for i in test)
+    assert [len(train) for train, _ in origins] == sorted(len(train) for train, _ in origins)
+
+
+def test_rolling_origins_need_times() -> None:
+    rows, _, values = straight(60)
+    with pytest.raises(NothingToLearnError, match=r"needs data.prediction_time"):
+        fitted("regression", rows, values, validation="rolling")
+    with pytest.raises(NothingToLearnError, match="rows of 1 times"):
+        rolling_origins(["2026-01-01"] * 60, values, Options())

@@ -315,6 +315,7 @@ def job_description(project: Project, run_id: str) -> dict[str, Any]:
         ],
         "evaluation": evaluation,
         "monitoring": {"unit": project.monitoring.unit},
+        **({} if data.prediction_time is None else {"prediction_time": data.prediction_time}),
         **bias,
     }  # fmt: skip
 
