@@ -32,7 +32,7 @@ def scene() -> Scene:
 
 def test_the_first_job_hands_the_commit_over_once_and_waits(scene: Scene) -> None:
     answer = scene.play("integrate")
-    [told] = scene.state.named("CommitReceived")
+    told: Any = scene.state.named("CommitReceived")[0]
     assert answer["token"] == "2026-01-05T09:00:00+00:00"
     assert (told.data.commit_id, told.data.origin) == (COMMIT, "pipeline")
     assert told.data.files.key == "steward-dev-diabetes/Built/aBcD.zip"
@@ -297,7 +297,7 @@ def test_the_pipeline_asks_for_one_release_by_its_id_and_follows_it(scene: Scene
     assert "is running" in scene.play("release", token="2026-01-05T09:00:00+00:00")["summary"]
     scene.release("completed")
     assert scene.play("release")["variables"]["ReleaseStatus"] == "completed"
-    [told] = scene.state.named("ReleaseRequested")
+    told: Any = scene.state.named("ReleaseRequested")[0]
     assert (told.data.version, told.data.release_id) == (2, "00000002-1")
 
 
