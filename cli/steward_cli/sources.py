@@ -9,6 +9,7 @@ from pathlib import Path
 
 import yaml
 
+from steward.domain.built_in.source import DOORWAYS, built_in_files
 from steward.domain.errors import (
     ArchiveRefusedError,
     InvalidProjectError,
@@ -25,7 +26,6 @@ from steward.domain.source_archives import (
 from steward.domain.strategies import plan_for
 from steward.service.training.project_files import check_by_the_engine
 from steward_cli.console import CommandError, Exit
-from steward_jobs.built_in.source import DOORWAYS, built_in_files
 
 
 @dataclass(frozen=True)

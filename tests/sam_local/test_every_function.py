@@ -101,7 +101,7 @@ def contained(
     request: pytest.FixtureRequest, ground: Ground
 ) -> Iterator[Mapping[str, Future[Any]]]:
     """The answers from containers, by function, a few at once for all selected tests."""
-    wanted: list[Invocation] = [
+    wanted: list[Any] = [
         item.callspec.params["invocation"]
         for item in request.session.items
         if isinstance(item, pytest.Function) and "invocation" in getattr(item, "fixturenames", ())

@@ -66,7 +66,8 @@ def as_parquet(path: Path, made: list[Row]) -> Path:
     table = write(path.with_suffix(".csv"), made)
     with duckdb.connect() as connection:
         connection.execute(
-            f"COPY (FROM read_csv('{table}', types = {{'good': 'VARCHAR'}})) TO '{path}' (FORMAT parquet)"
+            f"COPY (FROM read_csv('{table}', types = {{'good': 'VARCHAR'}}))"
+            f" TO '{path}' (FORMAT parquet)"
         )
     table.unlink()
     return path

@@ -113,8 +113,10 @@ def declared_sample(project: Project, rows: int) -> Sample | None:
         row = {
             name: _made(columns[name], type_, number) for name, type_ in written_columns(project)
         }
-        if getattr(label, "task", "binary") == "binary":
+        if label.positive is not None:
             row[label.name] = _label(columns[label.name], label.positive, number)
+        else:
+            row[label.name] = _made(columns[label.name], columns[label.name].type, number)
         made.append(row)
     return Sample("declared", made)
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from steward.domain.built_in.source import built_in_files
 from steward.domain.errors import InvalidProjectError, ReleaseNotAllowedError
-from steward.domain.source_archives import Files, below
+from steward.domain.source_archives import Files, SourceFile, below
 
 if TYPE_CHECKING:
-    from steward.domain.project import Project
+    from steward.domain.project import Project, Training
     from steward.domain.tables import Table
 
 DECLARATION, RISK, FEATURES = "project.yaml", "risk.yaml", "features"
@@ -20,7 +21,7 @@ class ProjectFiles:
     """A project that is valid in itself.
 
     Attributes:
-        code: Files of the folder that ``training.source`` names.
+        code: What trains and answers: of the folder that is named, or the built-in model's.
         tests: Whether the folder that ``integration.tests`` names holds a test.
     """
 
@@ -48,18 +49,30 @@ def read_project(files: Files) -> ProjectFiles:
         raise InvalidProjectError(
             refused.message, field=refused.field, value=refused.value, allowed=refused.allowed
         ) from None
-    code = below(files, project.training.source)
-    for needed in (project.training.entry_point, "inference.py"):
-        if needed not in code:
-            raise InvalidProjectError(
-                f"{project.training.source}/{needed} is missing",
-                field="training.source", value=project.training.source,
-                allowed=f"a folder with {project.training.entry_point} and inference.py",
-            )  # fmt: skip
+    code = _code_of(files, project.training)
     folder = project.integration.tests
     found = below(files, folder) if folder else {}
     tests = any(name.rpartition("/")[2].startswith("test_") for name in found)
     return ProjectFiles(project, code, tests)
+
+
+def _code_of(files: Files, training: Training) -> Files:
+    """Return the files of the folder that is named, of ``src``, or else the built-in model's.
+
+    Raises:
+        InvalidProjectError: What trains or what answers is missing.
+    """
+    folder = training.source or "src"
+    code = below(files, folder)
+    if training.source is None and training.entry_point not in code:
+        code = {name: SourceFile(content) for name, content in built_in_files().items()}
+    for needed in (training.entry_point, "inference.py"):
+        if needed not in code:
+            raise InvalidProjectError(
+                f"{folder}/{needed} is missing", field="training.source", value=training.source,
+                allowed=f"a folder with {training.entry_point} and inference.py",
+            )  # fmt: skip
+    return code
 
 
 def declaration_of(files: Files) -> dict[str, Any]:
