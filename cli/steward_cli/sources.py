@@ -15,7 +15,7 @@ from steward.domain.errors import InvalidProjectError, ReleaseNotAllowedError
 from steward.domain.project import Project, parse_project
 from steward.domain.strategies import plan_for
 from steward.domain.tables import Table
-from steward_cli.console import CommandError, Exit
+from steward_cli.console import CommandError, Exit, rejected
 
 _SKIPPED = {"__pycache__", ".git", ".venv", ".pytest_cache", ".mypy_cache", ".ruff_cache"}
 _MAXIMUM_BYTES = 50 * 1024 * 1024
@@ -69,11 +69,7 @@ def read_source(folder: Path, source: Path | None = None) -> Source:
         where = f"{declaration}:{mark.line + 1}:{mark.column + 1}" if mark else str(declaration)
         raise CommandError(f"{where}: {getattr(error, 'problem', error)}", Exit.USAGE) from None
     except (InvalidProjectError, ReleaseNotAllowedError) as error:
-        raise CommandError(
-            f"{declaration}: {error.message}",
-            Exit.USAGE,
-            f"{error.field}: allowed: {error.allowed}",
-        ) from None
+        raise rejected(error, Exit.USAGE, str(declaration)) from None
     code = source or folder / project.training.source
     if not (code / project.training.entry_point).is_file():
         raise CommandError(

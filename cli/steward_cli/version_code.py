@@ -8,6 +8,7 @@ from typing import Any
 from steward.domain.code_difference import MAX_BYTES, CodeDifference, compare_code, read_code
 from steward.domain.errors import AccessDeniedError, EvidenceIncompleteError, RejectedError
 from steward.ports import Item, ObjectStore
+from steward_cli.console import told
 
 
 def code_difference(a: Item, b: Item, objects: ObjectStore, bucket: str) -> CodeDifference:
@@ -18,8 +19,11 @@ def code_difference(a: Item, b: Item, objects: ObjectStore, bucket: str) -> Code
     for item in (a, b):
         try:
             found.append(_code(item, objects, bucket))
-        except (AccessDeniedError, RejectedError) as error:
+        except AccessDeniedError as error:
             unread.append(f"version {item['version']}: {error}")
+        except RejectedError as error:
+            about = told(error.as_dict())
+            unread.append(f"version {item['version']}: {error.message} ({about})")
     return CodeDifference(unread=unread) if unread else compare_code(*found)
 
 
