@@ -46,7 +46,7 @@ from steward_cli.commands import (
     versions,
     webhooks,
 )
-from steward_cli.console import CommandError, Exit, fail
+from steward_cli.console import CommandError, Exit, fail, rejected
 from steward_cli.demo import command as demo
 from steward_cli.target import DEFAULT_STATE_DIR, Choice
 
@@ -136,7 +136,11 @@ def translate(error: Exception) -> CommandError | None:
         return error
     if isinstance(error, StewardError):
         code = next((code for kind, code in _CODES if isinstance(error, kind)), Exit.FAILED)
-        return CommandError(str(error), code)
+        return (
+            rejected(error, code)
+            if isinstance(error, RejectedError)
+            else CommandError(str(error), code)
+        )
     if isinstance(error, ClientError):
         denied = "AccessDenied" in error.response["Error"]["Code"]
         return CommandError(str(error), Exit.DENIED if denied else Exit.FAILED)
