@@ -227,7 +227,7 @@ class Commits(Scene):
         ports = Configuring(self.state, self.clock, self.ids, ARTIFACTS, "local")
         return activate_source(command, ports, objects=self.objects, repositories=self.repositories)
 
-    def end(self, integration_id: str, outcome: Any, **facts: Any) -> RecordedIntegration:
+    def record_end(self, integration_id: str, outcome: Any, **facts: Any) -> RecordedIntegration:
         """Play the state that records the end."""
         command = RecordIntegration(
             project="diabetes", integration_id=integration_id, correlation_id=integration_id,
@@ -243,7 +243,7 @@ class Commits(Scene):
         self.activate(fetched, checked)
         command = StartTraining(project="diabetes", integration_id=name, correlation_id=name)
         training = start_after(command, self.ports, self.objects)
-        self.end(
+        self.record_end(
             name, "succeeded", code_digest=checked.code_digest,
             config_digest=checked.config_digest, training=training,
         )  # fmt: skip

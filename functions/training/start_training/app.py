@@ -37,4 +37,4 @@ def event(received: Received) -> dict[str, Any]:
     return start_training(trigger, _ports(), app().objects)
 
 
-handler = task_or_event(task, event)
+handler = task_or_event(task, event, task_key="integration_id")

@@ -28,7 +28,6 @@ from steward.domain.source_archives import below, canonical_archive, read_archiv
 from steward.ports import Table
 from steward.service.training.integration.recording import readable
 from support.commit_scene import (
-    ARTIFACTS,
     MACHINE,
     TESS,
     A,
@@ -37,7 +36,7 @@ from support.commit_scene import (
     files_of,
     tarball,
 )
-from support.training_scene import declaration
+from support.training_scene import ARTIFACTS, declaration
 
 URL = f"https://api.github.com/repos/acme/diabetes/tarball/{A}"
 
@@ -336,7 +335,7 @@ def test_a_commit_that_was_overtaken_changes_nothing(scene: Commits) -> None:
 
     with pytest.raises(CommitSupersededError):
         scene.activate(fetched, found)
-    scene.end(name, "superseded")
+    scene.record_end(name, "superseded")
 
     assert scene.state.get(Table.PROJECTS, {"project": "diabetes"}) == before
     assert scene.record(name)["status"] == "superseded"
@@ -390,8 +389,8 @@ def test_a_failure_is_recorded_with_the_tests_that_failed_and_told_once(scene: C
         "failed_state": "JudgeTests", "error": "ProjectTestsFailedError",
         "cause": '{"errorMessage": "1 of 3 tests failed", "stackTrace": []}',
     }  # fmt: skip
-    scene.end(name, "failed", **facts)
-    scene.end(name, "failed", **facts)
+    scene.record_end(name, "failed", **facts)
+    scene.record_end(name, "failed", **facts)
 
     record = scene.record(name)
     assert (record["status"], record["step"]) == ("failed", "JudgeTests")
@@ -416,7 +415,7 @@ def test_two_who_end_it_at_once_tell_once(scene: Commits) -> None:
         Table.RUNS, {**scene.record(name), "status": "failed"}
     )]  # fmt: skip
     with pytest.raises(ConflictError):
-        scene.end(name, "failed", failed_state="FetchSource", error="E")
+        scene.record_end(name, "failed", failed_state="FetchSource", error="E")
 
 
 @pytest.mark.parametrize(
