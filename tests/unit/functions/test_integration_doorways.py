@@ -351,3 +351,22 @@ def test_a_connection_that_could_lead_elsewhere_is_refused(
 
 def test_an_unknown_project_is_not_connected(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     assert connecting(world, monkeypatch, project="nobody")["statusCode"] == 404
+
+
+def test_a_verified_caller_may_try_a_commit_again_and_its_author_stays(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failed(world, webhook_commit(world))
+    push = world.open("push_source", monkeypatch)
+
+    def ask(**body: Any) -> Any:
+        return push(request("PUT", TESS, body=json.dumps({"project": "diabetes", **body})))
+
+    assert ask(commit_id=A)["statusCode"] == 202
+    assert ask(commit_id=B)["statusCode"] == 202
+    assert ask(commit_id="a b")["statusCode"] == 400
+    assert ask(commit_id=A, project="nobody")["statusCode"] == 404
+    again, first = (told.data.model_dump() for told in world.state.named("CommitReceived"))
+    assert (again["author"], again["files"]["kind"]) == ("github:theo", "archive")
+    assert (first["author"], first["files"]["kind"]) == ("000000000000/tess", "codecommit")
+    assert first["repository"] == "steward-local-diabetes"

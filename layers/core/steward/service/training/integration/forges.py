@@ -93,7 +93,7 @@ def connect_forge(body: object, caller: Caller, random: bytes, ports: ForgePorts
             "archive has no {commit}", field="archive", value=archive, allowed="{commit} in it"
         )
     before = _connection(ports.state, asked.project)
-    base = f"{ports.secret_prefix}/forges/{asked.project}/{ports.ids.new()[:8]}"
+    base = f"{ports.secret_prefix}/forges/{asked.project}/{ports.ids.new()}"
     secret = new_secret(random[:SECRET_BYTES])
     item = {
         "project": asked.project, "run_id": CONNECTION, "kind": asked.kind,
