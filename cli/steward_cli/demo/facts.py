@@ -91,6 +91,7 @@ class Facts:
     monitored: list[MonitoredHour] = field(default_factory=list)
     replayed: set[str] = field(default_factory=set)
     retraining: dict[str, Any] = field(default_factory=dict)
+    commit: dict[str, Any] = field(default_factory=dict)
     audit: dict[str, Any] = field(default_factory=dict)
     lineage: str = ""
     lineage_nodes: int = 0
