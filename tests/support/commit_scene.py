@@ -30,7 +30,7 @@ from steward.contracts.steps.integration import (
 from steward.domain.errors import CommitNotFoundError, RejectedError
 from steward.domain.source_archives import Files, SourceFile
 from steward.ports import Item, Table
-from steward.service.training.integration.activating import activate_source, start_after
+from steward.service.training.integration.activating import activate_source
 from steward.service.training.integration.checking import Ports as CheckPorts
 from steward.service.training.integration.checking import check_project
 from steward.service.training.integration.fetching import Sources, fetch_source
@@ -39,6 +39,7 @@ from steward.service.training.integration.recording import (
     conclude_integration,
     record_integration,
 )
+from steward.service.training.integration.run_after import start_after
 from steward.service.training.integration.starting import (
     Commit,
     Ignored,

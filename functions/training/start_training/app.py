@@ -6,7 +6,7 @@ from steward.bootstrap import app
 from steward.contracts.incoming import Received
 from steward.contracts.steps.integration import StartedTraining, StartTraining
 from steward.entrypoint import on_event, step, task_or_event
-from steward.service.training.integration.activating import start_after
+from steward.service.training.integration.run_after import start_after
 from steward.service.training.start import Ports, start_training
 from steward.service.training.triggers import Ignored, trigger_of
 

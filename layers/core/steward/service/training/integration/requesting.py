@@ -12,7 +12,7 @@ from steward.domain.integrations import integrations_of
 from steward.domain.names import package_group
 from steward.ports import Clock, Ids, Item, StateStore, Table
 from steward.service.emission import Cause, event
-from steward.service.training.integration.forges import CONNECTION, archive_url
+from steward.service.training.integration.connection import CONNECTION, archive_url
 from steward.service.training.source import Caller
 
 
