@@ -23,6 +23,7 @@ from steward_cli.commands import (
     audit,
     bias,
     card,
+    commits,
     cost,
     data,
     dataset,
@@ -78,6 +79,7 @@ app.add_typer(dataset.app, name="dataset")
 app.add_typer(features.app, name="features")
 app.add_typer(runs.app, name="runs")
 app.add_typer(cost.app, name="cost")
+app.add_typer(commits.app, name="commits")
 app.add_typer(versions.app, name="versions")
 app.add_typer(release.app, name="release")
 app.add_typer(outcomes.app, name="outcomes")

@@ -11,8 +11,8 @@ from steward.domain.source_archives import Files, SourceFile, below
 
 if TYPE_CHECKING:
     from steward.domain.project import Project
-    from steward.domain.training_declaration import Training
     from steward.domain.tables import Table
+    from steward.domain.training_declaration import Training
 
 DECLARATION, RISK, FEATURES = "project.yaml", "risk.yaml", "features"
 
