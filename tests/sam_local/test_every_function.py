@@ -12,7 +12,7 @@ import re
 import subprocess
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -102,7 +102,7 @@ def contained(
 ) -> Iterator[Mapping[str, Future[Any]]]:
     """The answers from containers, by function, a few at once for all selected tests."""
     wanted: list[Invocation] = [
-        item.callspec.params["invocation"]
+        cast(Invocation, item.callspec.params["invocation"])
         for item in request.session.items
         if isinstance(item, pytest.Function) and "invocation" in getattr(item, "fixturenames", ())
         and item.get_closest_marker("sam_local")
