@@ -44,9 +44,8 @@ def trees_of(estimator: Any) -> tuple[list[Tree], Scale]:
             raise NoTreesError("with exponential loss its score is half the log-odds")
         grown = [_plain(one[0].tree_, of_class=False) for one in members]
         return [_scaled(tree, estimator.learning_rate) for tree in grown], boosted
-    if all(hasattr(one, "tree_") for one in members) and not hasattr(
-        estimator, "estimator_weights_"
-    ):
+    equal = not hasattr(estimator, "estimator_weights_")
+    if equal and all(hasattr(one, "tree_") for one in members):
         grown = [_plain(one.tree_, of_class=classes is not None) for one in members]
         return [_scaled(tree, 1 / len(grown)) for tree in grown], plain
     raise NoTreesError(f"{type(estimator).__name__} is no sum of trees that is known")

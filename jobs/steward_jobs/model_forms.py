@@ -83,11 +83,12 @@ def explained_by_trees(
 ) -> Explained | None:
     """Return interventional values of trees, where they hold.
 
-    Those of scikit-learn's trees are computed here (:mod:`steward.domain.explanations.trees`),
-    of others by ``shap``, where it is installed. In shap 0.51 values of some models miss the answer on 1 % of the rows; and those of boosted
-    trees on the probability add up without being Shapley values, since each reference is rescaled
-    (here .024 off). So every row must add up, and some rows must agree with values that are asked
-    of the model; boosted trees then hold on the log-odds.
+    Those of scikit-learn's trees are computed here (:mod:`steward.domain.explanations.trees`), of
+    others by ``shap``, where it is installed. In shap 0.51 values of some models miss the answer
+    on 1 % of the rows; and those of boosted trees on the probability add up without being Shapley
+    values, since each reference is rescaled (here .024 off). So every row must add up, and some
+    rows must agree with values that are asked of the model; boosted trees then hold on the
+    log-odds.
     """
     told = model.of_kind("tree")
     if told is None:

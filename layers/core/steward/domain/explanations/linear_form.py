@@ -106,7 +106,6 @@ def linear_form(told: Mapping[str, Any], *, numbers: bool = False) -> LinearForm
     given = {k: v for k, v in told.items() if k != "kind"}
     form = LinearForm.model_validate({"scale": "value", **given} if numbers else given)
     if (form.scale == "value") is not numbers:
-        raise ValueError(
-            f"scale {form.scale} is not of {'numbers' if numbers else 'probabilities'}"
-        )
+        what = "numbers" if numbers else "probabilities"
+        raise ValueError(f"scale {form.scale} is not of {what}")
     return form
