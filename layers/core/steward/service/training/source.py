@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from steward.contracts.approval import parse_request
 from steward.contracts.events import ProjectConfigured
@@ -11,15 +11,30 @@ from steward.contracts.source import PushSource, RetireFeatures, ShowProject
 from steward.domain.errors import (
     ConflictError,
     EvidenceIncompleteError,
+    InvalidProjectError,
     MalformedEventError,
     ProjectNotFoundError,
 )
 from steward.domain.names import package_group
 from steward.domain.principals import identity_of
-from steward.ports import Absent, Clock, Condition, Equals, Ids, ObjectStore, Put, StateStore, Table
+from steward.ports import (
+    Absent,
+    Clock,
+    Condition,
+    Equals,
+    Ids,
+    Item,
+    ObjectStore,
+    Put,
+    StateStore,
+    Table,
+)
 from steward.service.emission import Cause, event
 from steward.service.feature_catalog import registration, retire
 from steward.service.policy_in_force import pin_policy
+
+if TYPE_CHECKING:
+    from steward.domain.project import Project
 
 TRIES = 5
 RECENT = 10
@@ -93,6 +108,8 @@ def push_source(
         )  # fmt: skip
         if same and known is not None:
             return {**_answer(known), "changed": False}
+        if known is not None:
+            _keeps_task(project, known, state)
         now = clock.now().isoformat(timespec="milliseconds")
         item = {
             "project": name,
@@ -124,6 +141,22 @@ def push_source(
             continue
         return {**_answer(item), "changed": True}
     raise ConflictError(f"others keep changing project {name}")
+
+
+def _keeps_task(project: Project, known: Item, state: StateStore) -> None:
+    """Refuse another task of the label once a version serves: nothing would be comparable."""
+    label = (known["config"].get("data") or {}).get("label") or {}
+    before = str(label.get("task", "binary"))
+    if project.data.label.task == before:
+        return
+    if state.get(Table.ROUTES, {"project": project.project}) is None:
+        return
+    raise InvalidProjectError(
+        f"data.label.task: versions of {project.project} that serve are {before}, and"
+        " predictions, outcomes and baselines of the other task cannot be compared",
+        field="data.label.task", value=project.data.label.task,
+        allowed=f"{before}, or another project",
+    )  # fmt: skip
 
 
 def retire_features(
