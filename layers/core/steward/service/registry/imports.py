@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from steward.contracts.events import VersionImported
 from steward.contracts.steps.registry import (
     BaselineReference,
     GateResult,
@@ -54,8 +55,10 @@ from steward.ports import (
     StateStore,
     Table,
 )
+from steward.service.emission import Cause, event
 from steward.service.policy_in_force import pin_policy
 from steward.service.registry.import_judging import VERDICT, judge_import
+from steward.service.registry.promoting import Accepted, Promoted, Trust, check_promotion
 from steward.service.registry.records import versions_of
 from steward.service.registry.registration import register_version
 
@@ -77,6 +80,7 @@ class ImportPorts:
         environment: The deployment environment.
         data_bucket: Where dataset manifests and recorded examples lie.
         artifacts_bucket: Where models, evaluations and what is imported lie.
+        trust: Whose versions may be promoted to this environment.
     """
 
     state: StateStore
@@ -88,6 +92,7 @@ class ImportPorts:
     environment: str
     data_bucket: str
     artifacts_bucket: str
+    trust: Trust = field(default_factory=Trust)
 
 
 def import_version(
@@ -113,15 +118,23 @@ def import_version(
         )  # fmt: skip
     brought = _Brought(request, ports)
     brought.check()
-    author = identity_of(caller_arn, person_roles)
-    command = brought.registered(
-        configured, author if is_person(caller_arn, person_roles) else UNKNOWN_AUTHOR
-    )
-    from steward.domain.project import parse_project  # large: paid by an import
+    bringer = identity_of(caller_arn, person_roles)
+    author = bringer if is_person(caller_arn, person_roles) else UNKNOWN_AUTHOR
+    promoted = None
+    if request.promotion is not None:
+        promoted = check_promotion(
+            request.promotion, brought.promoted(), caller_arn=caller_arn, configured=configured,
+            trust=ports.trust, state=ports.state,
+        )  # fmt: skip
+        author, bringer = promoted.author, promoted.by
+    if promoted is not None:
+        policy = promoted.policy
+    else:
+        from steward.domain.project import parse_project  # large: paid by an import
 
-    policy = pin_policy(ports.state, parse_project(configured["config"]))
-    command = brought.judged(command, policy)
-    _record_run(command, configured, author, policy, ports)
+        policy = pin_policy(ports.state, parse_project(configured["config"]))
+    command = brought.judged(brought.registered(configured, author, promoted), policy)
+    _record_run(command, configured, bringer, policy, ports, promoted)
     return register_version(
         command, state=ports.state, registry=ports.registry, clock=ports.clock, ids=ports.ids,
         environment=ports.environment,
@@ -190,7 +203,22 @@ class _Brought:
         check_evidence_of(manifest, content, self._json(EVIDENCE))
         self._manifest = manifest
 
-    def registered(self, configured: Item, author: str) -> RegisterVersion:
+    def promoted(self) -> Promoted:
+        """Return what a promotion is judged by: the manifest and the evidence that it names.
+
+        Raises:
+            EvidenceIncompleteError: The files are no archive.
+        """
+        if self._manifest is None:
+            raise EvidenceIncompleteError(
+                "only an archive of another environment can be promoted", field="members",
+                allowed=f"{MANIFEST} and what it names",
+            )  # fmt: skip
+        return Promoted(self._manifest.source, self._json(EVIDENCE))
+
+    def registered(
+        self, configured: Item, author: str, promoted: Accepted | None = None
+    ) -> RegisterVersion:
         """Put the files where a run would have; return the registering task's input."""
         data = f"s3://{self._ports.data_bucket}/datasets/{self._project}/{self._name}"
         artifacts = f"s3://{self._ports.artifacts_bucket}"
@@ -211,7 +239,7 @@ class _Brought:
             dataset_id=self._dataset_id(), manifest_uri=f"{data}/manifest.json",
             evaluation_uri=f"{evaluations}/{EVALUATION}", **beside,
             gate=GateResult(verdict=VERDICT, reasons=[self._reason()]),
-            imported=self._provenance(),
+            imported=self._provenance(promoted),
         )  # fmt: skip
 
     def _beside(self, part: str, folder: str) -> BaselineReference | None:
@@ -254,11 +282,15 @@ class _Brought:
         )
         return f"imported from {where}: no gate here has judged it"
 
-    def _provenance(self) -> ImportedFrom:
+    def _provenance(self, promoted: Accepted | None) -> ImportedFrom:
         manifest = self._manifest
         if manifest is None:
             return ImportedFrom(import_digest=self.digest, unproven=list(_BROUGHT))
         unproven = [*_EXPORTED, *(["dataset"] if DATASET not in self._members else [])]
+        if promoted and _digest_of(manifest.source.job_image) != _digest_of(
+            self._ports.job_image.uri()
+        ):
+            unproven.append("image")
         return ImportedFrom(
             import_digest=self.digest, export_digest=manifest.digest,
             source={
@@ -266,6 +298,8 @@ class _Brought:
                 **({"card_digest": self._members[_CARD].sha256} if _CARD in self._members else {}),
             },
             unproven=unproven,
+            promoted_by=promoted.by if promoted else None,
+            approvers=promoted.approvers if promoted else [],
         )  # fmt: skip
 
     def _dataset_id(self) -> str:
@@ -316,20 +350,37 @@ class _Brought:
         return import_uri(self._ports.artifacts_bucket, self._project, self.digest, name)
 
 
+def _digest_of(image: str) -> str:
+    return image.rpartition("@")[2]
+
+
 def _record_run(
-    command: RegisterVersion, configured: Item, author: str, policy: PinnedPolicy,
-    ports: ImportPorts,
+    command: RegisterVersion, configured: Item, bringer: str, policy: PinnedPolicy,
+    ports: ImportPorts, promoted: Accepted | None,
 ) -> None:  # fmt: skip
-    """Pin the configuration and policy that the version is served and judged by, as a run does."""
+    """Pin the configuration and policy that the version is served and judged by, as a run does.
+
+    Who promotes a version asked for it, and may not approve it.
+    """
     now = ports.clock.now().isoformat(timespec="milliseconds")
+    trigger = {"kind": "request", "actor": bringer} if promoted else {"kind": "import"}
     run = {
         "project": command.project, "run_id": command.run_id, "status": "succeeded",
-        "trigger": {"kind": "import"}, "config": configured["config"], "author": author,
+        "trigger": trigger, "config": configured["config"], "author": bringer,
         "config_digest": command.config_digest, "code_digest": command.code_digest,
         "correlation_id": command.correlation_id, "requested_at": now, "started_at": now,
         "ended_at": now, "deliveries": [], "policy": policy.model_dump(mode="json"),
     }  # fmt: skip
+    told = []
+    if promoted is not None and command.imported is not None:
+        payload = VersionImported(
+            run_id=command.run_id, import_digest=command.imported.import_digest,
+            export_digest=str(command.imported.export_digest), origin=command.imported.source,
+            approvers=promoted.approvers,
+        )  # fmt: skip
+        cause = Cause(command.project, command.correlation_id, command.run_id, bringer)
+        told = [event(payload, cause, ports.clock, ports.ids)]
     try:
-        ports.state.commit([Put(Table.RUNS, run, expect=(Absent(),))])
+        ports.state.commit([Put(Table.RUNS, run, expect=(Absent(),))], told)
     except ConflictError:
         return
