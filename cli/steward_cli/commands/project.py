@@ -14,6 +14,7 @@ from steward.domain.names import package_group
 from steward.domain.project import Project
 from steward_cli.commands.local import repository_root
 from steward_cli.commands.project_new import list_templates, new, update_project
+from steward_cli.commands.project_publish import publish_templates
 from steward_cli.commands.project_remove import remove
 from steward_cli.console import CommandError, Exit, Json, progress, record, show, table
 from steward_cli.function_urls import call
@@ -44,6 +45,7 @@ app.command("new")(new)
 app.command("templates")(list_templates)
 app.command("update")(update_project)
 app.command("remove")(remove)
+app.command("publish-templates")(publish_templates)
 
 
 @app.command("check")
