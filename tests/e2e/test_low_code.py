@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import re
 import shlex
@@ -56,6 +57,14 @@ def test_the_tutorial_is_true(
     evaluation = json.loads(lab.read(item["evaluation_uri"]))
     brier = next(m["value"] for m in evaluation["metrics"] if m["metric"] == "brier")
     assert brier < 0.1
+    scores = list(csv.DictReader((tmp_path / "scores.csv").read_text().splitlines()))
+    given = list(csv.DictReader((tmp_path / "tumours.csv").read_text().splitlines()))
+    assert [row["id"] for row in scores] == [row["sample"] for row in given]
+    right = sum(
+        (float(score["prediction"]) > 0.5) == (row["malignant"] == "true")
+        for score, row in zip(scores, given, strict=True)
+    )
+    assert right > 0.9 * len(given)
     assert leftovers(lab.target, NAME) == {}
 
 
