@@ -21,6 +21,7 @@ from steward.domain.errors import (
 )
 from steward_cli.commands import (
     audit,
+    batch,
     bias,
     card,
     commits,
@@ -83,6 +84,7 @@ app.add_typer(commits.app, name="commits")
 app.add_typer(versions.app, name="versions")
 app.add_typer(release.app, name="release")
 app.add_typer(outcomes.app, name="outcomes")
+app.add_typer(batch.app, name="batch")
 app.add_typer(experiment.app, name="experiment")
 app.add_typer(monitor.app, name="monitor")
 app.add_typer(serving.app, name="serving")
