@@ -32,7 +32,6 @@ from steward.ports import (
     Table,
 )
 from steward.service.emission import Cause, event
-from steward.service.feature_catalog import registration, retire
 from steward.service.policy_in_force import pin_policy
 
 if TYPE_CHECKING:
@@ -150,6 +149,8 @@ def configure(
     Raises:
         ConflictError: Others kept changing the project, or a condition of ``with_it`` failed.
     """
+    from steward.service.feature_catalog import registration  # large: paid when one is changed
+
     name, state, now = project.project, ports.state, ports.clock.now
     for attempt in range(TRIES):
         known = state.get(Table.PROJECTS, {"project": name})
@@ -217,6 +218,8 @@ def retire_features(
         FeatureGroupNotFoundError: There is no such version.
         RejectedError: It is declared, or a model version that answers uses it.
     """
+    from steward.service.feature_catalog import retire
+
     request = parse_request(RetireFeatures, query)
     cause = Cause(request.project, caller.request_id, caller.request_id, caller.identity)
     return retire(
