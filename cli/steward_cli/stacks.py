@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError, WaiterError
 
 from steward_cli.console import CommandError, Exit
+from steward_cli.target import cost_tags
 
 if TYPE_CHECKING:
     from steward_cli.target import Target
@@ -39,14 +40,13 @@ def deploy(
         "Parameters": [
             {"ParameterKey": key, "ParameterValue": str(value)} for key, value in parameters.items()
         ],
+        "Tags": cost_tags(target, project),
     }
     if capabilities:
         request["Capabilities"] = list(capabilities)
     cloudformation = target.client("cloudformation")
     try:
-        cloudformation.create_stack(
-            **request, Tags=[{"Key": "steward:stack", "Value": target.stack}]
-        )
+        cloudformation.create_stack(**request)
         waiter = "stack_create_complete"
     except ClientError as error:
         if error.response["Error"]["Code"] != "AlreadyExistsException":

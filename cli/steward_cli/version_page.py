@@ -16,6 +16,9 @@ DEFINITIONS = {
     "log_loss": "Mean negative logarithm of the probability of what came true; lower is better.",
     "accuracy": "Share of rows on the right side of one half; higher is better.",
     "roc_auc": "Chance that a positive row gets a higher probability than a negative one.",
+    "rmse": "Root of the mean squared error, in the unit of the label; lower is better.",
+    "mae": "Mean absolute error, in the unit of the label; lower is better.",
+    "r2": "Share of the labels' variance that is explained; 0 is their mean, 1 is perfect.",
 }
 _COLOUR_A, _COLOUR_B = "#2f6f9f", "#e08a1e"
 

@@ -108,7 +108,7 @@ class Application:
         except _RefusedError as error:
             return _failed(error.status, {"message": str(error), "allowed": error.allowed})
         try:
-            probabilities = model.predict(rows)
+            answers = model.predict(rows)
         except Exception as error:  # noqa: BLE001 - the model's code may raise anything
             return _failed(
                 HTTPStatus.INTERNAL_SERVER_ERROR,
@@ -117,10 +117,9 @@ class Application:
                 trace=traceback.format_exc().splitlines()[-_TRACE_LINES:],
             )
         if wanted == CSV:
-            text = "".join(f"{probability!r}\n" for probability in probabilities)
+            text = "".join(f"{answer!r}\n" for answer in answers)
             return _Answer(HTTPStatus.OK, text.encode(), CSV, len(rows))
-        predictions = [{"probability": p, "label": job.label_of(p)} for p in probabilities]
-        document = json.dumps({"predictions": predictions})
+        document = json.dumps({"predictions": [_prediction(job, answer) for answer in answers]})
         return _Answer(HTTPStatus.OK, document.encode(), JSON, len(rows))
 
     def _accept(self, environ: dict[str, Any]) -> tuple[JobConfig, Model, bytes, str, str]:
@@ -153,6 +152,13 @@ class Application:
         accepted = _media_type(environ.get("HTTP_ACCEPT"))
         wanted = accepted if accepted in (JSON, CSV) else sent
         return *self._loaded, environ["wsgi.input"].read(length), sent, wanted
+
+
+def _prediction(job: JobConfig, answer: float) -> dict[str, object]:
+    """Return what is answered for a row: a probability with its label, or a value."""
+    if job.task == "regression":
+        return {"value": answer}
+    return {"probability": answer, "label": job.label_of(answer)}
 
 
 def _read_json(body: bytes, job: JobConfig) -> list[Row]:

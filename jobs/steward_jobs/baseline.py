@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from steward.domain.evaluation_results import LOWER_IS_BETTER
 from steward.domain.monitoring.baseline import (
     AttributionBaseline,
     Baseline,
@@ -29,19 +30,18 @@ from steward_jobs.container import JobError
 from steward_jobs.job_config import Feature, InvalidRowError, JobConfig, read_csv
 
 if TYPE_CHECKING:
-    from steward.domain.evaluation import Evaluation
+    from steward.domain.evaluation_results import Evaluation
     from steward.domain.monitoring.binning import Column
     from steward.domain.monitoring.counts import ColumnBaseline
     from steward.domain.predictions import Floats
     from steward_jobs.heldout import Heldout
 
 PREDICTION = "prediction"
-"""Name of the probability among the captured columns."""
+"""Name of the answer among the captured columns: a probability, or a number."""
 
 SEED = 20
 
 _CALIBRATION_BINS = 10
-_HIGHER_IS_BETTER = {"brier": False, "log_loss": False}
 
 
 class _Gathered:
@@ -137,7 +137,7 @@ def baseline_of(
     job: JobConfig,
     train: Path,
     heldout: Heldout,
-    probabilities: Floats,
+    answers: Floats,
     evaluation: Evaluation,
     attribution: AttributionBaseline | None,
 ) -> Baseline:
@@ -147,7 +147,7 @@ def baseline_of(
         job: The run's configuration.
         train: Rows that trained it.
         heldout: Rows that it never saw.
-        probabilities: Its answers to those.
+        answers: Its answers to those.
         evaluation: Its metrics on those.
         attribution: What each feature does to its answers there.
 
@@ -155,6 +155,7 @@ def baseline_of(
         JobError: The training rows cannot be used.
     """
     trained = trained_on(train, job)
+    binary = job.task == "binary"
     labels = np.array(heldout.labels)
     chosen = _counted(heldout.entities, job.unit)
     return Baseline(
@@ -164,10 +165,10 @@ def baseline_of(
         features=trained.features,
         sample=trained.sample,
         held_out_rows=len(chosen),
-        predictions=(column_baseline(PREDICTION, probabilities[chosen]),),
-        label=column_baseline(job.label, labels[chosen] > 0),
+        predictions=(column_baseline(PREDICTION, answers[chosen]),),
+        label=column_baseline(job.label, labels[chosen] > 0 if binary else labels[chosen]),
         performance=_performance(evaluation),
-        calibration=_calibration(labels, probabilities),
+        calibration=_calibration(labels, answers) if binary else (),
         attribution=attribution,
     )
 
@@ -193,7 +194,7 @@ def _performance(evaluation: Evaluation) -> dict[str, MetricBaseline]:
             estimate=estimate.value,
             standard_error=(estimate.upper - estimate.lower) / (2 * z),
             rows=evaluation.rows,
-            higher_is_better=_HIGHER_IS_BETTER.get(estimate.metric, True),
+            higher_is_better=estimate.metric not in LOWER_IS_BETTER,
         )
     return {str(name): baseline for name, baseline in found.items()}
 

@@ -11,13 +11,13 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from steward_jobs.container import JobError, base_dir, log, only_archive, unpack, write_failure
 from steward_jobs.job_config import JobConfig, read_job_config
 
 if TYPE_CHECKING:
-    from steward.domain.evaluation import Evaluation
+    from steward.domain.evaluation_results import Evaluation
     from steward.domain.monitoring.baseline import AttributionBaseline
     from steward.domain.predictions import Floats
     from steward_jobs.heldout import Heldout
@@ -148,11 +148,11 @@ def _start(role: str, folder: Path, scratch: Path, rows: Path, config: Path) -> 
 
 
 def _ask(role: str, model: Path, scratch: Path, rows: Path, config: Path) -> _Running:
-    probabilities, result = scratch / f"{role}.probabilities", scratch / f"{role}.json"
+    answers, result = scratch / f"{role}.answers", scratch / f"{role}.json"
     command = [sys.executable, "-P", "-m", "steward_jobs", "predict"]
-    files = (model, rows, config, probabilities, result)
+    files = (model, rows, config, answers, result)
     process = subprocess.Popen([*command, *map(str, files)], cwd=scratch)  # noqa: S603 - our own module
-    return _Running(process, probabilities, result)
+    return _Running(process, answers, result)
 
 
 def _finish(running: _Running | _Failure, rows: int) -> Floats | _Failure:
@@ -194,10 +194,10 @@ def _write(
     elif isinstance(beside, _Failure):
         champion = ChampionEvaluation(status="failed", stage=beside.stage, reason=beside.reason)
     else:
-        judged = _judge(job.evaluation, heldout, labels, beside)
+        judged = _judge(job, heldout, labels, beside)
         champion = ChampionEvaluation(status="evaluated", evaluation=judged)
     report = EvaluationReport(
-        **dict(_judge(job.evaluation, heldout, labels, answers)),
+        **dict(_judge(job, heldout, labels, answers)),
         project=job.project,
         run_id=job.run_id,
         heldout_sha256=heldout.sha256,
@@ -226,13 +226,15 @@ def _write(
     log("evaluated", **shown, champion=champion.status)
 
 
-def _judge(plan: Any, heldout: Heldout, labels: Floats, probabilities: Floats) -> Evaluation:
+def _judge(job: JobConfig, heldout: Heldout, labels: Floats, answers: Floats) -> Evaluation:
     from steward.domain.evaluation import evaluate
 
+    plan = job.evaluation
     return evaluate(
         heldout.entities,
         labels,
-        probabilities,
+        answers,
+        task=job.task,
         slices=heldout.slices,
         confidence=INTERVAL_CONFIDENCE,
         bootstrap_samples=plan["bootstrap_samples"],

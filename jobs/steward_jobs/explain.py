@@ -115,7 +115,7 @@ class _Asked:
         self.rows = self.calls = 0
 
     def __call__(self, rows: list[list[Cell]]) -> Floats:
-        """Return the probability of each row."""
+        """Return the answer to each row."""
         self.rows += len(rows)
         self.calls += 1
         names = self._features
@@ -133,7 +133,7 @@ def _heldout(job: JobConfig, path: Path) -> _Rows:
                 continue
             seen.add(row[job.entity_id])
         cells.append(_typed(job, row, number, path))
-        labels.append(float(job.is_positive(row[job.label], number)))
+        labels.append(job.target_of(row[job.label], number))
     if not cells:
         raise JobError(f"{path.name} holds no rows to explain")
     order = np.random.default_rng(SEED).permutation(len(cells)).tolist()

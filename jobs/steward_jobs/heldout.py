@@ -23,7 +23,7 @@ class Heldout:
 
     Attributes:
         entities: Entity id of each row.
-        labels: 1 for the positive label, else 0.
+        labels: 1 for the positive label, else 0; the number that a regression predicts.
         slices: For each slice column the slice of each row.
         feature_means: Mean of each numeric or boolean feature over its non-null values.
         sha256: Digest of the file.
@@ -54,7 +54,7 @@ def read_heldout(path: Path, job: JobConfig) -> Heldout:
     for row, cells in read_csv(path):
         try:
             entities.append(cells[job.entity_id])
-            labels.append(float(job.is_positive(cells[job.label], row)))
+            labels.append(job.target_of(cells[job.label], row))
             values = {name: feature.parse(cells[name], row) for name, feature in features.items()}
             for column, bounds in edges.items():
                 value = values[column] if column in values else cells[column]

@@ -17,6 +17,7 @@ from typing import Any, Literal
 from steward_jobs.container import JobError
 
 Value = str | int | float | bool | None
+Task = Literal["binary", "regression"]
 
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _BOOLEANS = {"true": True, "false": False, "1": True, "0": False}
@@ -173,6 +174,8 @@ class JobConfig:
     Attributes:
         unit: What one count of the baseline is: a row (``event``) or a distinct entity.
         bias: Who is compared with whom, None where nobody is.
+        task: ``binary`` models answer a probability, ``regression`` models a number.
+        positive: None of a regression.
     """
 
     project: str
@@ -184,6 +187,19 @@ class JobConfig:
     evaluation: Mapping[str, Any]
     unit: Literal["entity", "event"] = "entity"
     bias: BiasConfig | None = None
+    task: Task = "binary"
+
+    def target_of(self, text: str, row: int) -> float:
+        """Return what the label cell of a row says: 1 or 0, or the number of a regression.
+
+        Raises:
+            JobError: The cell is empty or not of the label's type.
+        """
+        if self.task == "binary":
+            return float(self.is_positive(text, row))
+        if not _NUMBER.fullmatch(text) or not math.isfinite(float(text)):
+            raise JobError(f"row {row}: label {self.label} is {text!r}, not a finite number")
+        return float(text)
 
     def is_positive(self, text: str, row: int) -> bool:
         """Return whether the label cell of a row is the positive label.
@@ -264,21 +280,32 @@ def read_job_config(path: Path) -> JobConfig:
     """
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
+        task = _task(document["label"])
         return JobConfig(
             project=document["project"],
             run_id=document["run_id"],
             entity_id=document["entity_id"],
             label=document["label"]["name"],
-            positive=document["label"]["positive"],
+            positive=document["label"]["positive"] if task == "binary" else None,
             features=tuple(_feature(feature) for feature in document["features"]),
             evaluation=document["evaluation"],
             unit=_unit(document),
             bias=_bias(document),
+            task=task,
         )
     except FileNotFoundError:
         raise JobError(f"{path.name} is missing in {path.parent}") from None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise JobError(f"{path.name} has not the agreed shape: {error!r}") from error
+
+
+def _task(label: Mapping[str, Any]) -> Task:
+    task = label.get("task", "binary")
+    known: tuple[Task, ...] = ("binary", "regression")
+    for name in known:
+        if task == name:
+            return name
+    raise ValueError(f"label.task {task!r} is not one of {', '.join(known)}")
 
 
 def _unit(document: Mapping[str, Any]) -> Literal["entity", "event"]:

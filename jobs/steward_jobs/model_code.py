@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from steward_jobs.job_config import Value
+from steward_jobs.job_config import Task, Value
 
 Row = dict[str, Value]
 
@@ -30,10 +30,13 @@ class Model:
         state: Any,
         predict_fn: Callable[[list[Row], Any], Sequence[float]],
         explain_fn: Callable[[Any], object] | None = None,
+        *,
+        task: Task = "binary",
     ) -> None:
         self._state = state
         self._predict_fn = predict_fn
         self._explain_fn = explain_fn
+        self._task = task
 
     def told(self) -> object:
         """Return what the model says of its own form; None where it says nothing.
@@ -49,27 +52,32 @@ class Model:
             raise ModelCodeError(f"explain_fn raised {error!r}") from error
 
     def predict(self, rows: list[Row]) -> list[float]:
-        """Return one probability a row.
+        """Return one probability a row, or one number of a regression.
 
         Raises:
-            ModelCodeError: The code answers another number of rows or no probabilities.
+            ModelCodeError: The code answers another number of rows, no probabilities, or no
+                finite numbers.
             Exception: Whatever the model's code raises.
         """
-        probabilities = [float(p) for p in self._predict_fn(rows, self._state)]
-        if len(probabilities) != len(rows):
-            raise ModelCodeError(
-                f"predict_fn answered {len(probabilities)} values for {len(rows)} rows"
-            )
-        for row, probability in enumerate(probabilities):
-            if not (math.isfinite(probability) and 0 <= probability <= 1):
+        answers = [float(answer) for answer in self._predict_fn(rows, self._state)]
+        if len(answers) != len(rows):
+            raise ModelCodeError(f"predict_fn answered {len(answers)} values for {len(rows)} rows")
+        binary = self._task == "binary"
+        for row, answer in enumerate(answers):
+            if not math.isfinite(answer) or (binary and not 0 <= answer <= 1):
+                wanted = "probability" if binary else "finite number"
                 raise ModelCodeError(
-                    f"predict_fn answered {probability!r} for row {row}, which is no probability"
+                    f"predict_fn answered {answer!r} for row {row}, which is no {wanted}"
                 )
-        return probabilities
+        return answers
 
 
-def load_model(model_dir: Path) -> Model:
+def load_model(model_dir: Path, task: Task = "binary") -> Model:
     """Import ``code/inference.py`` and let it load the model.
+
+    Args:
+        model_dir: The unpacked model.
+        task: What its answers have to be.
 
     Raises:
         ModelCodeError: The code is missing, cannot be imported, lacks a function, or
@@ -93,4 +101,4 @@ def load_model(model_dir: Path) -> Model:
     except Exception as error:
         raise ModelCodeError(f"model_fn raised {error!r}") from error
     explain_fn = getattr(module, "explain_fn", None)
-    return Model(state, module.predict_fn, explain_fn if callable(explain_fn) else None)
+    return Model(state, module.predict_fn, explain_fn if callable(explain_fn) else None, task=task)

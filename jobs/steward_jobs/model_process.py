@@ -31,7 +31,7 @@ def run_model(
     reached = "load"
     try:
         job = read_job_config(config)
-        model = load_model(model_dir)
+        model = load_model(model_dir, job.task)
         reached = stage
         work(model, job)
     except (JobError, InvalidRowError, ModelCodeError) as error:

@@ -22,13 +22,13 @@ def main(arguments: list[str]) -> int:
     """Predict and return the exit code: 0, or 1 with the reason in the result file.
 
     Args:
-        arguments: Model directory, CSV file, ``job.json``, file for the probabilities (one a
+        arguments: Model directory, CSV file, ``job.json``, file for the answers (one a
             line), file for the result (``{"stage", "reason"}``, written on failure only).
     """
-    model_dir, data, config, probabilities, result = map(Path, arguments)
+    model_dir, data, config, answers, result = map(Path, arguments)
     return run_model(
         model_dir, config, result, "predict",
-        lambda model, job: _predict(model, job, data, probabilities),
+        lambda model, job: _predict(model, job, data, answers),
     )  # fmt: skip
 
 

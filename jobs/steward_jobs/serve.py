@@ -58,7 +58,7 @@ def main(_arguments: list[str]) -> int:
     code = 0
     try:
         job = read_job_config(base / "model" / "job.json")
-        application.take(job, load_model(base / "model"))
+        application.take(job, load_model(base / "model", job.task))
         log("serving", project=job.project, run_id=job.run_id, port=server.effective_port,
             start_s=round(time.perf_counter() - started, 3))  # fmt: skip
         stopping.wait()

@@ -23,6 +23,7 @@ from support.job_container import (
     serving,
     trained,
 )
+from support.rendered import TEMPLATES, rendered
 
 
 def _customers(n: int) -> list[dict[str, Any]]:
@@ -46,7 +47,7 @@ def _customers(n: int) -> list[dict[str, Any]]:
     return rows
 
 
-@pytest.mark.parametrize("folder", [TABULAR, DIABETES], ids=lambda folder: folder.name)
+@pytest.mark.parametrize("folder", [TABULAR, DIABETES], ids=["tabular", "diabetes"])
 def test_a_template_is_valid_and_shows_every_section(folder: Path) -> None:
     project = load_project(folder)
     written = yaml.safe_load((folder / "project.yaml").read_text(encoding="utf-8"))
@@ -54,8 +55,15 @@ def test_a_template_is_valid_and_shows_every_section(folder: Path) -> None:
     assert project.project == written["project"]
 
 
-@pytest.mark.parametrize("folder", [TABULAR, DIABETES], ids=lambda folder: folder.name)
-def test_a_templates_own_tests_pass(folder: Path) -> None:
+OWN_TESTS = {
+    "diabetes": DIABETES,
+    "tabular-classification-script": TABULAR,
+    **{template: rendered(template) for template in TEMPLATES},
+}
+
+
+@pytest.mark.parametrize("folder", OWN_TESTS.values(), ids=OWN_TESTS)
+def test_a_projects_own_tests_pass(folder: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests"],
         cwd=folder, capture_output=True, text=True, check=False,

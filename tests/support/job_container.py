@@ -23,10 +23,11 @@ from steward.domain.datasets import job_description
 from steward.domain.project import Project
 from steward.domain.splits import part_of
 from steward_cli.sources import read_source
+from support.rendered import rendered
 
 ROOT = Path(__file__).parents[2]
 DIABETES = ROOT / "projects" / "diabetes"
-TABULAR = ROOT / "projects" / "tabular"
+TABULAR = rendered("tabular-classification", training="script")
 
 
 def load_project(folder: Path) -> Project:

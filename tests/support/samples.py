@@ -154,6 +154,18 @@ SAMPLES: list[e.Payload] = [
         code_uri=f"{ARTIFACTS}/code/diabetes/{DIGEST}.tar.gz",
         image=f"000000000000.dkr.ecr.us-east-1.amazonaws.com/steward-jobs@sha256:{DIGEST}",
     ),
+    e.StepReused(
+        run_id=RUN,
+        step="training",
+        step_key=DIGEST,
+        reused_from="00000000-1",
+        outputs=[f"{ARTIFACTS}/models/diabetes/00000000-1/output/model.tar.gz"],
+        saved_s=74.0,
+        saved_dollars=0.0024,
+    ),
+    e.TrainingResumed(
+        run_id=RUN, execution_arn=EXECUTION.format("TrainCandidate", RUN), redrives=1
+    ),
     e.TrainingQueued(run_id="5e0c2a7f9b14-1", run_key="5e0c2a7f9b14" + "0" * 52, behind=RUN),
     e.TrainingSuppressed(
         run_key=KEY,

@@ -111,6 +111,8 @@ def container(
             ]
             return "".join(f"{check(row)}\n" for row in rows).encode()
         rows = json.loads(body)["instances"]
+        if project.data.label.task == "regression":
+            return json.dumps({"predictions": [{"value": check(row)} for row in rows]}).encode()
         answers = [{"probability": (p := check(row)), "label": int(p >= 0.5)} for row in rows]
         return json.dumps({"predictions": answers}).encode()
 
@@ -143,7 +145,7 @@ class Scene:
         self.state.put(Table.PROJECTS, {"project": PROJECT, "config": config})
         columns = self.project.model_features
         rows = [dict.fromkeys(column.name for column in columns) | row for row in ROWS]
-        examples = recorded_examples(columns, rows)
+        examples = recorded_examples(columns, rows, self.project.data.label.task)
         self.objects.write(
             f"s3://{DATA}/datasets/{PROJECT}/abc/examples.json", json.dumps(examples).encode()
         )

@@ -73,8 +73,8 @@ def test_an_invalid_declaration_names_path_and_what_is_allowed(tmp_path: Path) -
 
 
 def test_a_missing_entry_point_is_named(tmp_path: Path) -> None:
-    text = (PROJECTS / "tabular" / "project.yaml").read_text(encoding="utf-8")
-    (tmp_path / "project.yaml").write_text(text)
+    declared = yaml.safe_dump(declaration(training={"source": "src"}))
+    (tmp_path / "project.yaml").write_text(declared)
     with pytest.raises(CommandError, match=r"train.py is missing"):
         read_source(tmp_path)
 

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from scipy.stats import binomtest
 from sklearn.metrics import accuracy_score, brier_score_loss, log_loss, roc_auc_score
 
-from steward.domain.evaluation import METRICS, Evaluation, calibration_points, evaluate
+from steward.domain.evaluation import calibration_points, evaluate
+from steward.domain.evaluation_results import METRICS, Evaluation
 from steward.domain.resampling import bootstrap_means, codes_of
 
 Floats = NDArray[np.float64]
@@ -122,7 +123,7 @@ def test_slices_partition_the_rows_and_thin_ones_are_not_judged() -> None:
     side = ["thin" if i < 10 else "wide" for i in range(60)]
     found = _evaluate(entities, labels, probabilities, slices={"side": side}).slices
     assert [(s.value, s.rows, s.judged) for s in found] == [("thin", 10, False), ("wide", 50, True)]
-    assert sum(s.positives for s in found) == labels.sum()
+    assert sum(s.positives or 0 for s in found) == labels.sum()
 
 
 def test_calibration_points_cover_all_rows_with_wilson_limits() -> None:

@@ -78,11 +78,13 @@ def show_dataset(context: typer.Context, dataset: Dataset, json_: Json = False) 
     show(manifest, json_, render)
 
 
+def _rows_told(part: dict[str, Any]) -> str:
+    positives = part.get("positives")
+    return str(part["rows"]) if positives is None else f"{part['rows']}, {positives} positive"
+
+
 def _facts(manifest: dict[str, Any]) -> dict[str, Any]:
-    parts = {
-        f"{name} rows": f"{part['rows']}, {part['positives']} positive"
-        for name, part in manifest["parts"].items()
-    }
+    parts = {f"{name} rows": _rows_told(part) for name, part in manifest["parts"].items()}
     listed = [
         *manifest["sources"],
         *(source for feature in manifest["features"] for source in feature["sources"]),

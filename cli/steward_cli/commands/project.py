@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import re
-import shutil
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
-from steward.domain.names import check_project
 from steward.domain.project import Project
 from steward_cli.commands.local import repository_root
+from steward_cli.commands.project_new import list_templates, new, update_project
 from steward_cli.console import CommandError, Exit, Json, progress, record, show, table
 from steward_cli.function_urls import call
 from steward_cli.pipeline_stack import ALLOWED as SOURCES
@@ -41,37 +39,9 @@ SourceOption = Annotated[
 ]
 
 
-@app.command("new")
-def new(
-    name: Annotated[str, typer.Argument(help="Project name.")],
-    folder: Annotated[Path | None, typer.Option("--into", help="Default: ./NAME.")] = None,
-    json_: Json = False,
-) -> None:
-    """Write a project folder from the tabular template: two files to edit.
-
-    Example: `steward project new churn`
-    """
-    check_project(name)
-    goal = folder or Path(name)
-    if goal.exists():
-        raise CommandError(f"{goal} exists", Exit.CONFLICT, "choose another with --into")
-    shutil.copytree(
-        repository_root() / "projects" / "tabular", goal,
-        ignore=shutil.ignore_patterns("__pycache__", ".pytest_cache"),
-    )  # fmt: skip
-    declaration = goal / "project.yaml"
-    text = re.sub(
-        r"(?m)^project:.*$", f"project: {name}", declaration.read_text(encoding="utf-8"), count=1
-    )
-    declaration.write_text(text, encoding="utf-8")
-
-    def render(console: Console) -> None:
-        console.print(
-            f"Wrote {goal}: describe your columns in project.yaml, train in src/train.py."
-        )
-        console.print(f"Then: steward project add {goal}")
-
-    show({"folder": str(goal)}, json_, render)
+app.command("new")(new)
+app.command("templates")(list_templates)
+app.command("update")(update_project)
 
 
 @app.command("check")

@@ -225,7 +225,7 @@ def _differences(facts: Facts) -> str:
     for number, comparison in sorted(facts.comparisons.items()):
         found = difference(comparison)
         if found:
-            margin = comparison["settings"]["margin"]
+            margin = comparison.get("margin") or comparison["settings"]["margin"]
             champion = comparison["champion_version"]
             rows.append(
                 charts.Interval(

@@ -446,11 +446,25 @@ def on_request(function: Callable[[Request], Response]) -> Handler:
     what may work later; anything else is logged with its trace and answered 500.
     """
 
+    return _answering(function, _request)
+
+
+def on_public_request(function: Callable[[Request], Response]) -> Handler:
+    """Make a handler of a function URL that anybody may call; ``caller_arn`` is empty.
+
+    For callers that IAM cannot know: the function itself checks who signed what it takes.
+    """
+    return _answering(function, _anonymous_request)
+
+
+def _answering(
+    function: Callable[[Request], Response], read: Callable[[LambdaEvent], Request]
+) -> Handler:
     @wraps(function)
     def handler(event: LambdaEvent, context: Any) -> Any:
         log = _begin(context)
         try:
-            response = function(_request(event))
+            response = function(read(event))
         except StewardError as error:
             status = _status_of(error)
             log.warning(
@@ -467,27 +481,39 @@ def on_request(function: Callable[[Request], Response]) -> Handler:
 
 def _request(event: LambdaEvent) -> Request:
     try:
-        context = event["requestContext"]
-        http = context["http"]
-        caller = context["authorizer"]["iam"]["userArn"]
-        raw = event.get("body") or ""
-        body = base64.b64decode(raw) if event.get("isBase64Encoded") else raw.encode()
-        headers = {name.lower(): value for name, value in (event.get("headers") or {}).items()}
-        return Request(
-            method=http["method"].upper(),
-            path=event.get("rawPath", "/"),
-            query=dict(event.get("queryStringParameters") or {}),
-            body=body,
-            content_type=headers.get("content-type", ""),
-            caller_arn=caller,
-            request_id=context.get("requestId", ""),
-            headers=headers,
-        )
+        return _read(event, event["requestContext"]["authorizer"]["iam"]["userArn"])
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise NotAuthorizedError(
             f"not a signed request to a function URL: {error!r}",
             field="requestContext.authorizer.iam", allowed="IAM-authenticated requests",
         ) from None  # fmt: skip
+
+
+def _anonymous_request(event: LambdaEvent) -> Request:
+    try:
+        return _read(event, "")
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise MalformedEventError(
+            f"not a request to a function URL: {error!r}", field="requestContext",
+            allowed="an HTTP request",
+        ) from None  # fmt: skip
+
+
+def _read(event: LambdaEvent, caller: str) -> Request:
+    context = event["requestContext"]
+    raw = event.get("body") or ""
+    body = base64.b64decode(raw) if event.get("isBase64Encoded") else raw.encode()
+    headers = {name.lower(): value for name, value in (event.get("headers") or {}).items()}
+    return Request(
+        method=context["http"]["method"].upper(),
+        path=event.get("rawPath", "/"),
+        query=dict(event.get("queryStringParameters") or {}),
+        body=body,
+        content_type=headers.get("content-type", ""),
+        caller_arn=caller,
+        request_id=context.get("requestId", ""),
+        headers=headers,
+    )
 
 
 def _status_of(error: StewardError) -> int:

@@ -15,11 +15,12 @@ from steward.contracts.events import MAX_EVENT_BYTES, NAMED_DELIVERIES, DatasetB
 from steward.contracts.steps.data import BuildDataset, BuiltDataset
 from steward.domain.datasets import canonical_row, multiset_digest
 from steward.domain.errors import DatasetRejectedError, DatasetTooSmallError
+from steward.domain.project import parse_project
 from steward.domain.splits import part_of
 from steward.domain.workspace import Limits
 from steward.ports import Table
 from steward.service.data.dataset import build_dataset
-from support.training_scene import DATA, HEADER, Scene, csv_of
+from support.training_scene import DATA, HEADER, Scene, csv_of, declaration
 
 FIRST, SECOND = csv_of(1, 60), csv_of(41, 120, seed=8)
 
@@ -168,7 +169,7 @@ def test_the_job_description_names_features_label_and_plan(tmp_path: Path) -> No
     job = json.loads(scene.objects.read(f"{built.config_uri}job.json"))
     assert built.config_uri.endswith(f"/runs/{run_id}/")
     assert job["run_id"] == run_id
-    assert job["label"] == {"name": "outcome", "positive": 1}
+    assert job["label"] == {"name": "outcome", "task": "binary", "positive": 1}
     assert [f["name"] for f in job["features"]] == ["age", "bmi", "sex"]
     assert job["features"][1]["nullable"] is True
     assert job["evaluation"]["loss"] == "brier"
@@ -215,3 +216,41 @@ def test_rows_with_quotes_commas_and_newlines_come_through(tmp_path: Path) -> No
     scene, run_id = accepted((HEADER + rows).encode().replace(b"\n", b"\r\n"))
     built = build(scene, tmp_path, run_id)
     assert all(row["bmi"] == "" for row in rows_of(scene, built.train_uri))
+
+
+def _of_numbers(*contents: bytes) -> tuple[Scene, str]:
+    """A scene as :func:`accepted` gives it, whose label is a number."""
+    declared = declaration()
+    declared["data"]["label"] = {"name": "outcome", "task": "regression"}
+    scene = Scene(project=parse_project(declared))
+    run_id = scene.deliver(contents[-1])["run_id"]
+    scene.mark("accepted", *contents)
+    return scene, run_id
+
+
+def _with_outcomes(content: bytes, outcome: Any) -> bytes:
+    lines = content.decode().splitlines()
+    changed = [
+        f"{line.rpartition(',')[0]},{outcome(number)}" for number, line in enumerate(lines[1:])
+    ]
+    return "\n".join([lines[0], *changed, ""]).encode()
+
+
+def test_a_dataset_of_numbers_counts_no_positives(tmp_path: Path) -> None:
+    scene, run_id = _of_numbers(_with_outcomes(FIRST, lambda number: number * 7 - 100))
+    built = build(scene, tmp_path, run_id)
+    manifest = json.loads(scene.objects.read(built.manifest_uri))
+    assert manifest["parts"]["train"]["positives"] is None
+    job = json.loads(scene.objects.read(f"{built.config_uri}job.json"))
+    assert job["label"] == {"name": "outcome", "task": "regression", "positive": None}
+    cases = json.loads(scene.objects.read(built.examples_uri))["cases"]
+    assert {case["expect"].get("task") for case in cases if case["kind"] == "valid"} == {
+        "regression"
+    }
+
+
+def test_one_number_for_all_is_nothing_to_learn(tmp_path: Path) -> None:
+    scene, run_id = _of_numbers(_with_outcomes(FIRST, lambda _: 5))
+    with pytest.raises(DatasetTooSmallError, match="1 different values of outcome") as refused:
+        build(scene, tmp_path, run_id)
+    assert refused.value.field in ("split.heldout", "split.train")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from steward.domain.errors import InvalidProjectError
-from steward.domain.tables import Data
+from steward.domain.tables import Data, Label
 from steward.domain.validation import FileReport, validate_file
 from steward.domain.workspace import Limits
 from support.training_scene import declaration
@@ -182,3 +182,12 @@ def test_two_hundred_thousand_rows_take_seconds(tmp_path: Path) -> None:
     assert report.accepted
     assert report.rows == 200_000
     assert time.perf_counter() - started < 30
+
+
+def test_a_label_that_is_a_number_may_have_many_values(tmp_path: Path) -> None:
+    data = data_of()
+    data = data.model_copy(update={"label": Label(name=data.label.name, task="regression")})
+    content = HEADER + b"p1,40,6,F,5\np2,40,6,F,7\np3,40,6,F,-9\n"
+    assert check(tmp_path, content, data).accepted
+    [violation] = check(tmp_path, HEADER + b"p1,40,6,F,high\n", data).violations
+    assert violation.rule == "type"

@@ -102,6 +102,19 @@ def test_a_row_of_csv_is_read_by_the_columns_of_the_model(encoding: str) -> None
     assert request.prediction == {"probability": 0.25}
 
 
+def test_a_csv_answer_of_a_regression_is_its_value() -> None:
+    told = record(
+        captureData={
+            "endpointInput": side("59,1\n", "CSV", "text/csv"),
+            "endpointOutput": side("-12.5\n", "CSV", "text/csv"),
+        }
+    )
+    content = json.dumps(told).encode()
+    ((_, request, _),) = requests_of(content, COLUMNS, "regression")
+    assert isinstance(request, CapturedRequest)
+    assert request.prediction == {"value": -12.5}
+
+
 def _without(name: str) -> dict[str, Any]:
     told = record()
     del told[name]

@@ -16,8 +16,9 @@ from steward_cli.commands.governance import read_policy, seconds_of
 from steward_cli.console import CommandError
 from steward_cli.schemas import policy_schema
 from steward_cli.sources import read_source
+from support.rendered import rendered
 
-TABULAR = Path(__file__).parents[3] / "projects" / "tabular"
+TABULAR = rendered("tabular-classification", training="script")
 
 
 def write(folder: Path, document: Any) -> Path:

@@ -54,7 +54,7 @@ def test_every_bias_metric_that_is_measured_can_be_bounded() -> None:
         ("tiers.high.bias.bounds", [{"metric": "DI"}], "tiers.high.bias.bounds.0.min", "number"),
         ("tiers.high.bias.bounds", [{"metric": "XY", "min": 1}],
          "tiers.high.bias.bounds.0.metric", "'DI'"),
-        ("tiers.high.performance.bounds", [{"metric": "rmse", "max": 1}],
+        ("tiers.high.performance.bounds", [{"metric": "gini", "max": 1}],
          "tiers.high.performance.bounds.0.metric", "roc_auc"),
         ("tiers.high.performance.bounds",
          [{"metric": "brier", "max": 0.2}, {"metric": "brier", "max": 0.3}],

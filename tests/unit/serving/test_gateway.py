@@ -267,6 +267,26 @@ def test_an_answer_that_is_no_probability_is_the_versions_fault(
         counter.ask(counter.entity_of("stable"))
 
 
+@pytest.mark.parametrize("value", [-3.5, 0, 1e9])
+def test_a_version_may_answer_any_finite_number_as_its_value(
+    counter: Counter, value: float
+) -> None:
+    body = json.dumps({"predictions": [{"value": value}]}).encode()
+    counter.scene.endpoints.add("diabetes-v2-prod", body)
+    answer = counter.ask(counter.entity_of("candidate"))
+    assert (answer["version"], answer["prediction"]) == (2, {"value": value})
+
+
+@pytest.mark.parametrize("value", ["NaN", "Infinity", '"12"', "null", "true", "1e999"])
+def test_a_value_that_is_no_finite_number_is_the_versions_fault(
+    counter: Counter, value: str
+) -> None:
+    body = f'{{"predictions": [{{"value": {value}}}]}}'.encode()
+    counter.scene.endpoints.add("diabetes-v2-prod", body)
+    answer = counter.ask(counter.entity_of("candidate"))
+    assert (answer["version"], answer["fallback"]) == (1, True)
+
+
 def test_a_candidate_whose_endpoint_is_removed_is_answered_for_and_counted(
     counter: Counter,
 ) -> None:

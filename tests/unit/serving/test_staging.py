@@ -10,8 +10,10 @@ import pytest
 from steward.contracts.events import VersionRejected
 from steward.contracts.steps.serving import Failure
 from steward.domain.errors import DependencyError, RejectedError, VersionNotFoundError
+from steward.domain.project import parse_project
 from steward.service.serving.staging import remove_staging, staging_that_ended
 from support.serving_scene import ARTIFACTS, PROJECT, Scene, container, failing
+from support.training_scene import declaration
 
 ENDPOINT = f"{PROJECT}-v1-staging"
 
@@ -105,6 +107,40 @@ def test_staging_is_concluded_once(scene: Scene) -> None:
     scene.conclude_staging(failure=Failure(state="X", error="Late"))
     assert scene.told("StagingFailed") == []
     assert len(scene.told("VersionStaged")) == 1
+
+
+@pytest.fixture
+def numbers() -> Scene:
+    """A scene whose project is a regression."""
+    declared = declaration()
+    declared["data"]["label"] = {"name": "outcome", "task": "regression"}
+    scene = Scene(project=parse_project(declared))
+    scene.register(1)
+    scene.start_staging()
+    return scene
+
+
+def test_a_regression_is_staged_by_its_values(numbers: Scene) -> None:
+    answers = container(numbers.project, of=lambda row: -1000.0 + row["age"])
+    numbers.endpoints.add(ENDPOINT, answers)
+    assert numbers.smoke().passed
+
+
+def test_a_regression_that_answers_probabilities_or_no_number_fails(numbers: Scene) -> None:
+    for body in (
+        b'{"predictions": [{"probability": 0.5, "label": 1}]}',
+        b'{"predictions": [{"value": NaN}]}', b'{"predictions": [{"value": "12"}]}',
+    ):  # fmt: skip
+        numbers.endpoints.add(ENDPOINT, body)
+        result = numbers.smoke()
+        failed = {check.name for check in result.checks if not check.passed}
+        assert {"answers row-1", "answers csv"} <= failed
+
+
+def test_a_class_that_answers_values_fails(scene: Scene) -> None:
+    staged(scene).endpoints.add(ENDPOINT, b'{"predictions": [{"value": 0.5}]}')
+    failed = [check for check in scene.smoke().checks if not check.passed]
+    assert any("has no 'label'" in check.detail for check in failed)
 
 
 @pytest.mark.parametrize(

@@ -59,10 +59,15 @@ class ProjectConfigured(Payload):
 
 
 class TrainingRequested(Payload):
-    """Somebody asks for a run without new data."""
+    """Somebody asks for a run without new data.
+
+    Attributes:
+        use_cache: False for a run that carries every step out, although it has run before.
+    """
 
     source: ClassVar[str] = "steward.training"
     reason: str
+    use_cache: bool = True
 
 
 class CommitSource(_Wire):
@@ -255,6 +260,7 @@ class DatasetBuilt(Payload):
         labels_unknown: Rows left out because their label was not known at the cutoff.
         rows_with_later_knowledge: Rows that a join by event time alone would have given a value
             that was not known at their prediction time.
+        reused_from: The run that built it, where this one found it built.
     """
 
     source: ClassVar[str] = "steward.data"
@@ -269,6 +275,7 @@ class DatasetBuilt(Payload):
     cutoff: str | None = None
     labels_unknown: int = 0
     rows_with_later_knowledge: int = 0
+    reused_from: str | None = None
 
 
 class FeatureGroupVersioned(Payload):
@@ -347,6 +354,41 @@ class TrainingStarted(Payload):
     code_digest: str | None = None
     code_uri: str | None = None
     image: str | None = None
+
+
+class StepReused(Payload):
+    """A run took a step's outputs from an earlier run instead of carrying it out again.
+
+    Attributes:
+        step: ``dataset``, ``training`` or ``evaluation``.
+        step_key: SHA-256 of all that the step reads.
+        reused_from: The run that carried it out.
+        outputs: What is used again; each still has the bytes that it was kept with.
+        saved_s: Seconds that the step took then.
+        saved_dollars: What it cost then, by the dated table; null where that has no price.
+    """
+
+    source: ClassVar[str] = "steward.training"
+    run_id: str
+    step: Literal["dataset", "training", "evaluation"]
+    step_key: str
+    reused_from: str
+    outputs: list[str] = Field(max_length=20)
+    saved_s: float | None = None
+    saved_dollars: float | None = None
+
+
+class TrainingResumed(Payload):
+    """A failed run goes on from where it stopped, in the same execution.
+
+    Attributes:
+        redrives: How often its execution was redriven, this time among them.
+    """
+
+    source: ClassVar[str] = "steward.training"
+    run_id: str
+    execution_arn: str
+    redrives: int
 
 
 class TrainingQueued(Payload):

@@ -155,8 +155,9 @@ def broken_rules(
     for column in present:
         if column.unique:
             broken += _duplicates(connection, relation, column, total)
-        if isinstance(table, Data) and column.name == table.label.name:
-            broken += _label(connection, relation, column, table.label.positive, total)
+        label = table.label if isinstance(table, Data) else None
+        if label is not None and column.name == label.name and label.task == "binary":
+            broken += _label(connection, relation, column, label.positive_value, total)
         if column.max_null_share is not None:
             broken += _nulls(connection, relation, column, total)
         if column.type == "timestamp":

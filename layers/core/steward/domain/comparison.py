@@ -29,6 +29,9 @@ class ComparisonSettings(_Model):
 
     loss: Loss
     margin: float = Field(ge=0, description="how much mean loss a candidate may lose, unit of loss")
+    relative_margin: float | None = Field(
+        default=None, gt=0, description="share of the champion's mean loss, instead of margin"
+    )
     confidence: float = Field(ge=0.5, lt=1, description="one-sided")
     bootstrap_samples: int = Field(ge=1)
     seed: int = Field(ge=0)
@@ -60,6 +63,13 @@ class Comparison(_Model):
     difference: float = Field(description="mean loss of candidate minus champion")
     lower: float = Field(description="one-sided lower limit of the difference")
     upper: float = Field(description="one-sided upper limit of the difference")
+    margin: float | None = Field(
+        default=None, description="what it is judged by, unit of loss; estimated where relative"
+    )
+    relative_upper: float | None = Field(
+        default=None,
+        description="one-sided upper limit of candidate minus (1 + relative margin) champion",
+    )
     slices: list[SliceComparison]
     settings: ComparisonSettings
     inputs_digest: str = Field(description="SHA-256 of rows, predictions, slices and settings")
@@ -91,7 +101,9 @@ def compare(
     mean of d, one-sided limits at confidence c. The verdict is
 
     - ``pass`` when U < margin: non-inferior (a non-inferiority test of the kind in G. Piaggio
-      et al., JAMA 308 (2012), with limits after Efron 1979);
+      et al., JAMA 308 (2012), with limits after Efron 1979). With a relative margin r it is
+      ``pass`` when the upper limit of the mean of loss(candidate) - (1 + r) loss(champion) is
+      below 0, which tests the ratio of mean losses against 1 + r without dividing;
     - ``worse`` when L > 0 and not ``pass``;
     - ``inconclusive`` otherwise: more held-out rows would decide.
 
@@ -103,7 +115,7 @@ def compare(
 
     Args:
         entities: Entity id of each row; rows of one entity are drawn together.
-        labels: Label of each row, 0 or 1 unless the loss is ``squared_error``.
+        labels: Label of each row, 0 or 1 unless the loss is of numbers.
         candidate: Prediction of the candidate for each row.
         champion: Prediction of the champion for the same rows.
         slices: For each slice column the slice of each row.
@@ -121,8 +133,14 @@ def compare(
     codes = codes_of([entities[row] for row in order])
     differences = (candidate_losses - champion_losses)[order]
     lower, upper = _limits(differences, codes, settings.confidence, settings)
+    margin, relative_upper, share = settings.margin, None, settings.relative_margin
+    if share is not None:
+        beyond = (candidate_losses - (1 + share) * champion_losses)[order]
+        relative_upper = _limits(beyond, codes, settings.confidence, settings)[1]
+        margin = share * float(champion_losses[order].mean())
+    passes = upper < margin if relative_upper is None else relative_upper < 0
     verdict: Verdict = "inconclusive"
-    if upper < settings.margin:
+    if passes:
         verdict = "pass"
     elif lower > 0:
         verdict = "worse"
@@ -137,6 +155,8 @@ def compare(
         difference=float(differences.mean()),
         lower=lower,
         upper=upper,
+        margin=margin,
+        relative_upper=relative_upper,
         slices=_judge_slices(differences, codes, order, slices, settings),
         settings=settings,
         inputs_digest=_digest(entities, (labels, candidate, champion), slices, order, settings),
@@ -193,7 +213,7 @@ def _digest(
     settings: ComparisonSettings,
 ) -> str:
     """Hash the inputs in canonical order: little-endian doubles without a negative zero."""
-    digest = hashlib.sha256(canonical_json(settings.model_dump(mode="json")))
+    digest = hashlib.sha256(canonical_json(settings.model_dump(mode="json", exclude_none=True)))
     for name, column in (("", entities), *sorted(slices.items())):
         digest.update(canonical_json([name, *(column[row] for row in order)]))
     for values in numbers:

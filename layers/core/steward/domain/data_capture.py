@@ -69,7 +69,7 @@ class CapturedRequest:
 
 
 def requests_of(
-    content: bytes, columns: Sequence[str]
+    content: bytes, columns: Sequence[str], task: str = "binary"
 ) -> Iterator[tuple[int, CapturedRequest | RejectedError, bytes]]:
     """Yield each line's number, its request or why it is none, and its bytes.
 
@@ -78,6 +78,7 @@ def requests_of(
     Args:
         content: Of a captured file.
         columns: Columns that a CSV row has, in order.
+        task: What a CSV answer is: a probability of ``binary``, a value of ``regression``.
     """
     for number, line in enumerate(content.split(b"\n"), start=1):
         if not line.strip():
@@ -85,12 +86,12 @@ def requests_of(
         try:
             if number > MAX_LINES:
                 raise RejectedError("too many lines", field="$", allowed=f"at most {MAX_LINES}")
-            yield number, _request(line, columns), line
+            yield number, _request(line, columns, task), line
         except RejectedError as refused:
             yield number, refused, line
 
 
-def _request(line: bytes, columns: Sequence[str]) -> CapturedRequest:
+def _request(line: bytes, columns: Sequence[str], task: str) -> CapturedRequest:
     try:
         told = json.loads(line)
     except ValueError:
@@ -107,7 +108,7 @@ def _request(line: bytes, columns: Sequence[str]) -> CapturedRequest:
         inference_id=inference_id,
         at=_time(metadata.get("inferenceTime")),
         features=_features(*given, columns),
-        prediction=_prediction(*answered),
+        prediction=_prediction(*answered, task),
     )
 
 
@@ -159,16 +160,16 @@ def _features(kind: str, text: str, columns: Sequence[str]) -> dict[str, Any]:
     return row
 
 
-def _prediction(kind: str, text: str) -> dict[str, Any]:
+def _prediction(kind: str, text: str, task: str) -> dict[str, Any]:
     field = "captureData.endpointOutput.data"
     if kind == "CSV":
         found = _number(text.strip())
         if isinstance(found, float):
-            return {"probability": found}
-        raise _refused(field, "an answer that is no number", "one probability")
+            return {"value" if task == "regression" else "probability": found}
+        raise _refused(field, "an answer that is no number", "one probability or value")
     answer = _only(_json(field, text), "predictions", field)
     if not isinstance(answer, dict):
-        raise _refused(field, "a prediction that is no object", "probability and label")
+        raise _refused(field, "a prediction that is no object", "probability and label, or value")
     return answer
 
 

@@ -90,7 +90,9 @@ def prepare(
     own = [(column.name, column.type) for column in project.data.columns]
     spine_digest = logical_digest(connection, own, EXAMPLES)
     rows = training_rows(connection, project, project.serving.smoke.examples)
-    examples = json_bytes(recorded_examples(request_columns(project), rows))
+    examples = json_bytes(
+        recorded_examples(request_columns(project), rows, project.data.label.task)
+    )
     built = Built(
         sources=sources, views=views, cutoff=known_until, counts=counts, spine_digest=spine_digest,
         logical_digest=combined_digest([part.logical_digest for part in parts.values()]),

@@ -44,7 +44,7 @@ class PartFile:
         path: The Parquet file.
         csv_path: The same rows as CSV, which script mode's channel reads.
         rows: Rows.
-        positives: Rows with the positive label.
+        positives: Rows with the positive label; None of a regression.
         sha256: Digest of the Parquet's bytes.
         csv_sha256: Digest of the CSV's bytes.
         logical_digest: Digest of the rows as a multiset, whatever their order.
@@ -53,7 +53,7 @@ class PartFile:
     path: Path
     csv_path: Path
     rows: int
-    positives: int
+    positives: int | None
     sha256: str
     csv_sha256: str
     logical_digest: str
@@ -149,19 +149,29 @@ def write_part(connection: Connection, project: Project, part: str, folder: Path
     """Write the rows of a part as Parquet and as CSV, the same bytes for the same rows.
 
     Raises:
-        DatasetTooSmallError: The part has no row, or only one of the two labels.
+        DatasetTooSmallError: The part has no row, or only one of the two labels, or of
+            a regression only one value.
     """
     data = project.data
     columns = written_columns(project)
     label = data.column(data.label.name)
     assert label is not None
-    positive = f"{identifier(label.name)} = {scalar(label, data.label.positive)}"
+    binary = data.label.task == "binary"
+    name = identifier(label.name)
+    positive = f"{name} = {scalar(label, data.label.positive_value)}" if binary else "false"
     found = connection.execute(
-        f"SELECT count(*), count(*) FILTER (WHERE {positive}) FROM {DATASET} WHERE part_ = ?",
+        f"SELECT count(*), count(*) FILTER (WHERE {positive}), count(DISTINCT {name})"
+        f" FROM {DATASET} WHERE part_ = ?",
         [part],
     ).fetchone()
-    rows, positives = found or (0, 0)
-    if not 0 < positives < rows:
+    rows, positives, values = found or (0, 0, 0)
+    if not binary and values < 2:
+        raise DatasetTooSmallError(
+            f"the {part} part has {rows} rows and {values} different values of {label.name}; "
+            "a regression needs rows of more than one",
+            field=f"split.{part}", value=rows, allowed="at least two different labels",
+        )  # fmt: skip
+    if binary and not 0 < positives < rows:
         raise DatasetTooSmallError(
             f"the {part} part has {rows} rows, {positives} of them positive; "
             "it needs rows of both labels",
@@ -186,7 +196,8 @@ def write_part(connection: Connection, project: Project, part: str, folder: Path
         " (FORMAT csv, HEADER true, DELIMITER ',')"
     )
     return PartFile(
-        parquet, csv, int(rows), int(positives), file_digest(parquet), file_digest(csv),
+        parquet, csv, int(rows), int(positives) if binary else None,
+        file_digest(parquet), file_digest(csv),
         logical_digest(connection, columns, f"{DATASET} WHERE part_ = {literal(part)}"),
     )  # fmt: skip
 
@@ -304,6 +315,7 @@ def job_description(project: Project, run_id: str) -> dict[str, Any]:
         ],
         "evaluation": evaluation,
         "monitoring": {"unit": project.monitoring.unit},
+        **({} if data.prediction_time is None else {"prediction_time": data.prediction_time}),
         **bias,
     }  # fmt: skip
 

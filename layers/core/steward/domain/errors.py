@@ -162,6 +162,10 @@ class FeatureWindowError(RejectedError):
     """The window of an entity has more rows than the aggregate declares."""
 
 
+class BudgetExceededError(RejectedError):
+    """A run may cost more than the project's budget allows."""
+
+
 class UnknownPriceError(RejectedError):
     """The price table does not list what was used."""
 

@@ -3,76 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
 
+from steward.domain.evaluation_results import (
+    METRICS,
+    CalibrationPoint,
+    Evaluation,
+    MetricEstimate,
+    SliceEvaluation,
+    Task,
+    interval_of,
+)
 from steward.domain.losses import checked_rows, row_losses
+from steward.domain.regression_evaluation import estimate_regression, residual_points
 from steward.domain.resampling import bootstrap_weights, codes_of
 
-Metric = Literal["brier", "log_loss", "accuracy", "roc_auc"]
 Floats = NDArray[np.float64]
 
-METRICS: tuple[Metric, ...] = get_args(Metric)
-HIGHER_IS_BETTER: Mapping[Metric, bool] = {
-    "brier": False, "log_loss": False, "accuracy": True, "roc_auc": True,
-}  # fmt: skip
 _Z_95 = 1.959963984540054
-
-
-class _Result(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
-
-
-class MetricEstimate(_Result):
-    """A metric and its central percentile bootstrap interval."""
-
-    metric: Metric
-    value: float | None = Field(description="None where the metric is undefined")
-    lower: float | None
-    upper: float | None
-    undefined_because: str | None = None
-
-
-class SliceEvaluation(_Result):
-    """The same metrics on the rows of one slice."""
-
-    column: str
-    value: str
-    rows: int
-    positives: int
-    judged: bool = Field(description="False below the minimum number of rows: read, do not act")
-    metrics: list[MetricEstimate]
-
-
-class CalibrationPoint(_Result):
-    """Rows of similar probability: what was predicted and what came true."""
-
-    rows: int
-    mean_predicted: float
-    observed_rate: float
-    lower: float = Field(description="95 % Wilson limit of the observed rate")
-    upper: float
-
-
-class Evaluation(_Result):
-    """One version on one set of held-out rows."""
-
-    rows: int
-    entities: int
-    positives: int
-    confidence: float = Field(description="two-sided level of all metric intervals")
-    bootstrap_samples: int
-    seed: int
-    metrics: list[MetricEstimate]
-    slices: list[SliceEvaluation]
-    calibration: list[CalibrationPoint]
-
-    def metric(self, name: Metric) -> MetricEstimate:
-        """Return one metric over all rows."""
-        return next(estimate for estimate in self.metrics if estimate.metric == name)
 
 
 def evaluate(
@@ -85,23 +35,26 @@ def evaluate(
     bootstrap_samples: int,
     seed: int,
     slice_minimum_rows: int,
+    task: Task = "binary",
 ) -> Evaluation:
     """Evaluate predictions; the order of rows does not matter.
 
     Args:
         entities: Entity id of each row; rows of one entity are resampled together.
-        labels: 0 or 1 for each row.
-        probabilities: Probability of label 1 for each row.
+        labels: 0 or 1 for each row, or the number that a regression predicts.
+        probabilities: Probability of label 1 for each row, or the prediction of a regression.
         slices: For each slice column the slice of each row.
         confidence: Two-sided level of the intervals, in (0, 1).
         bootstrap_samples: Replicates for each interval.
         seed: Seed of the bootstrap.
         slice_minimum_rows: Slices of fewer rows are marked as not judged.
+        task: What is predicted.
 
     Raises:
         ValueError: Lengths differ, or a label or probability is impossible.
     """
-    checked_rows(labels, probabilities)
+    binary = task == "binary"
+    checked_rows(labels, probabilities, probabilities=binary)
     for name, column in (("entities", entities), *slices.items()):
         if len(column) != labels.size:
             raise ValueError(f"{name} has {len(column)} rows, labels have {labels.size}")
@@ -110,7 +63,8 @@ def evaluate(
     labels, probabilities = labels[order], probabilities[order]
 
     def estimates(rows: NDArray[np.intp] | slice) -> list[MetricEstimate]:
-        return estimate_metrics(
+        estimate = estimate_metrics if binary else estimate_regression
+        return estimate(
             labels[rows], probabilities[rows], codes[rows],
             confidence=confidence, samples=bootstrap_samples, seed=seed,
         )  # fmt: skip
@@ -125,21 +79,23 @@ def evaluate(
                     column=column_name,
                     value=value,
                     rows=rows.size,
-                    positives=int(labels[rows].sum()),
+                    positives=int(labels[rows].sum()) if binary else None,
                     judged=rows.size >= slice_minimum_rows,
                     metrics=estimates(rows),
                 )
             )
     return Evaluation(
+        task=task,
         rows=labels.size,
         entities=int(codes.max()) + 1,
-        positives=int(labels.sum()),
+        positives=int(labels.sum()) if binary else None,
         confidence=confidence,
         bootstrap_samples=bootstrap_samples,
         seed=seed,
         metrics=estimates(slice(None)),
         slices=by_slice,
-        calibration=calibration_points(labels, probabilities),
+        calibration=calibration_points(labels, probabilities) if binary else [],
+        residuals=[] if binary else residual_points(labels, probabilities),
     )
 
 
@@ -189,29 +145,12 @@ def estimate_metrics(
     replicates = np.empty((samples, len(METRICS)))
     for chunk, weights in bootstrap_weights(codes, samples=samples, seed=seed):
         replicates[chunk] = measure(weights)
-    tail = (1 - confidence) / 2
-    estimates = []
-    for column, metric in enumerate(METRICS):
-        defined = replicates[:, column][~np.isnan(replicates[:, column])]
-        if np.isnan(values[column]) or not defined.size:
-            only = "positive" if labels[0] == 1 else "negative"
-            estimates.append(
-                MetricEstimate(
-                    metric=metric,
-                    value=None,
-                    lower=None,
-                    upper=None,
-                    undefined_because=f"all {labels.size} rows are {only}",
-                )
-            )
-            continue
-        lower, upper = np.quantile(defined, [tail, 1 - tail])
-        estimates.append(
-            MetricEstimate(
-                metric=metric, value=float(values[column]), lower=float(lower), upper=float(upper)
-            )
-        )
-    return estimates
+    only = "positive" if labels[0] == 1 else "negative"
+    why = f"all {labels.size} rows are {only}"
+    return [
+        interval_of(metric, values[column], replicates[:, column], confidence, why)
+        for column, metric in enumerate(METRICS)
+    ]
 
 
 def calibration_points(

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from steward.domain.evaluation import Evaluation
+from steward.domain.evaluation_results import Evaluation
 
 
 class ChampionEvaluation(BaseModel):

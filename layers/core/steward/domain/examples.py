@@ -7,13 +7,15 @@ import io
 from collections.abc import Sequence
 from typing import Any
 
-from steward.domain.tables import Column
+from steward.domain.tables import Column, Task
 
 SCHEMA = "1"
 _JSON = "application/json"
 
 
-def recorded_examples(columns: Sequence[Column], rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def recorded_examples(
+    columns: Sequence[Column], rows: Sequence[dict[str, Any]], task: Task = "binary"
+) -> dict[str, Any]:
     """Return the smoke test's cases, made from training rows.
 
     Valid: each row alone, all as one batch, one as CSV. Bad input, each naming the field that
@@ -24,6 +26,7 @@ def recorded_examples(columns: Sequence[Column], rows: Sequence[dict[str, Any]])
     Args:
         columns: The features in order.
         rows: Training rows, at least one.
+        task: What the answers have to be.
     """
     first = rows[0]
     cases = [
@@ -42,6 +45,9 @@ def recorded_examples(columns: Sequence[Column], rows: Sequence[dict[str, Any]])
     )
     cases.append(_bad("unknown-field", {**first, _unknown(columns): 1}, _unknown(columns)))
     cases.extend(_column_cases(columns, first))
+    for case in cases:
+        if task != "binary" and case["kind"] == "valid":
+            case["expect"]["task"] = task
     return {"schema": SCHEMA, "features": [column.name for column in columns], "cases": cases}
 
 

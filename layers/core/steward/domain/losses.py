@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-Loss = Literal["brier", "log_loss", "squared_error", "zero_one"]
+Loss = Literal["brier", "log_loss", "squared_error", "zero_one", "absolute_error"]
+OF_NUMBERS: frozenset[str] = frozenset({"squared_error", "absolute_error"})
+"""Losses of any finite label and prediction; the others are of probabilities."""
 Floats = NDArray[np.float64]
 
 LOG_LOSS_CLIP = 1e-6
 """Probabilities are kept this far from 0 and 1, so one row loses at most 13.8 nats."""
+
+MOST = 1e70
+"""Size that labels and predictions of a regression stay below: no fourth power overflows."""
 
 THRESHOLD = 0.5
 """A probability of at least this much predicts the positive label."""
@@ -36,6 +41,10 @@ def checked_rows(labels: Floats, predictions: Floats, *, probabilities: bool = T
         _first_fault((labels != 0) & (labels != 1), labels, "label must be 0 or 1")
         outside = (predictions < 0) | (predictions > 1)
         _first_fault(outside, predictions, "prediction must be a probability in 0 to 1")
+    else:
+        rule = f"must be smaller than {MOST:g}"
+        _first_fault(np.abs(labels) >= MOST, labels, f"label {rule}")
+        _first_fault(np.abs(predictions) >= MOST, predictions, f"prediction {rule}")
 
 
 def row_losses(loss: Loss, labels: Floats, predictions: Floats) -> Floats:
@@ -48,15 +57,18 @@ def row_losses(loss: Loss, labels: Floats, predictions: Floats) -> Floats:
     - ``log_loss``: -(y ln p + (1 - y) ln(1 - p)), p clipped to [1e-6, 1 - 1e-6] so that it is
       bounded. I. J. Good, JRSS B 14 (1952).
     - ``squared_error``: (p - y)^2 for any finite label and prediction.
+    - ``absolute_error``: abs(p - y), likewise.
     - ``zero_one``: 1 when (p >= 0.5) differs from y, else 0.
 
     Raises:
         ValueError: See :func:`checked_rows`.
     """
-    checked_rows(labels, predictions, probabilities=loss != "squared_error")
+    checked_rows(labels, predictions, probabilities=loss not in OF_NUMBERS)
     if loss in ("brier", "squared_error"):
         errors: Floats = predictions - labels
         return errors * errors
+    if loss == "absolute_error":
+        return np.abs(predictions - labels)
     if loss == "log_loss":
         clipped = np.clip(predictions, LOG_LOSS_CLIP, 1 - LOG_LOSS_CLIP)
         chance_of_label = np.where(labels == 1, clipped, 1 - clipped)
@@ -65,7 +77,7 @@ def row_losses(loss: Loss, labels: Floats, predictions: Floats) -> Floats:
     if loss == "zero_one":
         wrong: NDArray[np.bool_] = (predictions >= THRESHOLD) != (labels == 1)
         return wrong.astype(np.float64)
-    raise ValueError(f"loss {loss!r} is not one of brier, log_loss, squared_error, zero_one")
+    raise ValueError(f"loss {loss!r} is not one of {', '.join(get_args(Loss))}")
 
 
 def _first_fault(at_fault: NDArray[np.bool_], values: Floats, rule: str) -> None:

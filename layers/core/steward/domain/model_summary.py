@@ -125,6 +125,7 @@ class _ReadComparison(_Read):
     difference: float
     lower: float
     upper: float
+    margin: float | None = None
     superior: bool = False
     slices: list[SliceValue] = Field(default_factory=list)
     settings: _ReadSettings
@@ -174,7 +175,9 @@ def summarize(
 
 
 def _flat(found: _ReadComparison) -> ComparisonValue:
-    values = found.model_dump(exclude={"slices", "settings"}) | found.settings.model_dump()
+    values = found.settings.model_dump() | found.model_dump(
+        exclude={"slices", "settings"}, exclude_none=True
+    )
     return ComparisonValue.model_validate(values)
 
 

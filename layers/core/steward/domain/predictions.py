@@ -1,7 +1,8 @@
 """``predictions.csv``: what each version answered on each held-out row, with labels and slices.
 
-Columns: ``entity_id``, ``label`` (0 or 1), ``p_candidate``, ``p_champion`` when there was a
-champion whose code works, then ``slice_<column>`` for each slice column with the slice's name.
+Columns: ``entity_id``, ``label`` (0 or 1, or the number of a regression), ``p_candidate``,
+``p_champion`` when there was a champion whose code works, then
+``slice_<column>`` for each slice column with the slice's name.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ class Predictions:
 
     Attributes:
         entities: Entity id of each row.
-        labels: 1 for the positive label, else 0.
-        candidate: The candidate's probability of the positive label.
+        labels: 1 for the positive label, else 0; the number that a regression predicts.
+        candidate: The candidate's probability of the positive label, or its number.
         champion: The champion's, None without one.
         slices: For each slice column the slice of each row.
     """
@@ -48,7 +49,7 @@ def write_predictions(predictions: Predictions, stream: TextIO) -> None:
     writer = csv.writer(stream, lineterminator="\r\n")
     columns: dict[str, Iterable[object]] = {
         "entity_id": predictions.entities,
-        "label": (int(label) for label in predictions.labels),
+        "label": map(_shortest, predictions.labels),
         "p_candidate": map(float, predictions.candidate),
     }
     if predictions.champion is not None:
@@ -56,6 +57,11 @@ def write_predictions(predictions: Predictions, stream: TextIO) -> None:
     columns |= {f"{_SLICE}{name}": column for name, column in predictions.slices.items()}
     writer.writerow(columns)
     writer.writerows(zip(*columns.values(), strict=True))
+
+
+def _shortest(label: float) -> int | float:
+    whole = float(label).is_integer() and abs(label) < 2**53
+    return int(label) if whole else float(label)
 
 
 def read_predictions(lines: Iterable[str]) -> Predictions:

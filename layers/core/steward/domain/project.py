@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Annotated, Literal, Self, get_args
 
 from pydantic import BaseModel, Field, StringConstraints, ValidationError, model_validator
 
 from steward.domain.bias.declaration import Bias, check_bias
+from steward.domain.budget import Budget
 from steward.domain.cards.declaration import CardDeclaration
 from steward.domain.dataset_engine import DatasetEngine
 from steward.domain.declaration import MisplacedError, Name, Scalar, Strict
@@ -20,6 +22,7 @@ from steward.domain.policy.requirements import MetricGate, Requirements
 from steward.domain.policy.risk import Risk, check_tier
 from steward.domain.release_declaration import Release, Share
 from steward.domain.tables import Column, Data
+from steward.domain.task_rules import check_task, with_task_defaults
 
 StartOn = Literal["delivery", "commit", "drift", "performance", "bias", "schedule"]
 
@@ -48,7 +51,9 @@ class Training(Strict):
     """How a candidate is trained.
 
     Attributes:
-        source: Folder of the code, beside `project.yaml`.
+        source: Folder of the code, beside `project.yaml`; `src` where that holds the entry point.
+            Without any the built-in model trains: boosted trees or a linear model, whichever
+            loses less on rows unseen.
         entry_point: Script of SageMaker's script mode.
         instance_type: For the training and the evaluation job.
         max_runtime_s: The training job is stopped after it.
@@ -57,7 +62,7 @@ class Training(Strict):
             until something else starts one.
     """
 
-    source: str = "src"
+    source: str | None = Field(default=None, min_length=1)
     entry_point: str = "train.py"
     instance_type: str = Field(default="ml.m5.large", pattern=r"^ml\.[a-z0-9-]+\.[a-z0-9]+$")
     max_runtime_s: int = Field(default=3600, ge=1, le=432_000)
@@ -88,8 +93,12 @@ class Evaluation(Strict):
     """How candidate and champion are compared on the same held-out rows.
 
     Attributes:
-        loss: Loss of a row, averaged.
-        margin: Mean loss that a candidate may lose and still pass (non-inferiority).
+        loss: Loss of a row, averaged; `brier` by default, `squared_error` of a regression, which
+            has `squared_error` and `absolute_error` alone.
+        margin: Mean loss that a candidate may lose and still pass (non-inferiority), in the
+            unit of the loss; 0.02 of probabilities by default.
+        relative_margin: Instead of it a share of the champion's mean loss; 0.05 of a regression
+            by default, whose unit nobody else knows.
         confidence: One-sided, of the verdict.
         bootstrap_samples: Paired bootstrap repetitions.
         seed: Of the bootstrap.
@@ -98,14 +107,33 @@ class Evaluation(Strict):
         slice_minimum_rows: Thinner slices are reported as not judged.
     """
 
-    loss: Literal["brier", "log_loss", "squared_error", "zero_one"] = "brier"
-    margin: float = Field(default=0.02, gt=0)
+    loss: Literal["brier", "log_loss", "squared_error", "zero_one", "absolute_error"] = "brier"
+    margin: float | None = Field(default=None, gt=0)
+    relative_margin: float | None = Field(default=None, gt=0, le=1)
     confidence: float = Field(default=0.95, ge=0.5, lt=1)
     bootstrap_samples: int = Field(default=2000, ge=200, le=100_000)
     seed: int = Field(default=20, ge=0)
     slices: list[Slice] = Field(default_factory=list)
     slice_confidence: float = Field(default=0.99, ge=0.5, lt=1)
     slice_minimum_rows: int = Field(default=25, ge=2)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _has_a_margin(cls, declared: object) -> object:
+        if not isinstance(declared, dict):
+            return declared
+        if declared.get("margin") is None and declared.get("relative_margin") is None:
+            return {**declared, "margin": 0.02}
+        return declared
+
+    @model_validator(mode="after")
+    def _one_margin(self) -> Self:
+        if self.margin is not None and self.relative_margin is not None:
+            raise MisplacedError(
+                "relative_margin", "the margin is either in the unit of the loss or relative",
+                self.relative_margin, "margin or relative_margin",
+            )  # fmt: skip
+        return self
 
 
 class Smoke(Strict):
@@ -224,10 +252,22 @@ class Approval(Strict):
         archive_after_days: A version that was rejected, expired, rolled back, or failed its
             staging is archived after so many days; 0 keeps it.
         lifetime_s: Afterwards it expires.
+        reminders: Shares of the lifetime after which approvers are reminded, ascending, besides
+            the policy's `remind_before_s`. With neither, once after half of it.
     """
 
     archive_after_days: int = Field(default=90, ge=0, le=3650)
     lifetime_s: int = Field(default=604_800, ge=60)
+    reminders: list[Annotated[float, Field(gt=0, lt=1)]] = Field(default=[], max_length=5)
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        shares = self.reminders
+        if any(later <= sooner for sooner, later in pairwise(shares)):
+            raise MisplacedError(
+                "reminders", "reminders are not ascending", shares, "each above the one before"
+            )
+        return self
 
 
 class ErrorAlarm(Strict):
@@ -301,6 +341,7 @@ class Project(Strict):
         split: Who trains, who judges, who is traffic.
         training: The training job.
         integration: How a commit becomes the project's.
+        budget: What training may cost.
         evaluation: The comparison with the champion.
         gates: Bounds beside that comparison.
         serving: The endpoints.
@@ -327,6 +368,7 @@ class Project(Strict):
     split: Split = Field(default_factory=Split)
     training: Training = Field(default_factory=Training)
     integration: Integration = Field(default_factory=Integration)
+    budget: Budget = Field(default_factory=Budget)
     evaluation: Evaluation = Field(default_factory=Evaluation)
     gates: list[MetricGate] = Field(default_factory=list)
     serving: Serving = Field(default_factory=Serving)
@@ -338,6 +380,16 @@ class Project(Strict):
     card: CardDeclaration = Field(default_factory=CardDeclaration)
     policy: Requirements = Field(default_factory=Requirements)
     risk: Risk | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _defaults_of_the_task(cls, declared: object) -> object:
+        return with_task_defaults(declared) if isinstance(declared, dict) else declared
+
+    @model_validator(mode="after")
+    def _asks_what_the_task_has(self) -> Self:
+        check_task(self)
+        return self
 
     @model_validator(mode="after")
     def _declares_its_risk(self) -> Self:

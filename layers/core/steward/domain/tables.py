@@ -7,21 +7,61 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from steward.domain.declaration import ColumnType, GroupName, Name, Scalar, Severity, Strict
+from steward.domain.declaration import (
+    ColumnType,
+    GroupName,
+    MisplacedError,
+    Name,
+    Scalar,
+    Severity,
+    Strict,
+)
 from steward.domain.expressions import ExpressionError, Parsed, parse
 from steward.domain.names import PRIMARY
 
+Task = Literal["binary", "regression"]
+
 
 class Label(Strict):
-    """The column that is predicted, and the value that counts as positive.
+    """The column that is predicted, and what the model says of it.
 
     Attributes:
         name: Column that is predicted.
-        positive: Its value whose probability is asked for.
+        task: `binary` models answer the probability of `positive`, `regression` models a number.
+        positive: Its value whose probability is asked for, 1 by default; of `binary` alone.
     """
 
     name: Name
-    positive: Scalar = 1
+    task: Task = "binary"
+    positive: Scalar | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_is_positive(cls, declared: object) -> object:
+        if not isinstance(declared, dict) or declared.get("task", "binary") != "binary":
+            return declared
+        return declared if "positive" in declared else {**declared, "positive": 1}
+
+    @model_validator(mode="after")
+    def _positive_of_binary(self) -> Self:
+        if self.task == "regression" and self.positive is not None:
+            raise MisplacedError(
+                "positive", "a number has no positive value", self.positive,
+                "nothing, or task: binary",
+            )  # fmt: skip
+        if self.task == "binary" and self.positive is None:
+            raise MisplacedError(
+                "positive", "task binary needs the value whose probability is asked for",
+                None, "a value of the column, or task: regression",
+            )  # fmt: skip
+        return self
+
+    @property
+    def positive_value(self) -> Scalar:
+        """The positive value of a binary label."""
+        if self.positive is None:
+            raise ValueError(f"{self.name} is a number and has no positive value")
+        return self.positive
 
 
 class Column(Strict):
@@ -241,6 +281,12 @@ class Data(Table):
         for role, name in (("entity_id", self.entity_id), ("label.name", self.label.name)):
             if name not in names:
                 raise ValueError(f"{role} {name!r} is not among the columns")
+        label = self.column(self.label.name)
+        if self.label.task == "regression" and label and label.type not in ("integer", "float"):
+            raise MisplacedError(
+                "label.task", f"{label.name} is of type {label.type}, and a regression predicts"
+                " numbers", "regression", "binary, or a column of type integer or float",
+            )  # fmt: skip
         for role in ("prediction_time", "label_known_at"):
             name = getattr(self, role)
             if name is not None:

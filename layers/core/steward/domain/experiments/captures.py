@@ -83,7 +83,7 @@ def keep_captures(
         SELECT c.inference_id AS inference_id, c.entity AS entity,
             {_milliseconds("c.time")} AS asked_at,
             c.step_id AS step, c.assigned_role AS role, c.shadow_pair_id AS pair_id,
-            {_finite("json_extract_string(c.prediction, '/probability')")} AS prediction,
+            {_finite(_ANSWER)} AS prediction,
             json_extract(c.prediction, '/label')::VARCHAR AS label,
             {_finite("c.latency_ms")} AS latency_ms,
             coalesce(TRY_CAST(c.failed AS BOOLEAN), false) AS failed{listed}
@@ -121,6 +121,13 @@ def keep_outcomes(
             AND (inference_id IS NOT NULL OR entity IS NOT NULL)
     """
     return _keep(connection, sql, target, "observed")
+
+
+_ANSWER = (
+    "coalesce(json_extract_string(c.prediction, '/probability'),"
+    " json_extract_string(c.prediction, '/value'))"
+)
+"""SQL for the number that a version answered: a probability, or the value of a regression."""
 
 
 def parquet(files: Sequence[Path], columns: dict[str, str]) -> str:

@@ -19,6 +19,7 @@ from steward.domain.mails.layout import (
     table,
 )
 from steward.domain.names import PRIMARY
+from steward.domain.quotas import quota_advice
 
 _SHOWN_PLACES = 12
 
@@ -174,7 +175,7 @@ def staging_failed(
 
 
 def _failure(failed_state: str, error: str, cause: str) -> str:
-    return facts(
-        "What happened",
-        [("State", failed_state), ("Error", error), ("Cause", shortened(cause))],
-    )
+    told = [("State", failed_state), ("Error", error), ("Cause", shortened(cause))]
+    if advice := quota_advice(error, cause):
+        told.append(("What to do", advice))
+    return facts("What happened", told)

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict
 from steward.domain.declaration import MisplacedError
 from steward.domain.digests import digest_of
 from steward.domain.errors import InvalidProjectError, ReleaseNotAllowedError
-from steward.domain.policy.requirements import MetricGate, Policy, Requirements
+from steward.domain.policy.requirements import METRICS_OF, MetricGate, Policy, Requirements
 from steward.domain.policy.strictness import effective, requirements_digest
 
 if TYPE_CHECKING:
@@ -65,8 +65,7 @@ def pinned(
             f"policy.{error.path}: {error} (policy {policy.policy}, tier {project.risk_tier})",
             field=f"policy.{error.path}", value=error.value, allowed=error.allowed,
         ) from None  # fmt: skip
-    performance = found.performance.model_copy(update={"bounds": bounds or None})
-    requirements = found.model_copy(update={"performance": performance})
+    requirements = _of_the_task(found, bounds, project.data.label.task)
     allowed = requirements.strategies if checks_strategy else None
     if allowed and project.release.strategy not in allowed:
         raise InvalidProjectError(
@@ -80,6 +79,20 @@ def pinned(
         digest=requirements_digest(requirements), tier=project.risk_tier,
         requirements=requirements,
     )  # fmt: skip
+
+
+def _of_the_task(found: Requirements, bounds: Sequence[MetricGate], task: str) -> Requirements:
+    """Leave out what a policy asks of metrics that this kind of model does not have."""
+    metrics = METRICS_OF[task]
+    kept = [bound for bound in bounds if bound.metric in metrics] or None
+    widest = found.stability.max_interval_width
+    widest = {name: most for name, most in (widest or {}).items() if name in metrics} or None
+    return found.model_copy(
+        update={
+            "performance": found.performance.model_copy(update={"bounds": kept}),
+            "stability": found.stability.model_copy(update={"max_interval_width": widest}),
+        }
+    )
 
 
 def _tightest(bounds: Sequence[MetricGate], gates: Sequence[MetricGate]) -> list[MetricGate]:

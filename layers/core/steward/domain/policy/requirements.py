@@ -6,6 +6,7 @@ direction in which it is stricter, which is what ``domain.policy.strictness`` co
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import Field, model_validator
@@ -18,7 +19,12 @@ Escalation = Literal["pass", "quorum", "hold"]
 
 EvidencePart = Literal["baseline", "bias", "comparison", "dataset", "evaluation", "explanation"]
 DocumentationPart = Literal["description", "owner", "risk"]
-MetricName = Literal["brier", "log_loss", "accuracy", "roc_auc"]
+MetricName = Literal["brier", "log_loss", "accuracy", "roc_auc", "rmse", "mae", "r2"]
+METRICS_OF: Mapping[str, tuple[MetricName, ...]] = {
+    "binary": ("brier", "log_loss", "accuracy", "roc_auc"), "regression": ("rmse", "mae", "r2"),
+}  # fmt: skip
+"""Held-out metrics by ``data.label.task``."""
+_UNBOUNDED = frozenset({"log_loss", "rmse", "mae"})
 BiasMetricName = Literal[
     "CI", "DPL", "KL", "JS", "LP", "TVD", "KS", "CDDL", "DPPL", "DI", "DCAcc", "DCR", "SD", "RD",
     "DAR", "DRR", "AD", "CDDPL", "TE", "FT", "GE",
@@ -58,11 +64,12 @@ class MetricGate(Strict):
     def _possible(self) -> Self:
         if self.min is None and self.max is None:
             raise ValueError("a gate needs min or max")
-        ceiling = float("inf") if self.metric == "log_loss" else 1.0
+        ceiling = float("inf") if self.metric in _UNBOUNDED else 1.0
+        floor = float("-inf") if self.metric == "r2" else 0.0
         for name, bound in (("min", self.min), ("max", self.max)):
-            if bound is not None and not 0 <= bound <= ceiling:
+            if bound is not None and not floor <= bound <= ceiling:
                 raise ValueError(
-                    f"{name} {bound} is impossible: {self.metric} lies in 0 to {ceiling}"
+                    f"{name} {bound} is impossible: {self.metric} lies in {floor:g} to {ceiling}"
                 )
         if self.min is not None and self.max is not None and self.min > self.max:
             raise ValueError(f"min {self.min} is above max {self.max}")

@@ -150,9 +150,15 @@ def _champion(document: Mapping[str, Any]) -> ChampionFinding:
         return ChampionFailed(reason=document["champion_failure"] or "no answer")
     return VersusChampion(
         verdict=document["verdict"], difference=document["difference"], lower=document["lower"],
-        upper=document["upper"], margin=document["settings"]["margin"], rows=document["rows"],
+        upper=document["upper"], margin=_margin(document), rows=document["rows"],
         slices=[SliceFinding.model_validate(slice_) for slice_ in document["slices"]],
     )  # fmt: skip
+
+
+def _margin(document: Mapping[str, Any]) -> float:
+    """Return what the difference was judged by, in the unit of the loss."""
+    found = document.get("margin")
+    return float(document["settings"]["margin"] if found is None else found)
 
 
 def _bias(document: Mapping[str, Any]) -> list[FacetFinding]:

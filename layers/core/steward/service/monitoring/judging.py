@@ -95,7 +95,7 @@ class Watcher:
     write: Callable[[str], object] | None = None
     endpoints: Endpoints | None = None
     arms: Mapping[int, str] = field(default_factory=dict)
-    positive: bool | int | float | str = 1
+    positive: bool | int | float | str | None = 1
     configured: Item = field(default_factory=dict)
     _labelling: dict[tuple[int, int | None], Labelling] = field(default_factory=dict)
     _outcomes: dict[str, Path] = field(default_factory=dict)

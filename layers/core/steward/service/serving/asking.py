@@ -109,6 +109,11 @@ def _prediction(body: bytes, version: Serving) -> dict[str, Any]:
     """Return the one prediction of an answer; anything else is the version's fault."""
     try:
         (prediction,) = json.loads(body)["predictions"]
+        if "value" in prediction:
+            found = prediction["value"]
+            if not isinstance(found, bool) and math.isfinite(found):
+                return dict(prediction)
+            raise DependencyError(f"version {version.version} answered no finite number")
         if math.isfinite(prediction["probability"]) and 0 <= prediction["probability"] <= 1:
             return dict(prediction)
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from steward.contracts.incoming import ObjectCreated, Received
 from steward.domain.data_capture import (
@@ -23,6 +23,9 @@ from steward.domain.data_capture import (
 from steward.domain.errors import ProjectNotFoundError
 from steward.ports import ObjectStore, StateStore, Table
 from steward.service.serving.records import project_of
+
+if TYPE_CHECKING:
+    from steward.domain.project import Project
 
 FOREIGN = "captured"
 """Whose quarantine holds files that belong to no project."""
@@ -57,8 +60,8 @@ def convert_captures(received: Received, conversion: Conversion) -> dict[str, An
     digest = hashlib.sha256(content).hexdigest()
     source = f"s3://{created.bucket.name}/{key}"
     file = captured_of_key(key)
-    columns = _columns(conversion.state, file)
-    if file is None or columns is None:
+    project = _project(conversion.state, file)
+    if file is None or project is None:
         told = {"field": "key", "message": "no endpoint of a project", "value": key}
         _set_aside(conversion, FOREIGN, digest, source, content, [told], 0)
         return {"outcome": "foreign", "digest": digest}
@@ -66,7 +69,8 @@ def convert_captures(received: Received, conversion: Conversion) -> dict[str, An
     lines: list[str] = []
     refused: list[dict[str, Any]] = []
     aside: list[bytes] = []
-    for number, request, raw in requests_of(content, columns):
+    columns = [column.name for column in project.model_features]
+    for number, request, raw in requests_of(content, columns, project.data.label.task):
         if isinstance(request, CapturedRequest):
             place = placement(releases, file.version, request.at)
             lines.append(_line(file, request, place))
@@ -95,12 +99,12 @@ def _line(file: CapturedFile, request: CapturedRequest, place: Placement) -> str
     return json.dumps({"capture": exposure}, separators=(",", ":")) + "\n"
 
 
-def _columns(state: StateStore, file: CapturedFile | None) -> list[str] | None:
-    """Return the columns of a project's model; None where there is no such project."""
+def _project(state: StateStore, file: CapturedFile | None) -> Project | None:
+    """Return the project whose model wrote a file; None where there is no such project."""
     if file is None:
         return None
     try:
-        return [column.name for column in project_of(state, file.project).model_features]
+        return project_of(state, file.project)
     except ProjectNotFoundError:
         return None
 

@@ -22,6 +22,7 @@ class Expectation(BaseModel):
     status: int
     predictions: int = 0
     field: str = ""
+    task: Literal["binary", "regression"] = "binary"
 
 
 class ExampleCase(BaseModel):
@@ -58,29 +59,44 @@ def recorded_cases(version: Item, objects: ObjectStore) -> list[ExampleCase]:
     return cases
 
 
-def probabilities(body: bytes, content_type: ContentType) -> list[float]:
-    """Return the probabilities of an answer.
+def answered_numbers(
+    body: bytes, content_type: ContentType, task: Literal["binary", "regression"] = "binary"
+) -> list[float]:
+    """Return the probabilities of an answer, or the values of a regression.
 
     Raises:
-        ValueError: The answer does not have the schema, or a value is no probability.
+        ValueError: The answer does not have the schema, or a value is no probability, or no
+            finite number.
     """
+    binary = task == "binary"
     if content_type == "text/csv":
         values = [float(line.split(",")[0]) for line in body.decode().split()]
     else:
         answer = json.loads(body)
         if not isinstance(answer, dict) or not isinstance(answer.get("predictions"), list):
             raise ValueError("the answer has no list 'predictions'")
-        values = [_probability(prediction) for prediction in answer["predictions"]]
+        read = _probability if binary else _value
+        values = [read(prediction) for prediction in answer["predictions"]]
     for value in values:
-        if not math.isfinite(value) or not 0 <= value <= 1:
-            raise ValueError(f"{value!r} is no probability")
+        if not math.isfinite(value) or (binary and not 0 <= value <= 1):
+            raise ValueError(f"{value!r} is no {'probability' if binary else 'finite number'}")
     return values
 
 
 def _probability(prediction: object) -> float:
     if not isinstance(prediction, dict) or "label" not in prediction:
         raise ValueError("a prediction has no 'label'")
-    value = prediction.get("probability")
+    return _number(prediction, "probability")
+
+
+def _value(prediction: object) -> float:
+    if not isinstance(prediction, dict) or "value" not in prediction:
+        raise ValueError("a prediction has no 'value'")
+    return _number(prediction, "value")
+
+
+def _number(prediction: dict[str, Any], name: str) -> float:
+    value = prediction.get(name)
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ValueError(f"probability {value!r} is no number")
+        raise ValueError(f"{name} {value!r} is no number")
     return float(value)

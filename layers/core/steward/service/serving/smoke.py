@@ -11,7 +11,7 @@ from steward.domain.errors import DependencyError, RejectedError
 from steward.ports import Clock, Endpoints, ObjectStore, StateStore
 from steward.service.serving.probing import (
     ExampleCase,
-    probabilities,
+    answered_numbers,
     recorded_cases,
 )
 from steward.service.serving.records import project_of, version_of
@@ -20,6 +20,7 @@ WARM_UP_CALLS = 3
 MEASURED_CALLS = 20
 TIMEOUT_S = 60.0
 TOLERANCE = 1e-9
+_KINDS = {"binary": "in 0 to 1", "regression": "a finite number"}
 
 
 def run_smoke_test(
@@ -33,10 +34,10 @@ def run_smoke_test(
 ) -> SmokeResult:
     """Ask the staging endpoint and check each answer.
 
-    Every valid example must be answered with finite probabilities of the right number, the
-    same each time and the same alone as in a batch; every bad one must be refused with the
-    field at fault; the p95 after a warm-up must keep ``serving.smoke.max_latency_ms``. A
-    version that fails is no error here: the result says so.
+    Every valid example must be answered with finite probabilities, or values, of the right
+    number, the same each time and the same alone as in a batch; every bad one must be
+    refused with the field at fault; the p95 after a warm-up must keep
+    ``serving.smoke.max_latency_ms``. A version that fails is no error here: the result says so.
 
     Args:
         timer: Seconds of a monotonic clock.
@@ -90,7 +91,7 @@ class _Tester:
             self._endpoint, case.content, content_type=case.content_type,
             accept=case.content_type, timeout_s=TIMEOUT_S,
         )  # fmt: skip
-        return probabilities(answer.body, case.content_type)
+        return answered_numbers(answer.body, case.content_type, case.expect.task)
 
     def check_valid(self, case: ExampleCase, answers: dict[str, list[float]]) -> SmokeCheck:
         name = f"answers {case.name}"
@@ -103,7 +104,7 @@ class _Tester:
         return SmokeCheck(
             name=name,
             passed=len(values) == wanted,
-            detail=f"{len(values)} of {wanted} predictions, each in 0 to 1",
+            detail=f"{len(values)} of {wanted} predictions, each {_KINDS[case.expect.task]}",
         )
 
     def check_bad(self, case: ExampleCase) -> SmokeCheck:

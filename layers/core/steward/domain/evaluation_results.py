@@ -1,0 +1,109 @@
+"""What an evaluation finds: metrics with intervals, slices, calibration or residuals."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+Metric = Literal["brier", "log_loss", "accuracy", "roc_auc", "rmse", "mae", "r2"]
+Floats = NDArray[np.float64]
+Task = Literal["binary", "regression"]
+
+REGRESSION_METRICS: tuple[Metric, ...] = ("rmse", "mae", "r2")
+METRICS: tuple[Metric, ...] = tuple(m for m in get_args(Metric) if m not in REGRESSION_METRICS)
+"""Metrics of a probability."""
+LOWER_IS_BETTER: frozenset[str] = frozenset({"brier", "log_loss", "rmse", "mae"})
+
+
+class _Result(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
+
+
+class MetricEstimate(_Result):
+    """A metric and its central percentile bootstrap interval."""
+
+    metric: Metric
+    value: float | None = Field(description="None where the metric is undefined")
+    lower: float | None
+    upper: float | None
+    undefined_because: str | None = None
+
+
+class SliceEvaluation(_Result):
+    """The same metrics on the rows of one slice."""
+
+    column: str
+    value: str
+    rows: int
+    positives: int | None = Field(default=None, description="None of a regression")
+    judged: bool = Field(description="False below the minimum number of rows: read, do not act")
+    metrics: list[MetricEstimate]
+
+
+class CalibrationPoint(_Result):
+    """Rows of similar probability: what was predicted and what came true."""
+
+    rows: int
+    mean_predicted: float
+    observed_rate: float
+    lower: float = Field(description="95 % Wilson limit of the observed rate")
+    upper: float
+
+
+class ResidualPoint(_Result):
+    """Rows of similar prediction: label minus prediction, in the unit of the label."""
+
+    rows: int
+    mean_predicted: float
+    mean_residual: float
+    lower: float | None = Field(description="95 % limit of the mean; None of a single row")
+    upper: float | None
+    low: float = Field(description="a tenth of the residuals lies below")
+    high: float = Field(description="a tenth of the residuals lies above")
+
+
+class Evaluation(_Result):
+    """One version on one set of held-out rows."""
+
+    task: Task = "binary"
+    rows: int
+    entities: int
+    positives: int | None = Field(default=None, description="None of a regression")
+    confidence: float = Field(description="two-sided level of all metric intervals")
+    bootstrap_samples: int
+    seed: int
+    metrics: list[MetricEstimate]
+    slices: list[SliceEvaluation]
+    calibration: list[CalibrationPoint] = Field(default_factory=list)
+    residuals: list[ResidualPoint] = Field(
+        default_factory=list, description="of a regression, by prediction"
+    )
+
+    def metric(self, name: Metric) -> MetricEstimate:
+        """Return one metric over all rows."""
+        return next(estimate for estimate in self.metrics if estimate.metric == name)
+
+
+def interval_of(
+    metric: Metric, value: float, replicates: Floats, confidence: float, undefined_because: str
+) -> MetricEstimate:
+    """Return a metric with the central quantiles of its defined replicates (Efron 1979).
+
+    Args:
+        metric: Its name.
+        value: Its value, NaN where it is undefined.
+        replicates: Of the bootstrap, NaN where one is undefined.
+        confidence: Two-sided.
+        undefined_because: Told where it is undefined.
+    """
+    defined = replicates[~np.isnan(replicates)]
+    if np.isnan(value) or not defined.size:
+        return MetricEstimate(
+            metric=metric, value=None, lower=None, upper=None, undefined_because=undefined_because
+        )
+    tail = (1 - confidence) / 2
+    lower, upper = np.quantile(defined, [tail, 1 - tail])
+    return MetricEstimate(metric=metric, value=float(value), lower=float(lower), upper=float(upper))
