@@ -18,6 +18,7 @@ from steward_local.sagemaker.errors import ApiError
 Response = tuple[int, dict[str, str], bytes]
 SERVICE = "codepipeline"
 
+
 def _create(params: JsonObject, caller: Principal) -> JsonObject:
     at, declared = store.current(), copy.deepcopy(params["pipeline"])
     if declared["name"] in at.pipelines:
