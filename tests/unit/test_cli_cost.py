@@ -42,11 +42,12 @@ RELEASED = entry("execution", 0.125, "2026-02-01T09:00:00", machine="s-release-v
                  status="SUCCEEDED", transitions=30, function_dollars=0.1)  # fmt: skip
 UNPRICED = entry("training_job", None, "2026-02-02T09:00:00", run="other-1", billable_s=60,
                  instance_count=1, instance_type="ml.zz9.large")  # fmt: skip
+PARTS = [{"name": "training", "expected": 0.7}, {"name": "storage", "expected": 0.2}]
 ENTRIES = [RELEASED, TRAINED, ENDED, UNPRICED]
 
 
 def test_a_run_is_held_against_its_estimate_without_what_its_release_cost() -> None:
-    runs = [{"run_id": RUN, "estimate": {"expected": 0.7, "high": 1.5}}]
+    runs = [{"run_id": RUN, "estimate": {"expected": 0.9, "high": 1.5, "parts": PARTS}}]
 
     first, other = costs_by("run", ENTRIES, runs, [])
 

@@ -65,10 +65,8 @@ def as_jsonl(path: Path, made: list[Row]) -> Path:
 def as_parquet(path: Path, made: list[Row]) -> Path:
     table = write(path.with_suffix(".csv"), made)
     with duckdb.connect() as connection:
-        connection.execute(
-            f"COPY (FROM read_csv('{table}', types = {{'good': 'VARCHAR'}}))"
-            f" TO '{path}' (FORMAT parquet)"
-        )
+        text = "types = {'good': 'VARCHAR'}"
+        connection.execute(f"COPY (FROM read_csv('{table}', {text})) TO '{path}' (FORMAT parquet)")
     table.unlink()
     return path
 

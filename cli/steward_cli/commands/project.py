@@ -6,20 +6,22 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from botocore.exceptions import ClientError
 from rich.console import Console
 
+from steward.domain.names import package_group
 from steward.domain.project import Project
 from steward_cli.commands.local import repository_root
 from steward_cli.commands.project_new import list_templates, new, update_project
+from steward_cli.commands.project_publish import publish_templates
+from steward_cli.commands.project_remove import remove
 from steward_cli.console import CommandError, Exit, Json, progress, record, show, table
 from steward_cli.function_urls import call
 from steward_cli.pipeline_stack import ALLOWED as SOURCES
 from steward_cli.pipeline_stack import (
     MODES,
     deploy_pipeline,
-    has_pipeline,
     parse_source,
-    pipeline_stack_name,
 )
 from steward_cli.project_board import Place, dashboard
 from steward_cli.project_stack import served_versions, with_feature_groups, with_resources
@@ -42,6 +44,8 @@ SourceOption = Annotated[
 app.command("new")(new)
 app.command("templates")(list_templates)
 app.command("update")(update_project)
+app.command("remove")(remove)
+app.command("publish-templates")(publish_templates)
 
 
 @app.command("check")
@@ -148,33 +152,6 @@ def show_project(
     show(data, json_, render)
 
 
-@app.command("remove")
-def remove(
-    context: typer.Context,
-    project: Annotated[str, typer.Argument(help="Project name.")],
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
-    json_: Json = False,
-) -> None:
-    """Delete a project's own stack; its data, evidence and records are kept by design.
-
-    Example: `steward project remove churn --yes`
-    """
-    target = choose(context.obj)
-    StackState(target).project(project)
-    if not yes:
-        typer.confirm(f"Delete the stack of {project}?", abort=True)
-    name = project_stack_name(target, project)
-    cloudformation = target.client("cloudformation")
-    with progress(f"deleting {name}"):
-        pipelines = [pipeline_stack_name(target, project)] if has_pipeline(target, project) else []
-        for stack in (*pipelines, name):
-            cloudformation.delete_stack(StackName=stack)
-            cloudformation.get_waiter("stack_delete_complete").wait(
-                StackName=stack, WaiterConfig={"Delay": 2, "MaxAttempts": 150}
-            )
-    show({"deleted": name}, json_, lambda console: console.print(f"Deleted {name}."))
-
-
 def project_stack_name(target: Target, project: str) -> str:
     """Return the name of a project's own stack."""
     return f"{target.stack}-project-{project}"
@@ -208,6 +185,7 @@ def deploy_project_stack(target: Target, project: Project) -> str:
         "Project": project.project,
         "Environment": target.environment_name,
         "Description": project.description,
+        "HasModelPackageGroup": _has_kept_group(target, project.project, name),
         "ErrorThreshold": errors.threshold,
         "ErrorPeriodSeconds": errors.period_s,
         "ErrorEvaluationPeriods": errors.evaluation_periods,
@@ -220,6 +198,29 @@ def deploy_project_stack(target: Target, project: Project) -> str:
         "GatewayLogGroup": target.output("GatewayLogGroup"),
     }
     return deploy(target, name, project.project, template, parameters)
+
+
+def _has_kept_group(target: Target, project: str, stack: str) -> str:
+    """Return ``true`` where the model package group is there and no stack of the project owns it.
+
+    It outlives the stack, since it holds the versions; a stack that is made again leaves it alone.
+    """
+    try:
+        found = target.client("cloudformation").describe_stacks(StackName=stack)["Stacks"]
+    except ClientError:
+        found = []
+    for parameter in found[0].get("Parameters", []) if found else []:
+        if parameter["ParameterKey"] == "HasModelPackageGroup":
+            return str(parameter["ParameterValue"])
+    if found:
+        return "false"
+    try:
+        target.client("sagemaker").describe_model_package_group(
+            ModelPackageGroupName=package_group(target.environment_name, project)
+        )
+    except ClientError:
+        return "false"
+    return "true"
 
 
 def _place(target: Target) -> Place:

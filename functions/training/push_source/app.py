@@ -11,6 +11,7 @@ from steward.service.training.integration.forges import (
     connect_forge,
     disconnect_forge,
 )
+from steward.service.training.integration.requesting import request_commit
 from steward.service.training.source import Caller, push_source, retire_features, show_project
 
 
@@ -30,12 +31,22 @@ def _forge_ports() -> ForgePorts:
 
 @on_request
 def handler(request: Request) -> Response:
-    """``POST`` pushes, ``GET`` shows, ``PUT`` connects a forge, ``DELETE`` ends one or features."""
+    """``POST`` pushes, ``GET`` shows, ``PUT`` connects a forge or asks for a commit."""
     settings = app().settings
     caller = Caller(request.caller_arn, request.request_id, settings.roles_of_persons)
     match request.method:
         case "GET":
             return Response(200, show_project(request.query, state=app().state))
+        case "PUT" if "commit_id" in (request.json() or {}):
+            asked = request_commit(
+                request.json(),
+                caller,
+                state=app().state,
+                clock=app().clock,
+                ids=app().ids,
+                environment=settings.steward_environment,
+            )
+            return Response(202, asked)
         case "PUT":
             random = secrets.token_bytes(SECRET_BYTES)
             return Response(200, connect_forge(request.json(), caller, random, _forge_ports()))

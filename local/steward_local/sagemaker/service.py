@@ -23,6 +23,7 @@ from steward_local.sagemaker import (
     store,
     tagging,
     training,
+    transform,
 )
 from steward_local.sagemaker.errors import ApiError
 from steward_local.sagemaker.feature_store import groups as feature_groups
@@ -43,6 +44,10 @@ OPERATIONS: dict[str, Operation] = {
     "DescribeProcessingJob": processing.describe,
     "StopProcessingJob": processing.stop,
     "ListProcessingJobs": processing.list_jobs,
+    "CreateTransformJob": transform.create,
+    "DescribeTransformJob": transform.describe,
+    "StopTransformJob": transform.stop,
+    "ListTransformJobs": transform.list_jobs,
     "CreateModel": hosting_config.create_model,
     "DescribeModel": hosting_config.describe_model,
     "DeleteModel": hosting_config.delete_model,
@@ -108,6 +113,7 @@ _INVOCATION = re.compile(r"/endpoints/([^/]+)/invocations/?")
 _KINDS = {
     "TrainingJobName": "training-job",
     "ProcessingJobName": "processing-job",
+    "TransformJobName": "transform-job",
     "EndpointName": "endpoint",
     "EndpointConfigName": "endpoint-config",
     "ModelName": "model",
@@ -221,7 +227,11 @@ def _error(error: ApiError) -> Response:
 def reset() -> None:
     """End all work and forget everything."""
     for at in store.every():
-        for job in [*at.training_jobs.values(), *at.processing_jobs.values()]:
+        for job in [
+            *at.training_jobs.values(),
+            *at.processing_jobs.values(),
+            *at.transform_jobs.values(),
+        ]:
             job.stop.set()
     endpoints.close_all()
     groups.kill_all()

@@ -20,6 +20,8 @@ _TIMES = (
     "TrainingEndTime",
     "ProcessingStartTime",
     "ProcessingEndTime",
+    "TransformStartTime",
+    "TransformEndTime",
 )
 
 
@@ -70,6 +72,15 @@ def processing_job_changed(record: dict[str, Any], tags: dict[str, str]) -> None
     publish(
         "SageMaker Processing Job State Change",
         record["ProcessingJobArn"],
+        {**_milliseconds(record), "Tags": tags},
+    )
+
+
+def transform_job_changed(record: dict[str, Any], tags: dict[str, str]) -> None:
+    """`SageMaker Transform Job State Change`: the job as described, and its tags."""
+    publish(
+        "SageMaker Transform Job State Change",
+        record["TransformJobArn"],
         {**_milliseconds(record), "Tags": tags},
     )
 

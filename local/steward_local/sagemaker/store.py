@@ -20,7 +20,7 @@ def now() -> float:
 
 @dataclass
 class Job:
-    """A training or processing job: its description and the handles of its run."""
+    """A training, processing or transform job: its description and the handles of its run."""
 
     record: Record
     request: Record
@@ -55,6 +55,7 @@ class Store:
     lock: threading.RLock = field(default_factory=threading.RLock)
     training_jobs: dict[str, Job] = field(default_factory=dict)
     processing_jobs: dict[str, Job] = field(default_factory=dict)
+    transform_jobs: dict[str, Job] = field(default_factory=dict)
     models: dict[str, Record] = field(default_factory=dict)
     endpoint_configs: dict[str, Record] = field(default_factory=dict)
     endpoints: dict[str, Any] = field(default_factory=dict)

@@ -55,7 +55,9 @@ class Variant:
         endpoint: str,
         production: dict[str, Any],
         model: dict[str, Any],
+        log_group: str | None = None,
     ) -> None:
+        self._log_group = log_group or f"/aws/sagemaker/Endpoints/{endpoint}"
         self.name: str = production["VariantName"]
         self.production = production
         self.weight = float(production.get("InitialVariantWeight", 1.0))
@@ -90,7 +92,7 @@ class Variant:
         self._unpack(container_of, credentials)
         instance = uuid.uuid4().hex[:17]
         self.log = LogStream(
-            f"/aws/sagemaker/Endpoints/{self._endpoint}",
+            self._log_group,
             f"{self.name}/i-{instance}",
             authority.principal_of(credentials),
         )

@@ -1,4 +1,4 @@
-"""The optimised SageMaker integrations, with `.sync` for training and processing jobs."""
+"""The optimised SageMaker integrations, with `.sync` for the three kinds of jobs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from ministack.core.responses import new_uuid
 from ministack.services import stepfunctions as sf
 
-from steward_local.sagemaker import processing, request_check, service, store, training
+from steward_local.sagemaker import processing, request_check, service, store, training, transform
 from steward_local.sagemaker.errors import ApiError
 from steward_local.stepfunctions_additions.role import MachineRole
 from steward_local.stepfunctions_additions.scope import Scope, Submitted
@@ -18,15 +18,21 @@ PREFIX = "arn:aws:states:::sagemaker:"
 PLAIN = (
     "createTrainingJob",
     "createProcessingJob",
+    "createTransformJob",
     "createModel",
     "createEndpointConfig",
     "createEndpoint",
     "updateEndpoint",
 )
-SYNC = {"createTrainingJob": "TrainingJob", "createProcessingJob": "ProcessingJob"}
+SYNC = {
+    "createTrainingJob": "TrainingJob",
+    "createProcessingJob": "ProcessingJob",
+    "createTransformJob": "TransformJob",
+}
 RULES = {
     "createTrainingJob": "StepFunctionsGetEventsForSageMakerTrainingJobsRule",
     "createProcessingJob": "StepFunctionsGetEventsForSageMakerProcessingJobsRule",
+    "createTransformJob": "StepFunctionsGetEventsForSageMakerTransformJobsRule",
 }
 _MODELLED = {
     "ResourceInUse": "ResourceInUseException",
@@ -102,9 +108,11 @@ def _finished(kind: str, params: dict[str, Any], role: MachineRole, scope: Scope
     at = store.current()
     member = f"{kind}Name"
     name = {member: params[member]}
-    jobs, api = (
-        (at.training_jobs, training) if kind == "TrainingJob" else (at.processing_jobs, processing)
-    )
+    jobs, api = {
+        "TrainingJob": (at.training_jobs, training),
+        "ProcessingJob": (at.processing_jobs, processing),
+        "TransformJob": (at.transform_jobs, transform),
+    }[kind]
     job = jobs[params[member]]
     wake = threading.Event()
     job.when_done(wake.set)

@@ -56,15 +56,18 @@ from steward.ports import (
     Table,
 )
 from steward.service.emission import Cause, event
+from steward.service.policy_in_force import pin_policy
+from steward.service.registry.import_judging import VERDICT, judge_import
 from steward.service.registry.promoting import Accepted, Promoted, Trust, check_promotion
 from steward.service.registry.records import versions_of
 from steward.service.registry.registration import register_version
 
 if TYPE_CHECKING:
     from steward.contracts.registry import ImportVersion
+    from steward.domain.policy.in_force import PinnedPolicy
 
-VERDICT = "not_judged"
 _BROUGHT = ("code", "dataset", "comparison", "gate")
+_BESIDE, _JUDGED, _CARD = ("baseline", "bias", "explanation"), ("bias", "explanation"), "card.json"
 _EXPORTED = ("comparison", "gate")
 """A comparison with another account's champion, and its gate, prove nothing here."""
 
@@ -104,7 +107,8 @@ def import_version(
     Raises:
         ProjectNotFoundError: The project is not configured.
         EvidenceIncompleteError: A file is missing or is not what its digest says.
-        RejectedError: A file may do harm or cannot be read.
+        RejectedError: A file may do harm or cannot be read; or the policy in force holds the bias
+            or explanation that an archive brought.
     """
     configured = ports.state.get(Table.PROJECTS, {"project": request.project})
     if configured is None:
@@ -123,8 +127,14 @@ def import_version(
             trust=ports.trust, state=ports.state,
         )  # fmt: skip
         author, bringer = promoted.author, promoted.by
-    command = brought.registered(configured, author, promoted)
-    _record_run(command, configured, bringer, ports, promoted)
+    if promoted is not None:
+        policy = promoted.policy
+    else:
+        from steward.domain.project import parse_project  # large: paid by an import
+
+        policy = pin_policy(ports.state, parse_project(configured["config"]))
+    command = brought.judged(brought.registered(configured, author, promoted), policy)
+    _record_run(command, configured, bringer, policy, ports, promoted)
     return register_version(
         command, state=ports.state, registry=ports.registry, clock=ports.clock, ids=ports.ids,
         environment=ports.environment,
@@ -218,11 +228,7 @@ class _Brought:
         self._copy(DATASET, f"{data}/manifest.json", self._no_dataset)
         self._copy(MODEL, model)
         self._copy(EVALUATION, f"{evaluations}/{EVALUATION}")
-        baseline = None
-        if "baseline.json" in self._members:
-            uri = f"{evaluations}/baseline.json"
-            self._copy("baseline.json", uri)
-            baseline = BaselineReference(uri=uri, digest=self._members["baseline.json"].sha256)
+        beside = {name: self._beside(name, evaluations) for name in _BESIDE}
         source = self._manifest.source if self._manifest else None
         run = run_id(self.digest, 1)
         return RegisterVersion(
@@ -231,15 +237,41 @@ class _Brought:
             code_digest=source.code_digest if source else UNPROVEN,
             artifact_uri=model, job_image=self._ports.job_image.uri(),
             dataset_id=self._dataset_id(), manifest_uri=f"{data}/manifest.json",
-            evaluation_uri=f"{evaluations}/{EVALUATION}", baseline=baseline,
-            gate=GateResult(
-                verdict=VERDICT, reasons=[self._reason()],
-                policy=promoted.policy.model_dump(include={"name", "digest", "tier"})
-                if promoted
-                else {},
-            ),
+            evaluation_uri=f"{evaluations}/{EVALUATION}", **beside,
+            gate=GateResult(verdict=VERDICT, reasons=[self._reason()]),
             imported=self._provenance(promoted),
         )  # fmt: skip
+
+    def _beside(self, part: str, folder: str) -> BaselineReference | None:
+        """Put a file that the evaluation wrote where a run would have.
+
+        Bias and explanation of a single artifact are left: no evidence names them.
+        """
+        name = f"{part}.json"
+        if name not in self._members or (part in _JUDGED and self._manifest is None):
+            return None
+        self._copy(name, f"{folder}/{name}")
+        return BaselineReference(uri=f"{folder}/{name}", digest=self._members[name].sha256)
+
+    def judged(self, command: RegisterVersion, policy: PinnedPolicy) -> RegisterVersion:
+        """Return the registering task's input with what the policy makes of what was brought."""
+        ports = self._ports
+        documents = {
+            part: self._json(f"{part}.json")
+            for part in _JUDGED
+            if getattr(command, part) is not None
+        }
+        evidence = {"evaluation": self._members[EVALUATION].sha256}
+        evidence |= {
+            part: found.digest for part in _BESIDE if (found := getattr(command, part)) is not None
+        }
+        if command.dataset_id != UNPROVEN:
+            evidence["dataset"] = self._members[DATASET].sha256
+        gate = judge_import(
+            command, documents, evidence, policy, state=ports.state, objects=ports.objects,
+            clock=ports.clock, bucket=ports.artifacts_bucket,
+        )  # fmt: skip
+        return command.model_copy(update={"gate": gate})
 
     def _reason(self) -> str:
         where = (
@@ -261,7 +293,10 @@ class _Brought:
             unproven.append("image")
         return ImportedFrom(
             import_digest=self.digest, export_digest=manifest.digest,
-            source={k: str(v) for k, v in manifest.source.model_dump().items()},
+            source={
+                **{k: str(v) for k, v in manifest.source.model_dump().items()},
+                **({"card_digest": self._members[_CARD].sha256} if _CARD in self._members else {}),
+            },
             unproven=unproven,
             promoted_by=promoted.by if promoted else None,
             approvers=promoted.approvers if promoted else [],
@@ -320,10 +355,10 @@ def _digest_of(image: str) -> str:
 
 
 def _record_run(
-    command: RegisterVersion, configured: Item, bringer: str, ports: ImportPorts,
-    promoted: Accepted | None,
+    command: RegisterVersion, configured: Item, bringer: str, policy: PinnedPolicy,
+    ports: ImportPorts, promoted: Accepted | None,
 ) -> None:  # fmt: skip
-    """Pin the configuration that the version is served and judged by, as a run does.
+    """Pin the configuration and policy that the version is served and judged by, as a run does.
 
     Who promotes a version asked for it, and may not approve it.
     """
@@ -334,8 +369,7 @@ def _record_run(
         "trigger": trigger, "config": configured["config"], "author": bringer,
         "config_digest": command.config_digest, "code_digest": command.code_digest,
         "correlation_id": command.correlation_id, "requested_at": now, "started_at": now,
-        "ended_at": now, "deliveries": [],
-        **({"policy": promoted.policy.model_dump(mode="json")} if promoted else {}),
+        "ended_at": now, "deliveries": [], "policy": policy.model_dump(mode="json"),
     }  # fmt: skip
     told = []
     if promoted is not None and command.imported is not None:

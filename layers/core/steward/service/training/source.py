@@ -12,6 +12,7 @@ from steward.contracts.source import PushSource, RetireFeatures, ShowProject
 from steward.domain.errors import (
     ConflictError,
     EvidenceIncompleteError,
+    InvalidProjectError,
     MalformedEventError,
     ProjectNotFoundError,
 )
@@ -24,6 +25,7 @@ from steward.ports import (
     Condition,
     Equals,
     Ids,
+    Item,
     ObjectStore,
     Put,
     StateStore,
@@ -158,6 +160,8 @@ def configure(
             if with_it:
                 state.commit(list(with_it))
             return {**_answer(known), "changed": False}
+        if known is not None:
+            _keeps_task(project, known, state)
         item = {
             "project": name, "config": project.model_dump(mode="json"),
             "config_digest": project.digest, "code_digest": digest,
@@ -185,6 +189,22 @@ def configure(
             continue
         return {**_answer(item), "changed": True}
     raise AssertionError("unreachable")
+
+
+def _keeps_task(project: Project, known: Item, state: StateStore) -> None:
+    """Refuse another task of the label once a version serves: nothing would be comparable."""
+    label = (known["config"].get("data") or {}).get("label") or {}
+    before = str(label.get("task", "binary"))
+    if project.data.label.task == before:
+        return
+    if state.get(Table.ROUTES, {"project": project.project}) is None:
+        return
+    raise InvalidProjectError(
+        f"data.label.task: versions of {project.project} that serve are {before}, and"
+        " predictions, outcomes and baselines of the other task cannot be compared",
+        field="data.label.task", value=project.data.label.task,
+        allowed=f"{before}, or another project",
+    )  # fmt: skip
 
 
 def retire_features(

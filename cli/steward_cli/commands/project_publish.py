@@ -1,0 +1,117 @@
+"""``steward project publish-templates``: the templates in SageMaker Studio and Service Catalog."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from botocore.exceptions import ClientError, WaiterError
+from rich.console import Console
+
+from steward_cli.catalogue import Seed, catalogue_template, product_template, zipped
+from steward_cli.commands.local import repository_root
+from steward_cli.console import CommandError, Exit, Json, progress, show
+from steward_cli.project_templates import render, templates_of
+from steward_cli.target import Target, choose
+
+SEED_NAME = "my-project"
+"""Name in a seed: a product cannot write into the files of the repository that it makes."""
+
+
+def publish_templates(
+    context: typer.Context,
+    principal: Annotated[list[str] | None, typer.Option("--principal", help="ARN of a role that "
+                         "may launch them; repeatable.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Write the stack's template there, "
+                                             "and publish nothing.")] = None,
+    json_: Json = False,
+) -> None:  # fmt: skip
+    """Publish the project templates as Service Catalog products that SageMaker Studio shows.
+
+    One stack holds portfolio, products, launch role and constraints; run it again to update. A
+    product makes a CodeCommit repository with the template's files in it; new AWS accounts have no
+    CodeCommit, and use `project new` with any forge.
+
+    Example: `steward --target aws project publish-templates --principal ARN`
+    """
+    target = choose(context.obj)
+    bucket = target.output("ArtifactsBucketName")
+    seeds = seeds_of(repository_root())
+    files = {seed.key: seed.archive for seed in seeds}
+    urls = {}
+    for seed in seeds:
+        key = f"catalogue/{seed.template.name}/{seed.digest}.json"
+        files[key] = product_template(seed, bucket).encode()
+        urls[seed.template.name] = f"https://s3.{target.region}.amazonaws.com/{bucket}/{key}"
+    stack = f"{target.stack}-catalogue"
+    template = json.dumps(catalogue_template(seeds, urls, principal or [], bucket), indent=1)
+    if out is not None:
+        out.write_text(template + "\n", encoding="utf-8")
+    elif target.engine is not None:
+        raise CommandError(
+            "the embedded AWS has no Service Catalog", Exit.USAGE,
+            "--target aws, or --out FILE to see the stack's template",
+        )  # fmt: skip
+    else:
+        with progress(f"publishing {len(seeds)} templates") as say:
+            for key, content in files.items():
+                say(key)
+                target.client("s3").put_object(Bucket=bucket, Key=key, Body=content)
+            say(f"stack {stack}")
+            deploy_catalogue(target, stack, template)
+    products = {seed.template.name: seed.digest for seed in seeds}
+
+    def tell(console: Console) -> None:
+        done = f"wrote {out}" if out is not None else f"published by stack {stack}"
+        console.print(f"{len(products)} templates: {', '.join(products)}: {done}")
+
+    show({"stack": stack, "products": products, "out": str(out) if out else None}, json_, tell)
+
+
+def seeds_of(root: Path) -> list[Seed]:
+    """Return every template, rendered with its defaults."""
+    seeds = []
+    with tempfile.TemporaryDirectory() as folder:
+        for template in templates_of(root):
+            goal = Path(folder) / template.name
+            render(root, template.name, SEED_NAME, goal, {})
+            # Where it was rendered from is a path of this machine, and no use to anybody else.
+            (goal / ".copier-answers.yml").unlink()
+            seeds.append(Seed(template, zipped(goal)))
+    return seeds
+
+
+def deploy_catalogue(target: Target, stack: str, template: str) -> None:
+    """Create or update the catalogue's stack; an unchanged one is left alone.
+
+    Raises:
+        CommandError: CloudFormation refused or rolled back.
+    """
+    cloudformation: Any = target.client("cloudformation")
+    request = {
+        "StackName": stack, "TemplateBody": template, "Capabilities": ["CAPABILITY_IAM"],
+        "Tags": [{"Key": "steward:stack", "Value": target.stack}],
+    }  # fmt: skip
+    try:
+        cloudformation.create_stack(**request)
+        waiter = "stack_create_complete"
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "AlreadyExistsException":
+            raise
+        try:
+            cloudformation.update_stack(**request)
+        except ClientError as unchanged:
+            if "No updates are to be performed" in str(unchanged):
+                return
+            raise
+        waiter = "stack_update_complete"
+    try:
+        cloudformation.get_waiter(waiter).wait(StackName=stack)
+    except WaiterError:
+        raise CommandError(
+            f"the stack {stack} was not deployed", Exit.FAILED,
+            f"aws cloudformation describe-stack-events --stack-name {stack}",
+        ) from None  # fmt: skip
