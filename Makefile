@@ -1,14 +1,11 @@
 # What a newcomer runs is `make demo` and `make test`; both prepare what they need.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check lint checkov bench aws-smoke clean
+.PHONY: help setup demo test check lint checkov bench sam-local aws-smoke clean
 .NOTPARALLEL:
 
 BIN := $(CURDIR)/.venv/bin
 export PATH := $(BIN):$(PATH)
 export SAM_CLI_TELEMETRY := 0
-# Tests on an embedded AWS come after the others, for they mostly wait and some watch the time. Two
-# processes share them, each with an engine of its own; tests/support/sharing.py says how.
-EMBEDDED := tests/integration tests/e2e
 PYTHON_FOLDERS := layers/core/steward cli/steward_cli local/steward_local jobs/steward_jobs functions tests bench .ci/aws_smoke.py
 
 help: ## Say what there is
@@ -22,8 +19,7 @@ demo: setup ## Play one model's whole life on the embedded AWS
 	@steward demo
 
 test: lint checkov ## All checks and all tests, on the embedded AWS where they need one
-	@pytest -n 2 --dist loadfile $(EMBEDDED:%=--ignore=%)
-	@pytest -n 2 --dist loadfile $(EMBEDDED)
+	@pytest -n 4 --dist loadfile
 
 check: lint checkov ## All checks: style, types, layers, templates, machines, schemas, cold imports
 	pytest -q -x tests/infra
@@ -41,6 +37,10 @@ checkov: setup ## Security rules on the templates; each skip has its reason in .
 
 bench: setup ## Run the benchmarks, or one: make bench NAME=gateway
 	@.ci/bench $(NAME)
+
+sam-local: setup ## Invoke every function by `sam local invoke` in a container, as it is in process
+	.tools/sam/bin/sam build
+	STEWARD_SAM_LOCAL=1 pytest tests/sam_local
 
 aws-smoke: setup ## Deploy to your sandbox account, play the main job there, tear down (opt-in)
 	@.ci/aws-smoke

@@ -12,7 +12,7 @@ from xdist.remote import Producer
 
 from steward.domain import duckdb_imports
 from support.isolation import aws, isolated, no_network, scrubbed
-from support.sharing import Sharing
+from support.sharing import Sharing, give_way
 
 # Threads of OpenBLAS wait by spinning: beside other processes, two of them take five times the
 # processor time of one to train a model of ten columns. numpy reads this when it is imported.
@@ -25,7 +25,7 @@ duckdb_imports.answer_at_once()
 
 _TESTS = Path(__file__).parent
 _SCRUBBED = ("unit", "contracts", "infra")
-_MARKED = ("integration", "e2e")
+_MARKED = ("integration", "e2e", "sam_local")
 _LOOPBACK = ["127.0.0.1", "::1", "localhost"]
 
 
@@ -35,12 +35,19 @@ def _ring(path: Path) -> str:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark tests by their folder and run the cheap rings first."""
-    order = ("unit", "contracts", "infra", "statemachines", "integration", "e2e")
+    order = ("unit", "contracts", "infra", "statemachines", "integration", "e2e", "sam_local")
     for item in items:
         ring = _ring(item.path)
         if ring in _MARKED:
             item.add_marker(ring)
     items.sort(key=lambda item: order.index(_ring(item.path)))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let a process of several give way where its tests are not the ones that watch the time."""
+    worker: dict[str, int | str] | None = getattr(config, "workerinput", None)
+    if worker is not None:
+        give_way(str(worker["workerid"]), int(worker["workercount"]))
 
 
 @pytest.hookimpl(optionalhook=True)

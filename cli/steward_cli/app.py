@@ -24,8 +24,10 @@ from steward_cli.commands import (
     batch,
     bias,
     card,
+    cost,
     data,
     dataset,
+    doctor,
     experiment,
     explain,
     features,
@@ -65,6 +67,7 @@ app = typer.Typer(
 app.command("up")(local.up)
 app.command("down")(local.down)
 app.command("demo")(demo.demo)
+app.command("doctor")(doctor.doctor)
 app.command("approve")(versions.approve)
 app.command("reject")(versions.reject)
 app.command("rollback")(release.rollback)
@@ -75,6 +78,7 @@ app.add_typer(data.app, name="data")
 app.add_typer(dataset.app, name="dataset")
 app.add_typer(features.app, name="features")
 app.add_typer(runs.app, name="runs")
+app.add_typer(cost.app, name="cost")
 app.add_typer(versions.app, name="versions")
 app.add_typer(release.app, name="release")
 app.add_typer(outcomes.app, name="outcomes")

@@ -24,10 +24,11 @@ MEANINGS = {
     "inconclusive": "Nothing is proved broken, and not everything is proved kept.",
 }
 _OTHERS = {
-    "mean_prediction": "mean probability of the favourable outcome",
+    "mean_prediction": "mean probability of the favourable outcome, or mean predicted number",
     "brier": "mean squared difference of probability and outcome",
     "mean_absolute_error": "mean absolute difference of prediction and outcome",
     "mean_squared_error": "mean squared difference of prediction and outcome",
+    "root_mean_squared_error": "root of the mean squared difference of prediction and outcome",
     "mean_error": "mean of prediction less outcome",
 }
 

@@ -113,15 +113,15 @@ _MOMENT = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(\.\d+)?(\+00:00|Z)")
 _COLOURS = {
     "green": {
         "succeeded", "production", "approved", "completed", "accepted", "running", "InService",
-        "pass", "OK", "active", "CREATE_COMPLETE", "UPDATE_COMPLETE", "SUCCEEDED",
+        "pass", "ok", "OK", "active", "CREATE_COMPLETE", "UPDATE_COMPLETE", "SUCCEEDED",
     },
     "red": {
         "failed", "rejected", "rolled_back", "staging_failed", "worse", "ALARM", "FAILED",
-        "TIMED_OUT", "ABORTED", "deleted",
+        "TIMED_OUT", "ABORTED", "deleted", "refused", "fail",
     },
     "yellow": {
         "waiting", "pending", "held", "superseded", "expired", "releasing", "suppressed",
-        "inconclusive", "registered", "retained",
+        "inconclusive", "registered", "retained", "warn", "unknown",
     },
 }  # fmt: skip
 

@@ -17,7 +17,7 @@ from steward.domain.delivery_files import MAX_UNPACKED_BYTES
 from steward.domain.errors import EvidenceIncompleteError, UnreadableFileError
 from steward_cli.commands.local import repository_root
 from steward_cli.console import CommandError, Exit
-from steward_cli.target import Target
+from steward_cli.target import Target, cost_tags
 
 Engine = Literal["auto", "duckdb", "databrew"]
 POLL_S = 10.0
@@ -161,12 +161,11 @@ def _deploy(target: Target, name: str, parameters: dict[str, str]) -> None:
         "Parameters": [
             {"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()
         ],
+        "Tags": cost_tags(target),
     }
     cloudformation = target.client("cloudformation")
     try:
-        cloudformation.create_stack(
-            **request, Tags=[{"Key": "steward:stack", "Value": target.stack}]
-        )
+        cloudformation.create_stack(**request)
         waiter = "stack_create_complete"
     except ClientError as error:
         if error.response["Error"]["Code"] != "AlreadyExistsException":

@@ -15,6 +15,7 @@ import json
 import sys
 from collections import defaultdict
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -100,10 +101,14 @@ def publishers(*folders: Path) -> dict[str, list[str]]:
     for folder in folders:
         for path in sorted(folder.rglob("*.py")):
             module = ".".join(path.relative_to(folder).with_suffix("").parts)
-            for name in _called(ast.parse(path.read_text(encoding="utf-8"))):
-                if name in PAYLOADS:
-                    found[name].add(module)
+            for name in _payloads_called(path.read_text(encoding="utf-8")):
+                found[name].add(module)
     return {name: sorted(modules) for name, modules in found.items()}
+
+
+@cache
+def _payloads_called(text: str) -> frozenset[str]:
+    return frozenset(_called(ast.parse(text))) & frozenset(PAYLOADS)
 
 
 def _called(tree: ast.AST) -> Iterator[str]:

@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
-import gzip
 import hashlib
-import io
-import tarfile
-from collections.abc import Mapping
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
 
-from steward.domain.errors import InvalidProjectError, ReleaseNotAllowedError
+from steward.domain.built_in.source import DOORWAYS, built_in_files
+from steward.domain.errors import (
+    ArchiveRefusedError,
+    InvalidProjectError,
+    ReleaseNotAllowedError,
+)
 from steward.domain.project import Project, parse_project
+from steward.domain.source_archives import (
+    MAX_CODE_BYTES,
+    SKIPPED,
+    Files,
+    SourceFile,
+    canonical_archive,
+)
 from steward.domain.strategies import plan_for
-from steward.domain.tables import Table
+from steward.service.training.project_files import check_by_the_engine
 from steward_cli.console import CommandError, Exit
-from steward_jobs.built_in.source import DOORWAYS, built_in_files
-
-_SKIPPED = {"__pycache__", ".git", ".venv", ".pytest_cache", ".mypy_cache", ".ruff_cache"}
-_MAXIMUM_BYTES = 50 * 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -63,7 +68,7 @@ def read_source(folder: Path, source: Path | None = None) -> Source:
             declared = {**declared, "feature_groups": read_feature_groups(folder / "features")}
             declared |= _read_risk(folder, declared)
         project = parse_project(declared)
-        _check_by_the_engine(project)
+        check_by_the_engine(project)
         features = [column.name for column in project.model_features]
         plan_for(project.release, project.serving.router, features, first=False)
     except yaml.YAMLError as error:
@@ -94,40 +99,15 @@ def _code_of(folder: Path, project: Project, source: Path | None) -> bytes:
                 f"{named / training.entry_point} is missing", Exit.NOT_FOUND,
                 "training.entry_point: allowed without a source: train.py, of the built-in model",
             )  # fmt: skip
-        return pack_files({name: (content, 0o644) for name, content in built_in_files().items()})
+        return canonical_archive(
+            {name: SourceFile(content, False) for name, content in built_in_files().items()}
+        )
     if not (named / training.entry_point).is_file():
         raise CommandError(
             f"{named / training.entry_point} is missing", Exit.NOT_FOUND,
             "training.source and training.entry_point in project.yaml name it",
         )  # fmt: skip
     return pack(named)
-
-
-def _check_by_the_engine(project: Project) -> None:
-    """Let the engine read every pattern and bind every expression to its columns.
-
-    Raises:
-        InvalidProjectError: With the path of the first one that does not fit.
-    """
-    tables: dict[str, Table] = {"data": project.data}
-    tables |= {f"data.sources.{name}": table for name, table in project.data.sources.items()}
-    asked = {
-        path: table
-        for path, table in tables.items()
-        if table.rules or any(column.pattern for column in table.columns)
-    }
-    if not asked and not project.feature_groups:
-        # The engine takes a moment to load; such a project needs it for nothing.
-        return
-    import duckdb
-
-    from steward.domain.column_rules import check_table
-    from steward.domain.feature_transforms import check_expressions
-
-    with duckdb.connect() as connection:
-        for path, table in asked.items():
-            check_table(connection, table, path)
-        check_expressions(connection, project)
 
 
 def _read_risk(folder: Path, declared: dict[str, object]) -> dict[str, object]:
@@ -167,34 +147,26 @@ def read_feature_groups(folder: Path) -> list[object]:
 
 
 def pack(folder: Path) -> bytes:
-    """Return a folder as tar.gz whose bytes depend on names, modes and contents alone."""
-    files: dict[str, tuple[bytes, int]] = {}
+    """Return a folder as the one canonical tar.gz: the same files give the same bytes.
+
+    Raises:
+        CommandError: It holds more than code may, or a path that no archive takes.
+    """
+    files: Files = {}
     size = 0
-    for path in sorted(folder.rglob("*")):
+    for path in folder.rglob("*"):
         inside = path.relative_to(folder)
-        if not path.is_file() or _SKIPPED.intersection(inside.parts):
+        if not path.is_file() or SKIPPED.intersection(inside.parts):
             continue
-        content = path.read_bytes()
-        size += len(content)
-        if size > _MAXIMUM_BYTES:
+        size += path.stat().st_size
+        if size > MAX_CODE_BYTES:
             raise CommandError(
-                f"{folder} holds more than {_MAXIMUM_BYTES >> 20} MiB", Exit.USAGE,
+                f"{folder} holds more than {MAX_CODE_BYTES >> 20} MiB", Exit.USAGE,
                 "code only: data goes into the data bucket, weights into the model",
             )  # fmt: skip
-        files[inside.as_posix()] = (content, 0o755 if path.stat().st_mode & 0o100 else 0o644)
-    return pack_files(files)
-
-
-def pack_files(files: Mapping[str, tuple[bytes, int]]) -> bytes:
-    """Return files, given as content and mode by path, as tar.gz in the order given."""
-    buffer = io.BytesIO()
-    with (
-        gzip.GzipFile(fileobj=buffer, mode="wb", mtime=0, compresslevel=6) as zipped,
-        tarfile.open(fileobj=zipped, mode="w", format=tarfile.USTAR_FORMAT) as tar,
-    ):
-        for name, (content, mode) in files.items():
-            entry = tarfile.TarInfo(name)
-            entry.size = len(content)
-            entry.mode = mode
-            tar.addfile(entry, io.BytesIO(content))
-    return buffer.getvalue()
+        executable = bool(path.stat().st_mode & stat.S_IXUSR)
+        files[inside.as_posix()] = SourceFile(path.read_bytes(), executable)
+    try:
+        return canonical_archive(files)
+    except ArchiveRefusedError as refused:
+        raise CommandError(f"{folder}: {refused.message}", Exit.USAGE) from None

@@ -122,7 +122,7 @@ def choose(choice: Choice) -> Target:
     if engine is not None:
         return local_target(engine, choice)
     session = boto3.Session(profile_name=choice.profile, region_name=choice.region)
-    region = choice.region or session.region_name
+    region = choice.region or os.environ.get("AWS_REGION") or session.region_name
     if not region:
         raise CommandError(
             "no AWS region is set, and no embedded AWS runs here", Exit.USAGE,
@@ -150,6 +150,14 @@ def local_target(engine: Engine, choice: Choice) -> Target:
     )
     stack = choice.stack or os.environ.get("STEWARD_STACK") or "steward-local"
     return Target("local", stack, engine.region, session, engine)
+
+
+def cost_tags(target: Target, project: str | None = None) -> list[dict[str, str]]:
+    """Return the tags of a stack, which CloudFormation gives to all that is in it."""
+    tags = {"steward:stack": target.stack, "steward:environment": target.environment_name}
+    if project is not None:
+        tags["steward:project"] = project
+    return [{"Key": key, "Value": value} for key, value in tags.items()]
 
 
 def credentials_file(state_dir: Path) -> Path:

@@ -1,4 +1,4 @@
-"""``python -m steward_jobs train|evaluate|serve|card``: what SageMaker starts in the image.
+"""``python -m steward_jobs train|evaluate|serve|card|test|rehearse``: the image's commands.
 
 Each command imports only what it needs, since most of these processes live for seconds.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from importlib import import_module
 
-COMMANDS = ("train", "evaluate", "serve", "card")
+COMMANDS = ("train", "evaluate", "serve", "card", "test", "rehearse")
 _INTERNAL = ("explain", "predict")
 
 

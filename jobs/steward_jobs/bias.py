@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from steward.domain.bias.assessment import BiasRows, Origin, Predicted, assess
-from steward.domain.bias.declaration import Bias
+from steward.domain.bias.declaration import Bias, Cut
 from steward.domain.errors import RejectedError
 from steward_jobs.container import JobError
 from steward_jobs.job_config import Feature, InvalidRowError, JobConfig, Value, read_csv
@@ -32,6 +32,7 @@ class _Read:
     Attributes:
         places: Index in the file of each row that counts.
         stray: A label value that is neither favourable nor the positive one, if any.
+        targets: Labels of a regression.
     """
 
     places: list[int] = field(default_factory=list)
@@ -40,10 +41,12 @@ class _Read:
     columns: dict[str, list[Value]] = field(default_factory=dict)
     numbers: dict[str, array[float]] = field(default_factory=dict)
     stray: str | None = None
+    targets: array[float] | None = None
 
     @property
     def rows(self) -> BiasRows:
-        return BiasRows(np.array(self.favourable, np.bool_), self.labels, self.columns)
+        numbers = None if self.targets is None else np.frombuffer(self.targets, np.float64)
+        return BiasRows(np.array(self.favourable, np.bool_), self.labels, self.columns, numbers)
 
 
 def bias_of(job: JobConfig, train: Path, heldout: Path, read: Heldout, answers: Floats) -> str:
@@ -54,7 +57,7 @@ def bias_of(job: JobConfig, train: Path, heldout: Path, read: Heldout, answers: 
         train: Rows that trained the model.
         heldout: Rows that it never saw.
         read: What the evaluation read of those.
-        answers: Probability of the positive label of each held-out row.
+        answers: Probability of the positive label of each held-out row, or its number.
 
     Raises:
         JobError: A column is missing, or a value is not of its type.
@@ -69,35 +72,70 @@ def evidence_of(
     if job.bias is None:
         raise JobError("the configuration declares no bias")
     declared = Bias.model_validate(job.bias.declared)
-    assert job.positive is not None
-    labels = declared.favourable.labels or [job.positive]
-    trained = _read(job, job.bias.types, labels, train, features=False)
-    held = _read(job, job.bias.types, labels, heldout, features=True)
+    cut = declared.favourable.cut
+    if (cut is None) is not (job.task == "binary"):
+        raise JobError(f"bias.favourable is not of a {job.task} model")
+    told = _favourable(job, declared)
+    trained = _read(job, job.bias.types, told, train, features=False)
+    held = _read(job, job.bias.types, told, heldout, features=True)
     probabilities = answers[held.places]
-    selected = probabilities >= declared.favourable.threshold
-    if job.positive not in labels:
-        probabilities, selected = 1 - probabilities, ~selected
+    if cut is not None:
+        selected = np.array([cut.favours(answer) for answer in probabilities.tolist()], np.bool_)
+    else:
+        selected = probabilities >= declared.favourable.threshold
+        if job.positive not in told.labels:
+            probabilities, selected = 1 - probabilities, ~selected
     predicted = Predicted(
         probabilities, selected,
         {name: np.frombuffer(numbers, np.float64) for name, numbers in held.numbers.items()},
         held.stray,
     )  # fmt: skip
-    origin = Origin(job.project, job.run_id, sha256, job.unit, labels)
+    origin = Origin(job.project, job.run_id, sha256, job.unit, told.labels)
     try:
         return assess(declared, trained.rows, held.rows, predicted, origin)
     except RejectedError as error:
         raise JobError(f"bias cannot be judged: {error}") from error
 
 
+@dataclass(frozen=True)
+class _Favours:
+    """Which labels are favourable.
+
+    Attributes:
+        labels: As evidence names them.
+        wanted: The job with each of these as its positive label.
+        cut: Of a regression.
+    """
+
+    labels: list[bool | int | float | str]
+    wanted: list[JobConfig]
+    cut: Cut | None = None
+
+    def holds(self, text: str, target: float, row: int) -> bool:
+        if self.cut is not None:
+            return self.cut.favours(target)
+        return any(one.is_positive(text, row) for one in self.wanted)
+
+
+def _favourable(job: JobConfig, declared: Bias) -> _Favours:
+    cut = declared.favourable.cut
+    if cut is not None:
+        return _Favours([str(cut)], [], cut)
+    assert job.positive is not None
+    labels = declared.favourable.labels or [job.positive]
+    return _Favours(labels, [replace(job, positive=value) for value in labels])
+
+
 def _read(
-    job: JobConfig, types: Mapping[str, str], labels: list[bool | int | float | str], path: Path,
-    *, features: bool,
-) -> _Read:  # fmt: skip
+    job: JobConfig, types: Mapping[str, str], told: _Favours, path: Path, *, features: bool
+) -> _Read:
+    numbers = told.cut is not None
     columns = {name: Feature(name, type_, nullable=True) for name, type_ in types.items()}
-    wanted = [replace(job, positive=value) for value in labels]
     plain = [one for one in job.features if one.type != "string"] if features else []
     found = _Read(
-        columns={name: [] for name in columns}, numbers={one.name: array("d") for one in plain}
+        columns={name: [] for name in columns},
+        numbers={one.name: array("d") for one in plain},
+        targets=array("d") if numbers else None,
     )
     seen: set[str] = set()
     for row, cells in read_csv(path):
@@ -106,7 +144,8 @@ def _read(
             if job.unit == "entity" and entity in seen:
                 continue
             seen.add(entity)
-            favourable = any(one.is_positive(label, row) for one in wanted)
+            target = job.target_of(label, row) if numbers else 0.0
+            favourable = told.holds(label, target, row)
             for name, column in columns.items():
                 found.columns[name].append(column.parse(cells[name], row))
             for one in plain:
@@ -119,8 +158,12 @@ def _read(
             raise JobError(f"{path.name}: {error}") from error
         found.places.append(row)
         found.favourable.append(favourable)
+        if found.targets is not None:
+            found.targets.append(target)
+            found.labels.append("favourable" if favourable else "other")
+            continue
         found.labels.append(label)
-        if not favourable and job.positive not in labels and not job.is_positive(label, row):
+        if not favourable and job.positive not in told.labels and not job.is_positive(label, row):
             found.stray = found.stray or label
     if not found.places:
         raise JobError(f"{path.name} holds no rows: nothing to compare")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 from steward_jobs.container import JobError, base_dir, log, write_failure
 
@@ -24,7 +25,7 @@ def main(_arguments: list[str]) -> int:
             raise JobError(f"{INPUT} is no card: {error}") from None
         target = folder / OUTPUT
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(pdf(card))
+        target.write_bytes(pdf(card, os.environ.get("CARD_STATUS", "")))
     except JobError as error:
         write_failure(str(error), "failure", "message")
         log("card_failed", reason=str(error))

@@ -232,6 +232,19 @@ def _to_stream(sender: Sender, arn: str, parcel: Parcel) -> None:
         raise DeliveryError("RESOURCE_NOT_FOUND", f"Delivery stream {arn} does not exist")
 
 
+def _to_pipeline(sender: Sender, arn: str, _parcel: Parcel) -> None:
+    from steward_local.codepipeline import executions, store
+
+    at, name = store.current(), arn.rsplit(":", 1)[-1]
+    if isinstance(sender, ServiceSender):
+        raise DeliveryError("NO_PERMISSIONS", f"A target of {arn} needs a role")
+    _require(sender, "codepipeline:StartPipelineExecution", arn, None)
+    if name not in at.pipelines:
+        raise DeliveryError("RESOURCE_NOT_FOUND", f"Pipeline {arn} does not exist")
+    trigger = {"trigger-type": "CloudWatchEvent", "trigger-detail": ""}
+    executions.start(at, at.pipelines[name], {}, trigger)
+
+
 _ROUTES: dict[str, Callable[[Sender, str, Parcel], None]] = {
     "sqs": _to_queue,
     "sns": _to_topic,
@@ -239,6 +252,7 @@ _ROUTES: dict[str, Callable[[Sender, str, Parcel], None]] = {
     "events": _to_bus,
     "states": _to_machine,
     "firehose": _to_stream,
+    "codepipeline": _to_pipeline,
 }
 
 

@@ -436,6 +436,7 @@ _ADDITIONS = (
     "steward_local.log_queries",
     "steward_local.stepfunctions_additions",
     "steward_local.table_policies",
+    "steward_local.codepipeline",
     "steward_local.api_calls",
 )
 

@@ -11,6 +11,7 @@ Handlers = dict[str, dict[str, Any]]
 def with_missing_types(original: Handlers) -> Handlers:
     """Add the missing types to MiniStack's table of resource handlers, in place."""
     from steward_local import object_lock
+    from steward_local.codepipeline import template as pipelines
     from steward_local.sagemaker.feature_store import template
 
     object_lock.with_locks_and_policies(original)
@@ -24,6 +25,7 @@ def with_missing_types(original: Handlers) -> Handlers:
         "delete": _delete_group,
     }
     original["AWS::SageMaker::FeatureGroup"] = template.HANDLERS
+    original["AWS::CodePipeline::Pipeline"] = pipelines.HANDLERS
     original["AWS::CloudWatch::CompositeAlarm"] = {
         "create": _create_composite,
         "update": _update_composite,

@@ -63,4 +63,4 @@ def test_an_unknown_command_is_refused_with_the_known_ones() -> None:
         [sys.executable, "-m", "steward_jobs", "tune"], capture_output=True, text=True, check=False
     )
     assert done.returncode == 2
-    assert "must be one of train, evaluate, serve, card, not 'tune'" in done.stderr
+    assert "must be one of train, evaluate, serve, card, test, rehearse, not 'tune'" in done.stderr

@@ -8,15 +8,17 @@ from typing import Any
 
 import pytest
 
+from steward.domain.bias.evidence import BiasEvidence
 from steward.domain.evaluation_report import EvaluationReport
 from steward.domain.monitoring.baseline import Baseline
 from steward.domain.monitoring.counts import NumericCounts
 from steward.domain.predictions import read_predictions
+from steward.domain.project import parse_project
 from steward_jobs.answers import Application
 from steward_jobs.job_config import read_job_config
 from steward_jobs.model_code import load_model
 from support.job_container import Container, job_document, part
-from support.regression_scene import formula, project, rows
+from support.regression_scene import declaration, formula, project, rows
 
 PROJECT = project()
 JOB = job_document(PROJECT)
@@ -64,6 +66,31 @@ def test_its_baseline_has_numbers_where_a_class_has_shares(tmp_path: Path) -> No
     assert baseline.predictions[0].counts.rows == len(HELDOUT)
     better = {name: metric.higher_is_better for name, metric in baseline.performance.items()}
     assert better == {"rmse": False, "mae": False, "r2": True}
+
+
+def test_its_bias_is_of_errors_and_of_a_cut(tmp_path: Path) -> None:
+    declared = declaration(
+        bias={
+            "attributes": [{"column": "side", "facets": [{"values": ["n"]}], "feature": False}],
+            "favourable": {"at_most": 300}, "minimum_rows": 20,
+        }
+    )  # fmt: skip
+    declared["data"]["columns"].insert(1, {"name": "side", "type": "string"})
+    found = parse_project(declared)
+    told = [{**row, "side": "ns"[n % 2]} for n, row in enumerate(ROWS)]
+    container = Container(tmp_path)
+    container.prepare_evaluation(
+        formula(), part(told, found, "heldout"), job_document(found),
+        train=part(told, found, "train"),
+    )  # fmt: skip
+    _evaluated(container)
+    evidence = BiasEvidence.model_validate(container.output("bias.json"))
+    assert (evidence.task, evidence.favourable) == ("regression", ["<= 300"])
+    assert evidence.facets[0].report.metric("DPPL").value is not None
+    errors = {one.metric: one.overall for one in evidence.groups}
+    assert errors["root_mean_squared_error"] == pytest.approx(10, rel=0.25)
+    text = (tmp_path / "processing" / "output" / "bias.json").read_text()
+    assert "h1-1" not in text
 
 
 @pytest.mark.parametrize(

@@ -127,6 +127,7 @@ MAILS: dict[str, Payload] = {
                  "slice: no slice is proved worse: 4 judged, 1 too thin to judge"],
     ),
     "training_failed": events.TrainingFailed(run_id="3f9a1c0b7d2e-1", **FAILURE),
+    "integration_failed": sample(events.IntegrationFailed),
     "staging_failed": events.StagingFailed(version=3, **FAILURE),
     "release_started": events.ReleaseStarted(
         release_id="00000003-1", version=3, stable_version=2, strategy="canary",

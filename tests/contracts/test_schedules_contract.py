@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ pytestmark = pytest.mark.usefixtures("isolated")
 
 PAYLOAD = {"id": "<aws.scheduler.execution-id>", "detail": {"project": "ward", "tick": 1}}
 GROUP = "steward"
+_EAST = timezone(timedelta(hours=2))
 TARGET = "arn:aws:lambda:us-east-1:000000000000:function:start-tick"
 ROLE = "arn:aws:iam::000000000000:role/scheduler"
 QUEUE = "arn:aws:sqs:us-east-1:000000000000:failures"
@@ -30,6 +32,7 @@ class Subject:
     payload_of: Callable[[str], Any]
     minutes_of: Callable[[str], int]
     disable: Callable[[str], None]
+    moment_of: Callable[[str], datetime | None]
 
 
 def on_scheduler(client: Any, schedules: Schedules, group: str = GROUP) -> Subject:
@@ -48,7 +51,15 @@ def on_scheduler(client: Any, schedules: Schedules, group: str = GROUP) -> Subje
         lambda name: json.loads(read(name)["Target"]["Input"]),
         lambda name: int(read(name)["ScheduleExpression"].removeprefix("rate(").split()[0]),
         disable,
+        lambda name: _once(read(name)),
     )
+
+
+def _once(found: Any) -> datetime:
+    assert found["ActionAfterCompletion"] == "DELETE"
+    assert found["ScheduleExpressionTimezone"] == "UTC"
+    text = found["ScheduleExpression"].removeprefix("at(").removesuffix(")")
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)
 
 
 @pytest.fixture(params=["fake", "scheduler"])
@@ -64,11 +75,28 @@ def subject(request: pytest.FixtureRequest) -> Subject:
             lambda name: fake.by_name[name].payload,
             lambda name: fake.by_name[name].every_s // 60,
             disable,
+            lambda name: fake.by_name[name].at,
         )
     clients: Clients = request.getfixturevalue("aws")
     client = clients.get("scheduler")
     client.create_schedule_group(Name=GROUP)
     return on_scheduler(client, SchedulerSchedules(client, GROUP, TARGET, ROLE, QUEUE))
+
+
+AT = datetime(2030, 1, 6, 9, 0, 30, 999, tzinfo=UTC)
+
+
+def test_a_moment_is_kept_to_the_second_and_moved_by_a_second_call(subject: Subject) -> None:
+    name = "approval-ward-v2-1"
+    subject.schedules.create_once(name, at=AT, payload=PAYLOAD)
+    assert subject.schedules.is_enabled(name) is True
+    assert subject.payload_of(name) == PAYLOAD
+    assert subject.moment_of(name) == AT.replace(microsecond=0)
+    later = AT + timedelta(hours=1)
+    subject.schedules.create_once(name, at=later.astimezone(_EAST), payload=PAYLOAD)
+    assert subject.moment_of(name) == later.replace(microsecond=0)
+    subject.schedules.delete(name)
+    assert subject.schedules.is_enabled(name) is None
 
 
 def test_a_schedule_is_there_enabled_with_its_interval_and_payload(subject: Subject) -> None:

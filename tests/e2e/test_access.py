@@ -97,10 +97,12 @@ TRIES: dict[str, Try] = {
         person, site.output("CaptureBucketName"), "captured/none.jsonl"
     ),
     "push_code": lambda site, person: _url(person, site.output("SourceUrl"), {"config": {}}),
+    "change_run": lambda site, person: _url(person, site.output("RunUrl"), {}),
     "deliver_data": lambda site, person: person.client("s3").put_object(
         Bucket=site.output("DataBucketName"), Key="deliveries/unknown-project/rows.csv", Body=b"a"
     ),
     "decide": lambda site, person: decide(person, PROJECT, site.version, "reject", "a test"),
+    "print_card": lambda site, person: _url(person, site.output("CardPdfUrl"), {}),
     "ask_predictions": lambda site, person: _url(
         person, f"{site.output('GatewayUrl')}{PROJECT}", {"instances": []}
     ),

@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
+from steward_cli.card_pdf import fetch
 from steward_cli.commands import inventory
+from steward_cli.commands.versions import decide
 from steward_cli.console import CommandError
 from support.laboratory_stack import Laboratory, eventually
 
@@ -34,8 +36,42 @@ def test_the_evidence_names_the_card_and_sagemaker_has_both_projections(
     details = json.loads(card["Content"])["additional_information"]["custom_details"]
     assert evidence["evaluation"]["sha256"] in details["evaluation.rows"]
     assert record["evidence_digest"] in details["approvals.state"]
+    _is_printed(lab, int(record["version"]))
     package = sagemaker.describe_model_package(ModelPackageName=record["model_package_arn"])
     assert package["ModelCard"]["ModelCardStatus"] == "PendingReview"
+    _is_reminded_of_until_it_is_decided(lab, int(record["version"]))
+
+
+def _is_printed(lab: Laboratory, version: int) -> None:
+    """By a job of the image and by SageMaker's own export, each by one job for one card."""
+    for by in ("job_image", "sagemaker"):
+        asked = {"project": "carded", "version": version, "by": by}
+        content, told = fetch(lab.ana, asked, lambda _text: None, 60)
+        assert content.startswith(b"%PDF-")
+        assert fetch(lab.ana, asked, lambda _text: None, 60)[1] == told
+    jobs = lab.target.client("sagemaker").list_processing_jobs(NameContains="carded-")
+    (printing,) = [j for j in jobs["ProcessingJobSummaries"] if "-card-" in j["ProcessingJobName"]]
+    entry = f"job#{printing['ProcessingJobName']}"
+    eventually(
+        lambda: entry in {cost["entry"] for cost in lab.state.costs("carded")}, f"cost of {entry}"
+    )
+
+
+def _is_reminded_of_until_it_is_decided(lab: Laboratory, version: int) -> None:
+    scheduler = lab.target.client("scheduler")
+    about = {"Name": f"approval-carded-v{version}-1", "GroupName": "steward-local-approvals"}
+    kept = scheduler.get_schedule(**about)
+    assert (kept["State"], kept["ActionAfterCompletion"]) == ("ENABLED", "DELETE")
+    decide(lab.ana, "carded", version, "reject", "a test")
+
+    def gone() -> bool:
+        try:
+            scheduler.get_schedule(**about)
+        except scheduler.exceptions.ResourceNotFoundException:
+            return True
+        return False
+
+    eventually(gone, "the end of the reminder's schedule")
 
 
 def _in_review(sagemaker: Any, name: str) -> dict[str, Any] | None:

@@ -133,6 +133,14 @@ def test_people_got_their_mail(facts: Facts) -> None:
     assert any("is retrained" in subject for subject in subjects)
 
 
+def test_each_version_has_a_card_in_step_with_it(facts: Facts) -> None:
+    status = {card.version: card.status for card in facts.cards}
+    assert status == {1: "Approved", 2: "Approved", 3: "Archived", 4: "PendingReview"}
+    assert all(card.proven > len(card.unproven) > 0 for card in facts.cards)
+    digests = {int(item["version"]): item["card"]["sha256"] for item in facts.versions}
+    assert digests == {card.version: card.digest for card in facts.cards}
+
+
 def test_every_run_has_a_cost(facts: Facts) -> None:
     runs = {e["name"] for e in facts.executions if e["machine"] == "training"}
     costs = {row["run"]: row for row in costs_by_run(facts)}

@@ -75,6 +75,8 @@ def test_only_consumers_have_a_failure_queue(path: Any) -> None:
         consumers.add("PublishOutboxFunction")  # of the outbox's stream
     if path.stem == "serving":
         consumers.add("StartTickFunction")  # of EventBridge Scheduler
+    if path.stem == "registry":
+        consumers.add("RemindApproversFunction")  # of EventBridge Scheduler, too
     if path.stem == "audit":
         consumers.add("WatchLedgerFunction")  # of the ledger's stream
     for name, function in of_type(load(path), "AWS::Serverless::Function").items():
@@ -139,26 +141,34 @@ def test_the_outbox_stream_has_a_queue_and_reports_single_items() -> None:
     assert destination == {"Fn::GetAtt": ["PublishOutboxHandlingFailures", "Arn"]}
 
 
-def test_scheduler_has_one_target_with_a_queue_and_its_function_one_of_its_own() -> None:
-    resources = _template("serving")["Resources"]
-    placed = resources["ScheduleTicksFunction"]["Properties"]["Environment"]["Variables"]
-    assert placed["TICK_FUNCTION_ARN"] == {"Fn::GetAtt": ["StartTickFunction", "Arn"]}
-    assert placed["TICK_FAILURES_ARN"] == {"Fn::GetAtt": ["StartTickDeliveryFailures", "Arn"]}
-    role = resources["ScheduleRole"]["Properties"]
+@pytest.mark.parametrize(
+    ("domain", "scheduling", "target", "variables", "role_name", "group"),
+    [
+        ("serving", "ScheduleTicksFunction", "StartTick", "TICK", "ScheduleRole",
+         "ExperimentSchedules"),
+        ("registry", "ScheduleRemindersFunction", "RemindApprovers", "REMINDER", "ReminderRole",
+         "ReminderSchedules"),
+    ],
+)  # fmt: skip
+def test_scheduler_has_one_target_with_a_queue_and_its_function_one_of_its_own(
+    domain: str, scheduling: str, target: str, variables: str, role_name: str, group: str
+) -> None:
+    resources = _template(domain)["Resources"]
+    placed = resources[scheduling]["Properties"]["Environment"]["Variables"]
+    arn = {"Fn::GetAtt": [f"{target}Function", "Arn"]}
+    queue = {"Fn::GetAtt": [f"{target}DeliveryFailures", "Arn"]}
+    assert placed[f"{variables}_FUNCTION_ARN"] == arn
+    assert placed[f"{variables}_FAILURES_ARN"] == queue
+    role = resources[role_name]["Properties"]
     [policy] = role["Policies"]
     allowed = {
         statement["Action"]: statement["Resource"]
         for statement in policy["PolicyDocument"]["Statement"]
     }
-    assert allowed == {
-        "lambda:InvokeFunction": placed["TICK_FUNCTION_ARN"],
-        "sqs:SendMessage": placed["TICK_FAILURES_ARN"],
-    }
+    assert allowed == {"lambda:InvokeFunction": arn, "sqs:SendMessage": queue}
     [trust] = role["AssumeRolePolicyDocument"]["Statement"]
-    assert trust["Condition"]["ArnEquals"] == {
-        "aws:SourceArn": {"Fn::GetAtt": ["ExperimentSchedules", "Arn"]}
-    }
-    config = resources["StartTickFunction"]["Properties"]["EventInvokeConfig"]
+    assert trust["Condition"]["ArnEquals"] == {"aws:SourceArn": {"Fn::GetAtt": [group, "Arn"]}}
+    config = resources[f"{target}Function"]["Properties"]["EventInvokeConfig"]
     assert config["DestinationConfig"]["OnFailure"]["Destination"] == {
-        "Fn::GetAtt": ["StartTickHandlingFailures", "Arn"]
+        "Fn::GetAtt": [f"{target}HandlingFailures", "Arn"]
     }

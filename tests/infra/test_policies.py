@@ -22,9 +22,12 @@ from support.templates import (
 
 # Actions that AWS authorises without a resource.
 _NO_RESOURCE_LEVEL = {
+    "sagemaker:ListModelCardExportJobs",
     "cloudtrail:LookupEvents",
     "cloudwatch:GetMetricData",
     "cloudwatch:PutMetricData",
+    "codepipeline:PutJobFailureResult",
+    "codepipeline:PutJobSuccessResult",
     "ecr:GetAuthorizationToken",
     "logs:CreateLogDelivery",
     "logs:DeleteLogDelivery",
@@ -50,6 +53,11 @@ _AWS_MANAGED = (
     "AWSXRayDaemonWriteAccess",
     "AWSXrayWriteOnlyAccess",
 )
+
+_SCHEDULING = {
+    "ScheduleTicksFunctionRole": "ScheduleRole",
+    "ScheduleRemindersFunctionRole": "ReminderRole",
+}
 
 by_child = pytest.mark.parametrize("path", CHILDREN, ids=lambda path: path.stem)
 
@@ -80,10 +88,10 @@ def test_a_role_is_passed_to_one_service_alone(path: Path) -> None:
         if "iam:PassRole" in as_list(statement["Action"]):
             assert as_list(statement["Action"]) == ["iam:PassRole"], name
             service = statement["Condition"]["StringEquals"]["iam:PassedToService"]
-            schedules = name == "ScheduleTicksFunctionRole"
-            assert service == ("scheduler" if schedules else "sagemaker") + ".amazonaws.com", name
-            if schedules:
-                assert statement["Resource"] == {"Fn::GetAtt": ["ScheduleRole", "Arn"]}
+            passed = _SCHEDULING.get(name)
+            assert service == ("scheduler" if passed else "sagemaker") + ".amazonaws.com", name
+            if passed:
+                assert statement["Resource"] == {"Fn::GetAtt": [passed, "Arn"]}
 
 
 @by_child
@@ -213,9 +221,14 @@ def test_the_approver_role_fixes_the_session_name_to_the_person() -> None:
         (
             "access",
             "ApproverPolicy",
-            {"DecideVersionFunctionArn", "WaiveRuleFunctionArn", "RecordReviewFunctionArn"},
+            {
+                "DecideVersionFunctionArn",
+                "WaiveRuleFunctionArn",
+                "RecordReviewFunctionArn",
+                "PrintCardFunctionArn",
+            },
         ),
-        ("access", "ScientistPolicy", {"PushSourceFunctionArn"}),
+        ("access", "ScientistPolicy", {"PushSourceFunctionArn", "PrintCardFunctionArn"}),
         ("registry", "PolicyOwnerPolicy", {"DeployPolicyFunction"}),
         ("serving", "ClientPolicy", {"AnswerRequestFunction", "RecordOutcomesFunction"}),
         ("data", "FeatureReaderPolicy", {"ReadFeaturesFunction"}),

@@ -15,6 +15,7 @@ from support.templates import CHILDREN, ORDER, ROOT, TEMPLATES, transformed
 
 PROJECT_STACK = ROOT / "projects" / "project-stack.yaml"
 PROFILING_STACK = ROOT / "projects" / "profiling-stack.yaml"
+PIPELINE_STACK = ROOT / "projects" / "pipeline.yaml"
 _CLOUDFORMATION_RESOURCES = 500
 _CLOUDFORMATION_BYTES = 1_000_000
 _INLINE_BYTES = 51_200
@@ -36,7 +37,7 @@ def test_what_is_wrong_is_found_in_its_template_alone() -> None:
 
 
 @pytest.mark.parametrize(
-    "path", [*TEMPLATES, PROJECT_STACK, PROFILING_STACK], ids=lambda path: path.stem
+    "path", [*TEMPLATES, PROJECT_STACK, PROFILING_STACK, PIPELINE_STACK], ids=lambda path: path.stem
 )
 def test_a_template_as_written_has_no_findings(path: Path) -> None:
     assert findings(path.read_text(encoding="utf-8")) == []

@@ -9,8 +9,8 @@ from typing import Any, cast
 import pytest
 from botocore.exceptions import ClientError
 
-from steward_cli.commands.project import MOST_IN_BUCKET, MOST_IN_REQUEST, template_source
 from steward_cli.console import CommandError
+from steward_cli.stacks import MOST_IN_BUCKET, MOST_IN_REQUEST, template_source
 from steward_cli.target import Target
 from support.embedded import Account, unique
 

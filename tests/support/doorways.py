@@ -14,14 +14,17 @@ from steward.contracts.events import Event
 from steward.entrypoint import Handler
 from steward.settings import Settings
 from support.fake_job_records import FakeJobRecords
+from support.fake_printer import FakeCardPrinter
 from support.fakes import (
     FakeClock,
     FakeFailureQueue,
     FakeIds,
+    FakeJobImage,
     FakeMail,
     FakeModelCards,
     FakeObjects,
     FakeRegistry,
+    FakeSchedules,
     FakeState,
 )
 
@@ -42,10 +45,16 @@ class FakeApp:
     registry: FakeRegistry = field(default_factory=FakeRegistry)
     model_cards: FakeModelCards = field(default_factory=FakeModelCards)
     mail: FakeMail = field(default_factory=FakeMail)
+    reminders: FakeSchedules = field(default_factory=FakeSchedules)
+    job_image: FakeJobImage = field(default_factory=FakeJobImage)
     job_records: FakeJobRecords = field(default_factory=FakeJobRecords)
     failure_queue: FakeFailureQueue = field(default_factory=FakeFailureQueue)
     clock: FakeClock = field(default_factory=FakeClock)
     ids: FakeIds = field(default_factory=FakeIds)
+
+    def __post_init__(self) -> None:
+        self.card_printer = FakeCardPrinter(self.objects)
+        self.card_exporter = FakeCardPrinter(self.objects)
 
 
 def load(name: str, app: object, monkeypatch: pytest.MonkeyPatch) -> Handler:

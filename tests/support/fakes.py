@@ -257,6 +257,8 @@ class FakeExecution:
     name: str
     payload: dict[str, Any]
     status: str = "RUNNING"
+    redrives: int = 0
+    stopped_with: tuple[str, str] = ("", "")
 
 
 class FakeWorkflows:
@@ -284,6 +286,23 @@ class FakeWorkflows:
             raise RejectedError(f"no execution {execution_arn}", field="execution_arn")
         return self.executions[execution_arn].status
 
+    def is_redrivable(self, execution_arn: str) -> bool:
+        return self.status(execution_arn) in {"FAILED", "TIMED_OUT", "ABORTED"}
+
+    def redrive(self, execution_arn: str) -> None:
+        if self.fails is not None:
+            error, self.fails = self.fails, None
+            raise error
+        if not self.is_redrivable(execution_arn):
+            raise ConflictError(f"{execution_arn} is {self.status(execution_arn)}")
+        self.executions[execution_arn].status = "RUNNING"
+        self.executions[execution_arn].redrives += 1
+
+    def stop(self, execution_arn: str, error: str, cause: str) -> None:
+        if self.status(execution_arn) == "RUNNING":
+            self.executions[execution_arn].status = "ABORTED"
+            self.executions[execution_arn].stopped_with = (error, cause)
+
     def end(self, execution_arn: str, status: str = "SUCCEEDED") -> None:
         """End an execution."""
         self.executions[execution_arn].status = status
@@ -296,6 +315,7 @@ class FakeSchedule:
     every_s: int
     payload: dict[str, Any]
     enabled: bool = True
+    at: datetime | None = None
 
 
 class FakeSchedules:
@@ -306,16 +326,23 @@ class FakeSchedules:
         self.fails: list[Exception] = []
 
     def create(self, name: str, *, every_s: int, payload: Mapping[str, Any]) -> None:
-        self._fail()
         if every_s < 60 or every_s % 60:
             raise RejectedError(
                 f"schedule {name} cannot fire every {every_s} s", field="every_s", value=every_s
             )
+        self._keep(name, FakeSchedule(every_s, dict(payload)))
+
+    def create_once(self, name: str, *, at: datetime, payload: Mapping[str, Any]) -> None:
+        self._keep(name, FakeSchedule(0, dict(payload), at=at.replace(microsecond=0)))
+
+    def _keep(self, name: str, wanted: FakeSchedule) -> None:
+        self._fail()
         if not re.fullmatch(r"[0-9a-zA-Z_.-]{1,64}", name):
             raise RejectedError("a name that AWS refuses", field="name", value=name)
-        plain: dict[str, Any] = json.loads(json.dumps(payload, allow_nan=False))
+        wanted.payload = json.loads(json.dumps(wanted.payload, allow_nan=False))
         known = self.by_name.get(name)
-        self.by_name[name] = FakeSchedule(every_s, plain, known.enabled if known else True)
+        wanted.enabled = known.enabled if known else True
+        self.by_name[name] = wanted
 
     def delete(self, name: str) -> None:
         self._fail()

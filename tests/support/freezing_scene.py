@@ -46,6 +46,7 @@ class FreezingScene:
             "project": PROJECT, "item": experiment_item(RELEASE), "started_at": iso(BEGAN),
             "captured": True,
             **{name: plan[name] for name in ("metrics", "cohort_s", "lateness_s", "slow_ms")},
+            **({"answers": plan["answers"]} if self.design.answers != (0, 1) else {}),
             "steps": [{**step, "index": 0, "at": iso(BEGAN)} for step in plan["steps"]],
         }  # fmt: skip
         self.state.commit([Put(Table.EXPERIMENTS, head)])

@@ -63,8 +63,17 @@ def link_sdk(folder: Path) -> Path:
     return folder
 
 
-def run_like_lambda(code: str, function: Path, sdk: Path, layers: tuple[str, ...]) -> str:
+def run_like_lambda(
+    code: str,
+    function: Path,
+    sdk: Path,
+    layers: tuple[str, ...],
+    environment: Mapping[str, str] | None = None,
+) -> str:
     """Run code where only a function's code, its layers, boto3 and Python itself are found.
+
+    Args:
+        environment: All variables; the region alone where there is none.
 
     Returns:
         What the code printed.
@@ -76,7 +85,8 @@ def run_like_lambda(code: str, function: Path, sdk: Path, layers: tuple[str, ...
     ]
     done = subprocess.run(
         [sys.executable, "-I", "-S", "-c", f"import sys; sys.path[:] = {json.dumps(path)}\n{code}"],
-        capture_output=True, text=True, check=False, env={"AWS_REGION": "us-east-1"},
+        capture_output=True, text=True, check=False,
+        env=dict(environment or {"AWS_REGION": "us-east-1"}),
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]
     return done.stdout

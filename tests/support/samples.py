@@ -14,6 +14,7 @@ from steward.contracts import events as e
 FOLDER = Path(__file__).parents[2] / "events" / "samples"
 RUN, KEY = "3f9a1c0b7d2e-1", "3f9a1c0b7d2e" + "0" * 52
 DIGEST = "9b1d8f5c" * 8
+COMMIT = "1f0c9a7b2d3e" * 3 + "1f0c"
 EXECUTION = "arn:aws:states:us-east-1:000000000000:execution:{}:{}"
 ARTIFACTS = "s3://artifacts"
 PACKAGE = "arn:aws:sagemaker:us-east-1:000000000000:model-package/steward-dev-diabetes/2"
@@ -24,6 +25,46 @@ WATCH = EXECUTION.format("steward-watch-models", "watch-20260105T0905Z")
 SAMPLES: list[e.Payload] = [
     e.ProjectConfigured(config_digest=DIGEST, code_digest=DIGEST, author="000000000000/tom"),
     e.TrainingRequested(reason="the price of a false alarm has changed"),
+    e.CommitReceived(
+        repository="acme/diabetes",
+        branch="main",
+        commit_id=COMMIT,
+        files=e.CommitSource(
+            kind="archive", url=f"https://api.github.com/repos/acme/diabetes/tarball/{COMMIT}"
+        ),
+        author="github:theo",
+        origin="webhook",
+        previous="7" * 40,
+    ),
+    e.CommitIntegrated(
+        integration_id=f"commit#{COMMIT}#1",
+        repository="acme/diabetes",
+        branch="main",
+        commit_id=COMMIT,
+        author="github:theo",
+        code_digest=DIGEST,
+        config_digest=DIGEST,
+        run_id=RUN,
+        outcome="started",
+    ),
+    e.IntegrationFailed(
+        integration_id=f"commit#{COMMIT}#1",
+        repository="acme/diabetes",
+        branch="main",
+        commit_id=COMMIT,
+        author="github:theo",
+        step="TestProject",
+        error="ProjectTestsFailedError",
+        cause="1 of 6 tests failed: test_model.py::test_it_answers_missing_values",
+        execution_arn=EXECUTION.format("IntegrateCommit", "diabetes_1f0c9a7b2d3e-1"),
+        failed_tests=["test_model.py::test_it_answers_missing_values"],
+    ),
+    e.IntegrationSuperseded(
+        integration_id=f"commit#{COMMIT}#1",
+        branch="main",
+        commit_id=COMMIT,
+        superseded_by="commit#2c4e6a7b2d3e0c9a7b2d3e1f0c9a7b2d3e1f0c9a#1",
+    ),
     e.DeliveryReceived(
         delivery_id=DIGEST,
         bucket="data",
@@ -112,6 +153,18 @@ SAMPLES: list[e.Payload] = [
         code_digest=DIGEST,
         code_uri=f"{ARTIFACTS}/code/diabetes/{DIGEST}.tar.gz",
         image=f"000000000000.dkr.ecr.us-east-1.amazonaws.com/steward-jobs@sha256:{DIGEST}",
+    ),
+    e.StepReused(
+        run_id=RUN,
+        step="training",
+        step_key=DIGEST,
+        reused_from="00000000-1",
+        outputs=[f"{ARTIFACTS}/models/diabetes/00000000-1/output/model.tar.gz"],
+        saved_s=74.0,
+        saved_dollars=0.0024,
+    ),
+    e.TrainingResumed(
+        run_id=RUN, execution_arn=EXECUTION.format("TrainCandidate", RUN), redrives=1
     ),
     e.TrainingQueued(run_id="5e0c2a7f9b14-1", run_key="5e0c2a7f9b14" + "0" * 52, behind=RUN),
     e.TrainingSuppressed(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
 from pathlib import Path
@@ -14,9 +15,11 @@ from typer.testing import CliRunner
 
 from steward.domain.cards.limits import violations
 from steward.service.registry.reviews import record_review
+from steward_cli import card_pdf
 from steward_cli.app import app
 from steward_cli.commands import card, inventory
-from steward_cli.console import CommandError
+from steward_cli.console import CommandError, Exit
+from steward_cli.function_urls import Reply
 from support.registry_scene import PROJECT, Scene, user
 
 
@@ -63,6 +66,87 @@ def test_an_export_has_the_form_that_was_asked_for(
     target = tmp_path / "card"
     asked("card", "export", PROJECT, "1", "--format", format_, "--into", str(target))
     assert target.read_bytes().startswith(begins)
+
+
+class Url:
+    """The card URL: a job that ends at the third look."""
+
+    def __init__(self, scene: Scene, end: str = "Completed") -> None:
+        self.scene, self.end = scene, end
+        self.asked: list[tuple[str, str, Any]] = []
+        self.scene.objects.write("s3://artifacts/cards/1.pdf", b"%PDF-1.4 of the job")
+
+    def __call__(self, _target: Any, url: str, method: str, body: Any = None) -> Reply:
+        self.asked.append((method, url, body))
+        told: dict[str, Any] = {"job": "j-1", "status": "InProgress", "card_digest": "c" * 64}
+        if len(self.asked) >= 3:
+            digest = hashlib.sha256(b"%PDF-1.4 of the job").hexdigest()
+            told |= {"status": self.end, "uri": "s3://artifacts/cards/1.pdf", "sha256": digest}
+            told["reason"] = "AlgorithmError"
+        return Reply(200, told)
+
+    def get_object(self, *, Bucket: str, Key: str) -> dict[str, Any]:  # noqa: N803
+        return {"Body": io.BytesIO(self.scene.objects.read(f"s3://{Bucket}/{Key}"))}
+
+
+@pytest.fixture
+def url(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> Url:
+    url = Url(scene)
+    target = SimpleNamespace(client=lambda _name: url, output=lambda name: f"https://{name}/")
+    monkeypatch.setattr(card, "choose", lambda _choice: target)
+    monkeypatch.setattr(card_pdf, "call", url)
+    monkeypatch.setattr(card_pdf, "PAUSE_S", 0.0)
+    return url
+
+
+def test_a_pdf_is_had_from_a_job_and_its_digest_compared(url: Url, tmp_path: Path) -> None:
+    path = tmp_path / "card.pdf"
+    words = ("card", "pdf", PROJECT, "1", "--into", str(path), "--json")
+    told = json.loads(CliRunner().invoke(app, words, catch_exceptions=False).stdout)
+    assert path.read_bytes() == b"%PDF-1.4 of the job"
+    assert told["job"] == "j-1"
+    assert [method for method, _url, _body in url.asked] == ["POST", "GET", "GET"]
+    assert url.asked[0][2] == {"project": PROJECT, "version": 1, "by": "job_image"}
+    assert f"project={PROJECT}&version=1&by=job_image" in url.asked[1][1]
+
+
+def test_an_export_by_sagemaker_asks_for_it(url: Url, tmp_path: Path) -> None:
+    path = str(tmp_path / "card.pdf")
+    asked("card", "export", PROJECT, "1", "--format", "pdf", "--by", "sagemaker", "--into", path)
+    assert url.asked[0][2]["by"] == "sagemaker"
+
+
+def test_a_job_that_failed_or_takes_long_or_another_pdf_writes_no_file(
+    url: Url, tmp_path: Path
+) -> None:
+    path = tmp_path / "card.pdf"
+    words = ["card", "pdf", PROJECT, "1", "--into", str(path)]
+    with pytest.raises(CommandError, match="under way") as late:
+        CliRunner().invoke(app, [*words, "--wait", "0"], catch_exceptions=False)
+    assert late.value.code == Exit.TIMED_OUT
+    url.scene.objects.write("s3://artifacts/cards/1.pdf", b"%PDF-1.4 of somebody")
+    with pytest.raises(CommandError, match="digest"):
+        CliRunner().invoke(app, words, catch_exceptions=False)
+    url.asked.clear()
+    url.end = "Failed"
+    with pytest.raises(CommandError, match="AlgorithmError"):
+        CliRunner().invoke(app, words, catch_exceptions=False)
+    assert not path.exists()
+
+
+@pytest.mark.parametrize(
+    "words", [("--by", "sagemaker"), ("--format", "pdf", "--by", "me"), ("--format", "pdf")]
+)
+def test_who_makes_what_is_said(scene: Scene, words: tuple[str, ...]) -> None:
+    with pytest.raises(CommandError) as refused:
+        CliRunner().invoke(app, ["card", "export", PROJECT, "1", *words], catch_exceptions=False)
+    assert refused.value.code == Exit.USAGE
+
+
+def test_a_pdf_is_made_here_where_that_is_asked_for(scene: Scene, tmp_path: Path) -> None:
+    path = tmp_path / "card.pdf"
+    asked("card", "pdf", PROJECT, "1", "--here", "--into", str(path))
+    assert path.read_bytes().startswith(b"%PDF")
 
 
 def test_a_form_that_is_none_is_refused(scene: Scene) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from ministack.services import s3
 
 from steward.domain.cards.projections import encode
 from steward_local.authority import Principal
@@ -113,3 +115,85 @@ def test_cards_are_listed_by_name_and_status() -> None:
     assert [summary["ModelCardName"] for summary in found] == ["other"]
     found = call("ListModelCards", NameContains="diabetes")["ModelCardSummaries"]
     assert [summary["ModelCardName"] for summary in found] == [NAME]
+
+
+def export(name: str = "e1", path: str = "s3://exports/cards", **more: Any) -> str:
+    made = call(
+        "CreateModelCardExportJob", ModelCardName=NAME, ModelCardExportJobName=name,
+        OutputConfig={"S3OutputPath": path}, **more,
+    )  # fmt: skip
+    return str(made["ModelCardExportJobArn"])
+
+
+def ended(arn: str) -> dict[str, Any]:
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        found = call("DescribeModelCardExportJob", ModelCardExportJobArn=arn)
+        if found["Status"] != "InProgress":
+            return found
+        time.sleep(0.02)
+    raise AssertionError("the export never ended")
+
+
+@pytest.fixture
+def bucket() -> Iterator[dict[str, Any]]:
+    kept: dict[str, Any] = {"created": "2026-11-29T00:00:00Z", "objects": {}, "region": "us-east-1"}
+    s3._buckets["exports"] = kept
+    yield kept
+    s3._buckets.pop("exports", None)
+
+
+def test_an_export_is_a_pdf_of_the_version_that_was_asked_for(bucket: dict[str, Any]) -> None:
+    create()
+    call("UpdateModelCard", ModelCardName=NAME, Content=CARD.replace("pass", "<b>PASS"))
+    found = ended(export(ModelCardVersion=1))
+    assert (found["Status"], found["ModelCardVersion"]) == ("Completed", 1), found
+    uri = found["ExportArtifacts"]["S3ExportArtifacts"]
+    assert uri == f"s3://exports/cards/{NAME}/e1.pdf"
+    content = s3._get_object_data("exports", f"cards/{NAME}/e1.pdf")
+    assert content.startswith(b"%PDF-")
+    newest = ended(export("e2"))
+    assert newest["ModelCardVersion"] == 2
+    listed = call("ListModelCardExportJobs", ModelCardName=NAME)["ModelCardExportJobSummaries"]
+    assert [job["ModelCardExportJobName"] for job in listed] == ["e2", "e1"]
+    asked = {"ModelCardName": NAME, "ModelCardExportJobNameContains": "1"}
+    (one,) = call("ListModelCardExportJobs", **asked)["ModelCardExportJobSummaries"]
+    assert one["Status"] == "Completed"
+    asked = {"ModelCardName": NAME, "StatusEquals": "Failed"}
+    assert call("ListModelCardExportJobs", **asked)["ModelCardExportJobSummaries"] == []
+
+
+def test_an_export_whose_bucket_is_missing_fails_with_its_reason() -> None:
+    create()
+    found = ended(export(path="s3://nowhere/x"))
+    assert found["Status"] == "Failed"
+    assert "cannot be written" in found["FailureReason"]
+
+
+def test_who_may_not_write_there_gets_a_failed_export(
+    bucket: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create()
+    denials = {"s3:PutObject": "User: ana is not authorized to perform: s3:PutObject"}
+    monkeypatch.setattr(
+        Principal, "denial", lambda _self, action, _resource, _context=None: denials.get(action)
+    )
+    found = ended(export())
+    assert (found["Status"], "not authorized" in found["FailureReason"]) == ("Failed", True)
+    assert bucket["objects"] == {}
+
+
+def test_an_export_is_refused_for_what_is_not_there_and_for_a_name_that_is_taken(
+    bucket: dict[str, Any],
+) -> None:
+    asked = {"ModelCardExportJobName": "e1", "OutputConfig": {"S3OutputPath": "s3://exports/c"}}
+    refused("ResourceNotFound", "CreateModelCardExportJob", ModelCardName="other", **asked)
+    create()
+    refused("ResourceNotFound", "CreateModelCardExportJob", ModelCardName=NAME, ModelCardVersion=9,
+            **asked)  # fmt: skip
+    arn = export()
+    refused("ConflictException", "CreateModelCardExportJob", ModelCardName=NAME, **asked)
+    refused("ResourceNotFound", "DescribeModelCardExportJob", ModelCardExportJobArn=f"{arn}0")
+    refused("ValidationException", "CreateModelCardExportJob", ModelCardName=NAME,
+            ModelCardExportJobName="e2", OutputConfig={"S3OutputPath": "ftp://x"})  # fmt: skip
+    refused("ValidationException", "CreateModelCardExportJob", ModelCardName=NAME)

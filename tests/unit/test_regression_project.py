@@ -11,6 +11,7 @@ from steward.domain.policy.in_force import pinned
 from steward.domain.policy.platform import PLATFORM
 from steward.domain.policy.strictness import parse_policy
 from steward.domain.project import parse_project
+from steward.domain.task_rules import answers_of
 from support.regression_scene import declaration, project, with_columns, with_label
 from unit.test_project import minimal, put
 
@@ -20,6 +21,22 @@ def test_a_regression_has_defaults_of_its_own() -> None:
     assert (found.data.label.task, found.data.label.positive) == ("regression", None)
     assert found.evaluation.loss == "squared_error"
     assert (found.evaluation.margin, found.evaluation.relative_margin) == (None, 0.05)
+
+
+def test_the_range_of_answers_is_that_of_the_labels_column() -> None:
+    assert answers_of(parse_project(minimal())) == (0.0, 1.0)
+    assert answers_of(project()) is None
+    bounded = with_columns(price={"min": 0, "max": 1000})
+    bounded["release"] = {"guardrails": {"prediction_margin": 0.1}}
+    assert answers_of(parse_project(bounded)) == (0, 1000)
+
+
+def test_labels_of_numbers_are_watched_by_their_mean_error() -> None:
+    labels = project().monitoring.labels
+    assert (labels.metric, labels.margin, labels.relative_margin) == ("mae", None, 0.25)
+    assert labels.margin_of(12.0) == 3.0
+    fixed = project(monitoring={"labels": {"margin": 40}}).monitoring.labels
+    assert (fixed.margin_of(12.0), fixed.relative_margin) == (40, None)
 
 
 def test_a_label_is_binary_unless_it_says_otherwise() -> None:
@@ -57,6 +74,24 @@ def test_what_was_parsed_parses_again_to_the_same(declared: dict[str, Any]) -> N
          "policy.performance.bounds[0].metric", "mae"),
         (declaration(policy={"stability": {"max_interval_width": {"accuracy": 0.1}}}),
          "policy.stability.max_interval_width.accuracy", "r2"),
+        (declaration(monitoring={"labels": {"metric": "brier"}}), "monitoring.labels.metric",
+         "mae"),
+        (put(minimal(), "monitoring.labels.metric", "mae"), "monitoring.labels.metric", "brier"),
+        (put(minimal(), "monitoring.labels.margin", 1.5), "monitoring.labels.margin", "below 1"),
+        (declaration(monitoring={"labels": {"further": {"roc_auc": 0.1}}}),
+         "monitoring.labels.further", "nothing"),
+        (declaration(monitoring={"labels": {"groups": ["age"]}}), "monitoring.labels.groups",
+         "nothing"),
+        (declaration(monitoring={"labels": {"margin": 2, "relative_margin": 0.1}}),
+         "monitoring.labels.relative_margin", "or relative_margin"),
+        (declaration(release={"guardrails": {"prediction_margin": 0.1}}),
+         "release.guardrails.prediction_margin", "min and max of the column price"),
+        (declaration(release={"strategy": "shadow", "shadow": {"max_difference": 0.1}}),
+         "release.shadow.max_difference", "min and max of the column price"),
+        (declaration(release={"metrics": [
+            {"name": "agreement", "kind": "binary", "value": "label = outcome", "window_s": 60,
+             "goal": {}},
+        ]}), "release.metrics.agreement.value", "outcome, prediction"),
     ],
 )  # fmt: skip
 def test_what_a_task_does_not_have_is_refused_by_its_key(

@@ -22,7 +22,8 @@ from steward.domain.cards.standing import STATUS, standing
 from steward.domain.checklists.filling import Answered, checklist, counted, fill
 from steward.domain.checklists.page import checklist_page
 from steward.service.registry.cards import frozen_card
-from steward_cli.console import CommandError, Exit, Json, show, table
+from steward_cli.card_pdf import fetch
+from steward_cli.console import CommandError, Exit, Json, progress, show, table
 from steward_cli.state import StackState
 from steward_cli.target import Choice, choose
 
@@ -31,6 +32,9 @@ app = typer.Typer(help="Model cards and checklists, made of evidence alone.")
 Project = Annotated[str, typer.Argument(help="Project name.")]
 Version = Annotated[int, typer.Argument(min=1, help="Version number.")]
 Into = Annotated[Path | None, typer.Option("--into", help="Write it to this file.")]
+Wait = Annotated[float, typer.Option(help="Seconds to wait for a job.")]
+_WAIT_S = 300.0
+_BY = ("here", "job_image", "sagemaker")
 Format = Literal["json", "html", "pdf", "md"]
 
 
@@ -105,6 +109,9 @@ def export_card(
         str, typer.Option(help="Of JSON: package, card (CreateModelCard), or steward (the whole).")
     ] = "steward",
     format_: Annotated[str, typer.Option("--format", help="json, html, pdf or md.")] = "json",
+    by: Annotated[
+        str, typer.Option(help="Who makes a PDF: here, job_image (a job), sagemaker (its export).")
+    ] = "here",
     into: Into = None,
     json_: Json = False,
 ) -> None:
@@ -112,17 +119,25 @@ def export_card(
 
     Example: `steward card export diabetes 2 --schema card --format json`
     """
+    if by not in _BY or (by != "here" and format_ != "pdf"):
+        raise CommandError(
+            f"no {format_!r} by {by!r}", Exit.USAGE,
+            "--by here; for --format pdf also job_image, sagemaker",
+        )  # fmt: skip
     if schema not in ("package", "card", "steward") or format_ not in ("json", "html", "pdf", "md"):
         raise CommandError(
             f"no {schema!r} as {format_!r}", Exit.USAGE,
             "--schema package, card, steward; --format json, html, pdf, md",
         )  # fmt: skip
+    if format_ == "pdf" and into is None:
+        raise CommandError("a PDF needs --into FILE", Exit.USAGE)
+    if by != "here" and into is not None:
+        _fetch(context.obj, project_name, version, by, _WAIT_S, into, json_)
+        return
     card, status = read(context.obj, project_name, version)
     content = _written(card, status, schema, format_)
     if into is not None:
         _keep(into, content, json_)
-    elif format_ == "pdf":
-        raise CommandError("a PDF needs --into FILE", Exit.USAGE)
     else:
         typer.echo(content.decode())
 
@@ -148,23 +163,38 @@ def pdf_card(
     context: typer.Context,
     project_name: Project,
     version: Version,
+    here: Annotated[
+        bool, typer.Option("--here", help="Make it in this process, without a job.")
+    ] = False,
+    wait: Wait = _WAIT_S,
     into: Into = None,
     json_: Json = False,
 ) -> None:
-    """Write a card as PDF, by the code of the job image.
+    """Have a card made a PDF by a job of the job image, and fetch it; one job for one card.
 
     Example: `steward card pdf diabetes 2`
     """
-    from steward_jobs.card_pdf import pdf
-
-    card, status = read(context.obj, project_name, version)
     path = into or Path(f"{project_name}-{version}-card.pdf")
-    _keep(path, pdf(card, status), json_)
+    if here:
+        card, status = read(context.obj, project_name, version)
+        _keep(path, _written(card, status, "steward", "pdf"), json_)
+    else:
+        _fetch(context.obj, project_name, version, "job_image", wait, path, json_)
 
 
-def _keep(path: Path, content: bytes, json_: bool) -> None:
+def _fetch(
+    choice: Choice, project_name: str, version: int, by: str, wait: float, path: Path, json_: bool
+) -> None:
+    asked = {"project": project_name, "version": version, "by": by}
+    with progress(f"PDF of the card of {project_name} {version}") as tell:
+        content, told = fetch(choose(choice), asked, tell, wait)
+    _keep(path, content, json_, {"job": told["job"], "card_digest": told["card_digest"]})
+
+
+def _keep(path: Path, content: bytes, json_: bool, about: dict[str, str] | None = None) -> None:
     path.write_bytes(content)
-    told = {"location": str(path), "sha256": hashlib.sha256(content).hexdigest()}
+    digest = hashlib.sha256(content).hexdigest()
+    told = {"location": str(path), "sha256": digest, **(about or {})}
     show(told, json_, lambda console: console.print(str(path), soft_wrap=True))
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from botocore.exceptions import ClientError, WaiterError
+from botocore.exceptions import ClientError
 from rich.console import Console
 
 from steward.domain.names import package_group
@@ -18,19 +17,20 @@ from steward_cli.commands.project_publish import publish_templates
 from steward_cli.commands.project_remove import remove
 from steward_cli.console import CommandError, Exit, Json, progress, record, show, table
 from steward_cli.function_urls import call
+from steward_cli.pipeline_stack import ALLOWED as SOURCES
+from steward_cli.pipeline_stack import (
+    MODES,
+    deploy_pipeline,
+    parse_source,
+)
 from steward_cli.project_board import Place, dashboard
 from steward_cli.project_stack import served_versions, with_feature_groups, with_resources
 from steward_cli.sources import Source, read_source
+from steward_cli.stacks import deploy
 from steward_cli.state import StackState, person, shares_of
 from steward_cli.target import Target, choose
 
 app = typer.Typer(help="Projects: one model each, declared in project.yaml.")
-
-MOST_IN_REQUEST = 51_200
-"""Bytes of a template that CreateStack takes in ``TemplateBody``."""
-
-MOST_IN_BUCKET = 1_000_000
-"""Bytes of a template that it takes from S3."""
 
 Folder = Annotated[
     Path, typer.Argument(help="Folder with project.yaml.", exists=True, file_okay=False)
@@ -68,7 +68,16 @@ def check(folder: Folder, source: SourceOption = None, json_: Json = False) -> N
 
 @app.command("add")
 def add(
-    context: typer.Context, folder: Folder, source: SourceOption = None, json_: Json = False
+    context: typer.Context,
+    folder: Folder,
+    source: SourceOption = None,
+    pipeline: Annotated[
+        str | None, typer.Option("--pipeline", help=f"Also deploy a CodePipeline: {SOURCES}.")
+    ] = None,
+    mode: Annotated[
+        str, typer.Option("--pipeline-mode", help="QUEUED or SUPERSEDED: what a newer commit does.")
+    ] = "QUEUED",
+    json_: Json = False,
 ) -> None:
     """Deploy a project's own stack and push its code and configuration; run it again to update.
 
@@ -78,11 +87,19 @@ def add(
     """
     target = choose(context.obj)
     found = read_source(folder, source)
+    wanted = parse_source(pipeline) if pipeline else None
+    if mode not in MODES:
+        raise CommandError(f"--pipeline-mode {mode!r}", Exit.USAGE, f"allowed: {', '.join(MODES)}")
     with progress(f"adding {found.project.project}") as say:
         say("deploying the project stack")
         stack = deploy_project_stack(target, found.project)
         say("pushing code and configuration")
         pushed = push(target, found)
+        delivered = {}
+        if wanted is not None:
+            say("deploying the pipeline")
+            name = deploy_pipeline(target, found.project, folder, wanted, mode)
+            delivered = {"pipeline_stack": name}
 
     def render(console: Console) -> None:
         console.print(
@@ -91,7 +108,7 @@ def add(
         )
         console.print(f"Now deliver data: steward data put FILE --project {found.project.project}")
 
-    show({"stack": stack, **pushed}, json_, render)
+    show({"stack": stack, **pushed, **delivered}, json_, render)
 
 
 @app.command("list")
@@ -180,41 +197,7 @@ def deploy_project_stack(target: Target, project: Project) -> str:
         "OnCallTopic": target.output("OnCallTopic"),
         "GatewayLogGroup": target.output("GatewayLogGroup"),
     }
-    request: dict[str, Any] = {
-        "StackName": name,
-        **template_source(target, project.project, template),
-        "Parameters": [
-            {"ParameterKey": key, "ParameterValue": str(value)} for key, value in parameters.items()
-        ],
-    }
-    cloudformation = target.client("cloudformation")
-    try:
-        cloudformation.create_stack(
-            **request, Tags=[{"Key": "steward:stack", "Value": target.stack}]
-        )
-        waiter = "stack_create_complete"
-    except ClientError as error:
-        if error.response["Error"]["Code"] != "AlreadyExistsException":
-            raise
-        try:
-            cloudformation.update_stack(**request)
-        except ClientError as unchanged:
-            if "No updates are to be performed" in str(unchanged):
-                return name
-            raise
-        waiter = "stack_update_complete"
-    delay = 1 if target.engine else 5
-    try:
-        cloudformation.get_waiter(waiter).wait(
-            StackName=name, WaiterConfig={"Delay": delay, "MaxAttempts": 120}
-        )
-    except WaiterError:
-        events = cloudformation.describe_stack_events(StackName=name)["StackEvents"]
-        reasons = [e["ResourceStatusReason"] for e in events if "FAILED" in e["ResourceStatus"]]
-        raise CommandError(
-            f"stack {name} failed: {'; '.join(reasons) or 'see its events'}"
-        ) from None
-    return name
+    return deploy(target, name, project.project, template, parameters)
 
 
 def _has_kept_group(target: Target, project: str, stack: str) -> str:
@@ -238,29 +221,6 @@ def _has_kept_group(target: Target, project: str, stack: str) -> str:
     except ClientError:
         return "false"
     return "true"
-
-
-def template_source(target: Target, project: str, template: str) -> dict[str, str]:
-    """Return how CloudFormation gets a template: with the request, or from the artifacts bucket.
-
-    The bucket is where a template goes that is too large for a request, under its own digest, so
-    that CloudFormation reads what was rendered and a repeat writes nothing else.
-
-    Raises:
-        CommandError: It is larger than CloudFormation takes from S3.
-    """
-    content = template.encode()
-    if len(content) <= MOST_IN_REQUEST:
-        return {"TemplateBody": template}
-    if len(content) > MOST_IN_BUCKET:
-        raise CommandError(
-            f"the stack of {project} would have {len(content)} bytes of template", Exit.FAILED,
-            f"CloudFormation takes {MOST_IN_BUCKET} at most: declare fewer feature groups",
-        )  # fmt: skip
-    bucket = target.output("ArtifactsBucketName")
-    key = f"templates/{project}/{hashlib.sha256(content).hexdigest()}.yaml"
-    target.client("s3").put_object(Bucket=bucket, Key=key, Body=content)
-    return {"TemplateURL": f"https://s3.{target.region}.amazonaws.com/{bucket}/{key}"}
 
 
 def _place(target: Target) -> Place:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -86,6 +87,7 @@ def demo(
             "fault_to_alarm_s": facts.fault_to_alarm_s, "alarm_to_zero_s": facts.alarm_to_zero_s,
             "monitoring": {hour.name: hour.look.alarms for hour in facts.monitored},
             "retraining": facts.retraining, "audit": facts.audit,
+            "cards": [asdict(card) for card in facts.cards],
             "versions": facts.versions, "executions": facts.executions,
         },
         json_, render,

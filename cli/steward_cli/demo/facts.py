@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from steward_cli.demo.cards import VersionCard
 from steward_cli.demo.feed import Heard
 from steward_cli.demo.traffic import Asked
 
@@ -92,6 +93,7 @@ class Facts:
     replayed: set[str] = field(default_factory=set)
     retraining: dict[str, Any] = field(default_factory=dict)
     audit: dict[str, Any] = field(default_factory=dict)
+    cards: list[VersionCard] = field(default_factory=list)
     lineage: str = ""
     lineage_nodes: int = 0
     exposures: int = 0

@@ -18,6 +18,7 @@ from steward_cli.commands.versions import decide
 from steward_cli.console import CommandError, Exit
 from steward_cli.datasets import Datasets
 from steward_cli.demo import data as diabetes
+from steward_cli.demo.cards import read_cards
 from steward_cli.demo.facts import Built, Chapter, Facts, Window
 from steward_cli.demo.feed import Feed, Heard
 from steward_cli.demo.monitored import MonitoredHours
@@ -401,6 +402,7 @@ class Story:
         facts.costs = self._wait_for_costs(len(facts.executions))
         self._rebuild_datasets()
         self._draw_lineage()
+        self._read_cards()
         self._read_captures()
         if self.target.engine is not None:
             facts.mails = [vars(letter) for letter in letters(self.target.engine.mailbox)]
@@ -439,6 +441,12 @@ class Story:
         graph.prefetch(nodes)
         self.facts.lineage, self.facts.lineage_nodes = picture(walks, graph), len(nodes)
         self._note(f"lineage of version 2: {len(nodes)} nodes from source objects to predictions")
+
+    def _read_cards(self) -> None:
+        """Read each version's card, with the status that SageMaker shows."""
+        self.facts.cards = read_cards(self.target, self.facts.versions)
+        told = ", ".join(f"{card.version} {card.status}" for card in self.facts.cards)
+        self._note(f"model cards in SageMaker: {told}")
 
     def _wait_until_idle(self, timeout_s: float = 30) -> None:
         """Wait until no execution runs, so that the books are closed."""

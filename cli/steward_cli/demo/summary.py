@@ -28,6 +28,16 @@ def print_summary(facts: Facts, console: Console) -> None:
             "\nVersions",
         )
     )
+    console.print(
+        table(
+            ("version", "status in SageMaker", "proven", "unproven", "card digest", "shown by"),
+            [
+                (c.version, c.status, c.proven, len(c.unproven), c.digest[:12], c.command)
+                for c in facts.cards
+            ],
+            "\nModel cards",
+        )
+    )
     moments = share_moments(facts)
     if moments:
         first = moments[0][0]

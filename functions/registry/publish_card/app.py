@@ -8,7 +8,7 @@ from steward.service.registry.card_publishing import Publishing, publish_card, s
 
 @on_event(
     "VersionRegistered", "ApprovalRequested", "VersionApproved", "VersionRejected",
-    "ApprovalExpired", "Scheduled Event",
+    "ApprovalExpired", "VersionPromoted", "VersionStateChanged", "Scheduled Event",
 )  # fmt: skip
 def handler(received: Received) -> object:
     """Return the card's status afterwards, or how many cards were out of step."""

@@ -1,30 +1,18 @@
-"""Doorway: begin, queue or suppress the run that an event asks for."""
+"""Doorway: begin, queue or suppress the run that an event or an integrated commit asks for."""
 
 from typing import Any
 
 from steward.bootstrap import app
 from steward.contracts.incoming import Received
-from steward.entrypoint import on_event
+from steward.contracts.steps.integration import StartedTraining, StartTraining
+from steward.entrypoint import on_event, step, task_or_event
+from steward.service.training.integration.activating import start_after
 from steward.service.training.start import Ports, start_training
 from steward.service.training.triggers import Ignored, trigger_of
 
 
-@on_event(
-    "Object Created", "TrainingRequested", "RetrainingRequested", "Scheduled Event",
-    "CodeCommit Repository State Change",
-)  # fmt: skip
-def handler(received: Received) -> dict[str, Any]:
-    """Return what came of the event."""
-    settings = app().settings
-    trigger = trigger_of(
-        received,
-        data_bucket=settings.need("data_bucket"),
-        environment=settings.steward_environment,
-        person_roles=settings.roles_of_persons,
-    )
-    if isinstance(trigger, Ignored):
-        return {"outcome": "ignored", "reason": trigger.reason}
-    ports = Ports(
+def _ports() -> Ports:
+    return Ports(
         state=app().state,
         workflows=app().workflows,
         job_image=app().job_image,
@@ -32,4 +20,21 @@ def handler(received: Received) -> dict[str, Any]:
         ids=app().ids,
         machine=app().settings.need("training_machine"),
     )
-    return start_training(trigger, ports, app().objects)
+
+
+@step(StartTraining)
+def task(command: StartTraining) -> StartedTraining:
+    """Return what came of asking for a run because of a commit."""
+    return start_after(command, _ports(), app().objects)
+
+
+@on_event("Object Created", "TrainingRequested", "RetrainingRequested", "Scheduled Event")
+def event(received: Received) -> dict[str, Any]:
+    """Return what came of the event."""
+    trigger = trigger_of(received, data_bucket=app().settings.need("data_bucket"))
+    if isinstance(trigger, Ignored):
+        return {"outcome": "ignored", "reason": trigger.reason}
+    return start_training(trigger, _ports(), app().objects)
+
+
+handler = task_or_event(task, event)

@@ -15,11 +15,13 @@ from steward.settings import settings as read_settings
 
 if TYPE_CHECKING:
     from steward.adapters.clients import Clients
+    from steward.adapters.cost_tags import CostTags
     from steward.adapters.traffic_routers import EndpointVariantsRouter
     from steward.ports import (
         Alarms,
         AlarmSettings,
         ApiCalls,
+        CardPrinter,
         Clock,
         EndpointMetrics,
         Endpoints,
@@ -41,9 +43,12 @@ if TYPE_CHECKING:
         ModelRegistry,
         ObjectStore,
         OnlineFeatures,
+        Pipelines,
         Schedules,
         SealingKey,
         Secrets,
+        SourceDownloads,
+        SourceRepositories,
         StateStore,
         TrafficMetrics,
         TrafficRouter,
@@ -134,6 +139,20 @@ class App:
         return StepFunctionsWorkflows(self.clients.get("stepfunctions"))
 
     @cached_property
+    def repositories(self) -> SourceRepositories:
+        """CodeCommit."""
+        from steward.adapters.repositories import CodeCommitRepositories
+
+        return CodeCommitRepositories(self.clients.get("codecommit"))
+
+    @cached_property
+    def downloads(self) -> SourceDownloads:
+        """Archives of forges."""
+        from steward.adapters.source_downloads import PublicHttpDownloads
+
+        return PublicHttpDownloads(local=self.settings.steward_environment == "local")
+
+    @cached_property
     def schedules(self) -> Schedules:
         """Schedules of experiments; only who creates them knows their target."""
         from steward.adapters.schedules import SchedulerSchedules
@@ -144,6 +163,19 @@ class App:
             target_arn=self.settings.tick_function_arn,
             role_arn=self.settings.scheduler_role_arn,
             dead_letter_arn=self.settings.tick_failures_arn,
+        )
+
+    @cached_property
+    def reminders(self) -> Schedules:
+        """Schedules of approval reminders."""
+        from steward.adapters.schedules import SchedulerSchedules
+
+        return SchedulerSchedules(
+            self.clients.get("scheduler"),
+            group=self.settings.need("schedule_group"),
+            target_arn=self.settings.need("reminder_function_arn"),
+            role_arn=self.settings.need("scheduler_role_arn"),
+            dead_letter_arn=self.settings.need("reminder_failures_arn"),
         )
 
     @cached_property
@@ -172,7 +204,7 @@ class App:
         """SageMaker endpoints as they are described."""
         from steward.adapters.hosting import SageMakerHosting
 
-        return SageMakerHosting(self.clients.get("sagemaker", attempts=6))
+        return SageMakerHosting(self.clients.get("sagemaker", attempts=6), self._cost_tags())
 
     @cached_property
     def online_features(self) -> OnlineFeatures:
@@ -203,6 +235,13 @@ class App:
         return CloudWatchAlarms(self.clients.get("cloudwatch"))
 
     @cached_property
+    def pipelines(self) -> Pipelines:
+        """Jobs and approvals of CodePipeline."""
+        from steward.adapters.pipelines import CodePipelines
+
+        return CodePipelines(self.clients.get("codepipeline", attempts=6))
+
+    @cached_property
     def alarms(self) -> Alarms:
         """CloudWatch alarms."""
         from steward.adapters.alarms import CloudWatchAlarms
@@ -228,7 +267,12 @@ class App:
         """Endpoints with several production variants."""
         from steward.adapters.traffic_routers import EndpointVariantsRouter
 
-        return EndpointVariantsRouter(self.clients.get("sagemaker"), self.state)
+        return EndpointVariantsRouter(self.clients.get("sagemaker"), self.state, self._cost_tags())
+
+    def _cost_tags(self) -> CostTags:
+        from steward.adapters.cost_tags import CostTags
+
+        return CostTags(self.settings.steward_stack, self.settings.steward_environment)
 
     @cached_property
     def traffic_router(self) -> TrafficRouter:
@@ -264,6 +308,23 @@ class App:
         from steward.adapters.images import SsmJobImage
 
         return SsmJobImage(self.clients.get("ssm"), self.settings.need("job_image_parameter"))
+
+    @cached_property
+    def card_printer(self) -> CardPrinter:
+        """Processing jobs that make PDFs of cards."""
+        from steward.adapters.card_printers import ProcessingJobPrinter
+
+        return ProcessingJobPrinter(
+            self.clients.get("sagemaker"), self.job_image,
+            self.settings.need("card_job_role_arn"), self.settings.need("key_arn"),
+        )  # fmt: skip
+
+    @cached_property
+    def card_exporter(self) -> CardPrinter:
+        """SageMaker's own exports of cards."""
+        from steward.adapters.card_printers import ExportJobPrinter
+
+        return ExportJobPrinter(self.clients.get("sagemaker"))
 
     @cached_property
     def job_records(self) -> JobRecords:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache, wraps
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from aws_lambda_powertools import Logger
 from pydantic import BaseModel, ValidationError
@@ -37,6 +37,9 @@ from steward.domain.errors import (
     WaiverNotFoundError,
 )
 from steward.settings import settings
+
+if TYPE_CHECKING:
+    from steward.contracts.pipeline import PipelineJob
 
 LambdaEvent = dict[str, Any]
 Handler = Callable[[LambdaEvent, Any], Any]
@@ -272,6 +275,53 @@ def task_or_event(task: Handler, event: Handler) -> Handler:
     return handler
 
 
+def on_job(function: Callable[[PipelineJob], object]) -> Handler:
+    """Make a handler of CodePipeline's jobs of a function ``job -> what was answered``.
+
+    The event carries credentials and is never logged, nor kept in a failure queue: a fault of
+    ours ends the action with a failure that names the request to look for.
+    """
+
+    @wraps(function)
+    def handler(event: LambdaEvent, context: Any) -> Any:
+        from steward.contracts.pipeline import PipelineJob
+
+        log = _begin(context)
+        try:
+            job = PipelineJob.model_validate(event)
+        except ValidationError as invalid:
+            raise _malformed(invalid, "job of CodePipeline") from None
+        log.append_keys(job_id=job.job.id)
+        try:
+            result = function(job)
+        except StewardError as error:
+            log.error("job not answered", extra={"refusal": _error_fields(error)})
+            raise
+        except Exception:
+            from steward.bootstrap import app
+
+            log.exception("job failed")
+            where = f"see the log of request {getattr(context, 'aws_request_id', '')}"
+            app().pipelines.fail(job.job.id, "JobFailed", f"a fault of Steward's own: {where}")
+            return {"fails": where}
+        log.info("job answered", extra={"result": result})
+        return result
+
+    return handler
+
+
+def job_or_event(job: Handler, event: Handler) -> Handler:
+    """Make one function of CodePipeline's jobs and the consumer of what they wait for."""
+
+    @wraps(job)
+    def handler(received: LambdaEvent, context: Any) -> Any:
+        arrived = isinstance(received, Mapping) and "CodePipeline.job" in received
+        return (job if arrived else event)(received, context)
+
+    handler.__dict__["detail_types"] = detail_types_of(event)
+    return handler
+
+
 def task_or_request(task: Handler, request: Handler) -> Handler:
     """Make one function of a task that others call and a function URL that does the same."""
 
@@ -396,11 +446,25 @@ def on_request(function: Callable[[Request], Response]) -> Handler:
     what may work later; anything else is logged with its trace and answered 500.
     """
 
+    return _answering(function, _request)
+
+
+def on_public_request(function: Callable[[Request], Response]) -> Handler:
+    """Make a handler of a function URL that anybody may call; ``caller_arn`` is empty.
+
+    For callers that IAM cannot know: the function itself checks who signed what it takes.
+    """
+    return _answering(function, _anonymous_request)
+
+
+def _answering(
+    function: Callable[[Request], Response], read: Callable[[LambdaEvent], Request]
+) -> Handler:
     @wraps(function)
     def handler(event: LambdaEvent, context: Any) -> Any:
         log = _begin(context)
         try:
-            response = function(_request(event))
+            response = function(read(event))
         except StewardError as error:
             status = _status_of(error)
             log.warning(
@@ -417,27 +481,39 @@ def on_request(function: Callable[[Request], Response]) -> Handler:
 
 def _request(event: LambdaEvent) -> Request:
     try:
-        context = event["requestContext"]
-        http = context["http"]
-        caller = context["authorizer"]["iam"]["userArn"]
-        raw = event.get("body") or ""
-        body = base64.b64decode(raw) if event.get("isBase64Encoded") else raw.encode()
-        headers = {name.lower(): value for name, value in (event.get("headers") or {}).items()}
-        return Request(
-            method=http["method"].upper(),
-            path=event.get("rawPath", "/"),
-            query=dict(event.get("queryStringParameters") or {}),
-            body=body,
-            content_type=headers.get("content-type", ""),
-            caller_arn=caller,
-            request_id=context.get("requestId", ""),
-            headers=headers,
-        )
+        return _read(event, event["requestContext"]["authorizer"]["iam"]["userArn"])
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise NotAuthorizedError(
             f"not a signed request to a function URL: {error!r}",
             field="requestContext.authorizer.iam", allowed="IAM-authenticated requests",
         ) from None  # fmt: skip
+
+
+def _anonymous_request(event: LambdaEvent) -> Request:
+    try:
+        return _read(event, "")
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise MalformedEventError(
+            f"not a request to a function URL: {error!r}", field="requestContext",
+            allowed="an HTTP request",
+        ) from None  # fmt: skip
+
+
+def _read(event: LambdaEvent, caller: str) -> Request:
+    context = event["requestContext"]
+    raw = event.get("body") or ""
+    body = base64.b64decode(raw) if event.get("isBase64Encoded") else raw.encode()
+    headers = {name.lower(): value for name, value in (event.get("headers") or {}).items()}
+    return Request(
+        method=context["http"]["method"].upper(),
+        path=event.get("rawPath", "/"),
+        query=dict(event.get("queryStringParameters") or {}),
+        body=body,
+        content_type=headers.get("content-type", ""),
+        caller_arn=caller,
+        request_id=context.get("requestId", ""),
+        headers=headers,
+    )
 
 
 def _status_of(error: StewardError) -> int:

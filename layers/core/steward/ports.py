@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from steward.domain.errors import StewardError
     from steward.domain.production_variants import Fleet
     from steward.domain.sagemaker_lineage import Entity
+    from steward.domain.source_archives import Files
 
 Item = dict[str, Any]
 
@@ -305,9 +306,36 @@ class Workflows(Protocol):
         """Return RUNNING, SUCCEEDED, FAILED, TIMED_OUT, ABORTED or PENDING_REDRIVE."""
         ...
 
+    def is_redrivable(self, execution_arn: str) -> bool:
+        """Return whether AWS would run the execution on: it failed, within the last 14 days."""
+        ...
+
+    def redrive(self, execution_arn: str) -> None:
+        """Run an execution on from the state that did not succeed, with that state's input.
+
+        Raises:
+            ConflictError: It runs, has succeeded, or failed too long ago.
+        """
+        ...
+
+    def stop(self, execution_arn: str, error: str, cause: str) -> None:
+        """Abort an execution and what it is waiting for; one that has ended stays as it is."""
+        ...
+
 
 class Schedules(Protocol):
-    """Schedules of EventBridge Scheduler in the stack's own group, all for one function."""
+    """Schedules of EventBridge Scheduler in a group of the stack, all for one function."""
+
+    def create_once(self, name: str, *, at: datetime, payload: Mapping[str, Any]) -> None:
+        """Send ``payload`` at a moment, to the second; the schedule is gone afterwards.
+
+        A schedule of that name is brought in line.
+
+        Raises:
+            RejectedError: The name is none that Scheduler takes.
+            ThrottledError: Scheduler asks to try again.
+        """
+        ...
 
     def create(self, name: str, *, every_s: int, payload: Mapping[str, Any]) -> None:
         """Send ``payload`` every ``every_s`` seconds from now on, whole minutes.
@@ -402,6 +430,60 @@ class ModelCards(Protocol):
 
     def set_status(self, name: str, status: str) -> None:
         """Set the status of the newest version; that makes no new one."""
+        ...
+
+
+@dataclass(frozen=True)
+class PrintRequest:
+    """A card that is to become a PDF.
+
+    Attributes:
+        name: Of the job; what is to be printed decides it, so that asking twice is one job.
+        card_name: In SageMaker Model Cards.
+        status: Of the card.
+        source_uri: Folder of ``card.json``, for who reads it from there.
+        target_uri: Folder of the PDF.
+        tags: Of the job, where it takes tags.
+    """
+
+    name: str
+    card_name: str
+    status: str
+    source_uri: str
+    target_uri: str
+    tags: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Printing:
+    """A PDF that is made.
+
+    Attributes:
+        status: ``InProgress``, ``Completed`` or ``Failed``.
+        uri: Of the PDF, once it is there.
+        reason: Why it failed.
+    """
+
+    status: str
+    uri: str = ""
+    reason: str = ""
+
+
+class CardPrinter(Protocol):
+    """Who makes PDFs of cards, in the background."""
+
+    def find(self, request: PrintRequest) -> Printing | None:
+        """Return what became of a job, None where there is none of its name."""
+        ...
+
+    def start(self, request: PrintRequest) -> None:
+        """Start a job; one of that name is the same job.
+
+        Raises:
+            JobImageMissingError: The job image was never built.
+            RejectedError: SageMaker refuses the job.
+            ThrottledError: SageMaker asks to try again.
+        """
         ...
 
 
@@ -706,6 +788,45 @@ class WebhookSender(Protocol):
         ...
 
 
+class SourceRepositories(Protocol):
+    """Git repositories of CodeCommit."""
+
+    def files(self, repository: str, commit_id: str) -> Files:
+        """Return all files of a commit.
+
+        Raises:
+            CommitNotFoundError: There is no such repository or commit.
+            ArchiveRefusedError: It holds a link or a submodule, or too much.
+        """
+        ...
+
+    def head(self, repository: str, branch: str) -> str | None:
+        """Return the commit that a branch is at, None where there is no such branch."""
+        ...
+
+    def comment(self, repository: str, before: str | None, after: str, text: str) -> None:
+        """Comment on a commit; the same text on the same commit is said once."""
+        ...
+
+
+class SourceDownloads(Protocol):
+    """Archives behind HTTPS."""
+
+    def fetch(
+        self, url: str, *, hosts: Collection[str], headers: Mapping[str, str], limit: int
+    ) -> BinaryIO:
+        """Return a file with an archive's bytes, written while it streams.
+
+        Redirects lead to ``hosts`` alone, and ``headers`` go to the first host alone.
+
+        Raises:
+            CommitNotFoundError: The host says that there is no such thing.
+            SourceRefusedError: Another host, a larger archive, or an answer that is none.
+            DependencyError: It cannot be reached, or asks to come again.
+        """
+        ...
+
+
 class Secrets(Protocol):
     """Secrets Manager."""
 
@@ -740,6 +861,43 @@ class Alarms(Protocol):
 
     def states(self, names: Sequence[str]) -> dict[str, str]:
         """Return OK, ALARM or INSUFFICIENT_DATA by alarm name; missing alarms are left out."""
+        ...
+
+
+@dataclass(frozen=True)
+class WaitingApproval:
+    """An approval action of a pipeline that waits for an answer."""
+
+    pipeline: str
+    stage: str
+    action: str
+    token: str
+
+
+class Pipelines(Protocol):
+    """Jobs and approvals of CodePipeline. Each answer is False where nothing waits for it any more.
+
+    Every method raises ``ThrottledError``, ``DependencyError`` and ``AccessDeniedError``.
+    """
+
+    def succeed(self, job_id: str, variables: Mapping[str, str], summary: str) -> bool:
+        """End a job's action as succeeded, with its output variables."""
+        ...
+
+    def go_on(self, job_id: str, token: str, summary: str) -> bool:
+        """Say that the action goes on; the next job of it carries ``token``."""
+        ...
+
+    def fail(self, job_id: str, kind: str, message: str) -> bool:
+        """End a job's action as failed."""
+        ...
+
+    def waiting(self, pipeline: str, execution_id: str) -> WaitingApproval | None:
+        """Return the approval that this execution of a pipeline waits for."""
+        ...
+
+    def answer(self, approval: WaitingApproval, approved: bool, summary: str) -> bool:
+        """Answer an approval action."""
         ...
 
 

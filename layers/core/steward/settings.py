@@ -55,6 +55,8 @@ class Settings(BaseModel):
     on_call_topic: str = ""
     owner_topic: str = ""
     training_machine: str = ""
+    integration_machine: str = ""
+    source_hosts: str = ""
     materialisation_machine: str = ""
     staging_machine: str = ""
     release_machine: str = ""
@@ -64,9 +66,13 @@ class Settings(BaseModel):
     schedule_group: str = ""
     tick_function_arn: str = ""
     scheduler_role_arn: str = ""
+    reminder_function_arn: str = ""
+    reminder_failures_arn: str = ""
     tick_failures_arn: str = ""
     job_image_parameter: str = ""
     job_role_arn: str = ""
+    card_job_role_arn: str = ""
+    key_arn: str = ""
     endpoint_role_arn: str = ""
     person_roles: str = ""
     failure_queue_url: str = ""
@@ -83,6 +89,11 @@ class Settings(BaseModel):
     def roles_of_persons(self) -> frozenset[str]:
         """Roles whose trust policy fixes the session name to the person's own."""
         return frozenset(name.strip() for name in self.person_roles.split(",") if name.strip())
+
+    @property
+    def hosts_of_sources(self) -> frozenset[str]:
+        """Hosts that archives of commits may come from."""
+        return frozenset(name.strip() for name in self.source_hosts.split(",") if name.strip())
 
     @property
     def audited_place(self) -> Place:

@@ -35,6 +35,9 @@ GROUND: tuple[Ground, ...] = (
         "replace feature groups",
     ),
     Ground("services.s3:_buckets", (), "find the bucket of an offline store"),
+    Ground(
+        "services.s3:_put_object", ("bucket_name", "key", "body", "headers"), "export model cards"
+    ),
     Ground("services.glue:_databases", (), "know an offline store's table"),
     Ground("services.glue:_tables", (), "know an offline store's table"),
     Ground("services.glue:_create_database", ("data",), "make an offline store's table"),

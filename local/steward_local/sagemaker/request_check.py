@@ -167,9 +167,9 @@ def _range(shape: Any, value: float, path: str, found: list[str]) -> None:
         _refuse(found, value, path, f"have value less than or equal to {most}")
 
 
-def shaped(name: str, record: dict[str, Any]) -> dict[str, Any]:
+def shaped(name: str, record: dict[str, Any], service: str = "sagemaker") -> dict[str, Any]:
     """The part of `record` that the output of the operation `name` has, ready for JSON."""
-    shape = operation(name).output_shape
+    shape = operation(name, service).output_shape
     if shape is None:
         return {}
     result = _shape_value(shape, record)

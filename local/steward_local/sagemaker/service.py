@@ -12,6 +12,7 @@ from urllib.parse import unquote
 from steward_local import authority
 from steward_local.authority import AccessDeniedError, Principal
 from steward_local.sagemaker import (
+    card_exports,
     endpoints,
     hosting_config,
     invoke,
@@ -76,6 +77,9 @@ OPERATIONS: dict[str, Operation] = {
     "DeleteModelCard": model_cards.delete,
     "ListModelCards": model_cards.list_cards,
     "ListModelCardVersions": model_cards.list_versions,
+    "CreateModelCardExportJob": card_exports.create,
+    "DescribeModelCardExportJob": card_exports.describe,
+    "ListModelCardExportJobs": card_exports.list_jobs,
     "CreateFeatureGroup": feature_groups.create,
     "DescribeFeatureGroup": feature_groups.describe,
     "UpdateFeatureGroup": feature_groups.update,
@@ -123,6 +127,7 @@ _KINDS = {
 _SUBJECTS = {
     "EndpointWeightsAndCapacities": "Endpoint",
     "FeatureMetadata": "FeatureGroup",
+    "ModelCardExportJob": "ModelCard",
 }
 
 
@@ -152,7 +157,9 @@ def resource_of(operation: str, params: dict[str, Any]) -> str:
     at = store.current()
     if operation.startswith("List") and operation != "ListTags":
         return "*"
-    for member in ("ResourceArn", "ModelPackageArn", "ArtifactArn", "SourceArn"):
+    for member in (
+        "ResourceArn", "ModelPackageArn", "ArtifactArn", "SourceArn", "ModelCardExportJobArn",
+    ):  # fmt: skip
         if isinstance(params.get(member), str):
             return str(params[member])
     if operation == "CreateModelPackage" and params.get("ModelPackageGroupName"):

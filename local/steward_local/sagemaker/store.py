@@ -62,6 +62,7 @@ class Store:
     package_groups: dict[str, Record] = field(default_factory=dict)
     packages: dict[str, Record] = field(default_factory=dict)
     model_cards: dict[str, list[Record]] = field(default_factory=dict)
+    card_exports: dict[str, Record] = field(default_factory=dict)
     feature_groups: dict[str, Any] = field(default_factory=dict)
     lineage_entities: dict[str, Record] = field(default_factory=dict)
     lineage_associations: dict[tuple[str, str], Record] = field(default_factory=dict)

@@ -6,12 +6,17 @@ Source of the shape: "Automating Step Functions event delivery with EventBridge"
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 from ministack.services import cloudwatch, eventbridge
 from ministack.services import stepfunctions as sf
 
+from steward_local.stepfunctions_additions.history import MAX_EVENTS
+
 _PAYLOAD_CAP = 248 * 1024
+REDRIVABLE_S = 14 * 86_400
+"""An execution can be redriven this long after it ended."""
 _METRICS = {
     "RUNNING": "ExecutionsStarted",
     "SUCCEEDED": "ExecutionsSucceeded",
@@ -25,6 +30,11 @@ def redrive_status(execution: dict[str, Any]) -> tuple[str, str | None]:
     """`redriveStatus` and, if it cannot be redriven, the reason."""
     status = execution["status"]
     if status in {"FAILED", "TIMED_OUT", "ABORTED"}:
+        stopped_ms = sf._iso_to_epoch_ms(execution.get("stopDate"))
+        if stopped_ms is not None and time.time() - stopped_ms / 1000 > REDRIVABLE_S:
+            return "NOT_REDRIVABLE", "The redrivable period of 14 days has passed"
+        if len(execution["events"]) >= MAX_EVENTS - 1:
+            return "NOT_REDRIVABLE", f"The history has the maximum of {MAX_EVENTS} events"
         return "REDRIVABLE", None
     return "NOT_REDRIVABLE", f"Execution is {status} and cannot be redriven"
 

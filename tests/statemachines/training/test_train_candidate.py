@@ -20,6 +20,8 @@ from steward.contracts.steps.registry import RegisterVersion
 from steward.contracts.steps.training import (
     CompareCandidate,
     ComparedCandidate,
+    RecalledStep,
+    RecallStep,
     RecordedOutcome,
     RecordTrainingOutcome,
     ResolvedRun,
@@ -43,6 +45,23 @@ class Failing:
         if self.failures:
             raise self.failures.pop(0)
         return self.then
+
+
+def recalling(known: dict[str, Any]) -> Task:
+    """Answer as recall_step does: what was done is done, and what is ``known`` is reused."""
+
+    def task(payload: Any) -> Any:
+        command = RecallStep.model_validate(payload)
+        own = SCENARIO["resolved"]["evaluations_uri"]
+        model = command.training.model_uri if command.training else known.get("training")
+        uri = own if command.evaluation else known.get("evaluation")
+        left = "training" if model is None else "evaluation" if uri is None else "comparison"
+        return RecalledStep(
+            next=left, model_uri=model, evaluations_uri=uri or own,
+            evaluated_in="0a0a0a0a0a0a-1" if uri not in (None, own) else command.run_id,
+        ).model_dump()  # fmt: skip
+
+    return task
 
 
 def scripted(**changes: Any) -> dict[str, Task]:
@@ -69,6 +88,7 @@ def scripted(**changes: Any) -> dict[str, Task]:
             },
         }
 
+    known = changes.pop("known", {})
     said = {**SCENARIO, **{k: v for k, v in changes.items() if k in SCENARIO}}
     ResolvedRun.model_validate(said["resolved"])
     BuiltDataset.model_validate(said["dataset"])
@@ -81,7 +101,8 @@ def scripted(**changes: Any) -> dict[str, Task]:
         "JoinWithAthena": joined,
         "FinishDataset": step(BuildDataset, said["dataset"]),
         "TrainCandidate": lambda _: said["trained"],
-        "EvaluateCandidate": lambda _: {"ProcessingJobStatus": "Completed"},
+        "EvaluateCandidate": lambda _: said["evaluated"],
+        "RecallSteps": recalling(known),
         "CompareCandidate": step(CompareCandidate, said["compared"]),
         "JudgeCandidate": step(JudgeCandidate, said["gate"]),
         "RegisterVersion": step(RegisterVersion, said["registered"]),
@@ -122,8 +143,10 @@ def test_a_candidate_that_passes_is_registered() -> None:
     played = run()
     assert (played.status, played.output) == ("SUCCEEDED", {"outcome": "succeeded", "version": 1})
     assert played.path == [
-        "ResolveRun", "ValidateDeliveries", "BuildDataset", "IsJoinPlanned", "TrainCandidate",
-        "EvaluateCandidate", "CompareCandidate", "JudgeCandidate", "IsGatePassed",
+        "ResolveRun", "ValidateDeliveries", "BuildDataset", "IsJoinPlanned",
+        "RecallSteps", "WhatIsLeft", "TrainCandidate",
+        "RecallSteps", "WhatIsLeft", "EvaluateCandidate",
+        "RecallSteps", "WhatIsLeft", "CompareCandidate", "JudgeCandidate", "IsGatePassed",
         "RegisterVersion", "RecordSuccess", "EndRegistered",
     ]  # fmt: skip
     register = played.arguments["RegisterVersion"][0]["Payload"]
@@ -136,6 +159,45 @@ def test_a_candidate_that_passes_is_registered() -> None:
     assert recorded["deliveries"] == ["d1", "d2"]
 
 
+EARLIER = "s3://artifacts/evaluations/diabetes/0a0a0a0a0a0a-1"
+
+
+def test_a_run_that_finds_everything_trains_and_evaluates_nothing() -> None:
+    model = "s3://artifacts/models/earlier/output/model.tar.gz"
+    played = run(known={"training": model, "evaluation": EARLIER})
+    assert played.path[3:8] == [
+        "IsJoinPlanned", "RecallSteps", "WhatIsLeft", "CompareCandidate", "JudgeCandidate",
+    ]  # fmt: skip
+    compare = played.arguments["CompareCandidate"][0]["Payload"]
+    assert compare["evaluations_uri"] == EARLIER
+    assert compare["evaluated_in"] == "0a0a0a0a0a0a-1"
+    assert compare["comparisons_uri"] == SCENARIO["resolved"]["evaluations_uri"]
+    assert played.arguments["RegisterVersion"][0]["Payload"]["artifact_uri"] == model
+
+
+def test_a_model_that_is_reused_is_evaluated_anew_where_the_champion_changed() -> None:
+    model = "s3://artifacts/models/earlier/output/model.tar.gz"
+    played = run(known={"training": model}, **with_champion())
+    assert "TrainCandidate" not in played.path
+    inputs = played.arguments["EvaluateCandidate"][0]["ProcessingInputs"]
+    assert inputs[0]["S3Input"]["S3Uri"] == model
+    assert inputs[-1]["InputName"] == "champion"
+    compare = played.arguments["CompareCandidate"][0]["Payload"]
+    assert compare["evaluated_in"] == SCENARIO["input"]["run_id"]
+
+
+def test_what_was_carried_out_is_told_with_its_job_and_its_time() -> None:
+    first, second, third = (a["Payload"] for a in run().arguments["RecallSteps"])
+    assert (first["training"], first["evaluation"]) == (None, None)
+    assert second["training"] == {
+        "model_uri": SCENARIO["trained"]["ModelArtifacts"]["S3ModelArtifacts"],
+        "job": SCENARIO["trained"]["TrainingJobName"], "seconds": 12,
+    }  # fmt: skip
+    assert third["evaluation"] == {
+        "job": SCENARIO["evaluated"]["ProcessingJobName"], "started_ms": 1000, "ended_ms": 4000,
+    }  # fmt: skip
+
+
 def test_bias_that_was_computed_is_registered_with_the_version() -> None:
     named = {"uri": "s3://artifacts/bias.json", "digest": "b1" * 32}
     played = run(compared={**SCENARIO["compared"], "bias": named})
@@ -146,7 +208,7 @@ def test_a_dataset_that_outgrows_one_function_is_joined_by_athena_and_then_built
     played = run(BuildDataset=planned)
     assert played.status == "SUCCEEDED"
     assert played.path[2:7] == [
-        "BuildDataset", "IsJoinPlanned", "JoinWithAthena", "FinishDataset", "TrainCandidate",
+        "BuildDataset", "IsJoinPlanned", "JoinWithAthena", "FinishDataset", "RecallSteps",
     ]  # fmt: skip
     first = played.arguments["BuildDataset"][0]["Payload"]
     assert played.arguments["FinishDataset"][0]["Payload"] == {

@@ -8,7 +8,12 @@ from typing import Any
 
 import pytest
 
-from steward.contracts.events import Payload, ReleaseCompleted, StagingFailed
+from steward.contracts.events import (
+    Payload,
+    ReleaseCompleted,
+    StagingFailed,
+    VersionStateChanged,
+)
 from steward.domain.errors import MalformedEventError
 from steward.domain.policy.platform import PLATFORM
 from steward.entrypoint import Handler
@@ -164,7 +169,7 @@ def test_the_schedule_expires(scene: Scene, doorways: Doorways) -> None:
     scene.pending()
     scene.clock.advance(86_400)
     expired = doorways.load("expire_approvals")(incoming("scheduled_event"), None)
-    assert expired == {"expired": 1, "reminded": 0, "set_back": 0, "archived": 0}
+    assert expired == {"expired": 1, "set_back": 0, "archived": 0}
 
 
 def test_a_verified_caller_changes_labels_and_the_package_shows_them(
@@ -230,8 +235,47 @@ def test_a_malformed_event_is_put_aside_with_its_reason(
 def test_a_card_is_published_for_an_event_and_by_the_hour(scene: Scene, doorways: Doorways) -> None:
     asked = scene.pending()
     assert doorways.tell("publish_card", asked) == "PendingReview"
+    told = VersionStateChanged(version=1, previous="registered", state="pending")
+    assert doorways.tell("publish_card", told) == "PendingReview"
     tick = incoming("schedule_tick")
     assert doorways.load("publish_card")(tick, None) == {"published": 0, "failed": 0}
+
+
+def test_a_request_is_reminded_of_until_it_is_decided(
+    scene: Scene, app: FakeApp, doorways: Doorways
+) -> None:
+    asked = scene.pending()
+    assert doorways.tell("schedule_reminders", asked) == {"scheduled": 1, "reminded": 0}
+    (kept,) = app.reminders.by_name.values()
+    tick = incoming("scheduled_event")
+    assert doorways.load("schedule_reminders")(tick, None) == {"scheduled": 0, "reminded": 0}
+    scene.clock.advance(43_200)
+    assert doorways.load("remind_approvers")(kept.payload, None) == "reminded"
+    left = VersionStateChanged(version=1, previous="pending", state="archived")
+    assert doorways.tell("schedule_reminders", left) == {"deleted": 0}
+    scene.decide(user("ana"), asked.evidence_digest)
+    assert doorways.tell("schedule_reminders", left) == {"deleted": 1}
+    assert app.reminders.by_name == {}
+
+
+def test_a_card_is_printed_by_who_was_asked_and_looked_at_by_get(
+    scene: Scene, app: FakeApp, doorways: Doorways
+) -> None:
+    waiting = scene.pending()
+    code, told = doorways.sign("print_card", user("ana"), project=PROJECT, version=1)
+    assert (code, told["status"], len(app.card_printer.started)) == (200, "InProgress", 1)
+    app.card_printer.finish()
+    query = {"project": PROJECT, "version": "1"}
+    answer = doorways.load("print_card")(request("GET", user("ana"), query=query), None)
+    assert json.loads(answer["body"])["status"] == "Completed"
+    doorways.tell("publish_card", waiting)
+    asked = {"project": PROJECT, "version": 1, "by": "sagemaker"}
+    assert doorways.sign("print_card", user("ana"), **asked)[0] == 200
+    assert len(app.card_exporter.started) == 1
+    code, told = doorways.sign("print_card", user("ana"), **{**asked, "by": "me"})
+    assert (code, told["field"]) == (400, "by")
+    answer = doorways.load("print_card")(request("DELETE", user("ana")), None)
+    assert answer["statusCode"] == 405
 
 
 def test_a_review_is_recorded_for_a_person_and_refused_to_others(

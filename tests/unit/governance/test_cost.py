@@ -86,8 +86,9 @@ def test_a_training_job_costs_its_instances_for_its_billable_time() -> None:
     assert told.data.model_dump()["kind"] == "training_job"
 
 
-def test_a_processing_job_is_priced_alike() -> None:
-    books, name = Books(), "diabetes-3f9a1c0b7d2e-1-eval-r1"
+@pytest.mark.parametrize("kind", ["eval-r1", "card-4a9a1c0b7d2e-0"])
+def test_a_processing_job_is_priced_alike(kind: str) -> None:
+    books, name = Books(), f"diabetes-3f9a1c0b7d2e-1-{kind}"
     books.jobs.processing[name] = JobRecord("ml.m5.xlarge", 1, 3600)
     books.record(job_ended(name=name, kind="Processing"))
     assert books.entry(f"job#{name}")["dollars"] == pytest.approx(0.23)

@@ -281,7 +281,7 @@ def test_a_declaration_that_cannot_be_read_keeps_no_request_from_expiring() -> N
         causation_id="s1", environment="dev", state=scene.state, registry=scene.registry,
         clock=scene.clock, ids=scene.ids,
     )  # fmt: skip
-    assert swept.as_dict() == {"expired": 1, "reminded": 0, "set_back": 0, "archived": 0}
+    assert swept.as_dict() == {"expired": 1, "set_back": 0, "archived": 0}
 
 
 def test_the_challenger_is_the_version_that_a_release_compares_with_the_champion() -> None:

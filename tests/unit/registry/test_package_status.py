@@ -211,34 +211,6 @@ def test_a_record_that_does_not_hold_stops_no_other() -> None:
     assert catch_up(scene) == {"applied": 1, "refused": 1}
 
 
-def test_approvers_are_reminded_once_before_a_request_expires() -> None:
-    scene = Scene()
-    digest = scene.pending(risk_tier="high").evidence_digest
-    scene.decide(user("ana"), digest)
-    assert sweep(scene).reminded == 0
-    scene.clock.advance(43_200)
-    assert sweep(scene).reminded == 1
-    assert sweep(scene).reminded == 0
-    (told,) = scene.state.named("ApprovalReminder")
-    assert told.data.model_dump() == {
-        "version": 1, "evidence_digest": digest, "missing": 1,
-        "expires_at": "2026-01-06T09:00:00+00:00",
-    }  # fmt: skip
-
-
-def test_who_approves_while_the_sweep_looks_is_not_reminded() -> None:
-    scene = Scene()
-    digest = scene.pending().evidence_digest
-    scene.clock.advance(43_200)
-
-    def approve() -> None:
-        scene.decide(user("ana"), digest)
-
-    scene.state.before_commit = [approve]
-    assert sweep(scene).reminded == 0
-    assert scene.state.named("ApprovalReminder") == []
-
-
 def test_a_request_that_a_newer_approval_made_void_expires_at_the_sweep() -> None:
     scene = Scene()
     scene.pending("aaaaaaaaaaaa-1")

@@ -371,3 +371,59 @@ def test_objects_lie_where_the_functions_role_may_write(scene: FreezingScene) ->
         for info in scene.objects.list(ARTIFACTS, "")
     }
     assert kinds == {"captures", "units", "cohorts"}
+
+
+def _numbers(*metrics: Any, answers: tuple[float, float] | None = (0.0, 200.0)) -> FreezingScene:
+    """A release of a regression: answers are values, outcomes numbers."""
+    steps = [step("shadow", 0.0, "shadow"), step("test")]
+    return FreezingScene(design(*metrics, steps=steps, answers=answers))
+
+
+ABSOLUTE = metric(
+    "absolute_error", "bounded", value="abs(outcome - prediction)", range=(0.0, 100.0),
+    higher_is_better=False,
+)  # fmt: skip
+SQUARED = metric(
+    "squared_error", "mean", value="(outcome - prediction) * (outcome - prediction)",
+    standard_deviation=50.0, higher_is_better=False,
+)  # fmt: skip
+
+
+def test_errors_of_a_regression_are_metrics_of_outcome_and_prediction() -> None:
+    scene = _numbers(ABSOLUTE, SQUARED)
+    one = exposure("a", 10, prediction={"value": 140.0})
+    other = exposure("b", 11, role="candidate", prediction={"value": 150.0})
+    far = exposure("c", 12, role="candidate", prediction={"value": 0.0})
+    scene.capture([one, other, far], 60)
+    told = [outcome(one, 150, 20), outcome(other, 153.5, 20), outcome(far, 400, 20)]
+    scene.tell([*told, outcome(exposure("d", 13), "much", 20)], 60)
+    scene.run(3000)
+    found = scene.cohort(600).statistics
+    assert found["absolute_error"]["stable"].y == pytest.approx(10)
+    assert found["absolute_error"]["candidate"].y == pytest.approx(3.5 + 100)
+    assert found["squared_error"]["stable"].y == pytest.approx(100)
+    assert found["squared_error"]["candidate"].y == pytest.approx(3.5**2 + 400**2)
+
+
+def test_answers_of_a_regression_are_compared_on_the_range_of_its_label() -> None:
+    scene = _numbers(ABSOLUTE)
+    answer = exposure("a", 10, step_id="shadow", prediction={"value": 50.0})
+    copied = exposure(
+        "a", 11, role="shadow", step_id="shadow", shadow_pair_id=answer["inference_id"],
+        prediction={"value": 500.0}, features={},
+    )  # fmt: skip
+    scene.capture([answer, copied, exposure("b", 700, prediction={"value": 20.0})], 800)
+    scene.run(3000)
+    shadow, test = (c.statistics for c in scene.cohorts() if c.window_s == 0)
+    assert shadow["prediction_difference"]["paired"].y == pytest.approx(0.75)
+    assert shadow["prediction_change"]["paired"].y == pytest.approx(0.75)
+    assert "label_disagreement" not in shadow or shadow["label_disagreement"]["paired"].n == 0
+    assert test["prediction_up"]["stable"].y == pytest.approx(0.1)
+
+
+def test_answers_without_a_range_are_not_compared() -> None:
+    scene = _numbers(ABSOLUTE, answers=None)
+    scene.capture([exposure("a", 10, prediction={"value": 5e6})], 60)
+    scene.run(3000)
+    [cohort] = [c for c in scene.cohorts() if c.window_s == 0]
+    assert "prediction_up" not in cohort.statistics

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from steward_jobs.built_in.columns import Columns
-from steward_jobs.built_in.fitting import (
+from steward.domain.built_in.columns import Columns
+from steward.domain.built_in.fitting import (
     Fitted,
     NothingToLearnError,
     Options,
@@ -23,10 +23,10 @@ from steward_jobs.built_in.fitting import (
     folds_of,
     rolling_origins,
 )
-from steward_jobs.built_in.forms import Trees, form_of
-from steward_jobs.built_in.serving import explain_fn, model_fn, predict_fn
-from steward_jobs.built_in.source import built_in_files
-from steward_jobs.built_in.training import main
+from steward.domain.built_in.forms import Trees, form_of
+from steward.domain.built_in.serving import explain_fn, model_fn, predict_fn
+from steward.domain.built_in.source import built_in_files
+from steward.domain.built_in.training import main
 
 FEATURES: list[dict[str, Any]] = [
     {"name": "age", "type": "integer"},
@@ -265,7 +265,7 @@ def test_the_packed_source_answers_without_the_package_beside_it(
     script = (
         "import sys; sys.path.insert(0, sys.argv[1] + '/code'); import inference as i;"
         f"print(i.predict_fn([{rows[0]!r}], i.model_fn(sys.argv[1]))[0]);"
-        "assert 'sklearn' not in sys.modules and 'steward_jobs' not in sys.modules"
+        "assert 'sklearn' not in sys.modules and 'steward' not in sys.modules"
     )
     done = subprocess.run([sys.executable, "-c", script, str(tmp_path)], capture_output=True,
                           text=True, check=False)  # fmt: skip

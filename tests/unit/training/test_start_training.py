@@ -371,11 +371,6 @@ def test_an_unknown_project_is_refused(scene: Scene) -> None:
         scene.start(Trigger("request", "nobody", "event-9", "tess", "please"))
 
 
-def test_a_commit_of_a_repository_without_project_is_ignored(scene: Scene) -> None:
-    answer = scene.start(Trigger("commit", "nobody", "event-9", "tess", "commit abc"))
-    assert answer["outcome"] == "ignored"
-
-
 def test_a_lost_race_is_decided_anew(scene: Scene) -> None:
     trigger = scene.delivery(SECOND)
 

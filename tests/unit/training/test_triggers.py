@@ -19,7 +19,7 @@ def trigger(source: str, kind: str, detail: dict[str, Any]) -> Trigger | Ignored
             "detail": detail,
         }
     )  # fmt: skip
-    return trigger_of(received, data_bucket=DATA, environment="dev")
+    return trigger_of(received, data_bucket=DATA)
 
 
 def created(key: str, bucket: str = DATA) -> Trigger | Ignored:
@@ -70,28 +70,6 @@ def test_a_schedule_names_its_project_or_is_refused() -> None:
     assert (found.kind, found.project) == ("schedule", "heart")
     with pytest.raises(MalformedEventError):
         trigger("aws.events", "Scheduled Event", {})
-
-
-@pytest.mark.parametrize("repository", ["heart", "steward-dev-heart"])
-def test_a_commit_belongs_to_the_project_of_its_repository(repository: str) -> None:
-    found = trigger(
-        "aws.codecommit", "CodeCommit Repository State Change",
-        {
-            "event": "referenceUpdated", "repositoryName": repository, "referenceName": "main",
-            "commitId": "0123456789abcdef", "callerUserArn": "arn:aws:iam::000000000000:user/tess",
-        },
-    )  # fmt: skip
-    assert isinstance(found, Trigger)
-    assert (found.kind, found.project, found.actor) == ("commit", "heart", "000000000000/tess")
-
-
-@pytest.mark.parametrize(
-    ("event", "repository"), [("referenceDeleted", "heart"), ("referenceUpdated", "Some_Other")]
-)
-def test_a_deleted_branch_and_a_foreign_repository_are_ignored(event: str, repository: str) -> None:
-    detail = {"event": event, "repositoryName": repository}
-    found = trigger("aws.codecommit", "CodeCommit Repository State Change", detail)
-    assert isinstance(found, Ignored)
 
 
 @pytest.mark.parametrize("kind", ["drift", "performance", "bias", "schedule"])

@@ -7,6 +7,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 
+from steward.adapters.cost_tags import CostTags
 from steward.adapters.errors import message_of, translate
 from steward.domain.errors import ConflictError, DependencyError
 from steward.ports import ListedEndpoint
@@ -21,10 +22,12 @@ class SageMakerHosting:
 
     Args:
         client: boto3's ``sagemaker``; its retries take what throttling lets through.
+        tags: What is created bears them; nothing where there are none.
     """
 
-    def __init__(self, client: Any) -> None:
+    def __init__(self, client: Any, tags: CostTags | None = None) -> None:
         self._client = client
+        self._tags = tags
 
     def describe(self, endpoint: str) -> Mapping[str, Any] | None:
         """Return what ``DescribeEndpoint`` says, None where there is no such endpoint."""
@@ -55,9 +58,10 @@ class SageMakerHosting:
         """Create the models and the configuration that are not there."""
         for model in models:
             if self.model(str(model["ModelName"])) is None:
-                self._unless_there("create_model", model)
+                self._unless_there("create_model", self._tagged(model, "ModelName"))
         if self.config(str(config["EndpointConfigName"])) is None:
-            self._unless_there("create_endpoint_config", config)
+            tagged = self._tagged(config, "EndpointConfigName")
+            self._unless_there("create_endpoint_config", tagged)
 
     def create(self, request: Mapping[str, Any]) -> None:
         """Create an endpoint.
@@ -65,7 +69,12 @@ class SageMakerHosting:
         Raises:
             ConflictError: There is one of that name.
         """
-        self._call("create_endpoint", **request)
+        self._call("create_endpoint", **self._tagged(request, "EndpointName"))
+
+    def _tagged(self, request: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+        if self._tags is None:
+            return request
+        return {**request, "Tags": self._tags.of(str(request[name]))}
 
     def update(self, endpoint: str, config: str) -> None:
         """Put an endpoint on a configuration."""

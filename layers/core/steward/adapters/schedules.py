@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
@@ -40,7 +41,24 @@ class SchedulerSchedules:
 
     def create(self, name: str, *, every_s: int, payload: Mapping[str, Any]) -> None:
         """Send ``payload`` every ``every_s`` seconds, or bring a schedule of that name in line."""
-        wanted = self._request(name, every_s, payload)
+        minutes, rest = divmod(every_s, 60)
+        if rest or minutes < 1:
+            raise RejectedError(
+                f"schedule {name} cannot fire every {every_s} s", field="every_s", value=every_s,
+                allowed="whole minutes",
+            )  # fmt: skip
+        rate = f"rate({minutes} minute{'s' if minutes > 1 else ''})"
+        self._put(self._request(name, rate, payload, min(every_s, OLDEST_S)))
+
+    def create_once(self, name: str, *, at: datetime, payload: Mapping[str, Any]) -> None:
+        """Send ``payload`` at a moment; Scheduler deletes the schedule once it fired."""
+        moment = f"at({at.astimezone(UTC):%Y-%m-%dT%H:%M:%S})"
+        request = self._request(name, moment, payload, OLDEST_S)
+        about = {"ScheduleExpressionTimezone": "UTC", "ActionAfterCompletion": "DELETE"}
+        self._put({**request, **about})
+
+    def _put(self, wanted: dict[str, Any]) -> None:
+        name = str(wanted["Name"])
         try:
             self._client.create_schedule(State="ENABLED", **wanted)
         except (ClientError, BotoCoreError, HTTPClientError) as error:
@@ -54,22 +72,18 @@ class SchedulerSchedules:
             if any(_part(found, key) != _part(wanted, key) for key in wanted):
                 self._client.update_schedule(State=found["State"], **wanted)
 
-    def _request(self, name: str, every_s: int, payload: Mapping[str, Any]) -> dict[str, Any]:
+    def _request(
+        self, name: str, expression: str, payload: Mapping[str, Any], oldest_s: int
+    ) -> dict[str, Any]:
         if not _NAME.match(name):
             raise RejectedError(
                 f"no schedule can be named {name!r}", field="name", value=name,
                 allowed=_NAME.pattern,
             )  # fmt: skip
-        minutes, rest = divmod(every_s, 60)
-        if rest or minutes < 1:
-            raise RejectedError(
-                f"schedule {name} cannot fire every {every_s} s", field="every_s", value=every_s,
-                allowed="whole minutes",
-            )  # fmt: skip
         return {
             "Name": name,
             "GroupName": self._group,
-            "ScheduleExpression": f"rate({minutes} minute{'s' if minutes > 1 else ''})",
+            "ScheduleExpression": expression,
             "FlexibleTimeWindow": {"Mode": "OFF"},
             "Target": {
                 "Arn": self._target_arn,
@@ -78,7 +92,7 @@ class SchedulerSchedules:
                 "DeadLetterConfig": {"Arn": self._dead_letter_arn},
                 "RetryPolicy": {
                     "MaximumRetryAttempts": RETRIES,
-                    "MaximumEventAgeInSeconds": min(every_s, OLDEST_S),
+                    "MaximumEventAgeInSeconds": oldest_s,
                 },
             },
         }

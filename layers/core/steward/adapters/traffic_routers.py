@@ -8,6 +8,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 
+from steward.adapters.cost_tags import CostTags
 from steward.adapters.errors import code_of, message_of, translate
 from steward.domain import names
 from steward.domain.errors import EndpointFailedError
@@ -57,9 +58,10 @@ class EndpointVariantsRouter:
     that every call looks first and changes one thing at most.
     """
 
-    def __init__(self, client: Any, state: StateStore) -> None:
+    def __init__(self, client: Any, state: StateStore, tags: CostTags | None = None) -> None:
         self._client = client
         self._state = state
+        self._tags = tags
 
     def fleet(self, endpoint: str) -> Fleet | None:
         """Return an endpoint as it is, None where there is none."""
@@ -158,10 +160,11 @@ class EndpointVariantsRouter:
         else:
             members = self._variants_of(route.project, want, fleet)
             shares = fleet.shares
+            tags = {"Tags": self._tags.of(name)} if self._tags is not None else {}
             self._update(
                 "create_endpoint_config",
-                **configuration(name, want, members, shares, fleet.capture),
-            )
+                **configuration(name, want, members, shares, fleet.capture), **tags,
+            )  # fmt: skip
         self._update("update_endpoint", EndpointName=fleet.endpoint, EndpointConfigName=name)
         return Routed(False, route.route_version, f"configuration {name} is being put in use")
 

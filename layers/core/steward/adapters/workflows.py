@@ -48,3 +48,25 @@ class StepFunctionsWorkflows:
         """Return RUNNING, SUCCEEDED, FAILED, TIMED_OUT, ABORTED or PENDING_REDRIVE."""
         with translated(f"describe execution {execution_arn}"):
             return str(self._client.describe_execution(executionArn=execution_arn)["status"])
+
+    def is_redrivable(self, execution_arn: str) -> bool:
+        """Return whether AWS would run the execution on: it failed, within the last 14 days."""
+        with translated(f"describe execution {execution_arn}"):
+            found = self._client.describe_execution(executionArn=execution_arn)
+        return bool(found.get("redriveStatus") == "REDRIVABLE")
+
+    def redrive(self, execution_arn: str) -> None:
+        """Run an execution on from the state that did not succeed, with that state's input."""
+        try:
+            self._client.redrive_execution(executionArn=execution_arn)
+        except (ClientError, BotoCoreError, HTTPClientError) as error:
+            if isinstance(error, ClientError) and code_of(error) == "ExecutionNotRedrivable":
+                raise ConflictError(f"{execution_arn} cannot be redriven: {error}") from error
+            raise translate(error, f"redrive {execution_arn}") from error
+
+    def stop(self, execution_arn: str, error: str, cause: str) -> None:
+        """Abort an execution and what it is waiting for; one that has ended stays as it is."""
+        with translated(f"stop execution {execution_arn}"):
+            self._client.stop_execution(
+                executionArn=execution_arn, error=error[:256], cause=cause[:32_768]
+            )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -38,6 +38,19 @@ class RecordReview(_Strict):
 
     project: str
     note: str = Field(min_length=1, max_length=2000)
+
+
+class PrintCard(_Strict):
+    """``POST`` or ``GET`` to the card URL: a version's card as PDF.
+
+    Attributes:
+        by: Who makes it: the job image from the whole card, or SageMaker from the card that it
+            keeps.
+    """
+
+    project: str
+    version: int = Field(ge=1)
+    by: Literal["job_image", "sagemaker"] = "job_image"
 
 
 def parse_request(model: type[ModelT], value: object) -> ModelT:

@@ -6,12 +6,13 @@ the checks.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from steward.domain.digests import canonical_json
 from steward.domain.errors import RejectedError
+from steward.domain.integrations import COMMIT_PATTERN
 
 SCHEMA_VERSION = "1"
 MAX_EVENT_BYTES = 64 * 1024
@@ -58,10 +59,112 @@ class ProjectConfigured(Payload):
 
 
 class TrainingRequested(Payload):
-    """Somebody asks for a run without new data."""
+    """Somebody asks for a run without new data.
+
+    Attributes:
+        use_cache: False for a run that carries every step out, although it has run before.
+    """
 
     source: ClassVar[str] = "steward.training"
     reason: str
+    use_cache: bool = True
+
+
+class CommitSource(_Wire):
+    """Where the files of a commit are.
+
+    Attributes:
+        kind: ``codecommit``: the repository named in the event, read by commit id. ``archive``:
+            a ``tar.gz`` or ``zip`` behind ``url``, whose host the stack allows. ``s3``: one in
+            ``bucket`` under ``key``, such as the artifact of a pipeline's source action.
+    """
+
+    kind: Literal["codecommit", "archive", "s3"]
+    url: str | None = Field(default=None, max_length=2000)
+    bucket: str | None = None
+    key: str | None = None
+    version_id: str | None = None
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        needed = {"codecommit": (), "archive": ("url",), "s3": ("bucket", "key")}[self.kind]
+        missing = [name for name in needed if getattr(self, name) is None]
+        if missing:
+            raise ValueError(f"a source of kind {self.kind} needs {', '.join(missing)}")
+        return self
+
+
+class CommitReceived(Payload):
+    """Somebody asks to integrate a commit.
+
+    Attributes:
+        repository: As its forge names it, such as ``acme/credit``.
+        author: Identity of who brought it: ``<forge>:<login>`` unless IAM verified a principal.
+        previous: The commit that the branch was at before, where that is known.
+        author_arn: The verified principal's ARN, where there is one.
+    """
+
+    source: ClassVar[str] = "steward.training"
+    repository: str = Field(min_length=1, max_length=300)
+    branch: str = Field(min_length=1, max_length=255)
+    commit_id: str = Field(pattern=COMMIT_PATTERN)
+    files: CommitSource
+    author: str = Field(min_length=1, max_length=300)
+    origin: Literal["codecommit", "pipeline", "webhook", "cli"]
+    previous: str | None = None
+    author_arn: str | None = None
+
+
+class CommitIntegrated(Payload):
+    """A commit passed every check; its code and configuration are the project's.
+
+    Attributes:
+        integration_id: Key of its record in the table Runs.
+        run_id: The training run, empty where none was started.
+        outcome: What came of asking for one: started, queued, suppressed, kept or failed.
+    """
+
+    source: ClassVar[str] = "steward.training"
+    integration_id: str
+    repository: str
+    branch: str
+    commit_id: str
+    author: str
+    code_digest: str
+    config_digest: str
+    run_id: str
+    outcome: str
+
+
+class IntegrationFailed(Payload):
+    """A commit did not pass; nothing of the project was changed.
+
+    Attributes:
+        step: State of the machine that failed.
+        failed_tests: Names of the project's tests that failed, the first of them.
+    """
+
+    source: ClassVar[str] = "steward.training"
+    integration_id: str
+    repository: str
+    branch: str
+    commit_id: str
+    author: str
+    step: str
+    error: str
+    cause: Told
+    execution_arn: str
+    failed_tests: list[str] = Field(default_factory=list, max_length=20)
+
+
+class IntegrationSuperseded(Payload):
+    """A commit was overtaken by a later one of its branch before it could become the project's."""
+
+    source: ClassVar[str] = "steward.training"
+    integration_id: str
+    branch: str
+    commit_id: str
+    superseded_by: str
 
 
 class DeliveryReceived(Payload):
@@ -157,6 +260,7 @@ class DatasetBuilt(Payload):
         labels_unknown: Rows left out because their label was not known at the cutoff.
         rows_with_later_knowledge: Rows that a join by event time alone would have given a value
             that was not known at their prediction time.
+        reused_from: The run that built it, where this one found it built.
     """
 
     source: ClassVar[str] = "steward.data"
@@ -171,6 +275,7 @@ class DatasetBuilt(Payload):
     cutoff: str | None = None
     labels_unknown: int = 0
     rows_with_later_knowledge: int = 0
+    reused_from: str | None = None
 
 
 class FeatureGroupVersioned(Payload):
@@ -249,6 +354,41 @@ class TrainingStarted(Payload):
     code_digest: str | None = None
     code_uri: str | None = None
     image: str | None = None
+
+
+class StepReused(Payload):
+    """A run took a step's outputs from an earlier run instead of carrying it out again.
+
+    Attributes:
+        step: ``dataset``, ``training`` or ``evaluation``.
+        step_key: SHA-256 of all that the step reads.
+        reused_from: The run that carried it out.
+        outputs: What is used again; each still has the bytes that it was kept with.
+        saved_s: Seconds that the step took then.
+        saved_dollars: What it cost then, by the dated table; null where that has no price.
+    """
+
+    source: ClassVar[str] = "steward.training"
+    run_id: str
+    step: Literal["dataset", "training", "evaluation"]
+    step_key: str
+    reused_from: str
+    outputs: list[str] = Field(max_length=20)
+    saved_s: float | None = None
+    saved_dollars: float | None = None
+
+
+class TrainingResumed(Payload):
+    """A failed run goes on from where it stopped, in the same execution.
+
+    Attributes:
+        redrives: How often its execution was redriven, this time among them.
+    """
+
+    source: ClassVar[str] = "steward.training"
+    run_id: str
+    execution_arn: str
+    redrives: int
 
 
 class TrainingQueued(Payload):
@@ -564,11 +704,18 @@ class ReleaseNotPromoted(Payload):
 
 
 class ReleaseRequested(Payload):
-    """A person asks to release an approved version again, which an earlier try did not promote."""
+    """A person or a pipeline asks to release an approved version.
+
+    Attributes:
+        release_id: The one release that may begin by it. A pipeline names the first of the
+            version, which the approval begins as well: whichever comes first. None for whichever
+            is next, as a person asks again after a try that did not promote.
+    """
 
     source: ClassVar[str] = "steward.serving"
     version: int
     reason: str = ""
+    release_id: str | None = None
 
 
 class ExperimentStarted(Payload):

@@ -121,6 +121,7 @@ class ExecutionStatusChange(_Received):
     output: str | None = None
     error: str | None = None
     cause: str | None = None
+    redrive_count: int = Field(default=0, alias="redriveCount")
 
 
 class RepositoryStateChange(_Received):
@@ -130,7 +131,22 @@ class RepositoryStateChange(_Received):
     repository_name: str = Field(alias="repositoryName")
     reference_name: str | None = Field(default=None, alias="referenceName")
     commit_id: str | None = Field(default=None, alias="commitId")
+    old_commit_id: str | None = Field(default=None, alias="oldCommitId")
+    reference_type: str | None = Field(default=None, alias="referenceType")
     caller_user_arn: str | None = Field(default=None, alias="callerUserArn")
+
+
+class PipelineActionChange(_Received):
+    """``CodePipeline Action Execution State Change``.
+
+    Source: https://docs.aws.amazon.com/codepipeline/latest/userguide/detect-state-changes-cloudwatch-events.html
+    """
+
+    pipeline: str
+    execution_id: str = Field(alias="execution-id")
+    stage: str
+    action: str
+    state: str
 
 
 class Scheduled(_Received):
@@ -147,6 +163,15 @@ class TickDue(_Received):
     release_id: str
 
 
+class ReminderDue(_Received):
+    """What an approval's schedule sends: whose reminder it is, and the how-many-th."""
+
+    project: str
+    version: int
+    evidence_digest: str
+    number: int
+
+
 AWS_DETAILS: dict[tuple[str, str], type[BaseModel]] = {
     ("aws.s3", "Object Created"): ObjectCreated,
     ("aws.sagemaker", "SageMaker Model Package State Change"): ModelPackageStateChange,
@@ -156,8 +181,10 @@ AWS_DETAILS: dict[tuple[str, str], type[BaseModel]] = {
     ("aws.cloudwatch", "CloudWatch Alarm State Change"): AlarmStateChange,
     ("aws.states", "Step Functions Execution Status Change"): ExecutionStatusChange,
     ("aws.codecommit", "CodeCommit Repository State Change"): RepositoryStateChange,
+    ("aws.codepipeline", "CodePipeline Action Execution State Change"): PipelineActionChange,
     ("aws.events", "Scheduled Event"): Scheduled,
     ("aws.scheduler", "Scheduled Event"): TickDue,
+    ("aws.scheduler", "Approval Reminder Due"): ReminderDue,
 }
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from collections.abc import Sequence
+from datetime import datetime, timedelta
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -212,6 +213,25 @@ def _check_open(ballot: Ballot, vote: Approval, now: datetime) -> None:
 def is_expired(expires_at: datetime | None, now: datetime) -> bool:
     """Return whether an approval request's time is up; the last instant is too late."""
     return expires_at is not None and now >= expires_at
+
+
+def reminder_moments(
+    asked_at: datetime, lifetime_s: int, fractions: Sequence[float], remind_before_s: int | None
+) -> list[datetime]:
+    """Return when approvers are reminded of a request, in order of time.
+
+    Args:
+        asked_at: When the approval was asked for.
+        lifetime_s: How long the request stays open.
+        fractions: Of the lifetime, as the project declares; each between 0 and 1.
+        remind_before_s: What the policy asks for; at the latest after half the lifetime. Without
+            either there is one reminder, at half the lifetime.
+    """
+    after = {round(lifetime_s * fraction) for fraction in fractions}
+    if remind_before_s is not None or not after:
+        half = lifetime_s // 2
+        after.add(lifetime_s - min(half if remind_before_s is None else remind_before_s, half))
+    return [asked_at + timedelta(seconds=seconds) for seconds in sorted(after)]
 
 
 def package_status(state: VersionState) -> PackageStatus | None:

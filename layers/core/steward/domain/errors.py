@@ -78,6 +78,30 @@ class JobImageMissingError(RejectedError):
     """No job image digest is known yet: ``steward image build`` has not run."""
 
 
+class CommitNotFoundError(RejectedError):
+    """The repository has no such commit, or not on the branch that is integrated."""
+
+
+class ArchiveRefusedError(RejectedError):
+    """A source archive holds what is never unpacked; ``field`` is the member's name."""
+
+
+class SourceRefusedError(RejectedError):
+    """The files of a commit cannot be had: a host, a redirect, a size or an answer."""
+
+
+class ProjectTestsFailedError(RejectedError):
+    """The project's own tests failed; the message names them."""
+
+
+class RehearsalFailedError(RejectedError):
+    """The code trains no model on the sample, or that model breaks its contract."""
+
+
+class CommitSupersededError(ConflictError):
+    """A later commit of the branch came before this one could become the project's."""
+
+
 class UnreadableFileError(RejectedError):
     """A delivered file is not of the declared format."""
 
@@ -136,6 +160,10 @@ class FeatureRecordRefusedError(RejectedError):
 
 class FeatureWindowError(RejectedError):
     """The window of an entity has more rows than the aggregate declares."""
+
+
+class BudgetExceededError(RejectedError):
+    """A run may cost more than the project's budget allows."""
 
 
 class UnknownPriceError(RejectedError):

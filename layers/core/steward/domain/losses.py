@@ -15,8 +15,8 @@ Floats = NDArray[np.float64]
 LOG_LOSS_CLIP = 1e-6
 """Probabilities are kept this far from 0 and 1, so one row loses at most 13.8 nats."""
 
-MOST = 1e100
-"""Size below which labels and predictions of a regression stay: no sum of squares is infinite."""
+MOST = 1e70
+"""Size that labels and predictions of a regression stay below: no fourth power overflows."""
 
 THRESHOLD = 0.5
 """A probability of at least this much predicts the positive label."""

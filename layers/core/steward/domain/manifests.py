@@ -16,6 +16,7 @@ from steward.domain.digests import digest_of
 from steward.domain.names import PRIMARY
 from steward.domain.point_in_time import JoinReport
 from steward.domain.project import Project, parse_project
+from steward.domain.steps import step_key
 from steward.domain.workspace import engine_version
 
 SCHEMA = "2"
@@ -184,6 +185,34 @@ def manifest_of(project: Project, built: Built) -> dict[str, Any]:
         },
         "examples_sha256": built.examples_sha256,
     }  # fmt: skip
+
+
+def dataset_key(
+    project: Project, sources: Sequence[SourceObject], views: Sequence[JoinedView]
+) -> str:
+    """Return what recognises a dataset before it is built: all that decides its bytes.
+
+    What joins the views is not among it: DuckDB and Athena give the same rows and bytes. A
+    dataset that the other engine joined is as good, and its manifest says so.
+    """
+    return step_key(
+        "dataset",
+        {
+            "manifest_schema": SCHEMA,
+            "sources": [asdict(source) for source in sources],
+            "declaration": _declaration(project),
+            "split": project.split.model_dump(mode="json"),
+            "seed": project.evaluation.seed,
+            "features": [_feature(found) for found in views],
+            "code": code_digest(),
+            "engine": engine_version(),
+        },
+    )
+
+
+def config_digest(described: Mapping[str, Any]) -> str:
+    """Return the digest of ``job.json`` without the run that it names."""
+    return digest_of({name: value for name, value in described.items() if name != "run_id"})
 
 
 def _declaration(project: Project) -> dict[str, Any]:

@@ -66,7 +66,7 @@ def job_name(project: str, run: str, kind: str, retry: int = 0) -> str:
     Args:
         project: Project name.
         run: Run id, which holds the attempt.
-        kind: ``train`` or ``eval``.
+        kind: ``train``, ``eval``, ``test`` or ``rehearse``.
         retry: Redrives and retries of the state so far; each needs a fresh name.
     """
     suffix = [f"r{retry}"] if retry else []
@@ -142,11 +142,12 @@ def feature_group_name(environment: str, project: str, group: str, version: int)
 
 
 _JOB_NAME = re.compile(
-    r"^(?P<project>[a-z][a-z0-9-]{1,19})-(?P<run>[0-9a-f]{12}-\d+)-(?P<kind>train|eval)(?:-r\d+)?$"
+    r"^(?P<project>[a-z][a-z0-9-]{1,19})-(?P<run>[0-9a-f]{12}-\d+)-"
+    r"(?:(?P<kind>train|eval|test|rehearse)(?:-r\d+)?|(?P<print>card)-[0-9a-f]{12}-\d)$"
 )
 
 
 def job_of(name: str) -> tuple[str, str, str] | None:
     """Return project, run id and kind of a job of ours, or None for anybody else's name."""
     match = _JOB_NAME.match(name)
-    return (match["project"], match["run"], match["kind"]) if match else None
+    return (match["project"], match["run"], match["kind"] or match["print"]) if match else None

@@ -5,8 +5,10 @@ No free tier, discount or savings plan is taken off, so the sums are upper limit
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from steward.domain.errors import UnknownPriceError
 
@@ -40,44 +42,10 @@ class PriceTable:
         return f"{self.region} list prices of {self.as_of}"
 
 
-US_EAST_1 = PriceTable(
-    region="us-east-1",
-    as_of="2026-11-23",
-    sources={
-        "instance_hour": "https://aws.amazon.com/sagemaker/pricing/",
-        "transition": "https://aws.amazon.com/step-functions/pricing/",
-        "lambda": "https://aws.amazon.com/lambda/pricing/",
-        "scanned_tb": "https://aws.amazon.com/athena/pricing/",
-    },
-    instance_hour={
-        "ml.t3.medium": 0.05,
-        "ml.t3.large": 0.10,
-        "ml.t3.xlarge": 0.20,
-        "ml.t3.2xlarge": 0.399,
-        "ml.m5.large": 0.115,
-        "ml.m5.xlarge": 0.23,
-        "ml.m5.2xlarge": 0.461,
-        "ml.m5.4xlarge": 0.922,
-        "ml.m5.12xlarge": 2.765,
-        "ml.m5.24xlarge": 5.53,
-        "ml.c5.xlarge": 0.204,
-        "ml.c5.2xlarge": 0.408,
-        "ml.c5.4xlarge": 0.816,
-        "ml.c5.9xlarge": 1.836,
-        "ml.c5.18xlarge": 3.672,
-        "ml.r5.large": 0.151,
-        "ml.r5.xlarge": 0.302,
-        "ml.r5.2xlarge": 0.605,
-        "ml.r5.4xlarge": 1.21,
-        "ml.g4dn.xlarge": 0.7364,
-        "ml.g5.xlarge": 1.408,
-        "ml.p3.2xlarge": 3.825,
-    },
-    transition=0.025 / 1000,
-    gb_second=0.0000166667,
-    request=0.20 / 1_000_000,
-    scanned_tb=5.00,
-)
+_TABLE = json.loads((Path(__file__).parent / "price_table.json").read_text(encoding="utf-8"))
+"""The dated table; ``steward cost refresh-prices`` writes it again."""
+
+US_EAST_1 = PriceTable(region=_TABLE["region"], **_TABLE["compute"])
 
 
 def job_dollars(
@@ -151,25 +119,7 @@ class TrafficPrices:
         return f"{self.region} list prices of {self.as_of}"
 
 
-TRAFFIC_US_EAST_1 = TrafficPrices(
-    region="us-east-1",
-    as_of="2026-11-25",
-    sources={
-        "log_gb": "https://aws.amazon.com/cloudwatch/pricing/",
-        "stream_gb": "https://aws.amazon.com/firehose/pricing/",
-        "queue_request": "https://aws.amazon.com/sqs/pricing/",
-        "read_unit, write_unit": "https://aws.amazon.com/dynamodb/pricing/on-demand/",
-        "object_put, object_gb_month": "https://aws.amazon.com/s3/pricing/",
-    },
-    log_gb=0.50,
-    stream_gb=0.029 + 0.00325,
-    stream_step_bytes=5 * 1024,
-    queue_request=0.40 / 1_000_000,
-    read_unit=0.125 / 1_000_000,
-    write_unit=0.625 / 1_000_000,
-    object_put=0.005 / 1000,
-    object_gb_month=0.023,
-)
+TRAFFIC_US_EAST_1 = TrafficPrices(region=_TABLE["region"], **_TABLE["traffic"])
 """Written down from knowledge; only SQS's was found again elsewhere. Compare with the pages."""
 
 _GB = 1024**3
@@ -250,6 +200,8 @@ class HostingPrices:
         source: Page.
         provisioned_gb_second: Dollars per second and GB (1024 MB) of provisioned concurrency of
             a serverless endpoint, used or not.
+        inference_gb_second: Dollars per second and GB in which a serverless endpoint answers.
+        volume_gb_month: Dollars per GB and month of the volume of a job's or endpoint's instance.
         instance_hour: Dollars per hour of an instance.
     """
 
@@ -257,6 +209,8 @@ class HostingPrices:
     as_of: str
     source: str
     provisioned_gb_second: float
+    inference_gb_second: float
+    volume_gb_month: float
     instance_hour: Mapping[str, float]
 
     def label(self) -> str:
@@ -265,13 +219,9 @@ class HostingPrices:
 
 
 HOSTING_US_EAST_1 = HostingPrices(
-    region="us-east-1",
-    as_of="2026-11-29",
-    source="https://aws.amazon.com/sagemaker/pricing/",
-    provisioned_gb_second=0.000005,
-    instance_hour=US_EAST_1.instance_hour,
+    region=_TABLE["region"], instance_hour=US_EAST_1.instance_hour, **_TABLE["hosting"]
 )
-"""Provisioned concurrency is written down from knowledge; instances cost what they do in jobs."""
+"""All but the instances is written down from knowledge; instances cost what they do in jobs."""
 
 HOURS_A_MONTH = 730
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Annotated, Literal, Self, get_args
 
 from pydantic import BaseModel, Field, StringConstraints, ValidationError, model_validator
 
 from steward.domain.bias.declaration import Bias, check_bias
+from steward.domain.budget import Budget
 from steward.domain.cards.declaration import CardDeclaration
 from steward.domain.dataset_engine import DatasetEngine
 from steward.domain.declaration import MisplacedError, Name, Scalar, Strict
 from steward.domain.digests import digest_of
 from steward.domain.errors import InvalidProjectError
 from steward.domain.feature_groups import FeatureColumn, FeatureGroup, FeatureUse, feature_columns
+from steward.domain.integration_declaration import Integration
 from steward.domain.monitoring.declaration import Monitoring
 from steward.domain.names import PROJECT_PATTERN
 from steward.domain.policy.requirements import MetricGate, Requirements
@@ -249,10 +252,22 @@ class Approval(Strict):
         archive_after_days: A version that was rejected, expired, rolled back, or failed its
             staging is archived after so many days; 0 keeps it.
         lifetime_s: Afterwards it expires.
+        reminders: Shares of the lifetime after which approvers are reminded, ascending, besides
+            the policy's `remind_before_s`. With neither, once after half of it.
     """
 
     archive_after_days: int = Field(default=90, ge=0, le=3650)
     lifetime_s: int = Field(default=604_800, ge=60)
+    reminders: list[Annotated[float, Field(gt=0, lt=1)]] = Field(default=[], max_length=5)
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        shares = self.reminders
+        if any(later <= sooner for sooner, later in pairwise(shares)):
+            raise MisplacedError(
+                "reminders", "reminders are not ascending", shares, "each above the one before"
+            )
+        return self
 
 
 class ErrorAlarm(Strict):
@@ -325,6 +340,8 @@ class Project(Strict):
         dataset: What joins the views.
         split: Who trains, who judges, who is traffic.
         training: The training job.
+        integration: How a commit becomes the project's.
+        budget: What training may cost.
         evaluation: The comparison with the champion.
         gates: Bounds beside that comparison.
         serving: The endpoints.
@@ -350,6 +367,8 @@ class Project(Strict):
     dataset: DatasetEngine = Field(default_factory=DatasetEngine)
     split: Split = Field(default_factory=Split)
     training: Training = Field(default_factory=Training)
+    integration: Integration = Field(default_factory=Integration)
+    budget: Budget = Field(default_factory=Budget)
     evaluation: Evaluation = Field(default_factory=Evaluation)
     gates: list[MetricGate] = Field(default_factory=list)
     serving: Serving = Field(default_factory=Serving)

@@ -34,7 +34,8 @@ class Guardrails(Strict):
         must_prove: `harm` stops at proven harm and lets a step advance before;
             `non_inferiority` advances only once less harm than the margin is proved.
         prediction_margin: Difference of the mean prediction from the stable version's that is
-            harm, either way; left out, predictions are not compared.
+            harm, either way; of a regression as a share of the range of its label's column.
+            Left out, predictions are not compared.
     """
 
     max_error_rate: Share = 0.02
@@ -191,7 +192,8 @@ class Shadow(Strict):
     Attributes:
         duration_s: How long.
         percent: Share of requests that are mirrored.
-        max_difference: Largest mean absolute difference of predictions that may be proved.
+        max_difference: Largest mean absolute difference of predictions that may be proved; of a
+            regression as a share of the range of its label's column.
     """
 
     duration_s: int = Field(default=86_400, ge=60, le=MAX_DURATION_S)

@@ -19,9 +19,10 @@ class RunStatus(StrEnum):
     HELD = "held"
     FAILED = "failed"
     SUPERSEDED = "superseded"
+    REFUSED = "refused"
 
 
-RETRYABLE = frozenset({RunStatus.FAILED, RunStatus.SUPERSEDED})
+RETRYABLE = frozenset({RunStatus.FAILED, RunStatus.SUPERSEDED, RunStatus.REFUSED})
 """What did not come to a result; the same work may be tried again."""
 
 

@@ -59,16 +59,24 @@ class BuildDataset(_Strict):
 
 
 class BuiltDataset(_Strict):
-    """Where a dataset lies; ``config_uri`` is the prefix that holds ``job.json``."""
+    """Where a dataset lies.
+
+    Attributes:
+        config_uri: The prefix that holds the run's ``job.json``.
+        config_digest: Digest of ``job.json`` without the run that it names.
+        reused_from: The run that built it, where this one found it built.
+    """
 
     dataset_id: str
     manifest_uri: str
     train_uri: str
     heldout_uri: str
     config_uri: str
+    config_digest: str
     examples_uri: str
     train_rows: int
     heldout_rows: int
+    reused_from: str | None = None
 
 
 class JoinTable(_Strict):

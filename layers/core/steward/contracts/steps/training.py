@@ -6,6 +6,7 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from steward.contracts.steps.data import BuiltDataset
 from steward.contracts.steps.registry import BaselineReference
 
 
@@ -57,13 +58,89 @@ class ResolvedRun(_Strict):
     champion: Champion | None
 
 
+class DoneTraining(_Strict):
+    """A training that this execution carried out.
+
+    Attributes:
+        job: Name of the job that made the model.
+        seconds: Billable seconds of it.
+    """
+
+    model_uri: str
+    job: str
+    seconds: float | None = None
+
+
+class DoneEvaluation(_Strict):
+    """An evaluation that this execution carried out.
+
+    Attributes:
+        job: Name of its job.
+        started_ms: When the job's container began, as Step Functions tells it.
+        ended_ms: When it ended.
+    """
+
+    job: str
+    started_ms: float | None = None
+    ended_ms: float | None = None
+
+    @property
+    def seconds(self) -> float | None:
+        """How long the job's container ran."""
+        if self.started_ms is None or self.ended_ms is None:
+            return None
+        return max(0.0, (self.ended_ms - self.started_ms) / 1000)
+
+
+class RecallStep(_Strict):
+    """Keep what was carried out and find the next step that nothing can be reused for.
+
+    Attributes:
+        run: What ``resolve_run`` answered.
+        dataset: What ``build_dataset`` answered.
+        training: The training, once this execution has carried one out.
+        evaluation: The same of the evaluation.
+    """
+
+    project: str
+    run_id: str
+    correlation_id: str
+    run: ResolvedRun
+    dataset: BuiltDataset
+    training: DoneTraining | None = None
+    evaluation: DoneEvaluation | None = None
+
+
+class RecalledStep(_Strict):
+    """What is left to do, and what lies there already.
+
+    Attributes:
+        next: The step to carry out, or ``comparison`` when none is left.
+        model_uri: The model's archive; None while it is not trained.
+        evaluations_uri: Where the evaluation lies, or is to be written.
+        evaluated_in: The run that the evaluation names as its own.
+    """
+
+    next: Literal["training", "evaluation", "comparison"]
+    model_uri: str | None
+    evaluations_uri: str
+    evaluated_in: str
+
+
 class CompareCandidate(_Strict):
-    """Compare the candidate with the champion on what the evaluation job wrote."""
+    """Compare the candidate with the champion on what the evaluation job wrote.
+
+    Attributes:
+        comparisons_uri: Where the comparison is written; beside the evaluation by default.
+        evaluated_in: The run whose evaluation it is; this run by default.
+    """
 
     project: str
     run_id: str
     correlation_id: str
     evaluations_uri: str
+    comparisons_uri: str | None = None
+    evaluated_in: str | None = None
     champion_version: int | None = None
 
 

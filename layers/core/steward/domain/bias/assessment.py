@@ -41,11 +41,13 @@ class BiasRows:
         favourable: Whether the label is a favourable one.
         label_values: The label as it was.
         columns: Protected attributes and strata.
+        numbers: The labels of a regression; None of a class.
     """
 
     favourable: Bools
     label_values: Sequence[str]
     columns: Mapping[str, Sequence[Value]]
+    numbers: Floats | None = None
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ class Predicted:
     """What the model made of held-out rows.
 
     Attributes:
-        probabilities: Of the favourable outcome.
+        probabilities: Of the favourable outcome; of a regression the numbers that it predicts.
         favourable: Whether that is what it predicts.
         features: Numeric and boolean features by name, NaN where there is no value.
         stray: A label value that is neither favourable nor what the model predicts, if any:
@@ -93,6 +95,7 @@ def assess(
         RejectedError: A prediction is no probability, or columns differ in length.
     """
     _check(heldout, predicted)
+    cut = declared.favourable.cut
     notes: list[str] = []
     if predicted.stray is not None:
         notes.append(_why_stray(predicted.stray))
@@ -111,7 +114,8 @@ def assess(
         project=origin.project, run_id=origin.run_id, heldout_sha256=origin.heldout_sha256,
         unit=origin.unit, mode=declared.mode, confidence=declared.confidence,
         minimum_rows=declared.minimum_rows, favourable=origin.labels,
-        threshold=declared.favourable.threshold, correction=declared.correction,
+        threshold=cut.at if cut else declared.favourable.threshold,
+        task="regression" if cut else "binary", correction=declared.correction,
         facets=facets, groups=_groups(declared, heldout, predicted, notes),
         verdict=together([verdict for facet in facets for verdict in facet.verdicts]),
         notes=notes,
@@ -130,11 +134,14 @@ def facet_rows(rule: Facet, column: str, values: Sequence[Value]) -> tuple[Bools
 
 
 def _check(heldout: BiasRows, predicted: Predicted) -> None:
-    wrong = np.flatnonzero(~((predicted.probabilities >= 0) & (predicted.probabilities <= 1)))
+    answers, binary = predicted.probabilities, heldout.numbers is None
+    right = (answers >= 0) & (answers <= 1) if binary else np.isfinite(answers)
+    wrong = np.flatnonzero(~right)
     if wrong.size:
+        what = "probability" if binary else "finite number"
         raise RejectedError(
-            f"the prediction of row {wrong[0]} is no probability", field="predictions",
-            value=float(predicted.probabilities[wrong[0]]), allowed="0 to 1",
+            f"the prediction of row {wrong[0]} is no {what}", field="predictions",
+            value=float(answers[wrong[0]]), allowed="0 to 1" if binary else "finite numbers",
         )  # fmt: skip
     n = len(heldout.favourable)
     if len(predicted.favourable) != n:
@@ -265,7 +272,9 @@ def _groups(
     ]
     return [
         by_group(
-            metric, labels, decided if metric in RATES else predicted.probabilities,
+            metric,
+            labels if metric in RATES or heldout.numbers is None else heldout.numbers,
+            decided if metric in RATES else predicted.probabilities,
             {name: columns[name] for name in names}, minimum_rows=declared.minimum_rows,
             confidence=declared.confidence,
         )

@@ -71,6 +71,9 @@ METRICS: Mapping[str, Metric] = {
     "brier": weighted_mean(lambda labels, predictions: (predictions - labels) ** 2),
     "mean_absolute_error": weighted_mean(lambda labels, predictions: np.abs(predictions - labels)),
     "mean_squared_error": weighted_mean(lambda labels, predictions: (predictions - labels) ** 2),
+    "root_mean_squared_error": lambda labels, predictions, weights: np.sqrt(
+        weighted_mean(lambda y, p: (p - y) ** 2)(labels, predictions, weights)
+    ),
     "mean_error": weighted_mean(lambda labels, predictions: predictions - labels),
 }
 """Of binary labels (0, 1) with probabilities, and of numbers with predicted numbers."""

@@ -6,11 +6,13 @@ Whether columns and values exist is checked against the data in :func:`check_bia
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
 from steward.domain.bias.names import DESCRIBED, METRICS, POST_TRAINING
+from steward.domain.bias.rates import RATES
 from steward.domain.declaration import MisplacedError, Name, Scalar, Strict
 from steward.domain.tables import Column, Label
 
@@ -20,7 +22,8 @@ MINIMUM_ROWS = 100
 GroupMetric = Literal[
     "base_rate", "selection_rate", "accuracy", "true_positive_rate", "true_negative_rate",
     "false_positive_rate", "false_negative_rate", "precision", "negative_predictive_value",
-    "mean_prediction", "brier", "mean_absolute_error", "mean_squared_error", "mean_error",
+    "mean_prediction", "brier", "mean_absolute_error", "mean_squared_error",
+    "root_mean_squared_error", "mean_error",
 ]  # fmt: skip
 
 
@@ -125,6 +128,27 @@ class BiasAttribute(Strict):
         return self
 
 
+@dataclass(frozen=True)
+class Cut:
+    """The number that parts favourable numbers from others.
+
+    Attributes:
+        at: The number.
+        upwards: Whether greater numbers are favourable; else those up to it.
+    """
+
+    at: float
+    upwards: bool
+
+    def favours(self, number: float) -> bool:
+        """Return whether a number is favourable."""
+        return number > self.at if self.upwards else number <= self.at
+
+    def __str__(self) -> str:
+        """Return it as evidence names it."""
+        return f"{'>' if self.upwards else '<='} {self.at:g}"
+
+
 class Favourable(Strict):
     """The outcome that people want.
 
@@ -132,10 +156,22 @@ class Favourable(Strict):
         labels: Values of the label that are favourable; null for ``label.positive``. The model
             tells ``label.positive`` from everything else, so either that alone, or others.
         threshold: Probability of ``label.positive`` from which it is predicted.
+        above: Of a regression: numbers greater than this are favourable, labels and predictions
+            alike, as Clarify's ``label_values_or_threshold`` has it.
+        at_most: Of a regression instead: numbers up to this are favourable.
     """
 
     labels: list[Scalar] | None = Field(default=None, min_length=1)
     threshold: float = Field(default=0.5, gt=0, lt=1)
+    above: float | None = None
+    at_most: float | None = None
+
+    @property
+    def cut(self) -> Cut | None:
+        """What makes a number favourable; None of a class."""
+        if self.above is not None:
+            return Cut(self.above, upwards=True)
+        return None if self.at_most is None else Cut(self.at_most, upwards=False)
 
 
 def _shown() -> list[GroupMetric]:
@@ -213,6 +249,8 @@ class Bias(Strict):
 
     def favours(self, label: Label) -> tuple[list[Scalar], bool]:
         """Return the favourable label values, and whether the positive label is one of them."""
+        if (cut := self.favourable.cut) is not None:
+            return [str(cut)], True
         values = self.favourable.labels or [label.positive_value]
         return values, label.positive_value in values
 
@@ -245,7 +283,10 @@ def check_bias(
             )  # fmt: skip
     if bias.strata is not None:
         _column("strata", bias.strata, columns, reserved)
-    _check_labels(bias, own[label.name], label)
+    if label.task == "regression":
+        _check_numbers(bias, own[label.name])
+    else:
+        _check_labels(bias, own[label.name], label)
 
 
 def _column(
@@ -292,7 +333,47 @@ def _check_attribute(at: str, attribute: BiasAttribute, column: Column) -> None:
                 )  # fmt: skip
 
 
+_OF_NUMBERS = ("mean_prediction", "mean_absolute_error", "mean_squared_error",
+               "root_mean_squared_error", "mean_error", *RATES)  # fmt: skip
+
+
+def _check_numbers(bias: Bias, column: Column) -> None:
+    """Check what is favourable of numbers."""
+    given = bias.favourable
+    cut = given.cut
+    if cut is None or (given.above is not None and given.at_most is not None):
+        raise MisplacedError(
+            "favourable", "of numbers one end is favourable: it needs exactly one of above and"
+            " at_most", "both" if cut else "neither", "{above: NUMBER} or {at_most: NUMBER}",
+        )  # fmt: skip
+    if given.labels is not None or given.threshold != 0.5:
+        key = "labels" if given.labels is not None else "threshold"
+        raise MisplacedError(
+            f"favourable.{key}", "a regression predicts no label with a probability",
+            getattr(given, key), "above or at_most",
+        )  # fmt: skip
+    low, high = column.min, column.max
+    if (low is not None and cut.at < low) or (high is not None and cut.at >= high):
+        raise MisplacedError(
+            f"favourable.{'above' if cut.upwards else 'at_most'}",
+            f"all values of {column.name} are on one side", cut.at,
+            f"a number within {low} to below {high}",
+        )  # fmt: skip
+    for place, metric in enumerate(bias.group_metrics):
+        if metric not in _OF_NUMBERS:
+            raise MisplacedError(
+                f"group_metrics[{place}]", f"{metric} is of probabilities", metric,
+                ", ".join(_OF_NUMBERS),
+            )  # fmt: skip
+
+
 def _check_labels(bias: Bias, column: Column, label: Label) -> None:
+    for key in ("above", "at_most"):
+        if (number := getattr(bias.favourable, key)) is not None:
+            raise MisplacedError(
+                f"favourable.{key}", f"{label.name} is a class, not a number", number,
+                "labels, or data.label.task: regression",
+            )  # fmt: skip
     values, positive = bias.favours(label)
     known = column.allowed or ([True, False] if column.type == "boolean" else None)
     strange = [value for value in values if known is not None and value not in known]

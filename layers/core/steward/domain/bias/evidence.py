@@ -69,7 +69,9 @@ class BiasEvidence(_Part):
         unit: What one count is: a row (``event``), or the first row of an entity (``entity``).
         minimum_rows: Of a metric's own denominator.
         favourable: Label values that people want.
-        threshold: Probability from which the positive label is predicted.
+        threshold: Probability from which the positive label is predicted; of a regression the
+            number that parts favourable ones from others.
+        task: What the model predicts.
         correction: Of multiple tests, over all facets and bounds.
         facets: In the order of their declaration.
         groups: Each metric by group of each attribute and intersection.
@@ -87,6 +89,7 @@ class BiasEvidence(_Part):
     minimum_rows: int
     favourable: list[Scalar]
     threshold: float
+    task: Literal["binary", "regression"] = "binary"
     correction: Correction
     facets: list[FacetEvidence]
     groups: list[ByGroup]

@@ -22,6 +22,7 @@ from steward.domain.digests import digest_of
 from steward.domain.errors import EvidenceIncompleteError
 
 if TYPE_CHECKING:
+    from steward.domain.monitoring.declaration import Labels
     from steward.domain.project import Project
 
 RISK_RATING = {"minimal": "Low", "limited": "Medium", "high": "High"}
@@ -298,6 +299,12 @@ def unproven_approvals() -> Section:
     )
 
 
+def _margin(labels: Labels) -> str:
+    if labels.margin is not None:
+        return f"{labels.margin:g}"
+    return f"{labels.relative_margin:.0%} of that of held-out rows"
+
+
 def _monitoring(maker: _Maker) -> Section:
     monitoring = maker.project.monitoring
     watched = monitoring.columns or [c.name for c in maker.project.model_features]
@@ -310,7 +317,7 @@ def _monitoring(maker: _Maker) -> Section:
                   maker.sources["baseline"].uri if "baseline" in maker.sources else None,
                   "baseline", missing="baseline.json of the evaluation"),
         maker.say("monitoring.labels", "Performance", f"{monitoring.labels.metric}, margin "
-                  f"{monitoring.labels.margin:g}", "configuration"),
+                  f"{_margin(monitoring.labels)}", "configuration"),
         maker.say("monitoring.groups", "Groups compared", listed([*monitoring.labels.groups]),
                   "configuration", missing="`monitoring.labels.groups` in project.yaml"),
         maker.say("monitoring.actions", "What follows an alarm",

@@ -35,12 +35,19 @@ from steward.domain.release_declaration import MetricGuardrail, ReleaseMetric
 from steward.domain.strategies.metrics import CAPTURED_COLUMNS
 from steward.domain.workspace import Connection, literal
 
-_PREDICTION = ReleaseMetric(
-    name="prediction_up", kind="bounded", value="prediction", range=(0.0, 1.0),
-    guardrail=MetricGuardrail(),
-)  # fmt: skip
+_PREDICTION = "prediction_up"
 TWIN = "prediction_down"
-"""The probability at the first exposure is frozen once for each direction of harm."""
+"""The answer at the first exposure is frozen once for each direction of harm."""
+
+
+def _prediction(answers: tuple[float, float]) -> ReleaseMetric:
+    """Return the metric of the answer, as a share of its range."""
+    low, high = answers
+    value = "prediction" if answers == (0.0, 1.0) else f"(prediction - ({low!r})) / {high - low!r}"
+    return ReleaseMetric(
+        name=_PREDICTION, kind="bounded", value=value, range=(0.0, 1.0),
+        guardrail=MetricGuardrail(),
+    )  # fmt: skip
 
 
 class Group(NamedTuple):
@@ -124,13 +131,14 @@ def freeze_groups(
             if n in places:
                 frame.counts["unusable_values"] += found.unusable.get(n, 0)
 
-    for metric in (*(() if window_s else (_PREDICTION,)), *metrics) if answered else ():
+    own_answers = (_prediction(design.answers),) if design.answers and not window_s else ()
+    for metric in (*own_answers, *metrics) if answered else ():
         add(metric.name, compared(connection, metric, features), answered)
     for frame in frames.values():
-        if _PREDICTION.name in frame.statistics:
-            frame.statistics[TWIN] = frame.statistics[_PREDICTION.name]
+        if _PREDICTION in frame.statistics:
+            frame.statistics[TWIN] = frame.statistics[_PREDICTION]
     if not window_s:
-        for name, found in pair_metrics(connection, design.slow_ms).items():
+        for name, found in pair_metrics(connection, design.slow_ms, design.answers).items():
             add(name, found, set(range(len(arms))), PAIRED)
     for metric in metrics if in_shadow else ():
         if metric.kind in ("binary", "bounded"):

@@ -186,27 +186,37 @@ def difference_of(
     return _statistics(values, zero=metric.no_outcome == "zero", edges=edges)
 
 
-def pair_metrics(connection: Connection, slow_ms: int) -> dict[str, UnitStatistics]:
+def pair_metrics(
+    connection: Connection, slow_ms: int, answers: tuple[float, float] | None = (0.0, 1.0)
+) -> dict[str, UnitStatistics]:
     """Return what every pair is compared by, at a unit's first request, by the arm's place.
 
     ``errors`` and ``slow``: of the shadow less those of the answer. ``prediction_difference``:
     how far apart the probabilities are, ``prediction_change`` which way; ``label_disagreement``:
-    whether the labels differ.
+    whether the labels differ. Answers are compared as shares of their range, beyond which they
+    count as its end; without a range they are not compared.
     """
     found = {}
-    for name, (sql, edges) in {
+    low, high = answers or (0.0, 1.0)
+    width = high - low
+    far = (
+        f"(greatest(least(other_prediction, {high!r}), {low!r})"
+        f" - greatest(least(prediction, {high!r}), {low!r})) / {width!r}"
+    )
+    far = f"CASE WHEN other_prediction IS NOT NULL AND prediction IS NOT NULL THEN {far} END"
+    metrics = {
         "errors": ("other_failed::INTEGER - failed::INTEGER", BINARY_DIFFERENCE),
         "slow": (
             f"(other_latency_ms > {slow_ms})::INTEGER - (latency_ms > {slow_ms})::INTEGER",
             BINARY_DIFFERENCE,
         ),
-        "prediction_difference": ("abs(other_prediction - prediction)", edges_of(0.0, 1.0)),
-        "prediction_change": (
-            "other_prediction - prediction",
-            edges_of(-1.0, 1.0, signed=True),
-        ),
+        "prediction_difference": (f"abs({far})", edges_of(0.0, 1.0)),
+        "prediction_change": (far, edges_of(-1.0, 1.0, signed=True)),
         "label_disagreement": ("(other_label <> label)::INTEGER", BINARY),
-    }.items():
+    }
+    if answers is None:
+        del metrics["prediction_difference"], metrics["prediction_change"]
+    for name, (sql, edges) in metrics.items():
         values = _fetched(
             connection,
             f"""

@@ -47,6 +47,8 @@ class Design(Frozen):
     Attributes:
         steps: Those that it has entered.
         slow_ms: An answer above this is slow (pairs).
+        answers: Least and largest answer, which predictions are compared on the scale of; None
+            where a regression declares none, whose predictions are then not compared.
     """
 
     project: str
@@ -56,6 +58,7 @@ class Design(Frozen):
     cohort_s: int
     lateness_s: int
     slow_ms: int
+    answers: tuple[float, float] | None = (0.0, 1.0)
 
     @property
     def windows(self) -> list[int]:

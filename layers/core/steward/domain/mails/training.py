@@ -19,6 +19,7 @@ from steward.domain.mails.layout import (
     table,
 )
 from steward.domain.names import PRIMARY
+from steward.domain.quotas import quota_advice
 
 _SHOWN_PLACES = 12
 
@@ -131,6 +132,30 @@ def training_failed(
     )
 
 
+def integration_failed(
+    where: Where, *, commit_id: str, repository: str, branch: str, author: str,
+    step: str, error: str, cause: str, execution_arn: str, failed_tests: Sequence[str],
+) -> Letter:  # fmt: skip
+    """Tell the owner that a commit did not become the project's, and which tests failed."""
+    return letter(
+        where,
+        f"commit {commit_id[:12]} of {where.project} was not integrated: {error}",
+        paragraph(
+            f"Commit {commit_id[:12]} on {branch} of {repository}, brought by {author}, did not "
+            f"pass. Code and configuration of {where.project} stay as they are, no version was "
+            "made, and what answers in production goes on."
+        ),
+        bullets("Tests that failed", failed_tests),
+        _failure(step, error, cause),
+        commands(
+            "To see it, and to try the same commit again",
+            f"steward commits show {where.project} {commit_id[:12]}",
+            f"steward commits integrate {where.project} {commit_id}",
+        ),
+        commands("In the console", execution_link(where, execution_arn)),
+    )
+
+
 def staging_failed(
     where: Where, version: int, *, failed_state: str, error: str, cause: str, execution_arn: str
 ) -> Letter:
@@ -150,7 +175,7 @@ def staging_failed(
 
 
 def _failure(failed_state: str, error: str, cause: str) -> str:
-    return facts(
-        "What happened",
-        [("State", failed_state), ("Error", error), ("Cause", shortened(cause))],
-    )
+    told = [("State", failed_state), ("Error", error), ("Cause", shortened(cause))]
+    if advice := quota_advice(error, cause):
+        told.append(("What to do", advice))
+    return facts("What happened", told)

@@ -6,11 +6,11 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from steward.domain.declaration import Name, Strict
+from steward.domain.declaration import MisplacedError, Name, Strict
 from steward.domain.expressions import ExpressionError, parse
 
 Action = Literal["notify", "retrain", "roll_back"]
-Metric = Literal["brier", "log_loss", "accuracy"]
+Metric = Literal["brier", "log_loss", "accuracy", "mae"]
 FurtherMetric = Literal["precision", "recall", "f1", "roc_auc"]
 Margin = Annotated[float, Field(gt=0, lt=1)]
 
@@ -41,8 +41,11 @@ class Labels(Strict):
     Attributes:
         max_delay_s: How long after a prediction its label is waited for.
         minimum: Labelled predictions of a look below which nothing is judged.
-        metric: What is compared with the held-out rows, and may raise the alarm.
-        margin: How much worse it may be, in its unit.
+        metric: What is compared with the held-out rows, and may raise the alarm; `mae` of a
+            regression, and that alone.
+        margin: How much worse it may be, in its unit; 0.05 of probabilities by default.
+        relative_margin: Instead of it a share of what it is on held-out rows; 0.25 of a
+            regression by default.
         further: Further metrics that may raise the alarm, each with its margin: how much of it
             may be lost. All share the probability of a false alarm.
         groups: Columns whose values are compared with one another (bias).
@@ -54,11 +57,46 @@ class Labels(Strict):
     max_delay_s: int = Field(default=86_400, ge=60, le=90 * 86_400)
     minimum: int = Field(default=30, ge=30)
     metric: Metric = "brier"
-    margin: float = Field(default=0.05, gt=0, lt=1)
+    margin: float | None = Field(default=None, gt=0)
+    relative_margin: float | None = Field(default=None, gt=0, le=10)
     further: dict[FurtherMetric, Margin] = Field(default_factory=dict)
     groups: list[Name] = Field(default_factory=list, max_length=5)
     group_margin: float = Field(default=0.1, gt=0, lt=1)
     group_minimum: int = Field(default=100, ge=30)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _has_a_margin(cls, declared: object) -> object:
+        if not isinstance(declared, dict):
+            return declared
+        if declared.get("margin") is None and declared.get("relative_margin") is None:
+            return {**declared, "margin": 0.05}
+        return declared
+
+    @model_validator(mode="after")
+    def _possible_margin(self) -> Self:
+        if self.margin is not None and self.relative_margin is not None:
+            raise MisplacedError(
+                "relative_margin", "the margin is either in the unit of the metric or relative",
+                self.relative_margin, "margin or relative_margin",
+            )  # fmt: skip
+        if self.metric != "mae" and self.margin is not None and self.margin >= 1:
+            raise MisplacedError(
+                "margin", f"{self.metric} cannot get worse by {self.margin:g}", self.margin,
+                "a number below 1",
+            )  # fmt: skip
+        return self
+
+    def margin_of(self, held_out: float) -> float:
+        """Return the margin in the metric's unit.
+
+        Args:
+            held_out: The metric on held-out rows.
+        """
+        if self.relative_margin is not None:
+            return self.relative_margin * held_out
+        assert self.margin is not None
+        return self.margin
 
 
 class Attribution(Strict):

@@ -13,14 +13,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from steward.domain.bias.declaration import Facet
+from steward.domain.bias.declaration import Cut, Facet
 from steward.domain.declaration import Scalar
 from steward.domain.experiments.captures import OUTCOMES, parquet
+from steward.domain.losses import MOST
 from steward.domain.monitoring.bias_drift import GroupCounts, counts_by_group
 from steward.domain.monitoring.performance_statistics import (
     Classification,
+    ErrorScale,
+    Regression,
     Scores,
     classification_of,
+    regression_of,
     scores_of,
 )
 from steward.domain.workspace import Connection, identifier, literal
@@ -36,10 +40,21 @@ class Decision:
     Attributes:
         threshold: Probability from which the positive label is predicted.
         positive: Whether that label is the favourable one; else all others are.
+        cut: Of a regression: which numbers are favourable.
     """
 
     threshold: float = 0.5
     positive: bool = True
+    cut: Cut | None = None
+
+    def of(self, labels: Floats, answers: Floats) -> tuple[Floats, NDArray[np.bool_]]:
+        """Return which labels are favourable, as 0 and 1, and which answers are."""
+        cut = self.cut
+        if cut is not None:
+            sides = [one > cut.at if cut.upwards else one <= cut.at for one in (labels, answers)]
+            return sides[0].astype(np.float64), sides[1]
+        predicted = answers >= self.threshold
+        return (labels, predicted) if self.positive else (1 - labels, ~predicted)
 
 
 @dataclass(frozen=True)
@@ -91,14 +106,16 @@ class LabelledWindow:
         delay_s: Median time from prediction to label.
         contradicting: Later labels that said otherwise; the first counts.
         early: Labels that were known before the prediction was made; they do not count.
+        unusable: Labels of a regression that are no number; they do not count.
     """
 
     predictions: int
-    rows: Classification | None
+    rows: Classification | Regression | None
     groups: Groups = field(default_factory=dict)
     delay_s: float | None = None
     contradicting: int = 0
     early: int = 0
+    unusable: int = 0
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as JSON values."""
@@ -112,6 +129,7 @@ class LabelledWindow:
             "delay_s": self.delay_s,
             "contradicting": self.contradicting,
             "early": self.early,
+            **({"unusable": self.unusable} if self.unusable else {}),
         }
 
     @classmethod
@@ -120,13 +138,18 @@ class LabelledWindow:
         rows = kept["rows"]
         return cls(
             predictions=int(kept["predictions"]),
-            rows=Classification.from_dict(rows) if rows is not None else None,
+            rows=_statistics(rows) if rows is not None else None,
             groups={
                 column: {value: GroupCounts(**counts) for value, counts in found.items()}
                 for column, found in kept["groups"].items()
             },
             delay_s=kept["delay_s"], contradicting=kept["contradicting"], early=kept["early"],
+            unusable=kept.get("unusable", 0),
         )  # fmt: skip
+
+
+def _statistics(kept: Mapping[str, Any]) -> Classification | Regression:
+    return Regression.from_dict(kept) if "centre" in kept else Classification.from_dict(kept)
 
 
 def join_labels(
@@ -134,7 +157,7 @@ def join_labels(
     predictions: Sequence[Path],
     outcomes: Sequence[Path],
     *,
-    positive: bool | int | float | str,
+    positive: bool | int | float | str | ErrorScale,
     until_ms: int,
     by_entity: bool,
     groups: Sequence[str] = (),
@@ -151,7 +174,8 @@ def join_labels(
         connection: The engine.
         predictions: Kept predictions of the window's chunks.
         outcomes: Kept outcomes.
-        positive: The label whose probability is predicted.
+        positive: The label whose probability is predicted; of a regression the scale on which
+            held-out errors were counted.
         until_ms: Labels that were recorded later do not count.
         by_entity: Only the first prediction of each entity counts.
         groups: Columns whose values are counted apart.
@@ -159,6 +183,9 @@ def join_labels(
         decision: What a favourable outcome is, in the facets.
     """
     named, groups = groups, list(dict.fromkeys([*groups, *(facet.column for facet in facets)]))
+    numbers = isinstance(positive, ErrorScale)
+    answer = f"abs(p.prediction) < {MOST!r}" if numbers else "p.prediction BETWEEN 0 AND 1"
+    label = _number() if numbers else f"CASE WHEN {_is(positive)} THEN 1.0 ELSE 0.0 END"
     kept = "".join(f", p.{identifier('f_' + name)} AS g{n}" for n, name in enumerate(groups))
     by = "entity" if by_entity else "id"
     connection.execute(f"""
@@ -168,7 +195,7 @@ def join_labels(
             QUALIFY row_number() OVER (PARTITION BY id ORDER BY asked_at) = 1
         )
         SELECT p.id, p.asked_at, p.prediction{kept} FROM once AS p
-        WHERE p.prediction IS NOT NULL AND p.prediction BETWEEN 0 AND 1
+        WHERE {answer}
         QUALIFY row_number() OVER (PARTITION BY {by} ORDER BY asked_at, id) = 1
     """)
     connection.execute(f"""
@@ -183,13 +210,17 @@ def join_labels(
         FROM {parquet(outcomes, OUTCOMES)} AS o JOIN asked AS a ON a.id = o.inference_id
         WHERE o.recorded <= {int(until_ms)} AND o.observed >= a.asked_at
     """)
-    label = f"CASE WHEN {_is(positive)} THEN 1.0 ELSE 0.0 END"
     listed = "".join(f", a.g{n}" for n in range(len(groups)))
     found = connection.execute(f"""
         SELECT a.prediction AS p, {label} AS y, t.observed - t.asked_at AS delay{listed}
         FROM told AS t JOIN asked AS a USING (id) WHERE t.nth = 1 ORDER BY a.id
     """).fetchnumpy()
-    scores, labels = (np.asarray(found[name], dtype=np.float64) for name in ("p", "y"))
+    scores, labels = (_floats(found[name]) for name in ("p", "y"))
+    usable = np.isfinite(labels)
+    unusable = int((~usable).sum())
+    if unusable:
+        found = {name: values[usable] for name, values in found.items()}
+        scores, labels = scores[usable], labels[usable]
     (asked,), (contradicting,), (early,) = (
         connection.execute(sql).fetchall()[0]
         for sql in (
@@ -199,7 +230,7 @@ def join_labels(
             " ON a.id = o.inference_id WHERE o.observed < a.asked_at",
         )
     )
-    rows = classification_of(labels, scores) if labels.size else None
+    rows = _rows(labels, scores, positive) if labels.size else None
     counted: Groups = {}
     for facet in facets if labels.size else ():
         texts = found[f"g{groups.index(facet.column)}"].tolist()
@@ -208,7 +239,28 @@ def join_labels(
         values = ["" if value is None else str(value) for value in found[f"g{n}"].tolist()]
         counted[name] = counts_by_group(values, labels, scores >= 0.5)
     delay = float(np.median(found["delay"])) / 1000 if labels.size else None
-    return LabelledWindow(int(asked), rows, counted, delay, int(contradicting), int(early))
+    return LabelledWindow(
+        int(asked), rows, counted, delay, int(contradicting), int(early), unusable
+    )
+
+
+def _rows(
+    labels: Floats, answers: Floats, positive: bool | int | float | str | ErrorScale
+) -> Classification | Regression:
+    if isinstance(positive, ErrorScale):
+        return regression_of(labels, answers, centre=positive.centre, cap=positive.cap)
+    return classification_of(labels, answers)
+
+
+def _floats(values: Any) -> Floats:
+    """Return a column with NaN where it is null."""
+    return np.ma.filled(np.ma.asarray(values, dtype=np.float64), np.nan)  # type: ignore[no-untyped-call, no-any-return]
+
+
+def _number() -> str:
+    """Return SQL for the outcome as a number that can be squared; null for any other."""
+    number = "TRY_CAST(json_extract_string(t.outcome, '$') AS DOUBLE)"
+    return f"CASE WHEN abs({number}) < {MOST!r} THEN {number} END"
 
 
 def _by_facet(
@@ -218,9 +270,7 @@ def _by_facet(
     side = {text: facet.side(text) for text in set(texts)}
     sides = np.array([side[text] for text in texts], dtype=np.str_)
     known = sides != ""
-    predicted = scores >= decision.threshold
-    if not decision.positive:
-        labels, predicted = 1 - labels, ~predicted
+    labels, predicted = decision.of(labels, scores)
     return counts_by_group(sides[known].tolist(), labels[known], predicted[known])
 
 
@@ -229,9 +279,10 @@ def _predictions(files: Sequence[Path], groups: Sequence[str]) -> str:
     return parquet(files, {**columns, **{f"f_{name}": "VARCHAR" for name in groups}})
 
 
-def _is(positive: bool | int | float | str) -> str:
+def _is(positive: bool | int | float | str | ErrorScale) -> str:
     """Return SQL for: the outcome, as JSON text, is the positive label."""
     text = "json_extract_string(t.outcome, '$')"
+    assert not isinstance(positive, ErrorScale)
     if isinstance(positive, bool):
         words = ("true", "1") if positive else ("false", "0")
         return f"lower({text}) IN ({', '.join(map(literal, words))})"

@@ -134,6 +134,8 @@ def alarm_plan(
         raise ValueError("margin must not be negative, alpha in (0, 1), horizon at least 1")
     baseline_alpha = alpha / 5
     bound = _upper_limit(loss, baseline, baseline_alpha) + margin
+    if not bound > 0:
+        raise ValueError("held-out rows have no error: declare a margin in the metric's unit")
     if not bound < _most(loss, baseline):
         raise ValueError(f"no loss can exceed the bound {bound:g}")
     return AlarmPlan(loss, bound, horizon, alpha, baseline_alpha)

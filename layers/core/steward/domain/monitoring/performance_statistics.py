@@ -283,6 +283,32 @@ class Regression:
         )
 
 
+@dataclass(frozen=True)
+class ErrorScale:
+    """On what a version's errors are counted, fixed by its held-out rows.
+
+    Attributes:
+        centre: Mean of the held-out labels.
+        cap: Absolute errors above it count as it.
+    """
+
+    centre: float
+    cap: float
+
+
+def error_scale(labels: Floats, predictions: Floats) -> ErrorScale:
+    """Return the scale of held-out rows.
+
+    The cap is four times the 95th percentile of the absolute error: about eight standard
+    deviations of normal errors, and 64 bins below it are an eighth of one wide. Where nearly all
+    errors are 0 it is the largest error, or 1.
+    """
+    checked_rows(labels, predictions, probabilities=False)
+    errors = np.abs(predictions - labels)
+    cap = 4 * float(np.quantile(errors, 0.95)) or float(errors.max()) or 1.0
+    return ErrorScale(float(labels.mean()), cap)
+
+
 def regression_of(labels: Floats, predictions: Floats, *, centre: float, cap: float) -> Regression:
     """Return the statistics of labelled rows.
 

@@ -24,6 +24,7 @@ from steward.domain.prices import (
     query_dollars,
     transition_dollars,
 )
+from steward.domain.run_cost import time_item, time_partition
 from steward.ports import Absent, Clock, Ids, JobRecord, JobRecords, Put, StateStore, Table
 from steward.service.emission import Cause, event
 from steward.service.metric_lines import Write, metric_line
@@ -61,7 +62,8 @@ def record_cost(
     """Write a cost entry for an ended job or execution, once, and tell of it.
 
     Entries are keyed by the job's or execution's name, which AWS never gives twice, so that
-    SageMaker's repeated events add nothing. What the table has no price for is written with
+    SageMaker's repeated events add nothing. Each lies in the table twice, by name and by time,
+    so that a month is one short query. What the table has no price for is written with
     ``dollars`` null and the reason, and no event tells a sum.
 
     Args:
@@ -73,7 +75,7 @@ def record_cost(
     use = _use(received, jobs, prices)
     if isinstance(use, str):
         return use
-    item = {
+    item: dict[str, Any] = {
         "project": use.project,
         "entry": use.entry,
         "kind": use.kind,
@@ -91,8 +93,13 @@ def record_cost(
         )
         cause = Cause(use.project, use.correlation_id, received.id)
         events.append(event(recorded, cause, clock, ids))
+    by_time = {
+        **item, "project": time_partition(use.project),
+        "entry": time_item(item["at"], use.entry),
+    }  # fmt: skip
+    changes = [Put(Table.COSTS, item, expect=(Absent(),)), Put(Table.COSTS, by_time)]
     try:
-        state.commit([Put(Table.COSTS, item, expect=(Absent(),))], events)
+        state.commit(changes, events)
     except ConflictError:
         return "known"
     if use.dollars is not None and write is not None:

@@ -9,6 +9,7 @@ from typing import Any
 from steward.domain.monitoring.declaration import Labels
 from steward.domain.monitoring.labelled_rows import LabelledWindow
 from steward.domain.monitoring.looks import AlarmState
+from steward.domain.monitoring.metric_estimates import measured
 from steward.domain.monitoring.performance_alarm import (
     AlarmPlan,
     BoundedLoss,
@@ -18,14 +19,14 @@ from steward.domain.monitoring.performance_alarm import (
     look,
 )
 from steward.domain.monitoring.performance_alarm import AlarmState as Fortunes
-from steward.domain.monitoring.performance_statistics import Classification
+from steward.domain.monitoring.performance_statistics import Classification, Regression
 from steward.ports import Item
 
 ALPHA = 0.05
 """Probability of a false alarm in 336 looks, of all metrics together."""
 
 _LOSSES: dict[str, BoundedLoss] = {
-    "brier": "brier", "log_loss": "log_loss", "accuracy": "zero_one",
+    "brier": "brier", "log_loss": "log_loss", "accuracy": "zero_one", "mae": "absolute_error",
 }  # fmt: skip
 
 
@@ -52,8 +53,8 @@ def own_memory(before: dict[str, Any] | None, version: int) -> dict[str, Any]:
 
 def performance_alarm(
     declared: Labels,
-    held_out: Classification,
-    rows: Classification | None,
+    held_out: Classification | Regression,
+    rows: Classification | Regression | None,
     trailing: Sequence[LabelledWindow],
     before: dict[str, Any],
 ) -> Alarm:
@@ -69,7 +70,10 @@ def performance_alarm(
         before: What the look before kept of this version.
     """
     asked: dict[str, tuple[Told, float]] = {
-        declared.metric: (_LOSSES[declared.metric], declared.margin)
+        declared.metric: (
+            _LOSSES[declared.metric],
+            declared.margin_of(measured(held_out, declared.metric).value or 0.0),
+        )
     }
     asked |= {metric: (metric, margin) for metric, margin in declared.further.items()}
     further = dict(before.get("further") or {})
@@ -143,7 +147,7 @@ def _said(
 
 
 def _named(plan: AlarmPlan) -> str:
-    mean = plan.loss in (*_LOSSES.values(), "absolute_error")
+    mean = plan.loss in _LOSSES.values()
     return f"a mean {plan.loss}" if mean else f"1 - {plan.loss}"
 
 

@@ -73,7 +73,9 @@ def facets_of(
     given = ((configured.get("config") or {}).get("data") or {}).get("label")
     label = Label.model_validate(given or {"name": "label"})
     labels, positive = declared.favours(label)
-    decision = Decision(declared.favourable.threshold, positive)
+    cut = declared.favourable.cut
+    threshold = declared.favourable.threshold if cut is None else cut.at
+    decision = Decision(threshold, positive, cut)
     key = {"project": configured["project"], "item": version_item(version)}
     named = (state.get(Table.VERSIONS, key) or {}).get("bias")
     if not isinstance(named, dict):
@@ -85,7 +87,7 @@ def facets_of(
         return Facets(declared, decision, missing=f"{named['uri']} cannot be read")
     if hashlib.sha256(content).hexdigest() != named["digest"]:
         return Facets(declared, decision, missing=f"{named['uri']} is not the one registered")
-    if (evidence.threshold, evidence.favourable) != (declared.favourable.threshold, labels):
+    if (evidence.threshold, evidence.favourable) != (threshold, labels):
         told = f"version {version} was evaluated with another favourable outcome"
         return Facets(declared, decision, missing=told)
     before = {facet.name: {"a": facet.a, "d": facet.d} for facet in evidence.facets}

@@ -11,7 +11,14 @@ import numpy as np
 from steward.domain.errors import EvidenceIncompleteError
 from steward.domain.monitoring import bias_drift
 from steward.domain.monitoring.labelled_rows import Groups
-from steward.domain.monitoring.performance_statistics import Classification, classification_of
+from steward.domain.monitoring.performance_statistics import (
+    Classification,
+    ErrorScale,
+    Regression,
+    classification_of,
+    error_scale,
+    regression_of,
+)
 from steward.domain.predictions import Predictions, read_predictions
 from steward.ports import ObjectStore
 
@@ -25,12 +32,23 @@ class HeldOut:
         groups: Counts by column and value, of the columns that evaluation slices by value.
     """
 
-    rows: Classification
+    rows: Classification | Regression
     groups: Groups
+
+    @property
+    def scale(self) -> ErrorScale | None:
+        """On what errors of a regression are counted; None of a class."""
+        rows = self.rows
+        return ErrorScale(rows.centre, rows.cap) if isinstance(rows, Regression) else None
 
 
 def read_held_out(
-    objects: ObjectStore, baseline_uri: str, groups: Sequence[str], *, by_entity: bool
+    objects: ObjectStore,
+    baseline_uri: str,
+    groups: Sequence[str],
+    *,
+    by_entity: bool,
+    numbers: bool = False,
 ) -> HeldOut | None:
     """Return the held-out rows that lie beside a baseline, None where they are not kept.
 
@@ -39,6 +57,7 @@ def read_held_out(
         baseline_uri: Where the baseline lies.
         groups: Columns whose groups are compared.
         by_entity: Whether the first row of each entity counts alone, as it does in a window.
+        numbers: Whether they are of a regression.
     """
     try:
         content = objects.read(baseline_uri.rpartition("/")[0] + "/predictions.csv")
@@ -47,6 +66,10 @@ def read_held_out(
     rows = read_predictions(io.StringIO(content.decode(), newline=""))
     if by_entity:
         rows = _first_of_each(rows)
+    if numbers:
+        scale = error_scale(rows.labels, rows.candidate)
+        counted = regression_of(rows.labels, rows.candidate, centre=scale.centre, cap=scale.cap)
+        return HeldOut(counted, {})
     return HeldOut(classification_of(rows.labels, rows.candidate), _groups(rows, groups))
 
 

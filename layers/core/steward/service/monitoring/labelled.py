@@ -6,6 +6,7 @@ import json
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import reduce
 from pathlib import Path
 from typing import Any, cast
 
@@ -29,10 +30,11 @@ from steward.domain.monitoring.looks import (
     PerformanceLook,
     window_start,
 )
-from steward.domain.monitoring.metric_estimates import Metric
+from steward.domain.monitoring.metric_estimates import Metric, measured
+from steward.domain.monitoring.opinion_records import CalibrationLook
 from steward.domain.monitoring.opinions import calibration_look
 from steward.domain.monitoring.performance import judged
-from steward.domain.monitoring.performance_statistics import Classification
+from steward.domain.monitoring.performance_statistics import Classification, Regression
 from steward.domain.monitoring.records import look_item, version_place
 from steward.domain.workspace import lock, workspace
 from steward.ports import Item, Table
@@ -41,6 +43,8 @@ from steward.service.monitoring.facets import ALPHA, LOOKS, Facets, look_at_face
 from steward.service.monitoring.held_out import HeldOut, read_held_out
 from steward.service.monitoring.profiling import Bench
 from steward.service.monitoring.windows import chunks_of, predictions_files
+
+Rows = Classification | Regression
 
 TRAILING = 24
 """Windows of labelled predictions that a figure is of; the alarm over time has its own memory."""
@@ -54,7 +58,7 @@ class Labelling:
     """What labels are joined with, of one project and version.
 
     Attributes:
-        positive: The label whose probability is predicted.
+        positive: The label whose probability is predicted; None of a regression.
         baseline_uri: Where the baseline lies; the held-out predictions lie beside it.
         facets: What ``bias`` declares, None where nothing is.
         beside: The version, where it is looked at beside the one that counts for the project.
@@ -76,8 +80,9 @@ class Labelling:
     def held_out(self) -> HeldOut | None:
         """Return the version's held-out rows, None where they are not kept."""
         return read_held_out(
-            self.bench.objects, self.baseline_uri, self.declared.groups, by_entity=self.by_entity
-        )
+            self.bench.objects, self.baseline_uri, self.declared.groups,
+            by_entity=self.by_entity, numbers=self.positive is None,
+        )  # fmt: skip
 
 
 def judge_labels(
@@ -94,12 +99,12 @@ def judge_labels(
     Returns:
         What is recorded, the state of the alarm on groups, and what the look's item keeps.
     """
-    held_out = None if labelling.positive is None else labelling.held_out()
+    held_out = labelling.held_out()
     if held_out is None:
         return None, "off", {}
     wait = -(-labelling.declared.max_delay_s // labelling.window_s)
     matured = number - wait
-    labelled, unknown = _matured(labelling, matured, number, due_ms)
+    labelled, unknown = _matured(labelling, held_out, matured, number, due_ms)
     kept, uri = _keep(labelling, matured, labelled)
     trailing = [labelled, *_trailing(labelling, number)]
     alarm = performance_alarm(labelling.declared, held_out.rows, labelled.rows, trailing,
@@ -113,8 +118,8 @@ def judge_labels(
         through=window_start(matured, labelling.window_s),
         realised=tuple(_realised(labelling, held_out, rows)) if rows else (),
         estimated=tuple(_estimated(labelling, held_out, number)), groups=tuple(groups),
-        calibration=calibration_look(rows, held_out.rows) if rows else None,
-        alarm={**alarm.recorded, "labels": kept},
+        calibration=_calibration(rows, held_out),
+        alarm={**alarm.recorded, "labels": kept, **_unusable(labelled)},
     )  # fmt: skip
     memory = {
         "version": labelling.version, **alarm.memory, "labels_uri": uri, "labels_digest": kept,
@@ -122,11 +127,22 @@ def judge_labels(
     return performance, bias, memory
 
 
+def _calibration(rows: Rows | None, held_out: HeldOut) -> CalibrationLook | None:
+    if isinstance(rows, Classification) and isinstance(held_out.rows, Classification):
+        return calibration_look(rows, held_out.rows)
+    return None
+
+
+def _unusable(labelled: LabelledWindow) -> Item:
+    return {"unusable": labelled.unusable} if labelled.unusable else {}
+
+
 def _matured(
-    labelling: Labelling, matured: int, number: int, due_ms: int
+    labelling: Labelling, held_out: HeldOut, matured: int, number: int, due_ms: int
 ) -> tuple[LabelledWindow, int]:
     bench = labelling.bench
-    assert labelling.positive is not None
+    positive = labelling.positive if held_out.scale is None else held_out.scale
+    assert positive is not None
     chunks = _chunks(labelling, matured)
     outcomes = _outcomes(labelling, matured, due_ms)
     folder = bench.limits.folder / "labels"
@@ -134,7 +150,7 @@ def _matured(
     with workspace(bench.limits, "labels") as connection:
         lock(connection, bench.limits)
         found = join_labels(
-            connection, files, outcomes, positive=labelling.positive, until_ms=due_ms,
+            connection, files, outcomes, positive=positive, until_ms=due_ms,
             by_entity=labelling.by_entity, groups=labelling.declared.groups,
             facets=labelling.facets.watched if labelling.facets else (),
             decision=labelling.facets.decision if labelling.facets else Decision(),
@@ -238,18 +254,22 @@ def _trailing(labelling: Labelling, number: int) -> list[LabelledWindow]:
     return found
 
 
-def _merged(windows: list[LabelledWindow]) -> Classification | None:
-    total: Classification | None = None
-    for window in windows:
-        if window.rows is not None:
-            total = window.rows if total is None else total.merge(window.rows)
-    return total
+def _merged(windows: list[LabelledWindow]) -> Rows | None:
+    numbers = [one.rows for one in windows if isinstance(one.rows, Regression)]
+    if numbers:
+        return reduce(Regression.merge, numbers)
+    classes = [one.rows for one in windows if isinstance(one.rows, Classification)]
+    return reduce(Classification.merge, classes) if classes else None
 
 
-def _realised(labelling: Labelling, held_out: HeldOut, rows: Classification) -> list[MetricLook]:
+def _realised(labelling: Labelling, held_out: HeldOut, rows: Rows) -> list[MetricLook]:
     declared = labelling.declared
     further = cast("dict[Metric, float]", declared.further)
-    margins = {declared.metric: declared.margin, **further}
+    asked: list[Metric] = [declared.metric, *(("rmse",) if held_out.scale else ())]
+    margins = {
+        metric: declared.margin_of(measured(held_out.rows, metric).value or 0.0)
+        for metric in asked
+    } | further  # fmt: skip
     return [
         MetricLook(
             metric=one.metric, verdict=one.verdict, method=one.method, current=one.current,
@@ -263,7 +283,7 @@ def _realised(labelling: Labelling, held_out: HeldOut, rows: Classification) -> 
 
 def _estimated(labelling: Labelling, held_out: HeldOut, number: int) -> list[EstimateLook]:
     chunks = _chunks(labelling, number)
-    if not chunks:
+    if not chunks or not isinstance(held_out.rows, Classification):
         return []
     bench = labelling.bench
     files = predictions_files(bench, chunks, bench.limits.folder / "scores")

@@ -196,6 +196,12 @@ def _training_failed(occasion: _Occasion) -> Letter:
     return training.training_failed(occasion.where, run_id=data.run_id, **_failure(data))
 
 
+def _integration_failed(occasion: _Occasion) -> Letter:
+    data: events.IntegrationFailed = occasion.data
+    told = data.model_dump(exclude={"integration_id"})
+    return training.integration_failed(occasion.where, **told)
+
+
 def _staging_failed(occasion: _Occasion) -> Letter:
     data: events.StagingFailed = occasion.data
     return training.staging_failed(occasion.where, data.version, **_failure(data))
@@ -617,6 +623,7 @@ _MAILS: dict[type[events.Payload], tuple[Sequence[str], _Write]] = {
     events.DatasetRejected: ((OWNER,), _dataset_rejected),
     events.CandidateHeld: ((OWNER,), _held),
     events.TrainingFailed: ((ON_CALL, OWNER), _training_failed),
+    events.IntegrationFailed: ((OWNER,), _integration_failed),
     events.StagingFailed: ((ON_CALL, OWNER), _staging_failed),
     events.ReleaseStarted: ((OWNER,), _release_started),
     events.ReleaseQueued: ((OWNER,), _release_queued),

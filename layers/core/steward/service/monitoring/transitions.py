@@ -16,7 +16,14 @@ from steward.contracts.events import (
 )
 from steward.domain.monitoring.declaration import Monitoring
 from steward.domain.monitoring.looking import transition
-from steward.domain.monitoring.looks import KINDS, AlarmKind, AlarmState, Look, Transition
+from steward.domain.monitoring.looks import (
+    KINDS,
+    AlarmKind,
+    AlarmState,
+    Look,
+    MetricLook,
+    Transition,
+)
 from steward.domain.monitoring.records import alarm_item
 from steward.ports import Absent, Condition, Equals, Item, Put, StateStore, Table
 
@@ -154,7 +161,7 @@ def _raised(look: Look, one: Transition, uri: str, execution_arn: str) -> Payloa
     metric = next(iter(performance.alarm.get("raised") or ()), labels["metric"])
     first_metric = next((one for one in performance.realised if one.metric == metric), None)
     return PerformanceDegraded(
-        **common, metric=metric, margin=labels["further"].get(metric, labels["margin"]),
+        **common, metric=metric, margin=_margin(labels, metric, first_metric),
         current=first_metric.current if first_metric else None,
         baseline=first_metric.baseline if first_metric else None,
         labelled=performance.labelled, coverage=performance.coverage,
@@ -187,3 +194,10 @@ def _cleared(look: Look, one: Transition, uri: str, before: Item) -> Payload:
         since=str(before.get("since", look.window)), sentence=said[one.kind], digest=look.digest,
         uri=uri,
     )  # fmt: skip
+
+
+def _margin(labels: dict[str, Any], metric: str, seen: MetricLook | None) -> float:
+    """Return the margin in the metric's unit; a relative one is known where figures are."""
+    if seen is not None:
+        return seen.margin
+    return float(labels["further"].get(metric, labels["margin"]) or 0.0)

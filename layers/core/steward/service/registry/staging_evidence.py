@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from steward.contracts.events import ApprovalRequested, StagingFailed, VersionStaged
+from steward.domain.approvals import reminder_moments
 from steward.domain.bias.told import bias_lines
 from steward.domain.errors import ConflictError, EvidenceIncompleteError
 from steward.domain.evidence import (
@@ -69,9 +70,10 @@ def record_staging_evidence(
     lifetime_s = configured.approval.lifetime_s
     if policy.approval_lifetime_s is not None:
         lifetime_s = min(lifetime_s, policy.approval_lifetime_s)
-    expires_at = clock.now() + timedelta(seconds=lifetime_s)
-    remind_at = expires_at - timedelta(
-        seconds=min(policy.remind_before_s or lifetime_s, lifetime_s // 2)
+    now = clock.now()
+    expires_at = now + timedelta(seconds=lifetime_s)
+    reminders = reminder_moments(
+        now, lifetime_s, configured.approval.reminders, policy.remind_before_s
     )
     told = _told(item, configured, summary, staged, _moved_by(item, objects))
     if evidence.bias is not None:
@@ -93,7 +95,7 @@ def record_staging_evidence(
             "evidence_digest": evidence.digest,
             "evidence_uri": uri,
             "expires_at": request.expires_at,
-            "remind_at": remind_at.isoformat(timespec="seconds"),
+            "reminders": [moment.isoformat(timespec="seconds") for moment in reminders],
             "summary": told,
             "staging_endpoint": staged.endpoint,
         },

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from datetime import datetime
 
-from steward.contracts.events import ApprovalExpired, ApprovalReminder
+from steward.contracts.events import ApprovalExpired
 from steward.domain.approvals import is_expired
 from steward.domain.errors import ConflictError, RejectedError
 from steward.domain.names import package_group
@@ -19,12 +18,11 @@ from steward.ports import (
     ObjectStore,
     StateStore,
     Table,
-    Update,
 )
 from steward.service.emission import Cause, event
 from steward.service.registry.decisions import superseded_by
 from steward.service.registry.package_status import apply_decision, reconcile_package
-from steward.service.registry.records import ballot_of, version_key, versions_of
+from steward.service.registry.records import ballot_of, versions_of
 from steward.service.registry.transitions import archive_retired, transition
 
 
@@ -33,7 +31,6 @@ class Swept:
     """What a sweep did, in numbers of versions."""
 
     expired: int = 0
-    reminded: int = 0
     set_back: int = 0
     archived: int = 0
 
@@ -63,10 +60,9 @@ def sweep_approvals(
     clock: Clock,
     ids: Ids,
 ) -> Swept:
-    """Expire and remind of requests, set back approvals around Steward, archive by retention.
+    """Expire requests, set back approvals around Steward, archive by retention.
 
-    A request expires when its time is up or a newer version has been approved; approvers are
-    reminded once of one that is about to.
+    A request expires when its time is up or a newer version has been approved.
 
     Covers what a lost ``SageMaker Model Package State Change`` left behind.
     """
@@ -78,10 +74,7 @@ def sweep_approvals(
             if item["state"] != VersionState.PENDING:
                 continue
             newer = superseded_by(items, int(item["version"]))
-            if _expire(item, newer, causation_id, state, clock, ids):
-                swept.expired += 1
-            else:
-                swept.reminded += _remind(item, causation_id, state, clock, ids)
+            swept.expired += _expire(item, newer, causation_id, state, clock, ids)
         group = package_group(environment, project)
         for arn, version in list(registry.versions(group, "Approved")):
             outcome = reconcile_package(
@@ -157,31 +150,6 @@ def _expire(
     cause = Cause(ballot.project, str(item["correlation_id"]), causation_id)
     try:
         state.commit([change], [event(expired, cause, clock, ids)])
-    except ConflictError:
-        return False
-    return True
-
-
-def _remind(item: Item, causation_id: str, state: StateStore, clock: Clock, ids: Ids) -> bool:
-    """Remind approvers of a request once, from its time on."""
-    due = item.get("remind_at")
-    if due is None or item.get("reminded_at") or clock.now() < datetime.fromisoformat(due):
-        return False
-    ballot = ballot_of(item)
-    reminder = ApprovalReminder(
-        version=ballot.version, evidence_digest=ballot.evidence_digest or "",
-        expires_at=str(item["expires_at"]),
-        missing=max(0, ballot.needed - len(ballot.approvers)),
-    )  # fmt: skip
-    change = Update(
-        Table.VERSIONS,
-        version_key(ballot.project, ballot.version),
-        set={"reminded_at": clock.now().isoformat(timespec="seconds")},
-        expect=(Equals("state", VersionState.PENDING.value), Equals("reminded_at", None)),
-    )
-    cause = Cause(ballot.project, str(item["correlation_id"]), causation_id)
-    try:
-        state.commit([change], [event(reminder, cause, clock, ids)])
     except ConflictError:
         return False
     return True

@@ -47,6 +47,7 @@ def new_head(
     router: str,
     stable_version: int | None,
     started_at: str,
+    answers: tuple[float, float] | None = (0.0, 1.0),
 ) -> Item:
     """Return the head item of a release as it is before any traffic.
 
@@ -67,6 +68,7 @@ def new_head(
         "metrics": [metric.model_dump(mode="json") for metric in declared.metrics],
         "prediction_margin": declared.guardrails.prediction_margin,
         "slow_ms": declared.guardrails.max_latency_ms,
+        "answers": None if answers is None else list(answers),
         "cohort_s": declared.cohort_s,
         "lateness_s": declared.lateness_s,
         "captured": plan.captured,

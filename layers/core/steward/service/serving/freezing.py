@@ -74,6 +74,7 @@ def freeze_cohorts(
                 for step in head["steps"]
             ],
             **{name: head[name] for name in ("metrics", "cohort_s", "lateness_s", "slow_ms")},
+            **({"answers": head["answers"]} if "answers" in head else {}),
         }
     )
     design = Design.model_validate_json(written)

@@ -99,6 +99,7 @@ def plan_release(
         seen = metrics.counts(command.project, "stable", now - RECENT, now)
         units_per_s = (seen.units or seen.requests) / RECENT.total_seconds()
     from steward.domain.strategies.experiment_plans import experiment_plans  # large
+    from steward.domain.task_rules import answers_of
 
     plans = experiment_plans(project.release, plan, units_per_s, router=project.serving.router)
     states = alarms.states(guardrail_alarms(environment, command.project))
@@ -129,6 +130,7 @@ def plan_release(
     head = new_head(
         release, project.release, plan, plans, router=project.serving.router,
         stable_version=stable, started_at=now.isoformat(timespec="milliseconds"),
+        answers=answers_of(project),
     )  # fmt: skip
     told: list[Event] = []
     if plan.ticked and stable is not None:

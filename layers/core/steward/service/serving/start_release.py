@@ -99,6 +99,7 @@ class _Approval:
     version: int
     evidence_digest: str
     approvers: list[str]
+    only: str | None = None
 
 
 def _approval(received: Received, state: StateStore) -> _Approval:
@@ -109,7 +110,8 @@ def _approval(received: Received, state: StateStore) -> _Approval:
     record = version_of(state, received.own.project, told.version)
     check_approved(record)
     votes = [vote for vote in record["approvals"] if vote["decision"] == "approve"]
-    return _Approval(told.version, record["evidence_digest"], [vote["identity"] for vote in votes])
+    names = [vote["identity"] for vote in votes]
+    return _Approval(told.version, record["evidence_digest"], names, told.release_id)
 
 
 def _decide_and_record(
@@ -133,6 +135,8 @@ def _decide_and_record(
     decision = decide(approved.version, newest, lease, now.timestamp(), requested=requested)
     if isinstance(decision, Leave):
         return {"suppressed": decision.release_id, "reason": decision.reason}
+    if approved.only not in (None, decision.release_id):
+        return {"suppressed": decision.release_id, "reason": f"only {approved.only} was asked for"}
     check_approved(version_of(state, project, approved.version), approved.evidence_digest)
     release = _release_item(decision, approved, cause, state=state, clock=clock, machine=machine)
     stamp = now.isoformat(timespec="milliseconds")

@@ -58,10 +58,11 @@ def compare_candidate(
         raise EvidenceIncompleteError(
             f"the evaluation of run {command.run_id} cannot be read: {error}", field="evaluation"
         ) from None
-    if (report.project, report.run_id) != (command.project, command.run_id):
+    evaluated_in = command.evaluated_in or command.run_id
+    if (report.project, report.run_id) != (command.project, evaluated_in):
         raise EvidenceIncompleteError(
             f"{evaluation_uri} is of another run", field="run_id", value=report.run_id,
-            allowed=command.run_id,
+            allowed=evaluated_in,
         )  # fmt: skip
     project = pinned_run(state, command.project, command.run_id).project
     status, found = "no_champion", None
@@ -73,6 +74,7 @@ def compare_candidate(
         "schema_version": "1",
         "project": command.project,
         "run_id": command.run_id,
+        "evaluated_in": evaluated_in,
         "status": status,
         "verdict": "no_champion",
         **(found.model_dump(mode="json") if found else {}),
@@ -81,7 +83,7 @@ def compare_candidate(
         "evaluation_sha256": files["evaluation.json"],
         "predictions_sha256": files["predictions.csv"],
     }
-    comparison_uri = f"{base}/comparison.json"
+    comparison_uri = f"{(command.comparisons_uri or base).rstrip('/')}/comparison.json"
     objects.write(comparison_uri, json.dumps(document, indent=2, sort_keys=True).encode())
     verdict = found.verdict if found else status
     payload = CandidateEvaluated.model_validate(

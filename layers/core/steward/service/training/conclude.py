@@ -49,6 +49,8 @@ def conclude_execution(
             f"project {project} has no run {change.name}", field="detail.name",
             value=change.name, allowed="the id of a started run",
         )  # fmt: skip
+    if change.redrive_count < int(run.get("redrives") or 0):
+        return {"ignored": f"{change.name} was redriven since"}
     ended = _end(run, change, event_id, ports)
     return {"run_id": change.name, "ended_here": ended, **_pass_on(run, event_id, ports)}
 
@@ -132,6 +134,7 @@ def _pass_on(run: Item, event_id: str, ports: Ports) -> dict[str, Any]:
     if begun["outcome"] in ("started", "queued"):
         return {"lock": "passed on", **begun}
     # Nothing was left to do for it: its work is done, or cannot begin.
+    waiting = run_of(ports.state, project, lease.waiting)
     if waiting is not None and waiting["status"] == RunStatus.WAITING:
         reason = {"ended_at": ports.now(), "cause": str(begun.get("reason", ""))}
         ports.state.commit(set_status(waiting, RunStatus.SUPERSEDED, reason))

@@ -141,12 +141,14 @@ def new_run(
         "author": configured["author"],
         "image": work.image,
         "policy": configured.get("policy"),
+        "estimate": configured.get("estimate"),
         "feature_views": [
             {"group": group, "version": version}
             for group, version in map(parse_label, work.feature_views)
         ],
         "feature_deliveries": sorted(work.feature_deliveries),
         "execution_arn": execution_arn(machine, run_id),
+        **({} if trigger.use_cache else {"use_cache": False}),
         "queued_at" if status is RunStatus.WAITING else "started_at": now,
     }  # fmt: skip
 

@@ -33,13 +33,18 @@ def as_judged_now(
     """Return the latest attempt, to be tried again where it would be judged otherwise by now.
 
     A candidate that the gate held is worth another attempt when the policy changed since, or a
-    waiver was granted after it ended. An event that comes again asks for no further attempt.
+    waiver was granted after it ended. A request that nothing be reused is worth one after any
+    result. An event that comes again asks for no further attempt.
     """
-    if head is None or head.status is not RunStatus.HELD:
+    if head is None or head.status not in (RunStatus.HELD, RunStatus.SUCCEEDED):
+        return head
+    if head.status is RunStatus.SUCCEEDED and trigger.use_cache:
         return head
     held = run_of(state, trigger.project, head.run_id)
     if held is None or held["trigger"]["event_id"] == trigger.event_id:
         return head
+    if not trigger.use_cache:
+        return replace(head, status=RunStatus.FAILED)
     before = held.get("policy") or {}
     ended = str(held.get("ended_at") or held.get("started_at"))
     waived = any(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from steward.contracts.approval import parse_request
 from steward.contracts.events import ProjectConfigured
@@ -16,10 +17,24 @@ from steward.domain.errors import (
 )
 from steward.domain.names import package_group
 from steward.domain.principals import identity_of
-from steward.ports import Absent, Clock, Condition, Equals, Ids, ObjectStore, Put, StateStore, Table
+from steward.ports import (
+    Absent,
+    Change,
+    Clock,
+    Condition,
+    Equals,
+    Ids,
+    ObjectStore,
+    Put,
+    StateStore,
+    Table,
+)
 from steward.service.emission import Cause, event
 from steward.service.feature_catalog import registration, retire
 from steward.service.policy_in_force import pin_policy
+
+if TYPE_CHECKING:
+    from steward.domain.project import Project
 
 TRIES = 5
 RECENT = 10
@@ -68,7 +83,7 @@ def push_source(
     project = parse_project(request.config)
     name = project.project
     pin_policy(state, project)
-    wanted = f"code/{name}/{request.code_sha256}.tar.gz"
+    wanted = code_key(name, request.code_sha256)
     if request.code_key != wanted:
         raise MalformedEventError(
             f"code_key {request.code_key!r} is not where code of {name} lies",
@@ -85,45 +100,91 @@ def push_source(
             f"the archive s3://{artifacts_bucket}/{wanted} has another digest",
             field="code_sha256", value=digest, allowed=request.code_sha256,
         )  # fmt: skip
-    config = project.model_dump(mode="json")
-    for _ in range(TRIES):
+    ports = Configuring(state, clock, ids, artifacts_bucket, environment)
+    cause = Cause(name, caller.request_id, caller.request_id, caller.identity)
+    return configure(project, digest, caller.identity, caller.arn, cause, ports)
+
+
+@dataclass(frozen=True)
+class Configuring:
+    """What writing a project's configuration works with."""
+
+    state: StateStore
+    clock: Clock
+    ids: Ids
+    artifacts_bucket: str
+    environment: str
+
+
+def code_key(project: str, digest: str) -> str:
+    """Return where the archive of a project's code lies in the artifacts bucket."""
+    return f"code/{project}/{digest}.tar.gz"
+
+
+def configure(
+    project: Project,
+    digest: str,
+    author: str,
+    author_arn: str,
+    cause: Cause,
+    ports: Configuring,
+    *,
+    with_it: Sequence[Change] = (),
+) -> dict[str, Any]:
+    """Make a configuration and an archive that is there the project's current ones.
+
+    Args:
+        project: The valid declaration.
+        digest: Of the archive, which lies where :func:`code_key` says.
+        author: Identity of who brought what changes.
+        author_arn: Its principal; empty where a forge says who it was.
+        cause: Of the event that tells of it.
+        ports: What it works with.
+        with_it: Further changes of the same transaction; nothing is written unless these hold.
+
+    Returns:
+        What is in force, and whether it ``changed``.
+
+    Raises:
+        ConflictError: Others kept changing the project, or a condition of ``with_it`` failed.
+    """
+    name, state, now = project.project, ports.state, ports.clock.now
+    for attempt in range(TRIES):
         known = state.get(Table.PROJECTS, {"project": name})
         same = known is not None and (known["config_digest"], known["code_digest"]) == (
             project.digest, digest,
         )  # fmt: skip
         if same and known is not None:
+            if with_it:
+                state.commit(list(with_it))
             return {**_answer(known), "changed": False}
-        now = clock.now().isoformat(timespec="milliseconds")
         item = {
-            "project": name,
-            "config": config,
-            "config_digest": project.digest,
-            "code_digest": digest,
-            "code_uri": f"s3://{artifacts_bucket}/{wanted}",
-            "author": caller.identity,
-            "author_arn": caller.arn,
-            "package_group": package_group(environment, name),
-            "updated_at": now,
-        }
+            "project": name, "config": project.model_dump(mode="json"),
+            "config_digest": project.digest, "code_digest": digest,
+            "code_uri": f"s3://{ports.artifacts_bucket}/{code_key(name, digest)}",
+            "author": author, "author_arn": author_arn,
+            "package_group": package_group(ports.environment, name),
+            "updated_at": now().isoformat(timespec="milliseconds"),
+        }  # fmt: skip
         expected: Condition = Absent()
         if known is not None:
             expected = Equals("updated_at", known["updated_at"])
-        payload = ProjectConfigured(
-            config_digest=project.digest, code_digest=digest, author=caller.identity
-        )
-        cause = Cause(name, caller.request_id, caller.request_id, caller.identity)
+        payload = ProjectConfigured(config_digest=project.digest, code_digest=digest, author=author)
         registered, announced = registration(
-            project, state=state, environment=environment, cause=cause, clock=clock, ids=ids
-        )
+            project, state=state, environment=ports.environment, cause=cause, clock=ports.clock,
+            ids=ports.ids,
+        )  # fmt: skip
         try:
             state.commit(
-                [Put(Table.PROJECTS, item, expect=(expected,)), *registered],
-                [event(payload, cause, clock, ids), *announced],
+                [Put(Table.PROJECTS, item, expect=(expected,)), *registered, *with_it],
+                [event(payload, cause, ports.clock, ports.ids), *announced],
             )
         except ConflictError:
+            if attempt == TRIES - 1:
+                raise
             continue
         return {**_answer(item), "changed": True}
-    raise ConflictError(f"others keep changing project {name}")
+    raise AssertionError("unreachable")
 
 
 def retire_features(

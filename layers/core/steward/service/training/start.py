@@ -50,6 +50,7 @@ from steward.ports import (
     Workflows,
 )
 from steward.service.emission import Cause, event
+from steward.service.training.budget import estimate_or_refusal
 from steward.service.training.ledger import (
     feature_pins,
     head_of,
@@ -105,9 +106,6 @@ def start_training(trigger: Trigger, ports: Ports, objects: ObjectStore) -> dict
         ConflictError: Others changed the state five times in a row; AWS tries again.
     """
     configured = ports.state.get(Table.PROJECTS, {"project": trigger.project})
-    if configured is None and trigger.kind == "commit":
-        reason = f"the repository belongs to no project: {trigger.cause}"
-        return {"outcome": "ignored", "reason": reason}
     if configured is None:
         raise ProjectNotFoundError(
             f"no project {trigger.project!r} is configured", field="project",
@@ -238,6 +236,12 @@ def _start(
     configured: Item,
     ports: Ports,
 ) -> dict[str, Any]:
+    expected, over = estimate_or_refusal(ports.state, project, ports.clock.now())
+    configured = {**configured, "estimate": expected}
+    if over is not None:
+        return _fail_at_once(
+            trigger, work, head, decision, configured, over, ports, RunStatus.REFUSED
+        )
     run, changes = _run_changes(trigger, work, head, decision, RunStatus.RUNNING, configured, ports)
     now_s = ports.clock.now().timestamp()
     changes.append(take_lock(project, run, lease, now_s))
@@ -286,21 +290,22 @@ def _fail_at_once(
     configured: Item,
     missing: RejectedError,
     ports: Ports,
+    status: RunStatus = RunStatus.FAILED,
 ) -> dict[str, Any]:
-    """Record a run that cannot begin: no image, or a policy that refuses the project.
+    """Record a run that cannot begin: no image, a policy that refuses the project, no budget.
 
     The deliveries stay for the next one.
     """
     at_fault = replace(decision, superseded=None)
-    run, changes = _run_changes(trigger, work, head, at_fault, RunStatus.FAILED, configured, ports)
+    run, changes = _run_changes(trigger, work, head, at_fault, status, configured, ports)
     ending = {
         "failed_state": "StartTraining", "error": type(missing).__name__,
         "cause": missing.message, "execution_arn": "",
     }  # fmt: skip
-    run.update(**ending, ended_at=ports.now())
+    run.update(**ending, ended_at=ports.now(), refusal=missing.as_dict())
     payload = TrainingFailed(run_id=decision.run_id, **ending)
     ports.state.commit(changes, [_event(payload, trigger, decision.run_id, ports)])
-    return {"outcome": "failed", "run_id": decision.run_id, "reason": missing.message}
+    return {"outcome": status.value, "run_id": decision.run_id, "reason": missing.message}
 
 
 def _run_changes(

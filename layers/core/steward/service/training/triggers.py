@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import Literal
 
 from steward.contracts.events import RetrainingRequested
-from steward.contracts.incoming import ObjectCreated, Received, RepositoryStateChange, Scheduled
+from steward.contracts.incoming import ObjectCreated, Received, Scheduled
 from steward.domain.errors import MalformedEventError
-from steward.domain.names import PROJECT_PATTERN, delivery_of_key
-from steward.domain.principals import identity_of
+from steward.domain.names import delivery_of_key
 
 TriggerKind = Literal["delivery", "request", "schedule", "commit", "drift", "performance", "bias"]
 
@@ -39,6 +37,7 @@ class Trigger:
         actor: Identity of the person or service behind it.
         cause: A sentence for people.
         attempt: Of retraining by monitoring; it follows what becomes of the run.
+        use_cache: Whether the run may reuse steps; without, it runs although it has run before.
     """
 
     kind: TriggerKind
@@ -48,6 +47,7 @@ class Trigger:
     cause: str
     delivery: DeliveredObject | None = None
     attempt: str | None = None
+    use_cache: bool = True
 
 
 @dataclass(frozen=True)
@@ -57,17 +57,8 @@ class Ignored:
     reason: str
 
 
-def trigger_of(
-    received: Received,
-    *,
-    data_bucket: str,
-    environment: str,
-    person_roles: frozenset[str] = frozenset(),
-) -> Trigger | Ignored:
-    """Return what an event asks for.
-
-    A CodeCommit repository belongs to the project whose name, or whose model package group's
-    name, it bears. Whether the project exists is not judged here.
+def trigger_of(received: Received, *, data_bucket: str) -> Trigger | Ignored:
+    """Return what an event asks for; whether the project exists is not judged here.
 
     Raises:
         MalformedEventError: A schedule that names no project.
@@ -82,8 +73,6 @@ def trigger_of(
                     allowed="the name of a configured project",
                 )  # fmt: skip
             return Trigger("schedule", project, received.id, "schedule", "the schedule is due")
-        case RepositoryStateChange() as change:
-            return _commit(received, change, environment, person_roles)
         case RetrainingRequested() as asked:
             return Trigger(
                 _kind_of(asked.kind), received.own.project, received.id, received.own.actor,
@@ -95,7 +84,10 @@ def trigger_of(
             value=received.detail_type, allowed="TrainingRequested",
         )  # fmt: skip
     meta = received.meta
-    return Trigger("request", meta.project, received.id, meta.actor, received.detail.reason)
+    return Trigger(
+        "request", meta.project, received.id, meta.actor, received.detail.reason,
+        use_cache=received.detail.use_cache,
+    )  # fmt: skip
 
 
 def _kind_of(kind: str) -> TriggerKind:
@@ -123,24 +115,4 @@ def _delivery(received: Received, created: ObjectCreated, data_bucket: str) -> T
     return Trigger(
         "delivery", found[0], received.id, created.requester or "s3",
         f"{stored.key} was delivered", delivered,
-    )  # fmt: skip
-
-
-def _commit(
-    received: Received,
-    change: RepositoryStateChange,
-    environment: str,
-    person_roles: frozenset[str],
-) -> Trigger | Ignored:
-    if change.event == "referenceDeleted":
-        return Ignored(f"a branch of {change.repository_name} was deleted")
-    name = change.repository_name.removeprefix(f"steward-{environment}-")
-    if not re.match(PROJECT_PATTERN, name):
-        return Ignored(f"repository {change.repository_name} belongs to no project")
-    arn = change.caller_user_arn
-    actor = identity_of(arn, person_roles) if arn else "codecommit"
-    at = (change.commit_id or "")[:12]
-    return Trigger(
-        "commit", name, received.id, actor,
-        f"commit {at} on {change.reference_name} of {change.repository_name}",
     )  # fmt: skip

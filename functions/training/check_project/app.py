@@ -1,0 +1,20 @@
+"""Task: check what a commit declares, and prepare its jobs."""
+
+from steward.bootstrap import app
+from steward.contracts.steps.integration import CheckedProject, CheckProject
+from steward.entrypoint import step
+from steward.service.training.integration.checking import Ports, check_project
+
+
+@step(CheckProject)
+def handler(command: CheckProject) -> CheckedProject:
+    """Return what the jobs need to know."""
+    ports = Ports(
+        app().state,
+        app().objects,
+        app().job_image,
+        app().clock,
+        app().ids,
+        app().settings.steward_environment,
+    )
+    return check_project(command, ports)

@@ -1,0 +1,33 @@
+"""Tags by which AWS's cost reports tell stacks, environments and projects apart."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from steward.domain.names import PROJECT_PATTERN
+
+_HOSTED = re.compile(rf"^(?P<project>{PROJECT_PATTERN[1:-1]})-(?:v\d+|variants)-(?:prod|staging)\b")
+
+
+@dataclass(frozen=True)
+class CostTags:
+    """What every resource of a stack bears.
+
+    Attributes:
+        stack: Name of the root stack.
+        environment: Such as ``prod``.
+    """
+
+    stack: str
+    environment: str
+
+    def of(self, name: str) -> list[dict[str, str]]:
+        """Return the tags of a model, endpoint or configuration, as SageMaker takes them.
+
+        Its project is in its name; a name of another form gets none.
+        """
+        tags = {"steward:stack": self.stack, "steward:environment": self.environment}
+        if match := _HOSTED.match(name):
+            tags["steward:project"] = match["project"]
+        return [{"Key": key, "Value": value} for key, value in tags.items()]

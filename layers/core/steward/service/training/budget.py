@@ -1,0 +1,73 @@
+"""The estimate of a run that is about to start, held against the project's budget."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from steward.domain.errors import RejectedError, UnknownPriceError
+from steward.domain.run_cost import (
+    PlannedRun,
+    estimate,
+    month_of,
+    past_runs,
+    time_partition,
+)
+from steward.domain.runs import UNUSABLE
+from steward.ports import Item, StateStore, Table
+
+if TYPE_CHECKING:
+    from steward.domain.project import Project
+
+MACHINE = "train-candidate"
+_LOOKED_BACK = 400
+"""Entries of costs that the estimate looks back on; a run leaves about six."""
+
+
+def estimate_or_refusal(
+    state: StateStore, project: Project, now: datetime
+) -> tuple[dict[str, Any] | None, RejectedError | None]:
+    """Return the run's estimate, and why it may not start if its budget does not allow it.
+
+    Costs are recorded seconds after what they are of has ended, so a run that begins right
+    behind another is judged without the last of that one's entries.
+
+    Returns:
+        The estimate, None where the instance type has no known price, and the refusal.
+    """
+    try:
+        expected = estimate(planned_run(state, project), history(state, project.project))
+    except UnknownPriceError as unknown:
+        return None, unknown if project.budget.is_limited else None
+    if not project.budget.is_limited:
+        return expected.as_dict(), None
+    from steward.domain.budget import over_budget
+
+    month = month_of(now)
+    spent = spent_in(state, project.project, month)
+    return expected.as_dict(), over_budget(project.budget, expected.high, spent, month)
+
+
+def planned_run(state: StateStore, project: Project) -> PlannedRun:
+    """Return what is known of the project's next run."""
+    usable = [
+        item
+        for item in state.query(Table.DELIVERIES, project.project)
+        if item["status"] not in UNUSABLE
+    ]
+    size = sum(int(item.get("size") or 0) for item in usable)
+    return PlannedRun(project.training.instance_type, project.training.max_runtime_s, size)
+
+
+def history(state: StateStore, project: str) -> list[Any]:
+    """Return what the project's latest runs used."""
+    entries = state.query(
+        Table.COSTS, time_partition(project), newest_first=True, limit=_LOOKED_BACK
+    )
+    return past_runs(entries, MACHINE)
+
+
+def spent_in(state: StateStore, project: str, month: str) -> float:
+    """Return the dollars that were recorded in a month; what has no known price counts nothing."""
+    entries: list[Item] = state.query(Table.COSTS, time_partition(project), prefix=month)
+    return sum(float(entry["dollars"] or 0) for entry in entries)

@@ -1,0 +1,1 @@
+"""From a commit to the project's code and configuration: fetched, tested, rehearsed, activated."""

@@ -1,0 +1,70 @@
+"""Jobs of CodePipeline: credentials stay out of logs, faults end the action."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from typing import Any
+
+import pytest
+
+from steward.contracts.pipeline import PipelineJob
+from steward.domain.errors import MalformedEventError, ThrottledError
+from steward.entrypoint import job_or_event, on_job
+from support.lambda_context import LambdaContext
+from support.pipeline_scene import FakePipelines, uuid
+
+SECRET = "never-logged"
+EVENT: dict[str, Any] = {
+    "CodePipeline.job": {
+        "id": uuid(1),
+        "data": {
+            "actionConfiguration": {"configuration": {"UserParameters": "{}"}},
+            "artifactCredentials": {"secretAccessKey": SECRET},
+        },
+    }
+}
+
+
+def test_a_job_is_parsed_without_its_credentials(capsys: pytest.CaptureFixture[str]) -> None:
+    seen: list[PipelineJob] = []
+    on_job(seen.append)(EVENT, LambdaContext())
+    assert SECRET not in seen[0].model_dump_json() + capsys.readouterr().out
+
+
+def test_a_fault_of_ours_ends_the_action_and_is_not_retried(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pipelines = FakePipelines()
+    stand_in = type("App", (), {"pipelines": pipelines})()
+    monkeypatch.setattr("steward.bootstrap.app", cache(lambda: stand_in))
+
+    @on_job
+    def broken(_job: PipelineJob) -> object:
+        raise ZeroDivisionError
+
+    broken(EVENT, LambdaContext())
+    assert "fault of Steward's own" in pipelines.jobs[uuid(1)]["message"]
+    assert SECRET not in capsys.readouterr().out
+
+
+def test_what_may_pass_is_raised_for_lambda_to_try_again() -> None:
+    @on_job
+    def throttled(_job: PipelineJob) -> object:
+        raise ThrottledError("slow down")
+
+    with pytest.raises(ThrottledError):
+        throttled(EVENT, LambdaContext())
+
+
+def test_a_job_of_another_shape_is_refused_without_its_content() -> None:
+    broken = json.loads(json.dumps(EVENT))
+    del broken["CodePipeline.job"]["id"]
+    with pytest.raises(MalformedEventError) as refused:
+        on_job(lambda job: job)(broken, LambdaContext())
+    assert SECRET not in str(refused.value) + str(refused.value.value)
+
+
+def test_one_function_takes_jobs_and_events() -> None:
+    both = job_or_event(lambda *_: "job", lambda *_: "event")
+    assert (both(EVENT, None), both({"detail-type": "x"}, None)) == ("job", "event")
