@@ -57,15 +57,19 @@ def test_the_tutorial_is_true(
     evaluation = json.loads(lab.read(item["evaluation_uri"]))
     brier = next(m["value"] for m in evaluation["metrics"] if m["metric"] == "brier")
     assert brier < 0.1
-    scores = list(csv.DictReader((tmp_path / "scores.csv").read_text().splitlines()))
-    given = list(csv.DictReader((tmp_path / "tumours.csv").read_text().splitlines()))
-    assert [row["id"] for row in scores] == [row["sample"] for row in given]
+    scores, sent = rows_of(tmp_path / "scores.csv"), rows_of(tmp_path / "tumours.csv")
+    assert [row["id"] for row in scores] == [row["sample"] for row in sent]
     right = sum(
         (float(score["prediction"]) > 0.5) == (row["malignant"] == "true")
-        for score, row in zip(scores, given, strict=True)
+        for score, row in zip(scores, sent, strict=True)
     )
-    assert right > 0.9 * len(given)
+    assert right > 0.9 * len(sent)
     assert leftovers(lab.target, NAME) == {}
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    """The rows of a CSV file."""
+    return list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
 
 
 def _wait_before(lab: Laboratory, words: list[str]) -> None:

@@ -42,9 +42,9 @@ def checkout(tmp_path: Path) -> Path:
     shutil.copy(ROOT / "copier.yml", root)
     for name in ("templates", "shared"):
         shutil.copytree(ROOT / "projects" / name, root / "projects" / name, symlinks=True)
-    for file in ("pipeline.yaml",):
-        if (ROOT / "projects" / file).is_file():
-            shutil.copy(ROOT / "projects" / file, root / "projects")
+    shutil.copy(ROOT / "projects" / "pipeline.yaml", root / "projects")
+    (root / "projects" / "diabetes").mkdir()
+    shutil.copy(ROOT / "projects" / "diabetes" / "buildspec.yaml", root / "projects" / "diabetes")
     git(root, "init", "-q")
     commit(root, "first")
     git(root, "tag", "v1.0.0")
@@ -66,7 +66,8 @@ def test_a_rendered_project_is_whole_and_valid(template: str) -> None:
     assert project.project == "churn"
     assert set(written) | {"feature_groups"} == set(Project.model_fields)
     wanted = {"README.md", "project.yaml", ".gitignore", ".copier-answers.yml",
-              "tests/test_project.py", "features/README.md", "notebooks/runs.ipynb"}  # fmt: skip
+              "tests/test_project.py", "features/README.md", "notebooks/runs.ipynb",
+              "pipeline.yaml", "buildspec.yaml"}  # fmt: skip
     assert wanted <= {str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file()}
     json.loads((folder / "notebooks" / "runs.ipynb").read_text(encoding="utf-8"))
     assert not [p for p in folder.rglob("*") if p.is_symlink() or "{" in p.name]

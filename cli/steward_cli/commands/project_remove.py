@@ -14,6 +14,7 @@ from steward.domain.releases import ReleaseStatus
 from steward.domain.runs import RunStatus
 from steward.ports import KEYS, Table
 from steward_cli.console import CommandError, Exit, Json, progress, show, table
+from steward_cli.pipeline_stack import pipeline_stack_name
 from steward_cli.state import StackState
 from steward_cli.target import Target, choose
 
@@ -185,9 +186,8 @@ def _schedules(target: Target, project: str) -> list[tuple[str, str]]:
 
 
 def _stacks(target: Target, project: str) -> tuple[str, ...]:
-    return tuple(
-        f"{target.stack}-{part}-{project}" for part in ("pipeline", "project", "profiling")
-    )
+    pipeline = pipeline_stack_name(target, project)
+    return pipeline, f"{target.stack}-project-{project}", f"{target.stack}-profiling-{project}"
 
 
 def _exists(target: Target, stack: str) -> bool:
