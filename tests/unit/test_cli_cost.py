@@ -125,6 +125,18 @@ def test_the_short_form_shows_runs(scene: Scene) -> None:
     assert "No prediction was captured yet" in shown.output
 
 
+def test_projects_are_listed_with_this_month_against_their_budget(scene: Scene) -> None:
+    record(scene, TRAINED, ENDED, RELEASED)
+    scene.configure(parse_project(declaration(budget={"per_month_usd": 9})))
+
+    done = CliRunner().invoke(app, ["cost", "list", "--json"], catch_exceptions=False)
+
+    [project] = json.loads(done.output)["projects"]
+    assert project["dollars"] == pytest.approx(0.875)
+    assert project["month"] == pytest.approx(0.75)
+    assert project["per_month_usd"] == 9
+
+
 def test_an_unknown_grouping_is_wrong_usage(scene: Scene) -> None:
     done = CliRunner().invoke(app, ["cost", "diabetes", "--by", "colour"])
 
