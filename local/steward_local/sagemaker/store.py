@@ -55,6 +55,7 @@ class Store:
     lock: threading.RLock = field(default_factory=threading.RLock)
     training_jobs: dict[str, Job] = field(default_factory=dict)
     processing_jobs: dict[str, Job] = field(default_factory=dict)
+    tuning_jobs: dict[str, Job] = field(default_factory=dict)
     models: dict[str, Record] = field(default_factory=dict)
     endpoint_configs: dict[str, Record] = field(default_factory=dict)
     endpoints: dict[str, Any] = field(default_factory=dict)

@@ -9,7 +9,7 @@ from typing import Any
 from ministack.core.responses import new_uuid
 from ministack.services import stepfunctions as sf
 
-from steward_local.sagemaker import processing, request_check, service, store, training
+from steward_local.sagemaker import processing, request_check, service, store, training, tuning
 from steward_local.sagemaker.errors import ApiError
 from steward_local.stepfunctions_additions.role import MachineRole
 from steward_local.stepfunctions_additions.scope import Scope, Submitted
@@ -18,15 +18,21 @@ PREFIX = "arn:aws:states:::sagemaker:"
 PLAIN = (
     "createTrainingJob",
     "createProcessingJob",
+    "createHyperParameterTuningJob",
     "createModel",
     "createEndpointConfig",
     "createEndpoint",
     "updateEndpoint",
 )
-SYNC = {"createTrainingJob": "TrainingJob", "createProcessingJob": "ProcessingJob"}
+SYNC = {
+    "createTrainingJob": "TrainingJob",
+    "createProcessingJob": "ProcessingJob",
+    "createHyperParameterTuningJob": "HyperParameterTuningJob",
+}
 RULES = {
     "createTrainingJob": "StepFunctionsGetEventsForSageMakerTrainingJobsRule",
     "createProcessingJob": "StepFunctionsGetEventsForSageMakerProcessingJobsRule",
+    "createHyperParameterTuningJob": "StepFunctionsGetEventsForSageMakerTuningJobsRule",
 }
 _MODELLED = {
     "ResourceInUse": "ResourceInUseException",
@@ -102,9 +108,12 @@ def _finished(kind: str, params: dict[str, Any], role: MachineRole, scope: Scope
     at = store.current()
     member = f"{kind}Name"
     name = {member: params[member]}
-    jobs, api = (
-        (at.training_jobs, training) if kind == "TrainingJob" else (at.processing_jobs, processing)
-    )
+    kinds: dict[str, tuple[dict[str, store.Job], Any]] = {
+        "TrainingJob": (at.training_jobs, training),
+        "ProcessingJob": (at.processing_jobs, processing),
+        "HyperParameterTuningJob": (at.tuning_jobs, tuning),
+    }
+    jobs, api = kinds[kind]
     job = jobs[params[member]]
     wake = threading.Event()
     job.when_done(wake.set)

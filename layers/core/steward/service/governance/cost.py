@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -107,7 +107,7 @@ def _use(received: Received, jobs: JobRecords, prices: PriceTable) -> _Use | str
         case TrainingJobStateChange():
             return _job(
                 change.training_job_name, change.training_job_status, "training_job",
-                jobs.training_job, prices,
+                jobs.training_job, prices, change.tags,
             )  # fmt: skip
         case ProcessingJobStateChange():
             return _job(
@@ -123,14 +123,15 @@ def _use(received: Received, jobs: JobRecords, prices: PriceTable) -> _Use | str
 
 
 def _job(
-    name: str, status: str, kind: str, describe: Callable[[str], JobRecord], prices: PriceTable
-) -> _Use | str:
-    ours = job_of(name)
+    name: str, status: str, kind: str, describe: Callable[[str], JobRecord], prices: PriceTable,
+    tags: Mapping[str, str] | None = None,
+) -> _Use | str:  # fmt: skip
+    ours = _run_of(name, tags or {})
     if ours is None:
         return "not ours"
     if status not in _JOB_ENDED:
         return "not ended"
-    project, run, _ = ours
+    project, run = ours
     used = describe(name)
     detail: dict[str, Any] = {
         "name": name,
@@ -145,6 +146,17 @@ def _job(
     except UnknownPriceError as unknown:
         detail["unpriced_because"] = unknown.message
     return _Use(project, run, f"job#{name}", kind, dollars, detail)
+
+
+def _run_of(name: str, tags: Mapping[str, str]) -> tuple[str, str] | None:
+    """Return project and run of a job, by its name, or by the tags of a search's job."""
+    job = job_of(name)
+    if job is not None:
+        return job[:2]
+    run = tags.get("steward:run")
+    if run and name.startswith(f"t-{run}-") and tags.get("steward:project"):
+        return tags["steward:project"], run
+    return None
 
 
 def _execution(change: ExecutionStatusChange, jobs: JobRecords, prices: PriceTable) -> _Use | str:
