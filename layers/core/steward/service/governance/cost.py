@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from steward.contracts.events import RunCostRecorded
@@ -73,6 +73,8 @@ def record_cost(
     use = _use(received, jobs, prices)
     if isinstance(use, str):
         return use
+    if isinstance(received.detail, ExecutionStatusChange) and received.detail.redrive_count:
+        use = _since_redrive(use, received.detail.redrive_count, state)
     item = {
         "project": use.project,
         "entry": use.entry,
@@ -99,6 +101,17 @@ def record_cost(
         metrics = {"CostDollars": (use.dollars, "None")}
         write(metric_line({"project": use.project}, clock.now(), metrics, {"entry": use.entry}))
     return use.entry
+
+
+def _since_redrive(use: _Use, redrives: int, state: StateStore) -> _Use:
+    """Return what an execution cost since it was redriven: its history holds all of it."""
+    known = state.query(Table.COSTS, use.project, prefix=use.entry)
+    before = sum(
+        float(item["dollars"] or 0) for item in known
+        if item["entry"] in {use.entry, *(f"{use.entry}#r{n}" for n in range(1, redrives))}
+    )  # fmt: skip
+    dollars = max(0.0, (use.dollars or 0.0) - before)
+    return replace(use, entry=f"{use.entry}#r{redrives}", dollars=dollars)
 
 
 def _use(received: Received, jobs: JobRecords, prices: PriceTable) -> _Use | str:
