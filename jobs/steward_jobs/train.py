@@ -50,7 +50,9 @@ def _train(base: Path) -> None:
     model.mkdir(parents=True, exist_ok=True)
     (base / "output" / "data").mkdir(parents=True, exist_ok=True)
     (base / "checkpoints").mkdir(exist_ok=True)
-    own = {name: v for name, v in hyperparameters.items() if not name.startswith("sagemaker_")}
+    # SageMaker's own, such as _tuning_objective_metric, are none of the script's arguments.
+    foreign = ("sagemaker_", "_")
+    own = {name: v for name, v in hyperparameters.items() if not name.startswith(foreign)}
     arguments = [text for name, value in own.items() for text in (f"--{name}", value)]
     started = time.perf_counter()
     _run_script(

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import pytest
+from botocore.stub import Stubber
 
 from steward.adapters.clients import Clients
 from steward.adapters.workflows import StepFunctionsWorkflows
@@ -14,6 +15,7 @@ from support.fakes import FakeWorkflows
 
 pytestmark = pytest.mark.usefixtures("isolated")
 
+MACHINE = "arn:aws:states:us-east-1:000000000000:stateMachine:train"
 PAYLOAD = {"project": "diabetes", "run_id": "r1", "share": 0.5}
 WAITING = {
     "StartAt": "Wait",
@@ -81,3 +83,37 @@ def test_a_name_of_an_ended_execution_is_burnt(subject: Subject) -> None:
 def test_what_never_ran_has_no_status(subject: Subject) -> None:
     with pytest.raises(RejectedError):
         subject.workflows.status(subject.machine.replace(":stateMachine:", ":execution:") + ":no")
+
+
+def test_a_stopped_execution_has_ended_and_stopping_it_again_changes_nothing(
+    subject: Subject,
+) -> None:
+    arn = subject.workflows.start(subject.machine, "r1", PAYLOAD)
+    assert not subject.workflows.is_redrivable(arn)
+    for _ in range(2):
+        subject.workflows.stop(arn, "RunCancelled", "tess: wrong data")
+        assert subject.workflows.status(arn) == "ABORTED"
+
+
+def test_what_runs_is_not_redriven_and_what_failed_is(
+    aws: Clients,
+) -> None:
+    """Step Functions' words by its service model: moto has no redrive."""
+    client = aws.get("stepfunctions")
+    stubbed = Stubber(client)
+    arn = "arn:aws:states:us-east-1:123456789012:execution:train:r1"
+    stubbed.add_client_error("redrive_execution", "ExecutionNotRedrivable", "it is RUNNING")
+    stubbed.add_response("redrive_execution", {"redriveDate": 1.0}, {"executionArn": arn})
+    with stubbed:
+        workflows = StepFunctionsWorkflows(client)
+        with pytest.raises(ConflictError, match="cannot be redriven"):
+            workflows.redrive(arn)
+        workflows.redrive(arn)
+    fake = FakeWorkflows()
+    running = fake.start(MACHINE, "r1", PAYLOAD)
+    with pytest.raises(ConflictError):
+        fake.redrive(running)
+    fake.end(running, "FAILED")
+    assert fake.is_redrivable(running)
+    fake.redrive(running)
+    assert fake.status(running) == "RUNNING"

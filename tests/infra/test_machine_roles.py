@@ -25,6 +25,11 @@ _NEEDS: dict[str, set[str]] = {
         "sagemaker:StopTrainingJob", "sagemaker:ListTags", "sagemaker:AddTags", "iam:PassRole",
         "events:PutTargets", "events:PutRule", "events:DescribeRule",
     },
+    "sagemaker:createHyperParameterTuningJob.sync": {
+        "sagemaker:CreateHyperParameterTuningJob", "sagemaker:DescribeHyperParameterTuningJob",
+        "sagemaker:StopHyperParameterTuningJob", "sagemaker:ListTags", "sagemaker:AddTags",
+        "iam:PassRole",
+    },
     "sagemaker:createProcessingJob.sync": {
         "sagemaker:CreateProcessingJob", "sagemaker:DescribeProcessingJob",
         "sagemaker:StopProcessingJob", "sagemaker:ListTags", "sagemaker:AddTags", "iam:PassRole",
@@ -49,6 +54,9 @@ _NEEDS: dict[str, set[str]] = {
 _RULES = {
     "sagemaker:createTrainingJob.sync": "StepFunctionsGetEventsForSageMakerTrainingJobsRule",
     "sagemaker:createProcessingJob.sync": "StepFunctionsGetEventsForSageMakerProcessingJobsRule",
+    "sagemaker:createHyperParameterTuningJob.sync": (
+        "StepFunctionsGetEventsForSageMakerTuningJobsRule"
+    ),
     "states:startExecution.sync:2": "StepFunctionsGetEventsForStepFunctionsExecutionRule",
 }
 # Not of an integration: log delivery, traces, the key.

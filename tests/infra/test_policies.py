@@ -228,7 +228,12 @@ def test_the_approver_role_fixes_the_session_name_to_the_person() -> None:
                 "PrintCardFunctionArn",
             },
         ),
-        ("access", "ScientistPolicy", {"PushSourceFunctionArn", "PrintCardFunctionArn"}),
+        (
+            "access",
+            "ScientistPolicy",
+            {"PushSourceFunctionArn", "ChangeRunFunctionArn", "PrintCardFunctionArn"},
+        ),
+        ("access", "OperatorPolicy", {"ChangeRunFunctionArn"}),
         ("registry", "PolicyOwnerPolicy", {"DeployPolicyFunction"}),
         ("serving", "ClientPolicy", {"AnswerRequestFunction", "RecordOutcomesFunction"}),
         ("data", "FeatureReaderPolicy", {"ReadFeaturesFunction"}),

@@ -24,6 +24,7 @@ from steward_local.sagemaker import (
     tagging,
     training,
     transform,
+    tuning,
 )
 from steward_local.sagemaker.errors import ApiError
 from steward_local.sagemaker.feature_store import groups as feature_groups
@@ -40,6 +41,10 @@ OPERATIONS: dict[str, Operation] = {
     "DescribeTrainingJob": training.describe,
     "StopTrainingJob": training.stop,
     "ListTrainingJobs": training.list_jobs,
+    "CreateHyperParameterTuningJob": tuning.create,
+    "DescribeHyperParameterTuningJob": tuning.describe,
+    "StopHyperParameterTuningJob": tuning.stop,
+    "ListTrainingJobsForHyperParameterTuningJob": tuning.list_training_jobs,
     "CreateProcessingJob": processing.create,
     "DescribeProcessingJob": processing.describe,
     "StopProcessingJob": processing.stop,
@@ -114,6 +119,7 @@ _KINDS = {
     "TrainingJobName": "training-job",
     "ProcessingJobName": "processing-job",
     "TransformJobName": "transform-job",
+    "HyperParameterTuningJobName": "hyper-parameter-tuning-job",
     "EndpointName": "endpoint",
     "EndpointConfigName": "endpoint-config",
     "ModelName": "model",
@@ -227,11 +233,8 @@ def _error(error: ApiError) -> Response:
 def reset() -> None:
     """End all work and forget everything."""
     for at in store.every():
-        for job in [
-            *at.training_jobs.values(),
-            *at.processing_jobs.values(),
-            *at.transform_jobs.values(),
-        ]:
+        every = (at.tuning_jobs, at.training_jobs, at.processing_jobs, at.transform_jobs)
+        for job in [job for kind in every for job in kind.values()]:
             job.stop.set()
     endpoints.close_all()
     groups.kill_all()

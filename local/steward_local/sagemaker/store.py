@@ -56,6 +56,7 @@ class Store:
     training_jobs: dict[str, Job] = field(default_factory=dict)
     processing_jobs: dict[str, Job] = field(default_factory=dict)
     transform_jobs: dict[str, Job] = field(default_factory=dict)
+    tuning_jobs: dict[str, Job] = field(default_factory=dict)
     models: dict[str, Record] = field(default_factory=dict)
     endpoint_configs: dict[str, Record] = field(default_factory=dict)
     endpoints: dict[str, Any] = field(default_factory=dict)

@@ -9,7 +9,15 @@ from typing import Any
 from ministack.core.responses import new_uuid
 from ministack.services import stepfunctions as sf
 
-from steward_local.sagemaker import processing, request_check, service, store, training, transform
+from steward_local.sagemaker import (
+    processing,
+    request_check,
+    service,
+    store,
+    training,
+    transform,
+    tuning,
+)
 from steward_local.sagemaker.errors import ApiError
 from steward_local.stepfunctions_additions.role import MachineRole
 from steward_local.stepfunctions_additions.scope import Scope, Submitted
@@ -19,6 +27,7 @@ PLAIN = (
     "createTrainingJob",
     "createProcessingJob",
     "createTransformJob",
+    "createHyperParameterTuningJob",
     "createModel",
     "createEndpointConfig",
     "createEndpoint",
@@ -28,11 +37,13 @@ SYNC = {
     "createTrainingJob": "TrainingJob",
     "createProcessingJob": "ProcessingJob",
     "createTransformJob": "TransformJob",
+    "createHyperParameterTuningJob": "HyperParameterTuningJob",
 }
 RULES = {
     "createTrainingJob": "StepFunctionsGetEventsForSageMakerTrainingJobsRule",
     "createProcessingJob": "StepFunctionsGetEventsForSageMakerProcessingJobsRule",
     "createTransformJob": "StepFunctionsGetEventsForSageMakerTransformJobsRule",
+    "createHyperParameterTuningJob": "StepFunctionsGetEventsForSageMakerTuningJobsRule",
 }
 _MODELLED = {
     "ResourceInUse": "ResourceInUseException",
@@ -108,11 +119,13 @@ def _finished(kind: str, params: dict[str, Any], role: MachineRole, scope: Scope
     at = store.current()
     member = f"{kind}Name"
     name = {member: params[member]}
-    jobs, api = {
+    kinds: dict[str, tuple[dict[str, store.Job], Any]] = {
         "TrainingJob": (at.training_jobs, training),
         "ProcessingJob": (at.processing_jobs, processing),
         "TransformJob": (at.transform_jobs, transform),
-    }[kind]
+        "HyperParameterTuningJob": (at.tuning_jobs, tuning),
+    }
+    jobs, api = kinds[kind]
     job = jobs[params[member]]
     wake = threading.Event()
     job.when_done(wake.set)

@@ -28,6 +28,8 @@ from steward.contracts.steps.training import (
     ResolveRun,
 )
 from steward.domain import errors
+from steward.domain.training_declaration import Tuning
+from steward.service.training.tuning_plan import tuning_plan
 from support.machine_player import Played, Task, TaskError, machine, play
 
 SCENARIO: dict[str, Any] = json.loads(Path(__file__).with_name("inputs.json").read_text())
@@ -47,6 +49,28 @@ class Failing:
         return self.then
 
 
+TUNED = {
+    "HyperParameterTuningJobStatus": "Completed",
+    "BestTrainingJob": {
+        "TrainingJobName": "t-3f9a1c0b7d2e-1-002-0a0b0c0d", "TunedHyperParameters": {"C": "0.4"},
+    },
+}  # fmt: skip
+
+
+def searching() -> dict[str, Any]:
+    """Return the resolved run of a project that declares a search."""
+    declared = {
+        "objective": {"metric": "loss", "regex": "loss=([0-9.]+)", "goal": "Minimize"},
+        "ranges": {
+            "C": {"min": 0.01, "max": 10, "scaling": "Logarithmic"},
+            "depth": {"min": 2, "max": 8, "type": "integer"}, "kind": {"values": ["a", "b"]},
+        },
+        "max_jobs": 6, "parallel_jobs": 2,
+    }  # fmt: skip
+    plan = tuning_plan(Tuning.model_validate(declared), SCENARIO["input"]["run_id"])
+    return {**SCENARIO["resolved"], "tuning": plan.model_dump(mode="json")}
+
+
 def recalling(known: dict[str, Any]) -> Task:
     """Answer as recall_step does: what was done is done, and what is ``known`` is reused."""
 
@@ -55,7 +79,8 @@ def recalling(known: dict[str, Any]) -> Task:
         own = SCENARIO["resolved"]["evaluations_uri"]
         model = command.training.model_uri if command.training else known.get("training")
         uri = own if command.evaluation else known.get("evaluation")
-        left = "training" if model is None else "evaluation" if uri is None else "comparison"
+        fresh = "tuning" if command.run.tuning else "training"
+        left = fresh if model is None else "evaluation" if uri is None else "comparison"
         return RecalledStep(
             next=left, model_uri=model, evaluations_uri=uri or own,
             evaluated_in="0a0a0a0a0a0a-1" if uri not in (None, own) else command.run_id,
@@ -101,6 +126,7 @@ def scripted(**changes: Any) -> dict[str, Task]:
         "JoinWithAthena": joined,
         "FinishDataset": step(BuildDataset, said["dataset"]),
         "TrainCandidate": lambda _: said["trained"],
+        "TuneCandidate": lambda _: TUNED,
         "EvaluateCandidate": lambda _: said["evaluated"],
         "RecallSteps": recalling(known),
         "CompareCandidate": step(CompareCandidate, said["compared"]),
@@ -250,12 +276,26 @@ def test_a_held_candidate_is_a_result_and_no_failure() -> None:
     assert recorded["reasons"] == ["champion: worse"]
 
 
+def test_a_search_takes_the_place_of_the_training_and_its_best_model_goes_on() -> None:
+    played = run(resolved=searching(), redrives=1)
+    assert "TrainCandidate" not in played.path
+    [job] = played.arguments["TuneCandidate"]
+    assert job["HyperParameterTuningJobName"] == "t-3f9a1c0b7d2e-1-r10"
+    assert job["TrainingJobDefinition"]["StaticHyperParameters"]["C"] == "0.1"
+    done = played.arguments["RecallSteps"][1]["Payload"]["training"]
+    assert done["tuned"] == {"C": "0.4"}
+    best = TUNED["BestTrainingJob"]["TrainingJobName"]  # type: ignore[index]
+    assert done["model_uri"] == f"{SCENARIO['resolved']['models_uri']}/{best}/output/model.tar.gz"
+    assert played.arguments["RegisterVersion"][0]["Payload"]["artifact_uri"] == done["model_uri"]
+
+
 @pytest.mark.parametrize("state", [n for n in TASKS if n != "RecordFailure"])
 def test_a_failing_state_is_recorded_by_name_and_ends_in_fail(state: str) -> None:
     gate = {**SCENARIO["gate"], "verdict": "hold"} if state == "RecordHeld" else SCENARIO["gate"]
     failing = Failing(TaskError("AccessDeniedError", "no"))
     joins = {"BuildDataset": planned} if state in ("JoinWithAthena", "FinishDataset") else {}
-    played = run(gate=gate, **joins, **{state: failing})
+    tuned = {"resolved": searching()} if state == "TuneCandidate" else {}
+    played = run(gate=gate, **joins, **tuned, **{state: failing})
     assert (played.status, played.error, played.cause) == ("FAILED", "AccessDeniedError", "no")
     assert played.path[-3:] == [state, "RecordFailure", "FailRun"]
     recorded = played.arguments["RecordFailure"][0]["Payload"]

@@ -52,6 +52,9 @@ def train() -> None:
     plan = plan_at(BASE / "input/data/config/plan.json")
     if plan.get("steps"):
         count_up(plan["steps"], BASE / "checkpoints/step")
+    if plan.get("score"):
+        known = json.loads((BASE / "input/config/hyperparameters.json").read_text())
+        print(f"loss={(float(known[plan['score']]) - 0.3) ** 2:.6f}", flush=True)  # noqa: T201
     follow(plan, BASE / "output/failure")
     model = BASE / "model"
     for source in sorted((BASE / "input/data").rglob("*")):

@@ -201,3 +201,40 @@ def test_prices_are_as_their_pages_say() -> None:
     with pytest.raises(UnknownPriceError, match="us-east-1 list prices"):
         job_dollars("ml.none.large", 1, 1)
     assert all(page.startswith("https://aws.amazon.com/") for page in US_EAST_1.sources.values())
+
+
+def test_a_job_of_a_search_costs_the_run_that_its_tags_name() -> None:
+    books, name = Books(), "t-3f9a1c0b7d2e-1-002-0a0b0c0d"
+    books.jobs.training[name] = JobRecord("ml.m5.large", 1, 3600)
+    tags = {"steward:project": "diabetes", "steward:run": "3f9a1c0b7d2e-1"}
+    event = change(
+        "SageMaker Training Job State Change", "Completed", TrainingJobName=name,
+        TrainingJobArn=f"arn:aws:sagemaker:us-east-1:000000000000:training-job/{name}", Tags=tags,
+    )  # fmt: skip
+    assert books.record(event) == f"job#{name}"
+    assert books.entry(f"job#{name}")["run_id"] == "3f9a1c0b7d2e-1"
+    assert books.entry(f"job#{name}")["dollars"] == pytest.approx(0.115)
+
+
+def test_a_job_whose_tags_name_another_run_is_not_ours() -> None:
+    tags = {"steward:project": "diabetes", "steward:run": "000000000000-1"}
+    event = change(
+        "SageMaker Training Job State Change", "Completed",
+        TrainingJobName="t-3f9a1c0b7d2e-1-002-0a0b0c0d", TrainingJobArn="arn", Tags=tags,
+    )  # fmt: skip
+    assert Books().record(event) == "not ours"
+
+
+def test_a_redriven_execution_costs_only_what_came_since() -> None:
+    books = Books()
+    books.jobs.executions[EXECUTION] = ExecutionRecord(4)
+    first = books.record(execution_ended("ABORTED"))
+    books.jobs.executions[EXECUTION] = ExecutionRecord(10)
+    ended = execution_ended()
+    detail = ended.detail.model_copy(update={"redrive_count": 1})
+    again = ended.model_copy(update={"detail": detail})
+    second = books.record(again)
+    assert second == f"{first}#r1"
+    assert books.entry(first)["dollars"] == pytest.approx(transition_dollars(4))
+    assert books.entry(second)["dollars"] == pytest.approx(transition_dollars(6))
+    assert books.record(again) == "known"

@@ -46,6 +46,7 @@ class Runs(Scene):
             "hyperparameters": {"C": "0.1"}, "instance_type": "ml.m5.large",
             "max_runtime_s": 600, "spot": False, "training_timeout_s": 2400,
             "stopping_condition": {"MaxRuntimeInSeconds": 600},
+            "tuning": None,
             "checkpoints_uri": f"s3://{ARTIFACTS}/checkpoints/diabetes/w",
             "training_job": f"diabetes-{run_id}-train",
             "evaluation_job": f"diabetes-{run_id}-eval",
@@ -297,3 +298,16 @@ def test_another_project_finds_nothing(scene: Runs) -> None:
 def test_an_unknown_run_is_refused(scene: Runs) -> None:
     with pytest.raises(MalformedEventError):
         scene.recall("dddddddddddd-1")
+
+
+def test_a_search_is_carried_out_once_and_its_choice_stands_on_both_runs(scene: Runs) -> None:
+    plan = {"job": "t-a", "config": {"Strategy": "Random"}, "metric_definitions": []}
+    assert scene.recall(FIRST, tuning=plan).next == "tuning"
+    trained = scene.train(FIRST).model_copy(update={"tuned": {"C": "0.4"}})
+    scene.recall(FIRST, tuning=plan, training=trained)
+    assert scene.recall(SECOND, tuning={**plan, "job": "t-b"}).next == "evaluation"
+    for run_id in (FIRST, SECOND):
+        assert scene.noted(run_id, "training")["tuned"] == {"C": "0.4"}
+    other = {**plan, "config": {"Strategy": "Bayesian"}}
+    third = scene.new_run("cccccccccccc-1")
+    assert scene.recall(third, tuning=other).next == "tuning"

@@ -77,6 +77,7 @@ class TrainingJobStateChange(_Received):
     training_job_name: str = Field(alias="TrainingJobName")
     training_job_arn: str = Field(alias="TrainingJobArn")
     training_job_status: str = Field(alias="TrainingJobStatus")
+    tags: dict[str, str] = Field(default_factory=dict, alias="Tags")
 
 
 class ProcessingJobStateChange(_Received):

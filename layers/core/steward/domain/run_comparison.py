@@ -75,7 +75,10 @@ def _deliveries(first: Document, second: Document) -> dict[str, Any]:
 
 def _parameters(run: Document) -> dict[str, Any]:
     training = dict((run.get("config") or {}).get("training") or {})
-    chosen = {**(training.pop("hyperparameters", None) or {}), **(run.get("tuned") or {})}
+    chosen = {
+        **(training.pop("hyperparameters", None) or {}),
+        **(steps_of(run).get("training", {}).get("tuned") or {}),
+    }
     return {**training, **{f"hyperparameters.{name}": value for name, value in chosen.items()}}
 
 

@@ -72,6 +72,7 @@ class StepCache:
         noted: dict[str, Any] = {
             "key": key, "status": "reused", "reused_from": found.run_id,
             "saved_s": found.seconds, "saved_dollars": found.dollars, "job": found.job,
+            "tuned": found.result.get("tuned") or None,
         }  # fmt: skip
         known = self._run.get(step_attribute(step)) or {}
         is_news = (known.get("status"), known.get("key")) != ("reused", key)
@@ -150,7 +151,8 @@ class StepCache:
         """Note that the run carried the step out."""
         noted = {
             "key": step.key, "status": "ran", "seconds": step.seconds, "dollars": step.dollars,
-            "job": step.job, **_reason(self._run.get(step_attribute(step.step))),
+            "job": step.job, "tuned": step.result.get("tuned") or None,
+            **_reason(self._run.get(step_attribute(step.step))),
         }  # fmt: skip
         self._note(step.step, noted)
 

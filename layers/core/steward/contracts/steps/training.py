@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -31,6 +31,20 @@ class Champion(_Strict):
     artifact_uri: str
 
 
+class TuningPlan(_Strict):
+    """A search for hyperparameters, in the words of SageMaker's API.
+
+    Attributes:
+        job: Name of the tuning job, without the suffix of a retry or redrive.
+        config: ``HyperParameterTuningJobConfig``.
+        metric_definitions: How the objective is found in the training job's log.
+    """
+
+    job: str
+    config: dict[str, Any]
+    metric_definitions: list[dict[str, str]]
+
+
 class ResolvedRun(_Strict):
     """Everything that the machine's states need to know of a run.
 
@@ -40,6 +54,7 @@ class ResolvedRun(_Strict):
         spot: Whether it trains on spare capacity.
         stopping_condition: SageMaker's, of one training job.
         training_timeout_s: After which the training's task gives up.
+        tuning: The search that takes the place of the training job, where one is declared.
         checkpoints_uri: Prefix of the checkpoints; the same for all attempts at the same work.
     """
 
@@ -58,6 +73,7 @@ class ResolvedRun(_Strict):
     spot: bool
     stopping_condition: dict[str, int]
     training_timeout_s: int
+    tuning: TuningPlan | None = None
     checkpoints_uri: str
     training_job: str
     evaluation_job: str
@@ -71,12 +87,14 @@ class DoneTraining(_Strict):
 
     Attributes:
         job: Name of the job that made the model.
-        seconds: Billable seconds of it.
+        seconds: Billable seconds of it; None for a search, whose jobs are many.
+        tuned: The hyperparameters that a search chose.
     """
 
     model_uri: str
     job: str
     seconds: float | None = None
+    tuned: dict[str, str] = Field(default_factory=dict)
 
 
 class DoneEvaluation(_Strict):
@@ -129,7 +147,7 @@ class RecalledStep(_Strict):
         evaluated_in: The run that the evaluation names as its own.
     """
 
-    next: Literal["training", "evaluation", "comparison"]
+    next: Literal["training", "tuning", "evaluation", "comparison"]
     model_uri: str | None
     evaluations_uri: str
     evaluated_in: str

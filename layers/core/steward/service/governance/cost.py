@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from steward.contracts.events import RunCostRecorded
@@ -75,6 +75,8 @@ def record_cost(
     use = _use(received, jobs, prices)
     if isinstance(use, str):
         return use
+    if isinstance(received.detail, ExecutionStatusChange) and received.detail.redrive_count:
+        use = _since_redrive(use, received.detail.redrive_count, state)
     item: dict[str, Any] = {
         "project": use.project,
         "entry": use.entry,
@@ -108,13 +110,24 @@ def record_cost(
     return use.entry
 
 
+def _since_redrive(use: _Use, redrives: int, state: StateStore) -> _Use:
+    """Return what an execution cost since it was redriven: its history holds all of it."""
+    known = state.query(Table.COSTS, use.project, prefix=use.entry)
+    before = sum(
+        float(item["dollars"] or 0) for item in known
+        if item["entry"] in {use.entry, *(f"{use.entry}#r{n}" for n in range(1, redrives))}
+    )  # fmt: skip
+    dollars = max(0.0, (use.dollars or 0.0) - before)
+    return replace(use, entry=f"{use.entry}#r{redrives}", dollars=dollars)
+
+
 def _use(received: Received, jobs: JobRecords, prices: PriceTable) -> _Use | str:
     change = received.detail
     match change:
         case TrainingJobStateChange():
             return _job(
                 change.training_job_name, change.training_job_status, "training_job",
-                jobs.training_job, prices,
+                jobs.training_job, prices, change.tags,
             )  # fmt: skip
         case ProcessingJobStateChange():
             return _job(
@@ -130,14 +143,15 @@ def _use(received: Received, jobs: JobRecords, prices: PriceTable) -> _Use | str
 
 
 def _job(
-    name: str, status: str, kind: str, describe: Callable[[str], JobRecord], prices: PriceTable
-) -> _Use | str:
-    ours = job_of(name)
+    name: str, status: str, kind: str, describe: Callable[[str], JobRecord], prices: PriceTable,
+    tags: Mapping[str, str] | None = None,
+) -> _Use | str:  # fmt: skip
+    ours = _run_of(name, tags or {})
     if ours is None:
         return "not ours"
     if status not in _JOB_ENDED:
         return "not ended"
-    project, run, _ = ours
+    project, run = ours
     used = describe(name)
     detail: dict[str, Any] = {
         "name": name,
@@ -152,6 +166,17 @@ def _job(
     except UnknownPriceError as unknown:
         detail["unpriced_because"] = unknown.message
     return _Use(project, run, f"job#{name}", kind, dollars, detail)
+
+
+def _run_of(name: str, tags: Mapping[str, str]) -> tuple[str, str] | None:
+    """Return project and run of a job, by its name, or by the tags of a search's job."""
+    job = job_of(name)
+    if job is not None:
+        return job[:2]
+    run = tags.get("steward:run")
+    if run and name.startswith(f"t-{run}-") and tags.get("steward:project"):
+        return tags["steward:project"], run
+    return None
 
 
 def _execution(change: ExecutionStatusChange, jobs: JobRecords, prices: PriceTable) -> _Use | str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 from steward.contracts.steps.training import RecalledStep, RecallStep
 from steward.domain.errors import EvidenceIncompleteError, MalformedEventError, UnknownPriceError
@@ -58,7 +59,8 @@ class _Recall:
         own = self._command.run.evaluations_uri
         model = self._model()
         if model is None:
-            return self._next("training", None, own)
+            step = "tuning" if self._command.run.tuning is not None else "training"
+            return self._next(step, None, own)
         key = self._evaluation_key(model)
         done = self._command.evaluation
         if done is not None and self._cache.own(key) is not None:
@@ -94,7 +96,7 @@ class _Recall:
             if before is not None and before.outputs[0].uri == done.model_uri:
                 return before.outputs[0]
             model = self._cache.output(done.model_uri)
-            result = {"model_uri": done.model_uri}
+            result = {"model_uri": done.model_uri, "tuned": done.tuned}
             kept = self._kept("training", key, [model], result, done.job, done.seconds)
             self._cache.keep(kept)
             return model
@@ -114,6 +116,7 @@ class _Recall:
                 "image": run.image,
                 "hyperparameters": run.hyperparameters,
                 "instance_type": run.instance_type,
+                "tuning": run.tuning and run.tuning.model_dump(exclude={"job"}),
             },
         )
 
@@ -155,7 +158,7 @@ class _Recall:
         return [self._cache.output(uri), *listed]
 
     def _kept(
-        self, step: StepName, key: str, outputs: list[Output], result: dict[str, str], job: str,
+        self, step: StepName, key: str, outputs: list[Output], result: dict[str, Any], job: str,
         seconds: float | None,
     ) -> KeptStep:  # fmt: skip
         dollars = None

@@ -13,6 +13,7 @@ from steward.domain.versions import alias_item, version_item
 from steward.ports import Item, ObjectStore, StateStore, Table
 from steward.service.pinned import pinned_run
 from steward.service.training.ledger import head_of, pins_of
+from steward.service.training.tuning_plan import tuning_plan
 
 if TYPE_CHECKING:
     from steward.domain.training_declaration import Training
@@ -58,6 +59,7 @@ def resolve_run(
         spot=training.spot is not None,
         stopping_condition=_stopping_condition(training),
         training_timeout_s=training.longest_s + TASK_SLACK_S,
+        tuning=tuning_plan(training.tuning, command.run_id) if training.tuning else None,
         checkpoints_uri=f"{base}/checkpoints/{command.project}/{_work_of(item)}",
         training_job=job_name(command.project, command.run_id, "train"),
         evaluation_job=job_name(command.project, command.run_id, "eval"),
