@@ -60,18 +60,17 @@ def _is_printed(lab: Laboratory, version: int) -> None:
 def _is_reminded_of_until_it_is_decided(lab: Laboratory, version: int) -> None:
     scheduler = lab.target.client("scheduler")
     about = {"Name": f"approval-carded-v{version}-1", "GroupName": "steward-local-approvals"}
-    kept = scheduler.get_schedule(**about)
+
+    def found() -> Any:
+        try:
+            return scheduler.get_schedule(**about)
+        except scheduler.exceptions.ResourceNotFoundException:
+            return None
+
+    kept = eventually(found, "the reminder's schedule")
     assert (kept["State"], kept["ActionAfterCompletion"]) == ("ENABLED", "DELETE")
     decide(lab.ana, "carded", version, "reject", "a test")
-
-    def gone() -> bool:
-        try:
-            scheduler.get_schedule(**about)
-        except scheduler.exceptions.ResourceNotFoundException:
-            return True
-        return False
-
-    eventually(gone, "the end of the reminder's schedule")
+    eventually(lambda: found() is None, "the end of the reminder's schedule")
 
 
 def _in_review(sagemaker: Any, name: str) -> dict[str, Any] | None:
