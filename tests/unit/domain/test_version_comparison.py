@@ -107,7 +107,8 @@ def test_the_page_is_self_contained_and_draws_intervals() -> None:
 def test_residuals_of_a_regression_are_drawn_by_version() -> None:
     one, two = both()
     assert "Residuals" not in page(compare_versions(one, two), MADE)
-    points = residual_points(np.arange(60.0), np.arange(60.0) + 2)
+    labels = np.arange(60, dtype=np.float64)
+    points = residual_points(labels, labels + 2)
     told = [point.model_dump(mode="json") for point in points]
     assert two.evaluation is not None
     numbers = replace(two, evaluation={**two.evaluation, "residuals": told})
