@@ -40,6 +40,7 @@ def page(found: VersionComparison, made_at: datetime, code: CodeDifference | Non
         made_at=made_at.strftime("%Y-%m-%d %H:%M UTC"),
         metrics=_charts(found, found.metrics),
         slices=_charts(found, found.slices),
+        residuals=_residuals(found),
         estimate=_estimate,
         definitions=DEFINITIONS,
         colours=(_COLOUR_A, _COLOUR_B),
@@ -65,8 +66,26 @@ def _charts(found: VersionComparison, rows: Sequence[MetricRow]) -> list[dict[st
     return charts
 
 
-def _draw(rows: Sequence[Interval], title: str, width: float) -> str:
-    return intervals(rows, title, width=width)
+def _residuals(found: VersionComparison) -> list[str]:
+    """Return a picture a version: whether errors depend on what is predicted."""
+    pictures = []
+    for version, points in found.residuals.items():
+        colour = _COLOUR_A if version == found.a else _COLOUR_B
+        drawn = [
+            Interval(
+                f"predicted {point.predicted:.4g}", point.mean,
+                point.mean if point.lower is None else point.lower,
+                point.mean if point.upper is None else point.upper, colour,
+            )
+            for point in points
+        ]  # fmt: skip
+        title = f"Mean residual (label minus prediction) of version {version} by prediction"
+        pictures.append(responsive(partial(_draw, drawn, title, zero=0.0)))
+    return pictures
+
+
+def _draw(rows: Sequence[Interval], title: str, width: float, *, zero: float | None = None) -> str:
+    return intervals(rows, title, width=width, zero=zero)
 
 
 def _interval(row: MetricRow, found: Estimate | None, version: int, colour: str) -> Interval | None:

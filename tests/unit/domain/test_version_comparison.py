@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+import numpy as np
+
+from steward.domain.regression_evaluation import residual_points
 from steward.domain.version_comparison import Row, Section, Side, compare_versions
 from steward_cli.version_page import page
 from support.registry_scene import comparison, evaluation
@@ -98,6 +102,20 @@ def test_the_page_is_self_contained_and_draws_intervals() -> None:
     assert "brier of version 1 and 2 with intervals" in text
     for forbidden in ("<script", "src=", "@import", "http://" + "cdn", "<link"):
         assert forbidden not in text
+
+
+def test_residuals_of_a_regression_are_drawn_by_version() -> None:
+    one, two = both()
+    assert "Residuals" not in page(compare_versions(one, two), MADE)
+    labels = np.arange(60, dtype=np.float64)
+    points = residual_points(labels, labels + 2)
+    told = [point.model_dump(mode="json") for point in points]
+    assert two.evaluation is not None
+    numbers = replace(two, evaluation={**two.evaluation, "residuals": told})
+    found = compare_versions(one, numbers)
+    assert list(found.residuals) == [2]
+    assert {point.mean for point in found.residuals[2]} == {-2.0}
+    assert "of version 2 by prediction" in page(found, MADE)
 
 
 def test_what_people_wrote_cannot_become_markup() -> None:

@@ -98,12 +98,32 @@ class Section(_Result):
     left_out: int = 0
 
 
+class Residual(_Result):
+    """Label minus prediction of held-out rows of similar prediction, of a regression.
+
+    Attributes:
+        predicted: Their mean prediction.
+        mean: Mean residual, with its 95 % limits where there is more than one row.
+        low: A tenth of the residuals lies below.
+        high: A tenth lies above.
+    """
+
+    rows: int
+    predicted: float
+    mean: float
+    lower: float | None
+    upper: float | None
+    low: float
+    high: float
+
+
 class VersionComparison(_Result):
     """Two versions of one project.
 
     Attributes:
         same_rows: Whether both were evaluated on rows of the same dataset.
         judged: What the gate's paired comparison said, where one was the other's champion.
+        residuals: By version; empty for a class.
     """
 
     project: str
@@ -113,6 +133,7 @@ class VersionComparison(_Result):
     metrics: list[MetricRow]
     slices: list[MetricRow]
     judged: dict[str, Any] | None
+    residuals: dict[int, list[Residual]] = {}
     sections: list[Section]
 
     @property
@@ -133,6 +154,9 @@ def compare_versions(a: Side, b: Side) -> VersionComparison:
         metrics=_metrics(a.evaluation, b.evaluation),
         slices=_slices(a.evaluation, b.evaluation),
         judged=_judged(a, b),
+        residuals={
+            side.version: found for side in (a, b) if (found := _residuals(side.evaluation))
+        },
         sections=[
             _section("Version", a, b, _picked(a.record, _ABOUT), _picked(b.record, _ABOUT)),
             _section("Data", a, b, a.dataset, b.dataset),
@@ -145,6 +169,16 @@ def compare_versions(a: Side, b: Side) -> VersionComparison:
             _section("Imported from", a, b, a.record.get("imported"), b.record.get("imported")),
         ],
     )  # fmt: skip
+
+
+def _residuals(evaluation: Document | None) -> list[Residual]:
+    return [
+        Residual(
+            rows=point["rows"], predicted=point["mean_predicted"], mean=point["mean_residual"],
+            lower=point["lower"], upper=point["upper"], low=point["low"], high=point["high"],
+        )
+        for point in (evaluation or {}).get("residuals") or ()
+    ]  # fmt: skip
 
 
 def _same_rows(a: Side, b: Side) -> bool:
