@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import uuid
 import zipfile
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -102,16 +103,26 @@ class Delivery:
 
 
 @pytest.fixture(scope="module")
-def delivery(lab: Laboratory, trained: dict[str, Any]) -> Delivery:
-    """The pipeline, deployed by the command, and a version for each of two commits."""
-    lab.add_project(NAME)
-    for _ in range(2):
-        lab.version(NAME, lab.register(NAME, trained), "pending", within=90)
-    made = Delivery(lab)
-    folder = lab.folder / NAME
-    said = lab.steward("project", "add", str(folder), "--pipeline", f"s3:{made.bucket}/main.zip")
-    assert said["pipeline_stack"].endswith(f"-pipeline-{NAME}")
-    return made
+def delivery(lab: Laboratory, trained: dict[str, Any]) -> Iterator[Delivery]:
+    """The pipeline, deployed by the command, and a version for each of two commits.
+
+    What it asks the integration for is kept from it: the tests write what it would leave.
+    """
+    physical = str(lab.resources("Training")["StartIntegrationFunctionOnCommitRule"])
+    rule = {"Name": physical.rpartition("|")[2], "EventBusName": lab.target.output("BusName")}
+    events = lab.target.client("events")
+    events.disable_rule(**rule)
+    try:
+        lab.add_project(NAME)
+        for _ in range(2):
+            lab.version(NAME, lab.register(NAME, trained), "pending", within=90)
+        made = Delivery(lab)
+        source = f"s3:{made.bucket}/main.zip"
+        said = lab.steward("project", "add", str(lab.folder / NAME), "--pipeline", source)
+        assert said["pipeline_stack"].endswith(f"-pipeline-{NAME}")
+        yield made
+    finally:
+        events.enable_rule(**rule)
 
 
 def test_a_commit_whose_tests_fail_stops_before_it_is_integrated(delivery: Delivery) -> None:
