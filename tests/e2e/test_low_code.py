@@ -65,6 +65,13 @@ def test_the_tutorial_is_true(
     )
     assert right > 0.9 * len(sent)
     assert leftovers(lab.target, NAME) == {}
+    # What was kept does not stand in the way of coming back, nor of going again.
+    lab.steward("project", "add", NAME)
+    assert list(leftovers(lab.target, NAME)) == ["stacks", "declarations"]
+    kept = lab.steward("project", "remove", NAME, "--yes")["retained"]
+    assert kept["table versions"] >= 1
+    assert kept[f"versions in steward-local-{NAME}"] == 1
+    assert leftovers(lab.target, NAME) == {}
 
 
 def rows_of(path: Path) -> list[dict[str, str]]:
