@@ -1,6 +1,6 @@
 # What a newcomer runs is `make demo` and `make test`; both prepare what they need.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check lint checkov bench sam-local aws-smoke clean
+.PHONY: help setup demo test check lint checkov bench notebooks sam-local aws-smoke clean
 .NOTPARALLEL:
 
 BIN := $(CURDIR)/.venv/bin
@@ -37,6 +37,9 @@ checkov: setup ## Security rules on the templates; each skip has its reason in .
 
 bench: setup ## Run the benchmarks, or one: make bench NAME=gateway
 	@.ci/bench $(NAME)
+
+notebooks: setup ## Prepare .tools/notebooks, the Data Science SDK's own environment
+	@requirements/install notebooks
 
 sam-local: setup ## Invoke every function by `sam local invoke` in a container, as it is in process
 	.tools/sam/bin/sam build

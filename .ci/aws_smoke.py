@@ -2,17 +2,21 @@
 
 ``python .ci/aws_smoke.py play PROJECT`` needs a stack with a job image and the project added. It
 delivers data, waits for the staged version, approves it as a second person, asks for predictions
-when it is live, and delivers a malformed file. ``teardown PROJECT`` deletes the stack and what it
+when it is live, and delivers a malformed file. ``commit PROJECT`` puts a source for a CodePipeline,
+``pipeline PROJECT`` follows it and clicks on its approval, which must not count.
+``teardown PROJECT`` deletes the stack and what it
 retains by design. Both act on STEWARD_TARGET and STEWARD_STACK, as the `steward` command does.
 """
 
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import sys
 import tempfile
 import time
+import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -21,12 +25,14 @@ from typing import Any
 import boto3
 from botocore.exceptions import ClientError
 
+from steward.domain.pipelines import pipeline_name
 from steward_cli.commands.data import deliver
 from steward_cli.commands.project import project_stack_name
 from steward_cli.commands.versions import decide
 from steward_cli.console import CommandError
 from steward_cli.demo import data
 from steward_cli.demo.traffic import ask_all
+from steward_cli.pipeline_stack import pipeline_stack_name
 from steward_cli.state import StackState
 from steward_cli.target import DEFAULT_STATE_DIR, Choice, Target, choose
 
@@ -116,6 +122,84 @@ def play(target: Target, project: str) -> None:
         )
 
 
+def _sources(target: Target) -> str:
+    account = target.identity().split(":")[4]
+    return f"{target.stack}-sources-{account}"
+
+
+def pipeline(target: Target, project: str) -> None:
+    """Commit to a pipeline and approve in its console: what only AWS can show.
+
+    Raises:
+        CommandError: An approval that is not Steward's led past its verification.
+    """
+    client, name = target.client("codepipeline"), pipeline_name(target.environment_name, project)
+    pause_s = 0.5 if target.engine else 15
+
+    def action(wanted: str) -> dict[str, Any]:
+        details = client.list_action_executions(pipelineName=name)["actionExecutionDetails"]
+        found = [one for one in details if one["actionName"] == wanted]
+        return dict(found[0]) if found else {"status": "none"}
+
+    def ended(wanted: str) -> str:
+        found = action(wanted)
+        if found["status"] == "Failed":
+            raise CommandError(f"{wanted}: {found['output']['executionResult']}")
+        return str(found["status"]) if found["status"] == "Succeeded" else ""
+
+    def waits() -> bool:
+        return bool(action("Decide")["status"] == "InProgress")
+
+    for wanted in ("Test", "Integrate"):
+        _until(f"action {wanted}", lambda w=wanted: ended(w), pause_s)  # type: ignore[misc]
+    _until("the gate", lambda: action("Evidence")["status"] in ("Failed", "Succeeded"), pause_s)
+    if action("Evidence")["status"] == "Failed":  # nothing is better than what serves already
+        _say(f"the gate stopped the pipeline: {action('Evidence')['output']['executionResult']}")
+        return
+    _until("the staging tests", lambda: ended("Tests"), pause_s)
+    _until("the approval action waits", waits, pause_s)
+    [stage] = [
+        one
+        for one in client.get_pipeline_state(name=name)["stageStates"]
+        if one["stageName"] == "Approve"
+    ]
+    client.put_approval_result(
+        pipelineName=name, stageName="Approve", actionName="Decide",
+        token=stage["actionStates"][0]["latestExecution"]["token"],
+        result={"status": "Approved", "summary": "smoke test"},
+    )  # fmt: skip
+    _until("verified", lambda: action("Verify")["status"] in ("Failed", "Succeeded"), pause_s)
+    told = action("Verify")
+    if told["status"] != "Failed":
+        raise CommandError("an approval in the console alone led on to the release")
+    _say(f"the console's approval does not count: {told['output']['executionResult']}")
+
+
+def commit(target: Target, project: str) -> None:
+    """Put the project's folder as the source of its pipeline, in a bucket made for it."""
+    s3, bucket = target.client("s3"), _sources(target)
+    if target.region == "us-east-1":
+        s3.create_bucket(Bucket=bucket)
+    else:
+        s3.create_bucket(
+            Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": target.region}
+        )
+    s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    s3.put_bucket_notification_configuration(
+        Bucket=bucket, NotificationConfiguration={"EventBridgeConfiguration": {}}
+    )
+    buffer, folder = io.BytesIO(), Path("projects") / project
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path in sorted(folder.rglob("*")):
+            if path.is_file() and "__pycache__" not in path.parts:
+                content = path.read_bytes()
+                if path.name == "train.py":
+                    content += b"\n# another code digest, so that it is trained\n"
+                archive.writestr(path.relative_to(folder).as_posix(), content)
+    s3.put_object(Bucket=bucket, Key="source.zip", Body=buffer.getvalue())
+    sys.stdout.write(f"s3:{bucket}/source.zip\n")
+
+
 def _resources(cloudformation: Any, stack: str) -> Iterator[tuple[str, str]]:
     """Yield (type, physical id) of a stack and the stacks nested in it."""
     pages = cloudformation.get_paginator("list_stack_resources").paginate(StackName=stack)
@@ -190,6 +274,8 @@ def teardown(target: Target, project: str) -> None:
     kept = [
         r for r in _resources(target.client("cloudformation"), target.stack) if r[0] in _RETAINED
     ]
+    attempt("pipeline", lambda: _delete_stack(target, pipeline_stack_name(target, project)))
+    attempt("sources", lambda: _delete_retained(target, "AWS::S3::Bucket", _sources(target)))
     attempt("models", lambda: _delete_models(target, project))
     attempt("project", lambda: _delete_stack(target, project_stack_name(target, project)))
     attempt("stack", lambda: _delete_stack(target, target.stack))
@@ -209,7 +295,8 @@ def main(arguments: list[str]) -> int:
         state_dir=Path(os.environ.get("STEWARD_STATE_DIR", DEFAULT_STATE_DIR)),
     )
     try:
-        {"play": play, "teardown": teardown}[action](choose(choice), project)
+        actions = {"play": play, "commit": commit, "pipeline": pipeline, "teardown": teardown}
+        actions[action](choose(choice), project)
     except CommandError as error:
         _say(f"smoke test: {error.message}")
         return 1

@@ -40,6 +40,8 @@ ACTIONS: tuple[Action, ...] = (
             "steward versions list", *PERSONAS),
     _action("read_evidence", "read the evidence of a version", "steward report open",
             "scientist", "approver", "operator", "auditor"),
+    _action("read_code", "read the code of a version", "steward versions compare",
+            "scientist", "approver", "auditor"),
     _action("read_dataset", "read the rows of a training set", "s3:GetObject datasets/",
             "scientist", "auditor"),
     _action("read_capture", "read captured requests and answers", "s3:GetObject captured/"),

@@ -24,6 +24,7 @@ from steward_cli.commands import (
     batch,
     bias,
     card,
+    commits,
     cost,
     data,
     dataset,
@@ -47,7 +48,7 @@ from steward_cli.commands import (
     versions,
     webhooks,
 )
-from steward_cli.console import CommandError, Exit, fail
+from steward_cli.console import CommandError, Exit, fail, rejected
 from steward_cli.demo import command as demo
 from steward_cli.target import DEFAULT_STATE_DIR, Choice
 
@@ -79,6 +80,7 @@ app.add_typer(dataset.app, name="dataset")
 app.add_typer(features.app, name="features")
 app.add_typer(runs.app, name="runs")
 app.add_typer(cost.app, name="cost")
+app.add_typer(commits.app, name="commits")
 app.add_typer(versions.app, name="versions")
 app.add_typer(release.app, name="release")
 app.add_typer(outcomes.app, name="outcomes")
@@ -138,7 +140,11 @@ def translate(error: Exception) -> CommandError | None:
         return error
     if isinstance(error, StewardError):
         code = next((code for kind, code in _CODES if isinstance(error, kind)), Exit.FAILED)
-        return CommandError(str(error), code)
+        return (
+            rejected(error, code)
+            if isinstance(error, RejectedError)
+            else CommandError(str(error), code)
+        )
     if isinstance(error, ClientError):
         denied = "AccessDenied" in error.response["Error"]["Code"]
         return CommandError(str(error), Exit.DENIED if denied else Exit.FAILED)

@@ -16,6 +16,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from steward.domain.errors import RejectedError
+
 _PIPED = 240
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
 
@@ -34,13 +36,57 @@ class Exit(IntEnum):
 
 
 class CommandError(Exception):
-    """An error with an exit code, shown as one line and a hint."""
+    """An error with an exit code, shown as one line and a hint.
 
-    def __init__(self, message: str, code: Exit = Exit.FAILED, hint: str | None = None) -> None:
+    Args:
+        message: What is wrong.
+        code: What the process ends with.
+        hint: What may help.
+        refusal: Of a rejected request: field, value and what is allowed, as far as known.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        code: Exit = Exit.FAILED,
+        hint: str | None = None,
+        refusal: Mapping[str, object] | None = None,
+    ) -> None:
         super().__init__(message)
         self.message = message
         self.code = code
-        self.hint = hint
+        self.refusal = {
+            name: refusal[name] for name in _REFUSED if refusal and refusal.get(name) is not None
+        }
+        self.hint = hint or told(self.refusal)
+
+
+_REFUSED = ("field", "value", "allowed")
+_SHOWN = 200
+
+
+def told(refusal: Mapping[str, object]) -> str | None:
+    """Return field, value and what is allowed in one line; None where nothing is known."""
+    parts = []
+    if "field" in refusal:
+        parts.append(f"field: {refusal['field']}")
+    if "value" in refusal:
+        parts.append(f"value: {shortened(repr(refusal['value']), _SHOWN)}")
+    if "allowed" in refusal:
+        parts.append(f"allowed: {refusal['allowed']}")
+    return "; ".join(parts) or None
+
+
+def rejected(error: RejectedError, code: Exit = Exit.FAILED, where: str = "") -> CommandError:
+    """Return a rejection as an error of a command, with everything that it says.
+
+    Args:
+        error: What was rejected.
+        code: What the process ends with.
+        where: The file or option at fault; the message begins with it.
+    """
+    message = f"{where}: {error.message}" if where else error.message
+    return CommandError(message, code, refusal=error.as_dict())
 
 
 def stdout() -> Console:
@@ -60,7 +106,8 @@ def stderr() -> Console:
 def fail(error: CommandError, as_json: bool = False) -> NoReturn:
     """Print an error and leave with its code."""
     if as_json:
-        print(json.dumps({"error": error.message, "hint": error.hint}), file=sys.stderr)  # noqa: T201
+        about = {"error": error.message, "hint": error.hint, **error.refusal}
+        print(json.dumps(about, default=str), file=sys.stderr)  # noqa: T201
     else:
         console = stderr()
         console.print(Text.assemble(("error: ", "bold red"), error.message), soft_wrap=True)

@@ -66,9 +66,10 @@ def _against_estimate(estimate: Mapping[str, Any] | None, actual: float) -> dict
     if estimate is None:
         return known
     expected = float(estimate["expected"])
+    stored = sum(float(p["expected"]) for p in estimate["parts"] if p["name"] == "storage")
     return {
         **known, "expected": expected, "high": float(estimate["high"]),
-        "difference": actual - expected,
+        "difference": actual - (expected - stored),
     }  # fmt: skip
 
 

@@ -16,6 +16,7 @@ from steward.domain.experiments.judged_step import JudgedStep, differences
 from steward.domain.experiments.verdicts import TOLERANCE
 from steward.ports import Item, ObjectStore
 from steward.service.serving.judging import assemble_record
+from steward_cli.console import told
 from steward_cli.experiments import Experiment, Judged
 
 Record = dict[str, Any]
@@ -140,6 +141,8 @@ def _told(error: Exception) -> str:
         first = error.errors(include_url=False, include_input=False)[0]
         return f"{'.'.join(map(str, first['loc'])) or '$'}: {first['msg']}"
     text = " ".join(str(error).split())[:300]
+    if isinstance(error, RejectedError) and (about := told(error.as_dict())):
+        return f"{text} ({about})"
     return text if isinstance(error, StewardError) else f"{type(error).__name__}: {text}"
 
 

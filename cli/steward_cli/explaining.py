@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import numpy as np
 from botocore.config import Config
 
 from steward.adapters.clients import Clients
@@ -21,6 +22,7 @@ from steward.domain.explanations.mixed import (
     MixedBackground,
     answers_to,
     explain_rows,
+    sizes,
 )
 from steward.domain.monitoring.baseline import AttributionBaseline
 from steward.domain.names import endpoint_name
@@ -216,7 +218,8 @@ def explain_capture(
     background = MixedBackground(attribution.features, attribution.background_rows)
     if background.digest != attribution.background:
         raise CommandError("the background is not what its digest says", Exit.FAILED)
-    told = (capture.get("prediction") or {}).get("probability")
+    prediction = capture.get("prediction") or {}
+    told = prediction.get("probability", prediction.get("value"))
     answered = float(told) if isinstance(told, int | float) else None
     if attribution.linear is not None:
         found = LinearForm.model_validate(attribution.linear).explain([row], background)
@@ -255,7 +258,10 @@ def _prediction(
 ) -> Prediction:  # fmt: skip
     score = found.base + found.values.sum(axis=1)
     plain = now if now is not None else answered
-    gap = abs(float(answers_of(score, found.scale)[0]) - plain) if plain is not None else 0.0
+    gap = 0.0
+    if plain is not None:
+        gap = abs(float(answers_of(score, found.scale)[0]) - plain)
+        gap /= float(sizes(np.array([plain]), found.scale)[0])
     values = [
         FeatureValue(name, cell, float(phi), float(error))
         for name, cell, phi, error in zip(

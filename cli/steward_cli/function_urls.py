@@ -38,11 +38,10 @@ class Reply:
         codes = {403: Exit.DENIED, 404: Exit.NOT_FOUND, 409: Exit.CONFLICT}
         body = self.body if isinstance(self.body, dict) else {"message": str(self.body)}
         message = body.get("message") or body.get("Message") or body.get("detail") or str(body)
-        allowed = body.get("allowed")
         raise CommandError(
             f"{body.get('error', self.status)}: {message}",
             codes.get(self.status, Exit.FAILED),
-            f"allowed: {allowed}" if allowed else None,
+            refusal=body,
         )
 
 

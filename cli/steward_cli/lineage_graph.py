@@ -29,7 +29,7 @@ from steward.domain.lineage_items import (
 )
 from steward.domain.lineage_walk import Found, walk
 from steward.ports import StateStore, Table
-from steward_cli.console import CommandError, Exit
+from steward_cli.console import CommandError, Exit, rejected
 
 _SHOWN = 8
 _AT_PREDICTIONS = frozenset({"predictions"})
@@ -98,8 +98,8 @@ class LineageGraph:
         """
         try:
             kind = kind_of(text)
-        except RejectedError as refused:
-            raise CommandError(str(refused), Exit.USAGE, f"nodes: {refused.allowed}") from None
+        except RejectedError as error:
+            raise rejected(error, Exit.USAGE) from None
         items = self._store.query(Table.LINEAGE, names_partition(kind), prefix=key_of(text))
         names = [str(item["name"]) for item in items]
         same = [name for name in names if name == text]

@@ -16,7 +16,7 @@ from steward.domain.databrew_profiles import DataBrewProfile, read_profile
 from steward.domain.delivery_files import MAX_UNPACKED_BYTES
 from steward.domain.errors import EvidenceIncompleteError, UnreadableFileError
 from steward_cli.commands.local import repository_root
-from steward_cli.console import CommandError, Exit
+from steward_cli.console import CommandError, Exit, rejected
 from steward_cli.target import Target, cost_tags
 
 Engine = Literal["auto", "duckdb", "databrew"]
@@ -147,9 +147,9 @@ def fetch_profile(target: Target, uri: str) -> DataBrewProfile:
     try:
         return read_profile(S3ObjectStore(target.client("s3")).read(uri))
     except EvidenceIncompleteError as error:
-        raise CommandError(error.message, Exit.NOT_FOUND) from None
+        raise rejected(error, Exit.NOT_FOUND) from None
     except UnreadableFileError as error:
-        raise CommandError(f"{uri}: {error.message}", Exit.FAILED, error.allowed) from None
+        raise rejected(error, where=uri) from None
 
 
 def _deploy(target: Target, name: str, parameters: dict[str, str]) -> None:

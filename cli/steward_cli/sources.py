@@ -25,7 +25,7 @@ from steward.domain.source_archives import (
 )
 from steward.domain.strategies import plan_for
 from steward.service.training.project_files import check_by_the_engine
-from steward_cli.console import CommandError, Exit
+from steward_cli.console import CommandError, Exit, rejected
 
 
 @dataclass(frozen=True)
@@ -76,11 +76,7 @@ def read_source(folder: Path, source: Path | None = None) -> Source:
         where = f"{declaration}:{mark.line + 1}:{mark.column + 1}" if mark else str(declaration)
         raise CommandError(f"{where}: {getattr(error, 'problem', error)}", Exit.USAGE) from None
     except (InvalidProjectError, ReleaseNotAllowedError) as error:
-        raise CommandError(
-            f"{declaration}: {error.message}",
-            Exit.USAGE,
-            f"{error.field}: allowed: {error.allowed}",
-        ) from None
+        raise rejected(error, Exit.USAGE, str(declaration)) from None
     archive = _code_of(folder, project, source)
     return Source(project, declared, archive, hashlib.sha256(archive).hexdigest())
 

@@ -76,11 +76,18 @@ class StackState:
     def runs(self, project: str) -> list[Item]:
         """Return a project's runs, oldest first."""
         items = [
-            item for item in self._store.query(Table.RUNS, project) if "#" not in item["run_id"]
+            item
+            for item in self._store.query(Table.RUNS, project)
+            if "run_key" in item and "#" not in item["run_id"]
         ]
         return sorted(
             items, key=lambda item: str(item.get("started_at") or item.get("requested_at"))
         )
+
+    def integrations(self, project: str) -> list[Item]:
+        """Return the integrations of a project's commits, oldest first."""
+        items = self._store.query(Table.RUNS, project, prefix="commit#")
+        return sorted(items, key=lambda item: str(item["started_at"]))
 
     def suppressed(self, project: str) -> list[Item]:
         """Return the triggers that started nothing, oldest first."""

@@ -8,6 +8,7 @@ from functools import partial
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
+from steward.domain.code_difference import CodeDifference
 from steward.domain.version_comparison import Estimate, MetricRow, VersionComparison
 from steward_cli.charts import Interval, intervals, responsive
 
@@ -23,7 +24,7 @@ DEFINITIONS = {
 _COLOUR_A, _COLOUR_B = "#2f6f9f", "#e08a1e"
 
 
-def page(found: VersionComparison, made_at: datetime) -> str:
+def page(found: VersionComparison, made_at: datetime, code: CodeDifference | None = None) -> str:
     """Return the page."""
     environment = Environment(
         loader=PackageLoader("steward_cli"),
@@ -34,6 +35,8 @@ def page(found: VersionComparison, made_at: datetime) -> str:
     )
     return environment.get_template("versions.html.j2").render(
         found=found,
+        code=code or CodeDifference(),
+        marks={"+": "add", "-": "drop", "@": "soft"},
         made_at=made_at.strftime("%Y-%m-%d %H:%M UTC"),
         metrics=_charts(found, found.metrics),
         slices=_charts(found, found.slices),

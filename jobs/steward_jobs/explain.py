@@ -28,6 +28,7 @@ from steward.domain.explanations.mixed import (
     answers_to,
     effort,
     explain_rows,
+    sizes,
 )
 from steward.domain.explanations.shuffling import permuted
 from steward.domain.explanations.values import Floats
@@ -81,13 +82,17 @@ def _explain(model: Model, job: JobConfig, heldout: Path, train: Path, target: P
     rows = _heldout(job, heldout)
     share = effort(len(features), len(rows.cells), MODEL_ROWS)
     background = _background(asked, job, train, features, share.background)
-    told = Explainable(model.told(), features, asked)
+    numbers = job.task == "regression"
+    told = Explainable(model.told(), features, asked, numbers)
     form = declared_linear(told, rows.cells)
     chosen = rows.cells[: FREE_ROWS if form is not None else share.rows]
     if form is not None:
         found = form.explain(chosen, background)
     else:
-        found = explain_rows(asked, chosen, background, coalitions=share.coalitions)
+        found = explain_rows(
+            asked, chosen, background, coalitions=share.coalitions,
+            scale="value" if numbers else "probability",
+        )  # fmt: skip
     attribution = _attribution(found, features, background, form, share.coalitions)
     trees = None if form else explained_by_trees(told, rows.cells[:FREE_ROWS], background)
     method, shown = ("tree", trees) if trees is not None else (found.method, found)
@@ -167,7 +172,8 @@ def _background(
 
 def _gap(found: Explained, plain: Floats) -> float:
     scores = found.base + found.values.sum(axis=1)
-    return float(np.abs(answers_of(scores, found.scale) - plain).max())
+    gaps = np.abs(answers_of(scores, found.scale) - plain) / sizes(plain, found.scale)
+    return float(gaps.max())
 
 
 def _attribution(

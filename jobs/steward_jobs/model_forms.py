@@ -22,11 +22,15 @@ from steward.domain.explanations.mixed import (
     Row,
     answers_to,
     explain_rows,
+    sizes,
 )
+from steward.domain.explanations.trees import tree_values
 from steward.domain.explanations.values import Floats, Scale
 from steward_jobs.container import log
+from steward_jobs.estimator_trees import trees_of
 
 _OUTPUTS: tuple[tuple[str, Scale], ...] = (("probability", "probability"), ("raw", "log_odds"))
+_NUMBERS: tuple[tuple[str, Scale], ...] = (("raw", "value"),)
 CHECKED_ROWS = 3
 """Rows whose values are asked of the model as well."""
 TREE_AGREEMENT = 1e-4
@@ -41,11 +45,13 @@ class Explainable:
         told: What ``explain_fn`` returned; None without one.
         features: Names of the cells of a row.
         answer: The model.
+        numbers: Whether it is a regression.
     """
 
     told: object
     features: tuple[str, ...]
     answer: Answer
+    numbers: bool = False
 
     def of_kind(self, kind: str) -> Mapping[str, Any] | None:
         """Return what was told of a form, None where it is another or none."""
@@ -59,8 +65,9 @@ def declared_linear(model: Explainable, rows: Sequence[Row]) -> LinearForm | Non
     if told is None:
         return None
     try:
-        form = linear_form(told)
-        gaps = np.abs(form.answers(rows, model.features) - answers_to(model.answer, rows))
+        form = linear_form(told, numbers=model.numbers)
+        answers = answers_to(model.answer, rows)
+        gaps = np.abs(form.answers(rows, model.features) - answers) / sizes(answers, form.scale)
     except ValueError as error:
         log("form_set_aside", kind="linear", reason=str(error))
         return None
@@ -74,23 +81,34 @@ def declared_linear(model: Explainable, rows: Sequence[Row]) -> LinearForm | Non
 def explained_by_trees(
     model: Explainable, rows: Sequence[Row], background: MixedBackground
 ) -> Explained | None:
-    """Return interventional TreeSHAP values by ``shap``, where it is installed and they hold.
+    """Return interventional values of trees, where they hold.
 
-    In shap 0.51 values of some models miss the answer on 1 % of the rows; and those of boosted
-    trees on the probability add up without being Shapley values, since each reference is rescaled
-    (here .024 off). So every row must add up, and some rows must agree with values that are asked
-    of the model; boosted trees then hold on the log-odds.
+    Those of scikit-learn's trees are computed here (:mod:`steward.domain.explanations.trees`), of
+    others by ``shap``, where it is installed. In shap 0.51 values of some models miss the answer
+    on 1 % of the rows; and those of boosted trees on the probability add up without being Shapley
+    values, since each reference is rescaled (here .024 off). So every row must add up, and some
+    rows must agree with values that are asked of the model; boosted trees then hold on the
+    log-odds.
     """
     told = model.of_kind("tree")
     if told is None:
         return None
+    reasons = []
+    try:
+        found = _of_arrays(told, model, rows, background)
+        reason = _fault(model, found, rows, background)
+        if reason is None:
+            return found
+        reasons.append(f"{found.scale}: {reason}")
+    except (AttributeError, KeyError, TypeError, ValueError, IndexError) as error:
+        reasons.append(str(error)[:300])
     try:
         import shap  # type: ignore[import-not-found]
     except ImportError:
-        log("form_set_aside", kind="tree", reason="shap is not installed in this image")
+        reasons.append("shap is not installed in this image")
+        log("form_set_aside", kind="tree", reason="; ".join(reasons))
         return None
-    reasons = []
-    for output, scale in _OUTPUTS:
+    for output, scale in _NUMBERS if model.numbers else _OUTPUTS:
         try:
             found = _of_trees(shap, told, model, rows, background, output, scale)
             reason = _fault(model, found, rows, background)
@@ -102,6 +120,21 @@ def explained_by_trees(
         reasons.append(f"{scale}: {reason}")
     log("form_set_aside", kind="tree", reason="; ".join(reasons))
     return None
+
+
+def _of_arrays(
+    told: Mapping[str, Any], model: Explainable, rows: Sequence[Row], background: MixedBackground
+) -> Explained:
+    columns = [model.features.index(name) for name in told["columns"]]
+    trees, scale = trees_of(told["estimator"])
+    if (scale == "value") is not model.numbers:
+        raise ValueError(f"its trees are on the scale {scale}")
+    values = np.zeros((len(rows), len(model.features)))
+    behind = _table(background.rows, columns)
+    values[:, columns] = tree_values(trees, _table(rows, columns), behind)
+    base = float(_scores(answers_to(model.answer, background.rows), scale).mean())
+    answers = _scores(answers_to(model.answer, rows), scale)
+    return Explained("exact", scale, base, answers, values, values * 0)
 
 
 def _of_trees(
@@ -124,7 +157,7 @@ def _of_trees(
 
 def _scores(answers: Floats, scale: str) -> Floats:
     """Return what the model answers on the scale on which it is explained."""
-    if scale == "probability":
+    if scale != "log_odds":
         return answers
     inside = np.clip(answers, 1e-12, 1 - 1e-12)
     return np.asarray(np.log(inside / (1 - inside)))
@@ -143,7 +176,8 @@ def _fault(
         coalitions=max(4 * d, 2000), scale=found.scale,
     )  # fmt: skip
     apart = np.abs(asked.values - found.values[: len(asked.values)])
-    allowed = TREE_AGREEMENT + 5 * asked.errors
+    size = sizes(asked.predictions, found.scale)[:, None]
+    allowed = TREE_AGREEMENT * size + 5 * asked.errors
     if (apart > allowed).any():
         return f"values lie up to {apart.max():g} from those asked of the model"
     return None

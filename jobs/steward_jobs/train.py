@@ -49,6 +49,7 @@ def _train(base: Path) -> None:
             raise JobError(f"the source has no {needed}; its files: {_names(code)}")
     model.mkdir(parents=True, exist_ok=True)
     (base / "output" / "data").mkdir(parents=True, exist_ok=True)
+    (base / "checkpoints").mkdir(exist_ok=True)
     own = {name: v for name, v in hyperparameters.items() if not name.startswith("sagemaker_")}
     arguments = [text for name, value in own.items() for text in (f"--{name}", value)]
     started = time.perf_counter()
@@ -89,6 +90,7 @@ def _script_environment(
         "SM_MODEL_DIR": str(base / "model"),
         "SM_OUTPUT_DATA_DIR": str(base / "output" / "data"),
         "SM_MODULE_DIR": str(base / "code"),
+        "SM_CHECKPOINT_DIR": str(base / "checkpoints"),
         "SM_HPS": json.dumps(hyperparameters),
         "SM_CHANNELS": json.dumps(names),
         **{f"SM_CHANNEL_{name.upper()}": str(channels / name) for name in names},

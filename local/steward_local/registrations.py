@@ -432,6 +432,7 @@ READS: tuple[Ground, ...] = (
 _ADDITIONS = (
     "steward_local.sagemaker",
     "steward_local.athena",
+    "steward_local.codecommit",
     "steward_local.schedule_requests",
     "steward_local.log_queries",
     "steward_local.stepfunctions_additions",

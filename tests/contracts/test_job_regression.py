@@ -6,7 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+import joblib
 import pytest
+from sklearn.ensemble import GradientBoostingRegressor
 
 from steward.domain.bias.evidence import BiasEvidence
 from steward.domain.evaluation_report import EvaluationReport
@@ -24,6 +26,14 @@ PROJECT = project()
 JOB = job_document(PROJECT)
 ROWS = rows(300)
 HELDOUT, TRAIN = part(ROWS, PROJECT, "heldout"), part(ROWS, PROJECT, "train")
+
+
+TREES = """
+import pathlib, joblib
+def model_fn(folder): return joblib.load(pathlib.Path(folder) / "model.joblib")
+def predict_fn(rows, model): return model.predict([[row["size"], row["age"]] for row in rows])
+def explain_fn(model): return {"kind": "tree", "estimator": model, "columns": ["size", "age"]}
+"""
 
 
 def _evaluated(container: Container) -> EvaluationReport:
@@ -49,6 +59,10 @@ def test_a_regression_is_evaluated_beside_its_champion(tmp_path: Path) -> None:
     assert {(s.column, s.value) for s in report.slices} == {("age", "< 20"), ("age", ">= 20")}
     assert sum(point.rows for point in report.residuals) == report.rows
     assert report.calibration == []
+    explained = container.output("explanation.json")
+    assert (explained["scale"], explained["additive"]) == ("value", True)
+    weights = {one["name"]: one["share"] for one in explained["features"]}
+    assert weights["size"] > 0.8
     text = (tmp_path / "processing" / "output" / "predictions.csv").read_text()
     kept = read_predictions(text.splitlines(keepends=True))
     assert kept.labels.tolist() == [row["price"] for row in HELDOUT]
@@ -66,6 +80,20 @@ def test_its_baseline_has_numbers_where_a_class_has_shares(tmp_path: Path) -> No
     assert baseline.predictions[0].counts.rows == len(HELDOUT)
     better = {name: metric.higher_is_better for name, metric in baseline.performance.items()}
     assert better == {"rmse": False, "mae": False, "r2": True}
+
+
+def test_trees_are_explained_from_their_leaves_in_the_unit_of_the_label(tmp_path: Path) -> None:
+    model = GradientBoostingRegressor(n_estimators=40, random_state=0)
+    model.fit([[row["size"], row["age"]] for row in TRAIN], [row["price"] for row in TRAIN])
+    (tmp_path / "model" / "code").mkdir(parents=True)
+    (tmp_path / "model" / "code" / "inference.py").write_text(TREES)
+    joblib.dump(model, tmp_path / "model" / "model.joblib")
+    container = Container(tmp_path / "job")
+    container.prepare_evaluation(tmp_path / "model", HELDOUT, JOB, train=TRAIN)
+    _evaluated(container)
+    explained = container.output("explanation.json")
+    assert (explained["method"], explained["scale"]) == ("tree", "value")
+    assert explained["max_gap"] < 1e-6
 
 
 def test_its_bias_is_of_errors_and_of_a_cut(tmp_path: Path) -> None:

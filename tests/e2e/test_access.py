@@ -90,6 +90,10 @@ TRIES: dict[str, Try] = {
     "read_evidence": lambda site, person: _read(
         person, site.output("ArtifactsBucketName"), _key(site.record["evidence_uri"])
     ),
+    "read_code": lambda site, person: _read(
+        person, site.output("ArtifactsBucketName"),
+        f"code/nursery/{site.record['code_digest']}.tar.gz",
+    ),
     "read_dataset": lambda site, person: _read(
         person, site.output("DataBucketName"), _key(site.record["manifest_uri"])
     ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import http.server
 import json
 import threading
@@ -17,6 +18,7 @@ from steward.domain.webhooks import verify
 from steward.ports import Table
 from steward_cli.commands import version_labels, webhooks
 from steward_cli.commands.local import start_and_deploy
+from steward_cli.commands.version_promotion import promote
 from steward_cli.console import CommandError
 from steward_cli.demo.people import hire
 from steward_cli.target import Choice, local_target
@@ -219,6 +221,29 @@ def test_another_account_imports_a_version_with_its_evidence_and_without_its_app
     refused = elsewhere.steward_error("--profile", "theo", "approve", "landing", "1")
     assert "author" in refused
     assert elsewhere.approve("landing", 1)["state"] == "approved"
+
+
+def test_a_promotion_brings_the_same_artifact_and_an_account_that_is_not_trusted_none(
+    lab: Laboratory, two: tuple[int, int], elsewhere: Laboratory
+) -> None:
+    source = lab.state.version(NAME, two[0])  # approved by the test before
+    answer = promote(lab.target, lab.theo, NAME, two[0], "local")
+    item = lab.state.version(NAME, answer["version"])
+    artifacts = [lab.read(one["artifact_uri"]) for one in (source, item)]
+    assert hashlib.sha256(artifacts[0]).hexdigest() == answer["artifact"]
+    assert artifacts[0] == artifacts[1]
+    assert (item["author"], item["approvals"]) == (source["author"], [])
+    assert item["imported"]["approvers"] == ["000000000000/ana"]
+    key = f"exported#{two[0]:08d}#000000000000#local"
+    kept = lab.state._store.get(Table.VERSIONS, {"project": NAME, "item": key})
+    assert kept is not None
+    assert (kept["became"], kept["approvers"]) == (answer["version"], ["000000000000/ana"])
+
+    elsewhere.add_project(NAME)
+    with pytest.raises(CommandError) as refused:
+        promote(lab.target, elsewhere.theo, NAME, two[0], "local")
+    assert "a version of account 000000000000 may not come" in refused.value.message
+    assert elsewhere.state.versions(NAME) == []
 
 
 def test_an_own_artifact_becomes_a_version_with_what_is_unproven_named(

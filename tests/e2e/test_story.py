@@ -58,6 +58,16 @@ def test_it_was_the_alarm_on_failed_answers_that_rolled_back(facts: Facts) -> No
     assert facts.alarm in back.data["cause"]
 
 
+def test_the_commit_was_tested_and_rehearsed_before_its_run(facts: Facts) -> None:
+    assert facts.commit["status"] == "succeeded"
+    assert "passed" in facts.commit["tests"]["summary"]
+    assert "trained on" in facts.commit["rehearsal"]["summary"]
+    [version] = [item for item in facts.versions if int(item["version"]) == 3]
+    assert version["run_id"] == facts.commit["training_run_id"]
+    assert version["author"] == facts.commit["author"]
+    assert version["author"].endswith("/theo")
+
+
 def test_the_alarm_took_the_bad_version_off_within_seconds(facts: Facts) -> None:
     # About one second on two quiet cores; the bar leaves room for a busy machine.
     assert facts.alarm_to_zero_s is not None

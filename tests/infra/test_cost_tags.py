@@ -16,7 +16,9 @@ from typing import Any
 
 import pytest
 
+from steward.adapters.clients import Clients
 from steward.adapters.cost_tags import CostTags
+from steward.adapters.secrets import SecretsManagerSecrets
 from support.templates import ROOT
 
 STACK = {"steward:stack", "steward:environment"}
@@ -87,6 +89,17 @@ def test_no_call_creates_a_stack_without_tags() -> None:
     for path in sorted((ROOT / "cli").rglob("*.py")):
         text = path.read_text(encoding="utf-8")
         assert text.count(".create_stack(") <= text.count('"Tags": cost_tags('), path
+
+
+def test_a_secret_that_a_function_creates_bears_them_and_its_role_may_tag(
+    aws: Clients,
+) -> None:
+    client = aws.get("secretsmanager")
+    SecretsManagerSecrets(client, CostTags("steward-dev", "dev")).create("s/webhooks/a", "x")
+
+    assert keys_of(client.describe_secret(SecretId="s/webhooks/a")["Tags"]) == STACK
+    text = (ROOT / "stacks" / "registry.yaml").read_text(encoding="utf-8")
+    assert "secretsmanager:CreateSecret, secretsmanager:DeleteSecret, secretsmanager:Tag" in text
 
 
 @pytest.mark.parametrize(

@@ -300,3 +300,50 @@ def test_tags_of_a_job_can_be_changed(lab: Laboratory) -> None:
     lab.sagemaker.delete_tags(ResourceArn=arn, TagKeys=["project"])
     assert lab.sagemaker.list_tags(ResourceArn=arn)["Tags"] == [{"Key": "run", "Value": "7"}]
     lab.trained(request["TrainingJobName"])
+
+
+def test_a_spot_job_goes_on_from_its_checkpoints_after_an_interruption(lab: Laboratory) -> None:
+    request = lab.training_request({"steps": 20})
+    name = request["TrainingJobName"]
+    request |= {
+        "EnableManagedSpotTraining": True,
+        "CheckpointConfig": {"S3Uri": f"s3://{lab.bucket}/checkpoints/{name}"},
+        "StoppingCondition": {"MaxRuntimeInSeconds": 60, "MaxWaitTimeInSeconds": 120},
+    }
+    told = lab.account.engine.state_dir / "spot.json"
+    told.write_text(json.dumps({name: {"after_s": 1.5, "times": 1, "away_s": 0.2}}))
+    try:
+        lab.sagemaker.create_training_job(**request)
+        job = lab.trained(name)
+    finally:
+        told.unlink()
+    assert job["TrainingJobStatus"] == "Completed"
+    statuses = [item["Status"] for item in job["SecondaryStatusTransitions"]]
+    assert statuses == [
+        "Starting", "Downloading", "Training", "Interrupted", "Starting", "Downloading", "Training",
+        "Uploading", "Completed",
+    ]  # fmt: skip
+    with tarfile.open(fileobj=io.BytesIO(lab.get(job["ModelArtifacts"]["S3ModelArtifacts"]))) as a:
+        member = a.extractfile("steps")
+        assert member is not None
+        began, ended = map(int, member.read().split())
+    assert 0 < began < ended == 20
+    assert lab.get(f"s3://{lab.bucket}/checkpoints/{name}/step") == b"20"
+    assert job["BillableTimeInSeconds"] < job["TrainingTimeInSeconds"]
+
+
+def test_a_spot_job_that_waits_too_long_is_stopped(lab: Laboratory) -> None:
+    request = lab.training_request({"steps": 50})
+    name = request["TrainingJobName"]
+    request |= {
+        "EnableManagedSpotTraining": True,
+        "StoppingCondition": {"MaxRuntimeInSeconds": 1, "MaxWaitTimeInSeconds": 1},
+    }
+    told = lab.account.engine.state_dir / "spot.json"
+    told.write_text(json.dumps({name: {"after_s": 0.3, "times": 9, "away_s": 1.2}}))
+    try:
+        lab.sagemaker.create_training_job(**request)
+        job = lab.trained(name)
+    finally:
+        told.unlink()
+    assert (job["TrainingJobStatus"], job["SecondaryStatus"]) == ("Stopped", "MaxWaitTimeExceeded")

@@ -2,7 +2,9 @@
 
 The embedded AWS listens on loopback, which is another one inside a container. A forwarder on the
 engine's bridge hands connections on. ``sam local`` passes no variable that a template does not
-declare, so copies of the built templates declare where AWS is; nothing else in them is changed.
+declare, so copies of the built templates declare where AWS is. They also give functions ten
+minutes, since a cold start on a busy machine would break the shorter timeouts. Nothing else in them
+is changed.
 """
 
 from __future__ import annotations
@@ -96,6 +98,7 @@ class Ground:
 def ground(container_host: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
     """The embedded AWS, the forwarder and the templates of this run."""
     folder = tmp_path_factory.mktemp("ground")
+    mark = f"invoke-{os.getpid()}.yaml"
     engine = engines.start(folder / "state")
     try:
         with _Forwarder((container_host, 0), _Forwarding) as server:
@@ -105,7 +108,6 @@ def ground(container_host: str, tmp_path_factory: pytest.TempPathFactory) -> Ite
             variables = {**declared_variables(), "AWS_ENDPOINT_URL": endpoint}
             file = folder / "variables.json"
             file.write_text(json.dumps({"Parameters": variables}), encoding="utf-8")
-            mark = f"invoke-{os.environ.get('PYTEST_XDIST_WORKER', 'alone')}.yaml"
             sdk = folder / "sdk"
             sdk.mkdir()
             yield Ground(
@@ -114,7 +116,7 @@ def ground(container_host: str, tmp_path_factory: pytest.TempPathFactory) -> Ite
             server.shutdown()
     finally:
         engines.stop(folder / "state")
-        for left in BUILT.rglob("invoke-*.yaml"):
+        for left in BUILT.rglob(mark):
             left.unlink(missing_ok=True)
 
 
@@ -131,14 +133,15 @@ def declared_variables() -> dict[str, str]:
 
 
 def pointed(name: str, endpoint: str) -> Path:
-    """Write copies of the built templates that declare where AWS is; return the root's."""
+    """Write patient copies of the built templates that declare where AWS is; return the root's."""
     for child in BUILT.glob("*/template.yaml"):
         text = child.read_text(encoding="utf-8")
         declared = re.sub(
             r"^( +)STEWARD_ENVIRONMENT:", rf"\1AWS_ENDPOINT_URL: {endpoint}\n\g<0>", text,
             flags=re.M,
         )  # fmt: skip
-        child.with_name(name).write_text(declared, encoding="utf-8")
+        patient = re.sub(r"^( +)Timeout: \d+$", r"\1Timeout: 600", declared, flags=re.M)
+        child.with_name(name).write_text(patient, encoding="utf-8")
     root = BUILT / "template.yaml"
     text = root.read_text(encoding="utf-8").replace("/template.yaml", f"/{name}")
     root.with_name(name).write_text(text, encoding="utf-8")

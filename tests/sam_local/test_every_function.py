@@ -12,7 +12,7 @@ import re
 import subprocess
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -101,8 +101,8 @@ def contained(
     request: pytest.FixtureRequest, ground: Ground
 ) -> Iterator[Mapping[str, Future[Any]]]:
     """The answers from containers, by function, a few at once for all selected tests."""
-    wanted: list[Any] = [
-        item.callspec.params["invocation"]
+    wanted: list[Invocation] = [
+        cast(Invocation, item.callspec.params["invocation"])
         for item in request.session.items
         if isinstance(item, pytest.Function) and "invocation" in getattr(item, "fixturenames", ())
         and item.get_closest_marker("sam_local")

@@ -30,7 +30,7 @@ from steward.contracts.steps.integration import (
 from steward.domain.errors import CommitNotFoundError, RejectedError
 from steward.domain.source_archives import Files, SourceFile
 from steward.ports import Item, Table
-from steward.service.training.integration.activating import activate_source, start_after
+from steward.service.training.integration.activating import activate_source
 from steward.service.training.integration.checking import Ports as CheckPorts
 from steward.service.training.integration.checking import check_project
 from steward.service.training.integration.fetching import Sources, fetch_source
@@ -39,6 +39,7 @@ from steward.service.training.integration.recording import (
     conclude_integration,
     record_integration,
 )
+from steward.service.training.integration.run_after import start_after
 from steward.service.training.integration.starting import (
     Commit,
     Ignored,
@@ -227,7 +228,7 @@ class Commits(Scene):
         ports = Configuring(self.state, self.clock, self.ids, ARTIFACTS, "local")
         return activate_source(command, ports, objects=self.objects, repositories=self.repositories)
 
-    def finish(self, integration_id: str, outcome: Any, **facts: Any) -> RecordedIntegration:
+    def record_end(self, integration_id: str, outcome: Any, **facts: Any) -> RecordedIntegration:
         """Play the state that records the end."""
         command = RecordIntegration(
             project="diabetes", integration_id=integration_id, correlation_id=integration_id,
@@ -243,7 +244,7 @@ class Commits(Scene):
         self.activate(fetched, checked)
         command = StartTraining(project="diabetes", integration_id=name, correlation_id=name)
         training = start_after(command, self.ports, self.objects)
-        self.finish(
+        self.record_end(
             name, "succeeded", code_digest=checked.code_digest,
             config_digest=checked.config_digest, training=training,
         )  # fmt: skip

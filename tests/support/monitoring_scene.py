@@ -218,9 +218,14 @@ class MonitoringScene:
         return self.capture(self.exposures(requests, hour, **more), hour)
 
     def label(
-        self, requests: Sequence[dict[str, Any]], labels: Sequence[Any], hour: float, after_s: float
-    ) -> None:
-        """Let labels of an hour's predictions come some time after that hour began."""
+        self, requests: Sequence[dict[str, Any]], labels: Sequence[Any], hour: float,
+        after_s: float, beside: Sequence[str] = (),
+    ) -> None:  # fmt: skip
+        """Let labels of an hour's predictions come some time after that hour began.
+
+        Args:
+            beside: Features that are told with them.
+        """
         seen = BEGAN + timedelta(hours=hour, seconds=after_s)
         self.tell(
             [
@@ -229,6 +234,8 @@ class MonitoringScene:
                     "entity": None, "outcome": label,
                     "observed_at": seen.isoformat(timespec="milliseconds"),
                     "recorded_at": seen.isoformat(timespec="milliseconds"),
+                    **({"attributes": {name: request["features"][name] for name in beside}}
+                       if beside else {}),
                 }
                 for request, label in zip(requests, labels, strict=True)
             ],

@@ -241,6 +241,28 @@ SAMPLES: list[e.Payload] = [
     ),
     e.VersionAliased(alias="challenger", version=2, previous=None, reason=f"release {RELEASE}"),
     e.VersionDescribed(version=2, tags={"cohort": "2026-01"}, description="With labs of January"),
+    e.VersionExported(
+        version=2,
+        environment="prod",
+        account="111111111111",
+        became=1,
+        export_digest=DIGEST,
+        approvers=["000000000000/ana"],
+    ),
+    e.VersionImported(
+        run_id=RUN,
+        import_digest=DIGEST,
+        export_digest=DIGEST,
+        origin={
+            "account": "222222222222",
+            "environment": "dev",
+            "project": "diabetes",
+            "version": "2",
+            "author": "222222222222/tess",
+            "evidence_digest": DIGEST,
+        },
+        approvers=["222222222222/ana"],
+    ),
     e.VersionStaged(
         version=2,
         endpoint="diabetes-v2-staging",

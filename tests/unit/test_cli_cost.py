@@ -42,11 +42,12 @@ RELEASED = entry("execution", 0.125, "2026-02-01T09:00:00", machine="s-release-v
                  status="SUCCEEDED", transitions=30, function_dollars=0.1)  # fmt: skip
 UNPRICED = entry("training_job", None, "2026-02-02T09:00:00", run="other-1", billable_s=60,
                  instance_count=1, instance_type="ml.zz9.large")  # fmt: skip
+PARTS = [{"name": "training", "expected": 0.7}, {"name": "storage", "expected": 0.2}]
 ENTRIES = [RELEASED, TRAINED, ENDED, UNPRICED]
 
 
 def test_a_run_is_held_against_its_estimate_without_what_its_release_cost() -> None:
-    runs = [{"run_id": RUN, "estimate": {"expected": 0.7, "high": 1.5}}]
+    runs = [{"run_id": RUN, "estimate": {"expected": 0.9, "high": 1.5, "parts": PARTS}}]
 
     first, other = costs_by("run", ENTRIES, runs, [])
 
@@ -122,6 +123,18 @@ def test_the_short_form_shows_runs(scene: Scene) -> None:
     assert json.loads(done.output)["dollars"] == pytest.approx(0.75)
     shown = CliRunner().invoke(app, ["cost", "show", "diabetes"], catch_exceptions=False)
     assert "No prediction was captured yet" in shown.output
+
+
+def test_projects_are_listed_with_this_month_against_their_budget(scene: Scene) -> None:
+    record(scene, TRAINED, ENDED, RELEASED)
+    scene.configure(parse_project(declaration(budget={"per_month_usd": 9})))
+
+    done = CliRunner().invoke(app, ["cost", "list", "--json"], catch_exceptions=False)
+
+    [project] = json.loads(done.output)["projects"]
+    assert project["dollars"] == pytest.approx(0.875)
+    assert project["month"] == pytest.approx(0.75)
+    assert project["per_month_usd"] == 9
 
 
 def test_an_unknown_grouping_is_wrong_usage(scene: Scene) -> None:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
+import yaml
 
 from steward_cli.console import CommandError
 from steward_cli.pipeline_stack import PipelineSource, approval_minutes, parse_source
+
+ROOT = Path(__file__).resolve().parents[2]
 
 CONNECTION = "arn:aws:codeconnections:us-east-1:000000000000:connection/aEXAMPLE-8aad"
 
@@ -45,3 +50,22 @@ def test_anything_else_says_what_is_allowed(text: str) -> None:
 def test_the_action_outlives_the_approval_within_codepipelines_bounds() -> None:
     assert approval_minutes(604_800) == 8 * 24 * 60
     assert approval_minutes(10_000_000) == 86_400
+
+
+REPOSITORIES = sorted((ROOT / "projects" / "templates").glob("*/repository"))
+
+
+@pytest.mark.parametrize("folder", REPOSITORIES, ids=lambda folder: str(folder.parent.name))
+def test_every_project_template_carries_the_pipeline_and_what_its_build_does(folder: Path) -> None:
+    """A copy is what a rendered project gets; here they are one file each."""
+    assert (folder / "pipeline.yaml").resolve() == ROOT / "projects" / "pipeline.yaml"
+    assert (folder / "buildspec.yaml").resolve() == ROOT / "projects" / "shared" / "buildspec.yaml"
+
+
+@pytest.mark.parametrize("path", ["shared/buildspec.yaml", "diabetes/buildspec.yaml"])
+def test_a_buildspec_lints_tests_and_packages_everything(path: str) -> None:
+    spec = yaml.safe_load((ROOT / "projects" / path).read_text(encoding="utf-8"))
+    commands = " ".join(c for phase in spec["phases"].values() for c in phase["commands"])
+    assert "ruff check" in commands
+    assert "pytest" in commands
+    assert spec["artifacts"]["files"] == ["**/*"]

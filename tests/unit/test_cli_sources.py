@@ -112,4 +112,5 @@ def test_a_release_that_could_not_be_judged_is_refused_at_once(tmp_path: Path) -
     with pytest.raises(CommandError, match="canary-1-10 lasts 600 s") as refused:
         read_source(tmp_path)
     assert refused.value.code is Exit.USAGE
-    assert str(refused.value.hint).startswith("release.bake_s: allowed: at least 4020 s")
+    assert refused.value.refusal["field"] == "release.bake_s"
+    assert "allowed: at least 4020 s" in str(refused.value.hint)

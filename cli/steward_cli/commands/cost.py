@@ -126,6 +126,37 @@ def _latency_s(target: Target, project: str) -> float | None:
     return sum(float(point["Sum"]) for point in points) / count / 1000 if count else None
 
 
+@app.command("list")
+def list_costs(context: typer.Context, json_: Json = False) -> None:
+    """List what each project cost, this month against its budget, and what had no price.
+
+    Example: `steward cost list`
+    """
+    state = StackState(choose(context.obj))
+    month = month_of(SystemClock().now())
+    found: list[dict[str, Any]] = []
+    for item in sorted(state.projects(), key=lambda item: str(item["project"])):
+        name, entries = str(item["project"]), state.costs(item["project"])
+        budget = (item["config"].get("budget") or {}).get("per_month_usd")
+        found.append(
+            {
+                "project": name, "dollars": sum(float(e["dollars"] or 0) for e in entries),
+                "month": spent_in(state.store, name, month), "per_month_usd": budget,
+                "unpriced": sum(e["dollars"] is None for e in entries),
+            }
+        )  # fmt: skip
+
+    def render(console: Console) -> None:
+        rows = [
+            (f["project"], _dollars(f["dollars"]), _dollars(f["month"]),
+             _dollars(f["per_month_usd"]), f["unpriced"] or "")
+            for f in found
+        ]  # fmt: skip
+        console.print(table(("project", "dollars", month, "budget a month", "unpriced"), rows))
+
+    show({"month": month, "projects": found}, json_, render)
+
+
 @app.command("estimate")
 def estimate_cost(context: typer.Context, project: Project, json_: Json = False) -> None:
     """Show what the next run is expected to cost, and whether its budget allows it.

@@ -13,7 +13,7 @@ import yaml
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from steward_cli.console import CommandError, Exit, Json, progress, show, stderr, table
+from steward_cli.console import CommandError, Exit, Json, progress, rejected, show, stderr, table
 from steward_cli.profiling import (
     Engine,
     engine_for,
@@ -77,7 +77,7 @@ def profile_file(
         with scratch(MEMORY_MB) as limits, _told(file.name) as told:
             found = suggest(file, limits, told)
     except UnreadableFileError as error:
-        raise CommandError(f"{file}: {error.message}", Exit.USAGE, error.allowed) from None
+        raise rejected(error, Exit.USAGE, str(file)) from None
     if html is not None:
         html.write_text(_page_of(file, found.profile), encoding="utf-8")
     if suggest_ or source:

@@ -21,7 +21,7 @@ from steward.domain.project import parse_project
 from steward.service.governance.replay import replay_version
 from steward.service.policy_in_force import pin_policy, policy_in_force
 from steward.service.registry.waiving import list_waivers
-from steward_cli.console import CommandError, Exit, Json, show, table
+from steward_cli.console import CommandError, Exit, Json, rejected, show, table
 from steward_cli.function_urls import call
 from steward_cli.state import StackState, person
 from steward_cli.target import choose
@@ -136,9 +136,7 @@ def read_policy(file: Path) -> Policy:
     except yaml.YAMLError as error:
         raise CommandError(f"{file}: {error}", Exit.USAGE) from None
     except InvalidPolicyError as error:
-        raise CommandError(
-            f"{file}: {error.message}", Exit.USAGE, f"{error.field}: allowed: {error.allowed}"
-        ) from None
+        raise rejected(error, Exit.USAGE, str(file)) from None
 
 
 @app.command("waive")

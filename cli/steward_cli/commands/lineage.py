@@ -12,7 +12,7 @@ from rich.text import Text
 
 from steward.domain.errors import RejectedError
 from steward.domain.lineage import Direction, moment
-from steward_cli.console import CommandError, Exit, Json, show, state_text
+from steward_cli.console import Exit, Json, rejected, show, state_text
 from steward_cli.lineage_graph import Impact, LineageGraph, hours, short
 from steward_cli.lineage_picture import picture
 from steward_cli.lineage_text import counted, document, mermaid, tree
@@ -118,9 +118,8 @@ def show_picture(
 def _graph(context: typer.Context, as_of: str | None) -> LineageGraph:
     try:
         at = moment(as_of) if as_of is not None else None
-    except RejectedError as refused:
-        hint = "such as 2026-01-05T09:00:00Z"
-        raise CommandError(f"--as-of: {refused}", Exit.USAGE, hint) from None
+    except RejectedError as error:
+        raise rejected(error, Exit.USAGE, "--as-of") from None
     return LineageGraph(StackState(choose(context.obj)).store, at)
 
 

@@ -14,7 +14,7 @@ from steward.domain.errors import RejectedError, UnreadableFileError
 from steward.domain.outcome_files import Row, kind_of, rows_of
 from steward.domain.outcomes import outcome_of
 from steward_cli.commands.data import content_type_of
-from steward_cli.console import CommandError, Exit, Json, progress, show, table
+from steward_cli.console import Exit, Json, progress, rejected, show, table
 from steward_cli.function_urls import call
 from steward_cli.target import Target, choose
 
@@ -59,7 +59,7 @@ def send(
         with progress(f"reporting {file.name}"):
             answer = send_rows(target, project, rows_of(file, kind, packed=packed))
     except UnreadableFileError as error:
-        raise CommandError(f"{file}: {error.message}", Exit.USAGE, error.allowed) from None
+        raise rejected(error, Exit.USAGE, str(file)) from None
 
     def render(console: Console) -> None:
         console.print(

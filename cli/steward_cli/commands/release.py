@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.text import Text
 
 from steward.adapters.bus import EventBridgeBus
 from steward.adapters.time import SystemClock, UuidIds
@@ -25,6 +26,7 @@ from steward.service.serving.records import route_of, version_of
 from steward.service.serving.release_steps import RECENT
 from steward.service.serving.verification import check_allowed_strategy, check_approved
 from steward_cli.console import CommandError, Exit, Json, progress, record, shortened, show, table
+from steward_cli.console import told as told_of
 from steward_cli.release_preview import print_preview
 from steward_cli.state import StackState, shares_of
 from steward_cli.target import Target, choose
@@ -104,7 +106,7 @@ def plan_release(
     target = choose(context.obj)
     state = StackState(target)
     declared = parse_project(state.project(project)["config"])
-    refused: list[dict[str, str]] = []
+    refused: list[dict[str, object]] = []
     try:
         known = version_of(state.store, project, version)
         check_approved(known)
@@ -127,8 +129,10 @@ def plan_release(
         if told is not None:
             print_preview(console, version, told)
         for reason in refused:
-            console.print(f"[red]refused[/red]: {reason['message']}", soft_wrap=True)
-            console.print(f"  {reason['field']}; allowed: {reason['allowed']}", soft_wrap=True)
+            console.print(
+                Text.assemble(("refused", "red"), f": {reason['message']}"), soft_wrap=True
+            )
+            console.print(f"  {told_of(reason)}", soft_wrap=True, markup=False)
 
     data = {"plan": told.model_dump(mode="json") if told else None, "refused": refused}
     show(data, json_, render)
@@ -136,12 +140,8 @@ def plan_release(
         raise typer.Exit(int(Exit.FAILED))
 
 
-def _refusal(error: ReleaseNotAllowedError) -> dict[str, str]:
-    return {
-        "message": str(error),
-        "field": str(error.field or ""),
-        "allowed": str(error.allowed or ""),
-    }
+def _refusal(error: ReleaseNotAllowedError) -> dict[str, object]:
+    return {"field": "", "allowed": "", **error.as_dict()}
 
 
 def _recent_traffic(target: Target, project: str) -> Traffic:

@@ -17,7 +17,7 @@ from steward.domain.moments import moment_of
 from steward.domain.serving_history import WORDS
 from steward.service.serving.reconciling import Look, looks
 from steward_cli.commands.serving_idle import idle_endpoints
-from steward_cli.console import CommandError, Exit, Json, shortened, show, table
+from steward_cli.console import CommandError, Exit, Json, rejected, shortened, show, table
 from steward_cli.state import StackState, person
 from steward_cli.target import choose
 from steward_cli.time_machine import Moment, TimeMachine
@@ -145,8 +145,8 @@ def render_check(project: str, records: list[dict[str, Any]], console: Console) 
 def _moment(text: str, now: datetime) -> datetime:
     try:
         return moment_of(text, now)
-    except RejectedError as refused:
-        raise CommandError(str(refused), Exit.USAGE) from None
+    except RejectedError as error:
+        raise rejected(error, Exit.USAGE) from None
 
 
 def _machine(context: typer.Context, project: str) -> TimeMachine:

@@ -9,8 +9,10 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.text import Text
 
 from steward.adapters.objects import S3ObjectStore
+from steward.domain.code_difference import CodeDifference
 from steward.domain.errors import EvidenceIncompleteError
 from steward.domain.version_archive import named_parts
 from steward.domain.version_comparison import (
@@ -25,8 +27,10 @@ from steward.ports import Item, ObjectStore, Table
 from steward_cli.console import Json, progress, show, stderr, table
 from steward_cli.state import StackState
 from steward_cli.target import Target, choose
+from steward_cli.version_code import code_difference
 from steward_cli.version_page import page
 
+_STYLES = {"+": "green", "-": "red", "@": "cyan"}
 _CARD = ("card.json", "bias.json", "explanation.json", "comparison.json", "dataset_manifest.json")
 
 
@@ -45,12 +49,22 @@ def compare(
     """
     target = choose(context.obj)
     with progress(f"read {project} {first} and {second}"):
-        found = compare_versions(side_of(target, project, first), side_of(target, project, second))
+        a, b = side_of(target, project, first), side_of(target, project, second)
+        found = compare_versions(a, b)
+        code = code_difference(
+            dict(a.record), dict(b.record), S3ObjectStore(target.client("s3")),
+            target.output("ArtifactsBucketName"),
+        )  # fmt: skip
     if html is not None:
         html.parent.mkdir(parents=True, exist_ok=True)
-        html.write_text(page(found, datetime.now(UTC)), encoding="utf-8")
+        html.write_text(page(found, datetime.now(UTC), code), encoding="utf-8")
         stderr().print(f"wrote {html}")
-    show(found.model_dump(mode="json"), json_, lambda console: _render(found, console, whole))
+
+    def render(console: Console) -> None:
+        _render(found, console, whole)
+        render_code(code, console)
+
+    show({**found.model_dump(mode="json"), "code": code.model_dump(mode="json")}, json_, render)
 
 
 def side_of(target: Target, project: str, version: int) -> Side:
@@ -115,6 +129,23 @@ def _render(found: VersionComparison, console: Console, whole: bool) -> None:
         console.print(table(("slice", "metric", a, b, "rows"), cells, title))
     for section in found.sections:
         _section(section, console, (a, b), whole)
+
+
+def render_code(code: CodeDifference, console: Console) -> None:
+    """Print the files that differ with their lines; nothing of them is markup."""
+    for told in code.unread:
+        console.print(Text(f"\ncode is not compared: {told}"), soft_wrap=True)
+    if not code.files:
+        return
+    more = f", {code.left_out} more not shown" if code.left_out else ""
+    console.print(f"\nCode: {len(code.files)} files differ{more}, {code.same} are the same")
+    for file in code.files:
+        told = f": {file.told}" if file.told else ""
+        console.print(Text(f"\n{file.kind} {file.path}{told}", style="bold"), soft_wrap=True)
+        for line in file.lines:
+            console.print(Text(line, style=_STYLES.get(line[:1], "")), soft_wrap=True)
+        if file.left_out:
+            console.print(f"... {file.left_out} more lines")
 
 
 def _rows(row: MetricRow) -> str:

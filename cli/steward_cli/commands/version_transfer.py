@@ -192,8 +192,19 @@ def _files(
     return files
 
 
-def bring(target: Target, project: str, files: dict[str, Path]) -> dict[str, Any]:
+def bring(
+    target: Target,
+    project: str,
+    files: dict[str, Path],
+    promotion: dict[str, Any] | None = None,
+) -> dict[str, Any]:
     """Upload files and have them registered as a version; return what the function answered.
+
+    Args:
+        target: Where they are brought to.
+        project: Whose version it becomes.
+        files: By member name.
+        promotion: What the environment says that they come from, None for any other import.
 
     Raises:
         CommandError: The function refused them, with the reason.
@@ -206,10 +217,12 @@ def bring(target: Target, project: str, files: dict[str, Path]) -> dict[str, Any
     objects = S3ObjectStore(target.client("s3"))
     for name, path in files.items():
         objects.upload(str(path), import_uri(bucket, project, digest, name))
-    body = {
+    body: dict[str, Any] = {
         "project": project,
         "members": [{"name": member.name, "sha256": member.sha256} for member in members],
     }
+    if promotion is not None:
+        body["promotion"] = promotion
     url = target.output("ImportUrl")
     answer = call(target, url, "POST", body, timeout_s=_IMPORT_TIMEOUT_S).raise_for_status()
     return {**answer.body, "import_digest": digest}

@@ -19,7 +19,12 @@ from steward.domain.version_filter import (
     parse_tag,
 )
 from steward.ports import Item
-from steward_cli.commands import version_compare, version_labels, version_transfer
+from steward_cli.commands import (
+    version_compare,
+    version_labels,
+    version_promotion,
+    version_transfer,
+)
 from steward_cli.console import Json, progress, record, show, table
 from steward_cli.function_urls import call
 from steward_cli.state import StackState, person, shares_of
@@ -34,6 +39,7 @@ app.command("archive")(version_labels.archive)
 app.command("compare")(version_compare.compare)
 app.command("export")(version_transfer.export_version)
 app.command("import")(version_transfer.import_version)
+app.command("promote")(version_promotion.promote_version)
 
 Project = Annotated[str, typer.Argument(help="Project name.")]
 Version = Annotated[int, typer.Argument(min=1, help="Version number.")]

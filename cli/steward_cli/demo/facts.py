@@ -92,6 +92,7 @@ class Facts:
     monitored: list[MonitoredHour] = field(default_factory=list)
     replayed: set[str] = field(default_factory=set)
     retraining: dict[str, Any] = field(default_factory=dict)
+    commit: dict[str, Any] = field(default_factory=dict)
     audit: dict[str, Any] = field(default_factory=dict)
     cards: list[VersionCard] = field(default_factory=list)
     lineage: str = ""

@@ -177,7 +177,7 @@ def _violations(facts: Facts) -> list[dict[str, Any]]:
 def costs_by_run(facts: Facts) -> list[dict[str, Any]]:
     """Return what each run cost from delivery to release: entries, dollars, dollars by kind.
 
-    What belongs to no run, materialising features, is the row ``features``.
+    What belongs to no run, materialising features and integrating commits, is ``features``.
     """
     trained = {e["name"] for e in facts.executions if e["machine"] == "training"}
     runs: dict[str, dict[str, Any]] = {}

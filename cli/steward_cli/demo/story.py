@@ -19,6 +19,7 @@ from steward_cli.console import CommandError, Exit
 from steward_cli.datasets import Datasets
 from steward_cli.demo import data as diabetes
 from steward_cli.demo.cards import read_cards
+from steward_cli.demo.commits import push_change, repository_of
 from steward_cli.demo.facts import Built, Chapter, Facts, Window
 from steward_cli.demo.feed import Feed, Heard
 from steward_cli.demo.monitored import MonitoredHours
@@ -28,14 +29,14 @@ from steward_cli.function_urls import call
 from steward_cli.lineage_graph import LineageGraph
 from steward_cli.lineage_picture import picture
 from steward_cli.sources import Source, read_source
-from steward_cli.state import StackState
+from steward_cli.state import StackState, person
 from steward_cli.target import Choice, Target
 
 PROJECT = "diabetes"
 _RUN_ENDS_BADLY = ("TrainingFailed", "CandidateHeld", "DatasetRejected", "StagingFailed")
 _MACHINES = (
     "MaterialisationMachineArn", "TrainingMachineArn", "StagingMachineArn", "ReleaseMachineArn",
-    "RollbackMachineArn",
+    "RollbackMachineArn", "IntegrationMachineArn",
 )  # fmt: skip
 _RELEASE_ENDS_BADLY = ("ReleaseFailed", "ReleaseRolledBack", "RollbackFailed")
 
@@ -79,10 +80,10 @@ class Story:
                 self._void(2)
                 self._approve(2)
                 self._canary(2)
-            with self._chapter("Version 3 passes every test and fails on pending lab values"):
-                self._add_project(self.projects / "diabetes" / "src_v3")
+            with self._chapter("A commit is version 3: all tests pass, pending lab values fail"):
                 self._deliver_labs(3)
-                self._deliver_and_stage(3, self._files[2])
+                self._commit()
+                self._staged(3)
                 self._approve(3)
                 self._rolled_back(3)
             with self._chapter("A malformed delivery is stopped before any job"):
@@ -161,6 +162,27 @@ class Story:
             "DatasetAccepted", unless=_RUN_ENDS_BADLY, count=version, table="data"
         )
         self._note(f"{file.name}: {accepted.data['rows']} rows accepted")
+        self._staged(version)
+
+    def _commit(self) -> None:
+        """Let theo push a change with git; a run starts once it is tested and rehearsed."""
+        remote = repository_of(self.target, "local", PROJECT)
+        commit = push_change(
+            self.projects / PROJECT, self._folder / "clone", remote, self.theo, "theo",
+            {"source: src\n": "source: src_v3\n"},
+        )  # fmt: skip
+        done = self.feed.wait_for(
+            "CommitIntegrated", unless=("IntegrationFailed",), commit_id=commit
+        )
+        [record] = self.state.integrations(PROJECT)
+        self.facts.commit = record
+        self._note(
+            f"commit {commit[:12]} pushed by {person(done.data['author'])}: "
+            f"{record['tests']['summary']}; {record['rehearsal']['summary']}"
+        )
+
+    def _staged(self, version: int) -> None:
+        """Wait for a version to be built, judged and staged."""
         built = self.feed.wait_for("DatasetBuilt", unless=_RUN_ENDS_BADLY, count=version)
         self._note(
             f"dataset {built.data['dataset_id'][:12]}: {built.data['train_rows']} rows train, "

@@ -4,43 +4,53 @@ import secrets
 
 from steward.bootstrap import app
 from steward.domain.errors import MalformedEventError
-from steward.domain.webhooks import SECRET_BYTES
 from steward.entrypoint import Request, Response, on_request
-from steward.service.training.integration.forges import (
-    ForgePorts,
-    connect_forge,
-    disconnect_forge,
-)
 from steward.service.training.source import Caller, push_source, retire_features, show_project
 
 
-def _forge_ports() -> ForgePorts:
+def _of_commits(request: Request, caller: Caller) -> Response:
+    """Ask for a commit, or connect or disconnect the forge that commits come from."""
+    from steward.domain.webhooks import SECRET_BYTES
+    from steward.service.training.integration import forges, requesting
+
     settings = app().settings
-    local = settings.steward_environment == "local"
-    return ForgePorts(
+    if request.method == "PUT" and "commit_id" in (request.json() or {}):
+        asked = requesting.request_commit(
+            request.json(),
+            caller,
+            state=app().state,
+            clock=app().clock,
+            ids=app().ids,
+            environment=settings.steward_environment,
+        )
+        return Response(202, asked)
+    ports = forges.ForgePorts(
         app().state,
         app().secrets,
         app().clock,
         app().ids,
         settings.steward_stack,
         settings.hosts_of_sources,
-        local,
+        settings.steward_environment == "local",
     )
+    if request.method == "DELETE":
+        return Response(200, forges.disconnect_forge(request.query, ports))
+    random = secrets.token_bytes(SECRET_BYTES)
+    return Response(200, forges.connect_forge(request.json(), caller, random, ports))
 
 
 @on_request
 def handler(request: Request) -> Response:
-    """``POST`` pushes, ``GET`` shows, ``PUT`` connects a forge, ``DELETE`` ends one or features."""
+    """``POST`` pushes, ``GET`` shows, ``PUT`` connects a forge or asks for a commit."""
     settings = app().settings
     caller = Caller(request.caller_arn, request.request_id, settings.roles_of_persons)
     match request.method:
         case "GET":
             return Response(200, show_project(request.query, state=app().state))
         case "PUT":
-            random = secrets.token_bytes(SECRET_BYTES)
-            return Response(200, connect_forge(request.json(), caller, random, _forge_ports()))
+            return _of_commits(request, caller)
         case "DELETE" if "forge" in request.query:
-            return Response(200, disconnect_forge(request.query, _forge_ports()))
+            return _of_commits(request, caller)
         case "DELETE":
             retired = retire_features(
                 request.query, caller, state=app().state, clock=app().clock, ids=app().ids

@@ -26,4 +26,4 @@ def event(received: Received) -> dict[str, Any]:
     )
 
 
-handler = task_or_event(task, event)
+handler = task_or_event(task, event, task_key="integration_id")

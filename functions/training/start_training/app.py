@@ -6,7 +6,7 @@ from steward.bootstrap import app
 from steward.contracts.incoming import Received
 from steward.contracts.steps.integration import StartedTraining, StartTraining
 from steward.entrypoint import on_event, step, task_or_event
-from steward.service.training.integration.activating import start_after
+from steward.service.training.integration.run_after import start_after
 from steward.service.training.start import Ports, start_training
 from steward.service.training.triggers import Ignored, trigger_of
 
@@ -37,4 +37,4 @@ def event(received: Received) -> dict[str, Any]:
     return start_training(trigger, _ports(), app().objects)
 
 
-handler = task_or_event(task, event)
+handler = task_or_event(task, event, task_key="integration_id")

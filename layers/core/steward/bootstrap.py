@@ -371,7 +371,7 @@ class App:
         """Secrets Manager."""
         from steward.adapters.secrets import SecretsManagerSecrets
 
-        return SecretsManagerSecrets(self.clients.get("secretsmanager"))
+        return SecretsManagerSecrets(self.clients.get("secretsmanager"), self._cost_tags())
 
     @cached_property
     def ledger(self) -> Ledger:

@@ -259,17 +259,24 @@ def on_event(
     return decorate
 
 
-def task_or_event(task: Handler, event: Handler) -> Handler:
+def task_or_event(task: Handler, event: Handler, *, task_key: str = "") -> Handler:
     """Make one function of a task and the consumer that does the same after the fact.
 
     A machine that is aborted or times out cannot run its last task; the execution's status
     event then does. What has a ``detail-type`` came from EventBridge.
+
+    Args:
+        task: Handler of the machine's task.
+        event: Handler of the event.
+        task_key: A key that every input of the task has and no event: then anything else is
+            an event, so that one without a ``detail-type`` is refused as such.
     """
 
     @wraps(task)
     def handler(received: LambdaEvent, context: Any) -> Any:
-        arrived = isinstance(received, Mapping) and "detail-type" in received
-        return (event if arrived else task)(received, context)
+        keys = received if isinstance(received, Mapping) else {}
+        asked = task_key in keys if task_key else "detail-type" not in keys
+        return (task if asked else event)(received, context)
 
     handler.__dict__["detail_types"] = detail_types_of(event)
     return handler

@@ -75,6 +75,8 @@ class Settings(BaseModel):
     key_arn: str = ""
     endpoint_role_arn: str = ""
     person_roles: str = ""
+    trusted_accounts: str = ""
+    promotion_role: str = ""
     failure_queue_url: str = ""
     read_features_function: str = ""
     mirror_queue_url: str = ""

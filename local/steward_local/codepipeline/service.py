@@ -17,7 +17,6 @@ from steward_local.sagemaker.errors import ApiError
 
 Response = tuple[int, dict[str, str], bytes]
 SERVICE = "codepipeline"
-_TYPE = {"Content-Type": "application/x-amz-json-1.1"}
 
 
 def _create(params: JsonObject, caller: Principal) -> JsonObject:
@@ -316,6 +315,11 @@ async def handle_request(
     return await asyncio.to_thread(_handle, headers, content, query_params)
 
 
+def _answered(status: int, body: JsonObject) -> Response:
+    # MiniStack adds to the headers, so that each response needs its own.
+    return status, {"Content-Type": "application/x-amz-json-1.1"}, json.dumps(body).encode()
+
+
 def _handle(headers: dict[str, str], body: bytes, query: dict[str, Any]) -> Response:
     operation = headers.get("x-amz-target", "").rsplit(".", 1)[-1]
     try:
@@ -324,11 +328,11 @@ def _handle(headers: dict[str, str], body: bytes, query: dict[str, Any]) -> Resp
             raise ApiError("SerializationException", "Expected a JSON object")
         answer = call(operation, params, authority.caller_of(headers, query))
     except json.JSONDecodeError:
-        return 400, _TYPE, b'{"__type": "SerializationException"}'
+        return _answered(400, {"__type": "SerializationException"})
     except ApiError as error:
         told = {"__type": error.code, "message": error.message, **error.members}
-        return error.status, _TYPE, json.dumps(told).encode()
-    return 200, _TYPE, json.dumps(answer).encode()
+        return _answered(error.status, told)
+    return _answered(200, answer)
 
 
 def reset() -> None:

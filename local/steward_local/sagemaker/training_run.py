@@ -6,13 +6,14 @@ import json
 import math
 import re
 import shutil
+import threading
 from pathlib import Path
 from typing import Any
 
 from ministack.services import cloudwatch
 
 from steward_local import authority
-from steward_local.sagemaker import container, image, jobs, settings, state_events
+from steward_local.sagemaker import container, image, jobs, settings, spot, state_events
 from steward_local.sagemaker.container_logs import LogStream
 from steward_local.sagemaker.s3_files import RoleFiles, TransferError, pack
 from steward_local.sagemaker.store import Job, Store, now
@@ -26,7 +27,12 @@ _TEXTS = {
     "Failed": "Training job failed",
     "Stopped": "Training job stopped",
     "MaxRuntimeExceeded": "Training job runtime exceeded MaxRuntimeInSeconds provided",
+    "MaxWaitTimeExceeded": "Training job wait time exceeded MaxWaitTimeInSeconds provided",
+    "Interrupted": "Training job was interrupted: the spot capacity was taken back",
 }
+
+
+_LAST = {"Completed", "Failed", "Stopped", "MaxRuntimeExceeded", "MaxWaitTimeExceeded"}
 
 
 class JobFailedError(Exception):
@@ -45,7 +51,7 @@ def advance(at: Store, job: Job, secondary: str, text: str = "", status: str = "
             "StartTime": moment,
             "StatusMessage": text or _TEXTS.get(secondary, secondary),
         }
-        if secondary in {"Completed", "Failed", "Stopped", "MaxRuntimeExceeded"}:
+        if secondary in _LAST:
             entry["EndTime"] = moment
         transitions.append(entry)
         record["SecondaryStatus"] = secondary
@@ -93,8 +99,15 @@ def _run(at: Store, job: Job) -> None:
     if job.stop.is_set():
         _finish(at, job, "Stopped", "Stopped")
         return
-    advance(at, job, "Training")
-    ending = _train(at, job, base, credentials, runner)
+    try:
+        ending = spot.until_done(
+            at, job, base, files,
+            lambda: _lay_out(request, base, files),
+            lambda ends: _train(at, job, base, credentials, runner, ends),
+        )  # fmt: skip
+    except spot.WaitExceededError:
+        _finish(at, job, "MaxWaitTimeExceeded", "Stopped")
+        return
     if ending.exit_code != 0 and not ending.stopped and not ending.timed_out:
         raise JobFailedError(_failure(base, ending.exit_code))
     if not ending.stopped:
@@ -110,7 +123,7 @@ def _run(at: Store, job: Job) -> None:
 
 
 def _lay_out(request: dict[str, Any], base: Path, files: RoleFiles) -> None:
-    for folder in ("input/config", "input/data", "model", "output/data", "code"):
+    for folder in ("input/config", "input/data", "model", "output/data", "code", "tmp"):
         (base / folder).mkdir(parents=True, exist_ok=True)
     config = base / "input/config"
     channels = request.get("InputDataConfig", [])
@@ -157,6 +170,7 @@ def _train(
     base: Path,
     credentials: authority.RoleCredentials,
     runner: image.Runner,
+    ends: threading.Event,
 ) -> container.Ending:
     record, request = job.record, job.request
     options = settings.current()
@@ -188,7 +202,7 @@ def _train(
         base,
         log,
         seconds=record["StoppingCondition"]["MaxRuntimeInSeconds"],
-        stop=job.stop,
+        stop=ends,
         grace=options.stop_grace_seconds,
         on_lines=note_metrics,
     )
@@ -248,7 +262,7 @@ def _finish(at: Store, job: Job, secondary: str, status: str, reason: str = "") 
         if started is not None:
             seconds = max(1, math.ceil(moment - started))
             record["TrainingTimeInSeconds"] = seconds
-            record["BillableTimeInSeconds"] = seconds
+            record["BillableTimeInSeconds"] = spot.billable(job.request, seconds)
         if reason:
             record["FailureReason"] = reason[: jobs.MAX_REASON]
     advance(at, job, secondary, reason if status == "Failed" else "", status)

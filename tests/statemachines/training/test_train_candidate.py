@@ -302,7 +302,21 @@ def test_a_failed_job_is_not_repeated() -> None:
 
 
 def test_the_time_of_the_training_task_follows_the_project() -> None:
-    assert TASKS["TrainCandidate"]["TimeoutSeconds"] == "{% $run.max_runtime_s + 1800 %}"
+    assert TASKS["TrainCandidate"]["TimeoutSeconds"] == "{% $run.training_timeout_s %}"
+
+
+def test_spare_capacity_is_asked_for_with_the_longest_wait_and_checkpoints() -> None:
+    [usual] = run().arguments["TrainCandidate"]
+    assert usual["EnableManagedSpotTraining"] is False
+    assert usual["StoppingCondition"] == {"MaxRuntimeInSeconds": 600}
+    waits = {"MaxRuntimeInSeconds": 600, "MaxWaitTimeInSeconds": 900}
+    spot = {**SCENARIO["resolved"], "spot": True, "stopping_condition": waits}
+    [job] = run(resolved=spot).arguments["TrainCandidate"]
+    assert job["EnableManagedSpotTraining"] is True
+    assert job["StoppingCondition"] == waits
+    assert job["CheckpointConfig"] == {
+        "S3Uri": SCENARIO["resolved"]["checkpoints_uri"], "LocalPath": "/opt/ml/checkpoints",
+    }  # fmt: skip
 
 
 def test_every_custom_error_name_is_an_error_of_ours() -> None:

@@ -142,6 +142,7 @@ def test_too_many_files_are_refused() -> None:
         b"", b"not an archive", tarball(("a.py", b"x" * 9000)).getvalue()[:40],
         zipped(("a.py", b"x", 0)).getvalue()[:-8], b"PK\x03\x04garbage", b"\x1f\x8b\x08garbage",
     ],
+    ids=["empty", "text", "cut tar", "cut zip", "zip alike", "gzip alike"],
 )  # fmt: skip
 def test_what_is_no_archive_or_broken_is_refused(broken: bytes) -> None:
     with pytest.raises(ArchiveRefusedError):

@@ -87,17 +87,10 @@ def test_what_is_no_event_is_put_aside(
         assert len(world.failure_queue.refused) == 1
 
 
-def test_a_schedule_and_a_commit_ask_for_a_run(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_schedule_asks_for_a_run(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     start = world.open("start_training", monkeypatch)
     schedule = incoming("scheduled_event", project="diabetes")
     assert start(schedule)["outcome"] == "suppressed"
-    world.deliver(csv_of(1, 30))
-    commit = incoming("repository_state_change", repositoryName="diabetes")
-    assert start(commit)["existing_status"] == "running"
-    foreign = incoming("repository_state_change", repositoryName="their-library")
-    assert start(foreign)["outcome"] == "ignored"
 
 
 def test_status_and_job_events_conclude_a_run(

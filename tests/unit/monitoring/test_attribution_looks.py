@@ -211,7 +211,7 @@ def _answering(body: bytes) -> Callable[[AttributionScene], None]:
     ("prepare", "reason"),
     [
         (_gone, "not in service"),
-        (_nobody, "no endpoint of its own"),
+        (_nobody, "no endpoint to ask"),
         (_raising(AccessDeniedError("endpoint e: AccessDenied")), "AccessDenied"),
         (_raising(DependencyError("endpoint e: ThrottlingException")), "Throttling"),
         (_raising(DependencyError("endpoint e: read timed out")), "timed out"),
@@ -247,14 +247,16 @@ def test_questions_beyond_the_budget_are_not_asked() -> None:
     assert (found.rows[0], found.state) == (250, "ok")
 
 
-def test_a_router_that_captures_questions_is_not_asked() -> None:
+def test_where_questions_would_be_traffic_the_staging_endpoint_is_asked() -> None:
     scene = AttributionScene()
-    item = scene.state.get(Table.PROJECTS, {"project": scene.project})
-    assert item is not None
-    item["config"]["serving"] = {"router": "endpoint_variants"}
-    scene.state.put(Table.PROJECTS, item)
-    assert "no endpoint of its own" in scene.seen(people(20, 300)).sentence
-    assert not scene.asked.calls
+    route = scene.state.get(Table.ROUTES, {"project": scene.project})
+    assert route is not None
+    scene.state.put(Table.ROUTES, {**route, "router": "endpoint_variants"})
+    assert "could not be asked" in scene.seen(people(20, 300)).sentence
+    scene.asked.add("diabetes-v1-staging", reply)
+    found = scene.seen(people(21, 300), 1)
+    assert (found.state, found.model_calls) == ("ok", 1)
+    assert {call.endpoint for call in scene.asked.calls} == {"diabetes-v1-staging"}
 
 
 def test_a_linear_version_is_not_asked() -> None:

@@ -59,8 +59,10 @@ def scene_of(
     return scene
 
 
-def lived(scene: MonitoringScene, hours: int = 5, *, lower: float = 0.0, women: float = 0.0,
-          count: int = 500, late: bool = False) -> MonitoringScene:  # fmt: skip
+def lived(
+    scene: MonitoringScene, hours: int = 5, *, lower: float = 0.0, women: float = 0.0,
+    count: int = 500, late: bool = False, beside: tuple[str, ...] = (),
+) -> MonitoringScene:  # fmt: skip
     """Let people ask; of women the probability is lowered, and labels may come too late."""
     for hour in range(hours):
         rows = people(10 + hour, count)
@@ -69,7 +71,7 @@ def lived(scene: MonitoringScene, hours: int = 5, *, lower: float = 0.0, women: 
             if row["features"]["sex"] == "F":
                 row["prediction"]["probability"] *= 1 - lower
         scene.traffic(rows, hour)
-        scene.label(rows, labels, hour, (3.5 if late else 1.5) * HOUR)
+        scene.label(rows, labels, hour, (3.5 if late else 1.5) * HOUR, beside)
         scene.watch(hour + 1)
     return scene
 
@@ -146,7 +148,7 @@ def test_a_baseline_of_something_else_is_not_compared_with(
 def test_an_attribute_that_is_no_feature_cannot_be_watched_and_says_so() -> None:
     attributes = [{**BIAS["attributes"][0], "feature": False}, BIAS["attributes"][1]]
     found = groups(lived(scene_of({**BIAS, "attributes": attributes}), hours=3), 2)
-    assert "cannot be watched" in found["sex", "none"].sentence
+    assert "no outcome told it" in found["sex", "none"].sentence
     assert ("sex = F", "DI") not in found
 
 
@@ -164,3 +166,32 @@ def test_a_captured_value_is_of_one_facet_or_of_none(
     rule: dict[str, Any], text: str | None, side: str
 ) -> None:
     assert WatchedFacet("x", "x", Facet.model_validate(rule)).side(text) == side
+
+
+WITHHELD = {**BIAS, "attributes": [{**BIAS["attributes"][0], "feature": False}]}
+
+
+def test_an_attribute_that_outcomes_tell_is_watched_without_being_a_feature() -> None:
+    told = lived(scene_of(WITHHELD), lower=0.5, beside=("sex",))
+    seen = lived(scene_of(), lower=0.5)
+    for metric in ("DI", "RD"):
+        one, other = groups(told, 4)["sex = F", metric], groups(seen, 4)["sex = F", metric]
+        assert (one.current, one.n, one.state) == (other.current, other.n, other.state)
+    assert told.alarm("bias") == "alarm"
+
+
+def test_predictions_whose_outcome_tells_no_attribute_belong_to_no_facet() -> None:
+    scene = scene_of(WITHHELD)
+    rows = people(10, 600)
+    scene.traffic(rows, 0)
+    labels = labels_of(rows, 0)
+    scene.label(rows[:400], labels[:400], 0, 1.5 * HOUR, ("sex",))
+    scene.label(rows[400:], labels[400:], 0, 1.5 * HOUR)
+    for hour in (1, 2):
+        scene.watch(hour)
+    found = scene.look(1).performance
+    assert found is not None
+    assert found.labelled == 600
+    di = next(one for one in found.groups if one.metric == "DI")
+    women = sum(row["features"]["sex"] == "F" for row in rows[:400])
+    assert di.n == min(women, 400 - women)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import tarfile
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 from steward.contracts.registry import ImportVersion, NamedFile
+from steward.contracts.waivers import GrantWaiver
 from steward.domain.errors import (
     EvidenceIncompleteError,
     NotAuthorizedError,
@@ -18,7 +20,11 @@ from steward.domain.errors import (
 )
 from steward.domain.version_archive import Manifest, Member, Source, import_digest, import_uri
 from steward.ports import Table
+from steward.service.governance.replay import replay_version
+from steward.service.registry.cards import frozen_card
 from steward.service.registry.imports import ImportPorts, import_version
+from steward.service.registry.waiving import Signed, grant_waiver
+from support.card_scene import bias, explanation
 from support.registry_scene import BUCKET, CONFIG, PROJECT, Scene, evaluation, session, user
 
 IMAGE = "local/steward-jobs@sha256:" + "1" * 64
@@ -84,9 +90,10 @@ class Importing:
 OWN = {"model.tar.gz": MODEL, "evaluation.json": EVALUATION, "examples.json": EXAMPLES}
 
 
-def archived(**changes: bytes) -> dict[str, bytes]:
-    """Return the files of an archive that another account has exported."""
-    files = {**OWN, "dataset_manifest.json": b'{"rows": 300}', "baseline.json": b"{}", **changes}
+def archived(**beside: bytes) -> dict[str, bytes]:
+    """Return the files of an archive that another account has exported, some parts beside."""
+    named = {f"{name}.json": content for name, content in beside.items()}
+    files = {**OWN, "dataset_manifest.json": b'{"rows": 300}', "baseline.json": b"{}", **named}
     objects = Scene().objects
 
     def digest(name: str) -> str:
@@ -101,6 +108,7 @@ def archived(**changes: bytes) -> dict[str, bytes]:
             "baseline": part("baseline.json"),
             "dataset": {"dataset_id": "d7", "manifest": part("dataset_manifest.json")},
             "approvals": [{"identity": "222222222222/zoe", "decision": "approve"}],
+            **{name: part(f"{name}.json") for name in beside},
         }
     ).encode()  # fmt: skip
     members = [
@@ -250,3 +258,127 @@ def test_an_unknown_project_is_refused() -> None:
     request = importing.upload(OWN).model_copy(update={"project": "nobody"})
     with pytest.raises(ProjectNotFoundError):
         importing.register(request)
+
+
+def measured(*verdicts: dict[str, str]) -> bytes:
+    """Return a ``bias.json`` with what the bounds of its own project concluded."""
+    return json.dumps(
+        {**bias(), "facets": [{**bias()["facets"][0], "verdicts": list(verdicts)}]}
+    ).encode()
+
+
+EXPLAINED = json.dumps(explanation()).encode()
+FAIR = {"metric": "DPL", "verdict": "pass", "reason": "DPL is within"}
+UNFAIR = {"metric": "DPL", "verdict": "fail", "reason": "DPL is outside"}
+
+
+def test_bias_and_explanation_of_an_archive_are_evidence_of_the_new_version() -> None:
+    importing = Importing()
+    files = archived(bias=measured(FAIR), explanation=EXPLAINED, card=b'{"project": "theirs"}')
+    importing.scene.stage(importing.register(importing.upload(files)))
+    evidence, item = importing.evidence(), importing.scene.item()
+    for name in ("bias", "explanation"):
+        assert evidence[name]["sha256"] == hashlib.sha256(files[f"{name}.json"]).hexdigest()
+        assert evidence[name]["uri"] == item[name]["uri"]
+        assert "/evaluations/diabetes/import-" in evidence[name]["uri"]
+        assert importing.scene.objects.read(evidence[name]["uri"]) == files[f"{name}.json"]
+    rules = {rule["rule"]: rule["effect"] for rule in evidence["gate"]["rules"]}
+    assert rules["bias.sex = 2.DPL"] == "pass"
+    assert rules["explanation.additive"] == "pass"
+    card = frozen_card(item, importing.scene.objects)
+    assert card is not None
+    assert {"bias", "explanation"} <= {source.name for source in card.sources}
+    theirs = hashlib.sha256(files["card.json"]).hexdigest()
+    assert evidence["imported"]["source"]["card_digest"] == theirs
+    assert evidence["card"]["sha256"] != theirs
+
+
+def test_what_the_policy_holds_of_an_archive_registers_nothing() -> None:
+    importing = Importing()
+    request = importing.upload(archived(bias=measured(UNFAIR)))
+    with pytest.raises(RejectedError, match="DPL is outside") as refused:
+        importing.register(request)
+    assert refused.value.field == "bias.sex = 2.DPL"
+    assert importing.scene.registry.packages == {}
+    assert importing.scene.state.query(Table.RUNS, PROJECT) == []
+    assert importing.scene.state.query(Table.VERSIONS, PROJECT) == []
+
+
+def test_a_waiver_lets_an_archive_in_and_is_told() -> None:
+    importing = Importing()
+    scene = importing.scene
+    asked = GrantWaiver(
+        project=PROJECT,
+        rule="bias.sex = 2.DPL",
+        reason="the study is small until May",
+        lifetime_s=86_400,
+    )
+    grant_waiver(
+        asked, Signed(user("ana"), "r"), state=scene.state, clock=scene.clock,
+        ids=scene.ids,
+    )  # fmt: skip
+    version = importing.register(importing.upload(archived(bias=measured(UNFAIR))))
+    (rule,) = (r for r in scene.item(version)["gate"]["rules"] if r["rule"].startswith("bias"))
+    assert rule["waived_by"] == scene.item(version)["gate"]["waivers"][0]
+
+
+def test_doubt_in_what_was_brought_and_required_evidence_that_did_not_come_need_two() -> None:
+    importing = Importing()
+    doubt = {"metric": "DPL", "verdict": "inconclusive", "reason": "too few rows"}
+    version = importing.register(importing.upload(archived(bias=measured(doubt))))
+    assert importing.scene.item(version)["quorum"] == 2
+    strict = Importing()
+    config = {**CONFIG, "policy": {"evidence": ["evaluation", "comparison", "baseline", "bias"]}}
+    strict.scene.state.put(Table.PROJECTS, {"project": PROJECT, "config": config})
+    item = strict.scene.item(strict.register(strict.upload(archived())))
+    assert item["quorum"] == 2
+    assert any("did not come with the import" in reason for reason in item["gate"]["reasons"])
+
+
+def test_an_import_is_judged_by_the_policy_in_force_and_replayed() -> None:
+    importing = Importing()
+    asked = {
+        "evidence": ["evaluation", "comparison", "baseline", "explanation"],
+        "explanation": {"minimum_rows": 1000},
+    }
+    config = {**CONFIG, "policy": asked}
+    importing.scene.state.put(Table.PROJECTS, {"project": PROJECT, "config": config})
+    request = importing.upload(archived(explanation=EXPLAINED))
+    with pytest.raises(RejectedError, match="64 rows were explained"):
+        importing.register(request)
+    importing.scene.state.put(Table.PROJECTS, {"project": PROJECT, "config": CONFIG})
+    version = importing.register(request)
+    item = importing.scene.item(version)
+    (gate,) = replay_version(item, importing.scene.objects)
+    assert (gate.agrees, gate.recomputed) == (True, "not_judged"), gate.differences
+    importing.scene.objects.write(item["explanation"]["uri"], b"{}")
+    (gate,) = replay_version(item, importing.scene.objects)
+    assert "explanation evidence" in gate.differences[0]
+
+
+@pytest.mark.parametrize(
+    "beside", [{"bias": b"{}"}, {"bias": b'{"facets": 1}'}, {"explanation": b"[1]"},
+               {"explanation": b'{"features": [{}]}'}]
+)  # fmt: skip
+def test_bias_and_explanation_that_cannot_be_read_register_nothing(
+    beside: dict[str, bytes],
+) -> None:
+    importing = Importing()
+    with pytest.raises(EvidenceIncompleteError):
+        importing.register(importing.upload(archived(**beside)))
+    assert importing.scene.registry.packages == {}
+
+
+def test_bias_that_is_not_what_the_archives_evidence_names_is_refused() -> None:
+    importing = Importing()
+    files = archived(bias=measured(UNFAIR))
+    swapped = {**files, "bias.json": measured(FAIR)}
+    with pytest.raises(EvidenceIncompleteError):
+        importing.register(importing.upload(swapped))
+    assert importing.scene.registry.packages == {}
+
+
+def test_bias_beside_a_single_artifact_is_left_as_nothing_names_it() -> None:
+    importing = Importing()
+    version = importing.register(importing.upload({**OWN, "bias.json": measured(FAIR)}))
+    assert importing.scene.item(version).get("bias") is None

@@ -13,6 +13,7 @@ from steward.contracts.incoming import ObjectCreated, Received
 from steward.domain import outcome_files
 from steward.domain.errors import EvidenceIncompleteError, ProjectNotFoundError, RejectedError
 from steward.domain.exposures import hashed_entity
+from steward.ports import Table
 from steward.service.serving import outcome_files as service
 from steward.service.serving.outcome_files import Intake, receive_outcomes
 from support.serving_scene import CAPTURE, DATA, PROJECT, Scene
@@ -276,3 +277,19 @@ def test_an_event_that_is_no_outcome_is_refused_by_its_field(
         receive_outcomes(observed(scene, **changes), intake(scene))
     assert refused.value.field == field
     assert kept(scene) == []
+
+
+def test_columns_of_csv_tell_attributes_by_their_prefix(scene: Scene) -> None:
+    item = scene.state.get(Table.PROJECTS, {"project": PROJECT})
+    assert item is not None
+    attributes = [{"column": "sex", "feature": False}, {"column": "born", "feature": False}]
+    item["config"]["bias"] = {"attributes": attributes}
+    scene.state.put(Table.PROJECTS, item)
+    head = "inference_id,outcome,observed_at,attributes.sex,attributes.born"
+    text = f"{head}\ni-1,1,{AT},F,1980\ni-2,0,{AT},,\n"
+    assert send(scene, "a.csv", text.encode())["recorded"] == 2
+    first, second = kept(scene)
+    assert first["attributes"] == {"born": 1980, "sex": "F"}
+    assert "attributes" not in second
+    refused = send(scene, "b.csv", f"{head}.x\ni-3,1,{AT},F,1\n".encode())
+    assert refused["refused"] == 1

@@ -9,6 +9,7 @@ import pytest
 
 from steward.domain.errors import MalformedEventError, ProjectNotFoundError
 from steward.domain.exposures import hashed_entity
+from steward.ports import Table
 from steward.service.serving.outcomes import MAX_ROWS, record_outcomes
 from support.serving_scene import CAPTURE, PROJECT, Scene
 
@@ -125,3 +126,54 @@ def test_a_batch_without_a_good_row_is_refused(scene: Scene, rows: object) -> No
 def test_a_project_that_serves_nothing_has_no_outcomes(scene: Scene) -> None:
     with pytest.raises(ProjectNotFoundError):
         record(scene, [{"inference_id": "i", "outcome": 1, "observed_at": AT}], "another")
+
+
+@pytest.fixture
+def withheld(scene: Scene) -> Scene:
+    """A scene whose project declares an attribute that no model sees."""
+    item = scene.state.get(Table.PROJECTS, {"project": PROJECT})
+    assert item is not None
+    item["config"]["bias"] = {
+        "attributes": [{"column": "sex", "feature": False}, {"column": "age", "feature": True}]
+    }
+    scene.state.put(Table.PROJECTS, item)
+    return scene
+
+
+def test_attributes_that_no_model_sees_are_kept_beside_the_outcome(withheld: Scene) -> None:
+    row = {"inference_id": "i-1", "outcome": 1, "observed_at": AT}
+    answer = record(
+        withheld,
+        [{**row, "attributes": {"sex": "F"}}, {**row, "inference_id": "i-2", "attributes": {}}],
+    )
+    first, second = lines(withheld, answer["uri"])
+    assert first["attributes"] == {"sex": "F"}
+    assert "attributes" not in second
+
+
+@pytest.mark.parametrize(
+    ("attributes", "field"),
+    [
+        ({"age": 30}, "attributes.age"), ({"religion": "none"}, "attributes.religion"),
+        ({"sex": float("nan")}, "attributes.sex"), ({"sex": ["F"]}, "attributes.sex"),
+        ({"sex": "x" * 300}, "attributes.sex"), ("F", "attributes"),
+        ({f"a{n}": 1 for n in range(11)}, "attributes"),
+    ],
+)  # fmt: skip
+def test_other_attributes_are_refused_by_name(withheld: Scene, attributes: Any, field: str) -> None:
+    row = {"inference_id": "i-1", "outcome": 1, "observed_at": AT}
+    answer = record(withheld, [row, {**row, "attributes": attributes}])
+    [refused] = answer["refused"]
+    assert (refused["index"], refused["field"]) == (1, field)
+
+
+def test_without_a_declared_attribute_none_is_taken(scene: Scene) -> None:
+    row = {"inference_id": "i-1", "outcome": 1, "observed_at": AT, "attributes": {"sex": "F"}}
+    with pytest.raises(MalformedEventError, match="no attribute is declared"):
+        record(scene, [row])
+
+
+def test_attributes_belong_to_a_prediction_not_to_an_entity(withheld: Scene) -> None:
+    row = {"entity_id": "p7", "outcome": 1, "observed_at": AT, "attributes": {"sex": "F"}}
+    with pytest.raises(MalformedEventError, match="belong to a prediction"):
+        record(withheld, [row])

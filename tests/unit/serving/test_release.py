@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 
+from steward.contracts.events import ReleaseRequested
 from steward.domain.errors import (
     ConflictError,
     DependencyError,
@@ -15,7 +17,8 @@ from steward.domain.errors import (
 from steward.domain.policy.waivers import waiver_digest
 from steward.ports import Table
 from steward.service.serving.release_end import release_that_ended, retire_previous
-from support.serving_scene import ERRORS, Scene, container
+from steward.service.serving.start_release import start_release
+from support.serving_scene import ERRORS, RELEASE, Scene, container
 
 FIRST, SECOND, THIRD = "00000001-1", "00000002-1", "00000003-1"
 
@@ -421,3 +424,32 @@ def test_a_previous_version_is_retired_also_after_a_candidate_was_rolled_back(
     serving.clock.advance(86_401)
     retired = retire_previous(state=serving.state, endpoints=serving.endpoints, clock=serving.clock)
     assert retired == {"retired": ["diabetes-v1-prod"]}
+
+
+# A pipeline asks too
+
+
+def ask(scene: Scene, version: int, only: str | None) -> dict[str, Any]:
+    request = ReleaseRequested(version=version, reason="pipeline", release_id=only)
+    return start_release(
+        scene.received(request), state=scene.state, workflows=scene.workflows, clock=scene.clock,
+        ids=scene.ids, machine=RELEASE,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("first", ["approval", "pipeline"])
+def test_whoever_comes_first_begins_the_one_release(scene: Scene, first: str) -> None:
+    scene.approve(1)
+    asked = [lambda: scene.start_release(1), lambda: ask(scene, 1, FIRST)]
+    begun, late = [one() for one in (asked if first == "approval" else reversed(asked))]
+    assert begun["release_id"] == late["suppressed"] == FIRST
+    assert len(scene.workflows.executions) == 1
+
+
+def test_a_pipeline_begins_no_second_attempt_and_a_person_does(scene: Scene) -> None:
+    scene.approve(1)
+    scene.start_release(1)
+    scene.conclude(FIRST)
+    assert scene.release(FIRST)["status"] == "failed"
+    assert ask(scene, 1, FIRST)["reason"] == f"only {FIRST} was asked for"
+    assert ask(scene, 1, None)["release_id"] == "00000001-2"

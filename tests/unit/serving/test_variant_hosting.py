@@ -158,3 +158,14 @@ def test_shares_in_the_middle_of_a_step_are_kept(scene: VariantScene) -> None:
     told = plan(scene, 2, route.model_copy(update={"router": "endpoint_variants"}), suffix="2")
     weights = [v["InitialVariantWeight"] for v in told.config["ProductionVariants"]]
     assert weights == [75, 25]
+
+
+def test_the_staging_endpoint_of_who_serves_stays_to_be_asked(scene: VariantScene) -> None:
+    for version in (1, 2):
+        scene.endpoints.add(f"{PROJECT}-v{version}-staging", b"{}")
+    scene.play(1)
+    assert f"{PROJECT}-v1-staging" not in scene.endpoints.deleted
+    serve(scene, variant(1, 100))
+    scene.play(2)
+    assert f"{PROJECT}-v1-staging" in scene.endpoints.deleted
+    assert f"{PROJECT}-v2-staging" not in scene.endpoints.deleted

@@ -335,7 +335,7 @@ def test_a_commit_that_was_overtaken_changes_nothing(scene: Commits) -> None:
 
     with pytest.raises(CommitSupersededError):
         scene.activate(fetched, found)
-    scene.finish(name, "superseded")
+    scene.record_end(name, "superseded")
 
     assert scene.state.get(Table.PROJECTS, {"project": "diabetes"}) == before
     assert scene.record(name)["status"] == "superseded"
@@ -389,8 +389,8 @@ def test_a_failure_is_recorded_with_the_tests_that_failed_and_told_once(scene: C
         "failed_state": "JudgeTests", "error": "ProjectTestsFailedError",
         "cause": '{"errorMessage": "1 of 3 tests failed", "stackTrace": []}',
     }  # fmt: skip
-    scene.finish(name, "failed", **facts)
-    scene.finish(name, "failed", **facts)
+    scene.record_end(name, "failed", **facts)
+    scene.record_end(name, "failed", **facts)
 
     record = scene.record(name)
     assert (record["status"], record["step"]) == ("failed", "JudgeTests")
@@ -415,7 +415,7 @@ def test_two_who_end_it_at_once_tell_once(scene: Commits) -> None:
         Table.RUNS, {**scene.record(name), "status": "failed"}
     )]  # fmt: skip
     with pytest.raises(ConflictError):
-        scene.finish(name, "failed", failed_state="FetchSource", error="E")
+        scene.record_end(name, "failed", failed_state="FetchSource", error="E")
 
 
 @pytest.mark.parametrize(

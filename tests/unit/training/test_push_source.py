@@ -116,6 +116,21 @@ def test_code_that_is_missing_or_differs_is_refused(world: World) -> None:
         world.push(code_sha256=other, code_key=key)
 
 
+def test_the_task_of_the_label_stays_once_a_version_serves(world: World) -> None:
+    world.push()
+    numbers = declaration()
+    numbers["data"]["label"] = {"name": "outcome", "task": "regression"}
+    assert world.push(config=numbers)["changed"] is True
+    arm = {"version": 1, "endpoint": "e", "role": "stable", "share": 100}
+    world.state.put(Table.ROUTES, {"project": "diabetes", "route_version": 1, "arms": [arm]})
+    with pytest.raises(InvalidProjectError, match="cannot be compared") as refused:
+        world.push()
+    assert (refused.value.field, refused.value.allowed) == (
+        "data.label.task", "regression, or another project",
+    )  # fmt: skip
+    assert world.push(config={**numbers, "description": "more"})["changed"] is True
+
+
 def test_a_lost_race_is_tried_again(world: World) -> None:
     def somebody_else() -> None:
         world.push(RAVI, config=declaration(description="meanwhile"))

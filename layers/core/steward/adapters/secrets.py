@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from steward.adapters.cost_tags import CostTags
 from steward.adapters.errors import translated
 from steward.domain.errors import RejectedError
 
@@ -27,13 +28,15 @@ def secret_text(client: Any, secret_id: str) -> Callable[[], str]:
 class SecretsManagerSecrets:
     """Secrets of this stack, by name."""
 
-    def __init__(self, client: Any) -> None:
+    def __init__(self, client: Any, tags: CostTags | None = None) -> None:
         self._client = client
+        self._tags = tags
 
     def create(self, name: str, text: str) -> None:
         """Keep a secret."""
         with translated(f"create secret {name}"):
-            self._client.create_secret(Name=name, SecretString=text)
+            tags = {"Tags": self._tags.of(name)} if self._tags is not None else {}
+            self._client.create_secret(Name=name, SecretString=text, **tags)
 
     def read(self, name: str) -> str:
         """Return a secret's text."""

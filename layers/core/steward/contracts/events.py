@@ -603,6 +603,35 @@ class VersionDescribed(Payload):
     description: str
 
 
+class VersionExported(Payload):
+    """A version went to another environment, where it is number ``became``."""
+
+    source: ClassVar[str] = "steward.registry"
+    version: int
+    environment: str
+    account: str
+    became: int
+    export_digest: str
+    approvers: list[str]
+
+
+class VersionImported(Payload):
+    """A version of another environment was brought here; its registration follows.
+
+    Attributes:
+        run_id: What `VersionRegistered` calls its run.
+        origin: Account, environment, project, version and digests of where it is from.
+        approvers: Who approved it there.
+    """
+
+    source: ClassVar[str] = "steward.registry"
+    run_id: str
+    import_digest: str
+    export_digest: str
+    origin: dict[str, str]
+    approvers: list[str]
+
+
 class VersionStaged(Payload):
     """The staged version passed its smoke test."""
 

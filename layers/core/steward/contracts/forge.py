@@ -6,6 +6,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from steward.domain.integrations import COMMIT_PATTERN
+
 
 class ConnectForge(BaseModel):
     """``PUT``: the repository whose pushes are a project's commits.
@@ -38,3 +40,17 @@ class DisconnectForge(BaseModel):
 
     project: str = Field(min_length=1, max_length=20)
     forge: str
+
+
+class RequestCommit(BaseModel):
+    """``PUT`` with a ``commit_id``: integrate a commit, or try it again.
+
+    Attributes:
+        branch: Where it is not known yet; the project's own by default.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
+
+    project: str = Field(min_length=1, max_length=20)
+    commit_id: str = Field(pattern=COMMIT_PATTERN)
+    branch: str | None = Field(default=None, min_length=1, max_length=255)

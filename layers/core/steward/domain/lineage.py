@@ -113,7 +113,10 @@ def moment(time: str) -> str:
         parsed = datetime.fromisoformat(time)
     except ValueError:
         raise RejectedError(
-            f"{time!r} is no time", field="time", value=time, allowed="ISO 8601"
+            f"{time!r} is no time",
+            field="time",
+            value=time,
+            allowed="ISO 8601, such as 2026-01-05T09:00:00Z",
         ) from None
     if parsed.tzinfo is None:
         parsed = parsed.replace(tzinfo=UTC)

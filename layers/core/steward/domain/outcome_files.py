@@ -23,6 +23,8 @@ MAX_LINE_BYTES = 64 * 1024
 _KEY = re.compile(rf"^outcomes/(?P<project>{PROJECT_PATTERN[1:-1]})/(?P<path>.*[^/])$")
 _KINDS = {".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl", ".csv": "csv"}
 _NUMBER = re.compile(r"^-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?$")
+_ATTRIBUTE = "attributes."
+_COLUMNS = frozenset(FIELDS) - {"attributes"}
 _NO_NUMBER = frozenset({"nan", "inf", "+inf", "-inf", "infinity", "+infinity", "-infinity"})
 
 
@@ -177,7 +179,20 @@ def _csv_rows(lines: Iterable[tuple[int, bytes, bool]]) -> Iterator[Row]:
             yield Row(number, begins, raw, problem=problem)
         else:
             named = dict(zip(header, cells, strict=True))
-            yield Row(number, begins, raw, {n: _cell(n, c) for n, c in named.items() if c != ""})
+            yield Row(number, begins, raw, _told(named))
+
+
+def _told(named: dict[str, str]) -> dict[str, Any]:
+    """Return a row of CSV as JSON has it; ``attributes.sex`` is the member of an object."""
+    found: dict[str, Any] = {}
+    for name, text in named.items():
+        if text == "":
+            continue
+        if name.startswith(_ATTRIBUTE):
+            found.setdefault("attributes", {})[name.removeprefix(_ATTRIBUTE)] = _scalar(text)
+        else:
+            found[name] = _scalar(text) if name == "outcome" else text
+    return found
 
 
 def _texts(lines: Iterable[tuple[int, bytes, bool]]) -> Iterator[str]:
@@ -195,22 +210,21 @@ def _header(reader: Iterator[list[str]]) -> list[str]:
         header = next((cells for cells in reader if cells), [])
     except csv.Error as error:
         raise UnreadableFileError(f"the header is no CSV: {error}", field="header") from None
-    known = [name for name in header if name in FIELDS]
+    known = [name for name in header if name in _COLUMNS or name.startswith(_ATTRIBUTE)]
     ids = {"inference_id", "entity_id"} & set(known)
     complete = ids and {"outcome", "observed_at"} <= set(known)
     if len(set(header)) != len(header) or len(known) != len(header) or not complete:
         told = ",".join(header).encode("utf-8", "replace").decode()[:200]
         raise UnreadableFileError(
             f"the header {told!r} does not name the columns", field="header", value=told,
-            allowed="inference_id or entity_id or both, outcome, observed_at, each once",
+            allowed="inference_id or entity_id or both, outcome, observed_at, attributes.NAME, "
+            "each once",
         )  # fmt: skip
     return header
 
 
-def _cell(name: str, text: str) -> Any:
-    """Return what a cell means: an outcome is a truth value or a number where it reads as one."""
-    if name != "outcome":
-        return text
+def _scalar(text: str) -> Any:
+    """Return what a cell means: a truth value or a number where it reads as one."""
     lowered = text.strip().lower()
     if lowered in ("true", "false"):
         return lowered == "true"

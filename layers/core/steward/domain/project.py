@@ -11,7 +11,7 @@ from steward.domain.bias.declaration import Bias, check_bias
 from steward.domain.budget import Budget
 from steward.domain.cards.declaration import CardDeclaration
 from steward.domain.dataset_engine import DatasetEngine
-from steward.domain.declaration import MisplacedError, Name, Scalar, Strict
+from steward.domain.declaration import MisplacedError, Name, Strict
 from steward.domain.digests import digest_of
 from steward.domain.errors import InvalidProjectError
 from steward.domain.feature_groups import FeatureColumn, FeatureGroup, FeatureUse, feature_columns
@@ -23,8 +23,7 @@ from steward.domain.policy.risk import Risk, check_tier
 from steward.domain.release_declaration import Release, Share
 from steward.domain.tables import Column, Data
 from steward.domain.task_rules import check_task, with_task_defaults
-
-StartOn = Literal["delivery", "commit", "drift", "performance", "bias", "schedule"]
+from steward.domain.training_declaration import Training
 
 
 class Split(Strict):
@@ -45,29 +44,6 @@ class Split(Strict):
         if self.traffic + self.heldout >= 1:
             raise ValueError("traffic + heldout must stay below 1, so that rows are left to train")
         return self
-
-
-class Training(Strict):
-    """How a candidate is trained.
-
-    Attributes:
-        source: Folder of the code, beside `project.yaml`; `src` where that holds the entry point.
-            Without any the built-in model trains: boosted trees or a linear model, whichever
-            loses less on rows unseen.
-        entry_point: Script of SageMaker's script mode.
-        instance_type: For the training and the evaluation job.
-        max_runtime_s: The training job is stopped after it.
-        hyperparameters: Passed to the entry point as `--name value`.
-        start_on: What may start a run, beside a person. Without `delivery`, deliveries are kept
-            until something else starts one.
-    """
-
-    source: str | None = Field(default=None, min_length=1)
-    entry_point: str = "train.py"
-    instance_type: str = Field(default="ml.m5.large", pattern=r"^ml\.[a-z0-9-]+\.[a-z0-9]+$")
-    max_runtime_s: int = Field(default=3600, ge=1, le=432_000)
-    hyperparameters: dict[str, Scalar] = Field(default_factory=dict)
-    start_on: list[StartOn] = Field(default_factory=lambda: list(get_args(StartOn)))
 
 
 class Slice(Strict):

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from steward.domain.names import PROJECT_PATTERN
+from steward.domain.names import PROJECT_PATTERN, endpoint_name
 from steward.domain.routes import Arm, Mirror, Route
 
 
@@ -288,6 +288,25 @@ def serving_endpoints(route: Route | None) -> frozenset[str]:
         return frozenset()
     kept: Sequence[Arm | Mirror | None] = [*route.arms, route.previous, route.mirror]
     return frozenset(served.endpoint for served in kept if served is not None)
+
+
+def questioned(project: str, router: str, version: int, endpoint: str) -> str:
+    """Return the endpoint at which a version may be asked what moves its answers.
+
+    On the one endpoint of the router ``endpoint_variants`` questions would be captured and counted
+    as traffic, also by the guardrails of a release. There the staging endpoint of a version stays:
+    it has the same artifact and image, is serverless, and costs nothing while nobody asks.
+    """
+    return endpoint_name(project, version, "staging") if router == "endpoint_variants" else endpoint
+
+
+def questioned_endpoints(route: Route | None) -> frozenset[str]:
+    """Return the endpoints at which the versions of a route may be asked."""
+    if route is None:
+        return frozenset()
+    return frozenset(
+        questioned(route.project, route.router, arm.version, arm.endpoint) for arm in route.arms
+    )
 
 
 def shares(route: Route) -> dict[str, float]:

@@ -43,12 +43,16 @@ class ImportedFrom(_Strict):
         export_digest: Of the archive's manifest, None for a single artifact.
         source: Account, project, version and digests of where it was exported.
         unproven: What nothing here or there shows.
+        promoted_by: Who brought it from the environment before, None for any other import.
+        approvers: Who approved it there.
     """
 
     import_digest: str
     export_digest: str | None = None
     source: dict[str, str] = Field(default_factory=dict)
     unproven: list[str] = Field(default_factory=list)
+    promoted_by: str | None = None
+    approvers: list[str] = Field(default_factory=list)
 
 
 class RegisterVersion(_Strict):

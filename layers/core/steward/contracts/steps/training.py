@@ -37,6 +37,10 @@ class ResolvedRun(_Strict):
     Attributes:
         training_job: Name of the training job, without the suffix of a retry or redrive.
         evaluation_job: The same for the processing job.
+        spot: Whether it trains on spare capacity.
+        stopping_condition: SageMaker's, of one training job.
+        training_timeout_s: After which the training's task gives up.
+        checkpoints_uri: Prefix of the checkpoints; the same for all attempts at the same work.
     """
 
     project: str
@@ -51,6 +55,10 @@ class ResolvedRun(_Strict):
     hyperparameters: dict[str, str]
     instance_type: str
     max_runtime_s: int
+    spot: bool
+    stopping_condition: dict[str, int]
+    training_timeout_s: int
+    checkpoints_uri: str
     training_job: str
     evaluation_job: str
     models_uri: str

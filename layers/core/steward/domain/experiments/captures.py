@@ -97,7 +97,12 @@ def keep_captures(
 
 
 def keep_outcomes(
-    connection: Connection, lines: Sequence[Path], target: Path, *, project: str
+    connection: Connection,
+    lines: Sequence[Path],
+    target: Path,
+    *,
+    project: str,
+    attributes: bool = False,
 ) -> Kept:
     """Write the outcomes of a project; a line without time of record counts as recorded when
     it was observed.
@@ -107,15 +112,17 @@ def keep_outcomes(
         lines: Files of JSON Lines as ``outcomes/<project>/`` holds them.
         target: Parquet file to write.
         project: Only its outcomes.
+        attributes: Whether to keep what is told beside them, too.
     """
     columns = (
         "'project': 'VARCHAR', 'inference_id': 'VARCHAR', 'entity': 'VARCHAR', 'outcome': 'JSON',"
-        " 'observed_at': 'VARCHAR', 'recorded_at': 'VARCHAR'"
+        " 'observed_at': 'VARCHAR', 'recorded_at': 'VARCHAR', 'attributes': 'JSON'"
     )
+    beside = ", attributes::VARCHAR AS attributes" if attributes else ""
     sql = f"""
         SELECT inference_id, entity, outcome::VARCHAR AS outcome,
             {_milliseconds("observed_at")} AS observed,
-            coalesce({_milliseconds("recorded_at")}, observed) AS recorded
+            coalesce({_milliseconds("recorded_at")}, observed) AS recorded{beside}
         FROM {_read(lines, columns)}
         WHERE project = {literal(project)} AND observed IS NOT NULL AND outcome IS NOT NULL
             AND (inference_id IS NOT NULL OR entity IS NOT NULL)

@@ -31,7 +31,7 @@ class LinearForm(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
-    scale: Literal["log_odds", "probability"] = "log_odds"
+    scale: Literal["log_odds", "probability", "value"] = "log_odds"
     intercept: float = Field(allow_inf_nan=False)
     weights: dict[str, float]
     missing: dict[str, float] = Field(default_factory=dict)
@@ -67,7 +67,7 @@ class LinearForm(BaseModel):
         raise ValueError(f"{name} is {cell!r}, which a linear form cannot take")
 
     def answers(self, rows: Sequence[Sequence[Cell]], features: Sequence[str]) -> Floats:
-        """Return what the form answers: probabilities."""
+        """Return what the form answers: probabilities, or numbers."""
         scores = self.table(rows, features) @ self._weights(features) + self.intercept
         return answers_of(scores, self.scale)
 
@@ -93,10 +93,19 @@ def answers_of(scores: Floats, scale: str) -> Floats:
     return np.asarray(0.5 * (1 + np.tanh(0.5 * scores)))
 
 
-def linear_form(told: Mapping[str, Any]) -> LinearForm:
+def linear_form(told: Mapping[str, Any], *, numbers: bool = False) -> LinearForm:
     """Return the form that a model tells of itself.
 
+    Args:
+        told: Without a scale that of log-odds is meant, or the number itself of a regression.
+        numbers: Whether the model is a regression.
+
     Raises:
-        ValueError: It is none.
+        ValueError: It is none, or on a scale that its answers do not have.
     """
-    return LinearForm.model_validate({k: v for k, v in told.items() if k != "kind"})
+    given = {k: v for k, v in told.items() if k != "kind"}
+    form = LinearForm.model_validate({"scale": "value", **given} if numbers else given)
+    if (form.scale == "value") is not numbers:
+        what = "numbers" if numbers else "probabilities"
+        raise ValueError(f"scale {form.scale} is not of {what}")
+    return form

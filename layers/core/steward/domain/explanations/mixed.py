@@ -129,8 +129,20 @@ class Explained:
 
     @property
     def gaps(self) -> Floats:
-        """Distance of base and values from the answer, by row, on the scale of the values."""
-        return np.asarray(np.abs(self.base + self.values.sum(axis=1) - self.predictions))
+        """Distance of base and values from the answer, by row, on the scale of the values.
+
+        Of numbers it is a share of the answer where that is larger than 1.
+        """
+        gaps: Floats = np.abs(self.base + self.values.sum(axis=1) - self.predictions)
+        return np.asarray(gaps / sizes(self.predictions, self.scale), np.float64)
+
+
+def sizes(answers: Floats, scale: Scale) -> Floats:
+    """Return what a distance from answers is measured by: 1, or the answer if it is larger."""
+    if scale != "value":
+        return np.ones_like(answers)
+    found: Floats = np.maximum(1.0, np.abs(answers))
+    return found
 
 
 def explain_rows(

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from steward.domain.errors import BudgetExceededError
 from steward.domain.mails.layout import (
     Letter,
     Where,
@@ -118,7 +119,19 @@ def candidate_held(where: Where, *, run_id: str, verdict: str, reasons: Sequence
 def training_failed(
     where: Where, *, run_id: str, failed_state: str, error: str, cause: str, execution_arn: str
 ) -> Letter:
-    """Tell on-call and owner that a run ended without a result."""
+    """Tell on-call and owner that a run ended without a result, or was refused by its budget."""
+    if error == BudgetExceededError.__name__:
+        return letter(
+            where,
+            f"training run {run_id} of {where.project} was refused by its budget",
+            paragraph(
+                f"Run {run_id} of {where.project} was not started: {cause}. Nothing is lost: its "
+                "deliveries go into the next run, which somebody has to ask for, or a delivery, "
+                "once the budget in project.yaml is raised and pushed, or the month is over."
+            ),
+            commands("To see the estimate", f"steward cost estimate {where.project}"),
+            commands("To see the run", f"steward runs show {where.project} {run_id}"),
+        )
     return letter(
         where,
         f"training run {run_id} of {where.project} failed: {error}",

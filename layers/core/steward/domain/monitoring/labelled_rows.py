@@ -31,6 +31,8 @@ from steward.domain.workspace import Connection, identifier, literal
 
 Floats = NDArray[np.float64]
 Groups = dict[str, dict[str, GroupCounts]]
+TOLD = {**OUTCOMES, "attributes": "VARCHAR"}
+"""Columns of kept outcomes with what is told beside them, as JSON."""
 
 
 @dataclass(frozen=True)
@@ -59,11 +61,16 @@ class Decision:
 
 @dataclass(frozen=True)
 class WatchedFacet:
-    """A facet of a captured feature."""
+    """A facet of a captured feature, or of an attribute that outcomes tell.
+
+    Attributes:
+        withheld: Whether no model sees the column: then outcomes tell it.
+    """
 
     name: str
     column: str
     rule: Facet
+    withheld: bool = False
 
     def side(self, text: str | None) -> str:
         """Return the facet of a captured value, ``a`` or ``d``; empty where it has none."""
@@ -182,7 +189,9 @@ def join_labels(
         facets: Facets that are counted by their names.
         decision: What a favourable outcome is, in the facets.
     """
-    named, groups = groups, list(dict.fromkeys([*groups, *(facet.column for facet in facets)]))
+    told = list(dict.fromkeys(facet.column for facet in facets if facet.withheld))
+    captured = [facet.column for facet in facets if not facet.withheld]
+    named, groups = groups, list(dict.fromkeys([*groups, *captured]))
     numbers = isinstance(positive, ErrorScale)
     answer = f"abs(p.prediction) < {MOST!r}" if numbers else "p.prediction BETWEEN 0 AND 1"
     label = _number() if numbers else f"CASE WHEN {_is(positive)} THEN 1.0 ELSE 0.0 END"
@@ -200,17 +209,21 @@ def join_labels(
     """)
     connection.execute(f"""
         CREATE OR REPLACE TEMP TABLE told AS
-        SELECT o.inference_id AS id, o.outcome, o.observed, a.asked_at,
+        SELECT o.inference_id AS id, o.outcome, o.observed, a.asked_at, o.attributes,
             row_number() OVER (
                 PARTITION BY o.inference_id ORDER BY o.observed, o.recorded, o.outcome
             ) AS nth,
             first_value(o.outcome) OVER (
                 PARTITION BY o.inference_id ORDER BY o.observed, o.recorded, o.outcome
             ) AS counted
-        FROM {parquet(outcomes, OUTCOMES)} AS o JOIN asked AS a ON a.id = o.inference_id
+        FROM {parquet(outcomes, TOLD)} AS o JOIN asked AS a ON a.id = o.inference_id
         WHERE o.recorded <= {int(until_ms)} AND o.observed >= a.asked_at
     """)
     listed = "".join(f", a.g{n}" for n in range(len(groups)))
+    for name in told:
+        pointer = literal(f"/{name}")
+        listed += f", json_extract_string(t.attributes, {pointer}) AS g{len(groups)}"
+        groups.append(name)
     found = connection.execute(f"""
         SELECT a.prediction AS p, {label} AS y, t.observed - t.asked_at AS delay{listed}
         FROM told AS t JOIN asked AS a USING (id) WHERE t.nth = 1 ORDER BY a.id
@@ -226,7 +239,7 @@ def join_labels(
         for sql in (
             "SELECT count(*) FROM asked",
             "SELECT count(*) FROM told WHERE nth > 1 AND outcome <> counted",
-            f"SELECT count(*) FROM {parquet(outcomes, OUTCOMES)} AS o JOIN asked AS a"
+            f"SELECT count(*) FROM {parquet(outcomes, TOLD)} AS o JOIN asked AS a"
             " ON a.id = o.inference_id WHERE o.observed < a.asked_at",
         )
     )
@@ -301,7 +314,7 @@ def count_unknown(
 ) -> int:
     """Return labels, recorded within a time, of inference ids that no prediction has."""
     found = connection.execute(f"""
-        SELECT count(*) FROM {parquet(outcomes, OUTCOMES)} AS o
+        SELECT count(*) FROM {parquet(outcomes, TOLD)} AS o
         WHERE o.inference_id IS NOT NULL AND o.recorded >= {int(since_ms)}
             AND o.recorded < {int(until_ms)}
             AND o.inference_id NOT IN (SELECT id FROM {_predictions(predictions, ())})

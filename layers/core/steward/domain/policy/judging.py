@@ -62,6 +62,34 @@ def judge_policy(findings: Findings, requirements: Requirements) -> Judgement:
         *judge_data(findings, requirements.data),
         *judge_documentation(findings, requirements.documentation),
     ]
+    return _judgement(found, findings, requirements)
+
+
+def judge_imported(findings: Findings, requirements: Requirements) -> Judgement:
+    """Judge what came with an import, of a model that no job here has evaluated.
+
+    ``bias`` and ``explanation`` are judged as a candidate's; where the tier requires one that did
+    not come, a second person must approve. Performance is not judged: it was measured elsewhere,
+    on rows of its own, and never compared with the version in production.
+
+    Args:
+        findings: Of what was brought, with the waivers in force.
+        requirements: The policy in force for the project.
+    """
+    found: list[Ruled] = [
+        rule if rule.verdict == "pass" else ruled(
+            rule.rule, "inconclusive", f"{rule.message}: it did not come with the import", "quorum"
+        )
+        for rule in judge_evidence(findings, requirements)
+        if rule.rule in ("evidence.bias", "evidence.explanation")
+    ]  # fmt: skip
+    found += judge_bias(findings, requirements.bias)
+    found += judge_explanation(findings, requirements.explanation)
+    return _judgement(found, findings, requirements)
+
+
+def _judgement(found: Sequence[Ruled], findings: Findings, requirements: Requirements) -> Judgement:
+    """Let waivers pass what they name, and conclude."""
     waivers = {waiver.rule: waiver for waiver in reversed(findings.waivers)}
     rules = []
     for rule in found:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -12,15 +11,17 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from steward.domain.errors import EvidenceIncompleteError
+from steward.domain.policy.documents import (
+    bias_findings,
+    explanation_finding,
+    finite,
+    undefined_reason,
+)
 from steward.domain.policy.findings import (
-    BiasMetricFinding,
     ChampionFailed,
     ChampionFinding,
     DataFinding,
-    DeclaredVerdict,
     DocumentationFinding,
-    ExplanationFinding,
-    FacetFinding,
     Findings,
     MetricFinding,
     SliceFinding,
@@ -77,8 +78,10 @@ def findings_of(
             evidence=evidence,
             metrics={entry["metric"]: _metric(entry) for entry in evaluation["metrics"]},
             champion=_champion(comparison),
-            bias=_bias(beside["bias"]) if "bias" in beside else None,
-            explanation=_explanation(beside["explanation"]) if "explanation" in beside else None,
+            bias=bias_findings(beside["bias"]) if "bias" in beside else None,
+            explanation=(
+                explanation_finding(beside["explanation"]) if "explanation" in beside else None
+            ),
             data=_data(manifest, evaluation),
             documentation=DocumentationFinding(
                 description=project.description, owner=project.owner,
@@ -122,23 +125,10 @@ def _beside(
     return documents
 
 
-def _number(value: Any) -> float | None:
-    """Return a finite number, or None: JSON of Python's own may hold NaN and infinities."""
-    return float(value) if value is not None and math.isfinite(value) else None
-
-
-def _undefined(entry: Mapping[str, Any]) -> str | None:
-    value = entry.get("value")
-    if value is not None and not math.isfinite(value):
-        return f"it is {value}"
-    told = entry.get("undefined_because")
-    return str(told) if told else None
-
-
 def _metric(entry: Mapping[str, Any]) -> MetricFinding:
     return MetricFinding(
-        value=_number(entry["value"]), lower=_number(entry["lower"]),
-        upper=_number(entry["upper"]), undefined_because=_undefined(entry),
+        value=finite(entry["value"]), lower=finite(entry["lower"]),
+        upper=finite(entry["upper"]), undefined_because=undefined_reason(entry),
     )  # fmt: skip
 
 
@@ -159,41 +149,6 @@ def _margin(document: Mapping[str, Any]) -> float:
     """Return what the difference was judged by, in the unit of the loss."""
     found = document.get("margin")
     return float(document["settings"]["margin"] if found is None else found)
-
-
-def _bias(document: Mapping[str, Any]) -> list[FacetFinding]:
-    return [
-        FacetFinding(
-            name=facet["name"],
-            metrics=[
-                BiasMetricFinding(
-                    name=entry["name"], rows=entry["rows"], value=_number(entry["value"]),
-                    lower=_number(entry.get("lower")), upper=_number(entry.get("upper")),
-                    undefined_because=_undefined(entry),
-                )
-                for entry in facet["report"]["metrics"]
-            ],
-            declared=[
-                DeclaredVerdict(
-                    metric=told["metric"], reason=told["reason"],
-                    verdict="hold" if told["verdict"] == "fail" else told["verdict"],
-                )
-                for told in facet.get("verdicts") or ()
-            ],
-        )
-        for facet in document["facets"]
-    ]  # fmt: skip
-
-
-def _explanation(document: Mapping[str, Any]) -> ExplanationFinding:
-    shares = {entry["name"]: _number(entry.get("share")) for entry in document["features"]}
-    known = {name: share for name, share in shares.items() if share is not None}
-    largest = max(known, key=lambda name: (known[name], name)) if known else None
-    return ExplanationFinding(
-        additive=document["additive"], max_gap=_number(document.get("max_gap")),
-        rows=document["rows"], largest=largest,
-        largest_share=known[largest] if largest is not None else None,
-    )  # fmt: skip
 
 
 def _data(manifest: Mapping[str, Any] | None, evaluation: Mapping[str, Any]) -> DataFinding:

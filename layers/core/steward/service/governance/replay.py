@@ -13,7 +13,7 @@ from steward.domain.approvals import Approval, Ballot, rule_on, vote_digest
 from steward.domain.errors import EvidenceIncompleteError, StewardError
 from steward.domain.policy.findings import Findings
 from steward.domain.policy.in_force import PinnedPolicy
-from steward.domain.policy.judging import judge_policy
+from steward.domain.policy.judging import judge_imported, judge_policy
 from steward.domain.policy.strictness import requirements_digest
 from steward.domain.versions import VersionState
 from steward.ports import Item, ObjectStore
@@ -65,8 +65,10 @@ def _gate(item: Item, objects: ObjectStore) -> Replayed:
     except (ValueError, KeyError, TypeError, ValidationError, EvidenceIncompleteError) as error:
         told = f"{uri} cannot be read: {str(error)[:300]}"
         return Replayed("gate", False, recorded, "unknown", [told])
-    judged = judge_policy(findings, policy.requirements)
-    recomputed = "hold" if judged.verdict == "hold" else "pass"
+    imported = document.get("decision") == "import"
+    judged = (judge_imported if imported else judge_policy)(findings, policy.requirements)
+    passed = "not_judged" if imported else "pass"
+    recomputed = "hold" if judged.verdict == "hold" else passed
     differences = _input_differences(item, gate, policy, document["sources"], findings, objects)
     if judged.inputs_digest != gate.get("inputs_digest"):
         differences.append(
@@ -75,8 +77,11 @@ def _gate(item: Item, objects: ObjectStore) -> Replayed:
         )
     if recomputed != recorded:
         differences.append(f"the verdict is {recomputed}, on record is {recorded}")
+    reasons = gate.get("reasons") or []
+    if imported:  # the first tells where it came from
+        reasons = reasons[1:]
     differences += _rule_differences(
-        gate.get("reasons") or [], [f"{rule.rule}: {rule.message}" for rule in judged.rules]
+        reasons, [f"{rule.rule}: {rule.message}" for rule in judged.rules]
     )
     return Replayed("gate", not differences, recorded, recomputed, differences)
 
@@ -93,7 +98,7 @@ def _input_differences(
     ):
         if known is not None and known != digest:
             differences.append(f"the kept policy has digest {digest}, {where} is {known}")
-    for part in ("evaluation", "comparison", "dataset"):
+    for part in ("evaluation", "comparison", "dataset", "baseline", "bias", "explanation"):
         uri = sources.get("manifest_uri" if part == "dataset" else f"{part}_uri")
         if not uri:
             continue

@@ -48,11 +48,15 @@ class Facets:
 
     @property
     def watched(self) -> list[WatchedFacet]:
-        """Those whose attribute is a feature."""
+        """All; an attribute that is no feature is told with outcomes."""
         return [
-            WatchedFacet(facet.name(attribute.column), attribute.column, facet)
+            WatchedFacet(
+                facet.name(attribute.column),
+                attribute.column,
+                facet,
+                withheld=not attribute.feature,
+            )
             for attribute in self.declared.attributes
-            if attribute.feature
             for facet in attribute.facets
         ]
 
@@ -106,11 +110,15 @@ def look_at_facets(
     """
     pairs: list[bias_drift.Pair] = []
     columns: list[str] = []
+    untold: list[str] = []
     for watched in facets.watched:
         now: dict[str, GroupCounts] = {}
         for window in windows:
             for side, counts in window.groups.get(watched.name, {}).items():
                 now[side] = now[side].merge(counts) if side in now else counts
+        if watched.withheld and not now:
+            untold.append(watched.column)
+            continue
         found = bias_drift.facet_pairs(
             watched.name, facets.declared.metrics, now, facets.before.get(watched.name), margin
         )
@@ -123,7 +131,7 @@ def look_at_facets(
         _look(column, pair, verdict, facets.missing)
         for column, pair, verdict in zip(columns, pairs, verdicts, strict=True)
     ]
-    return looks + [_unseen(name) for name in facets.declared.withheld]
+    return looks + [_untold(name) for name in dict.fromkeys(untold)]
 
 
 def _look(
@@ -146,9 +154,9 @@ def _look(
     })  # fmt: skip
 
 
-def _unseen(column: str) -> GroupLook:
+def _untold(column: str) -> GroupLook:
     return GroupLook(
         column=column, group=column, metric="none", state="inconclusive", current=None,
         baseline=None, n=0,
-        sentence=f"{column} is no feature: requests do not carry it, and it cannot be watched.",
+        sentence=f"{column} is no feature, and no outcome told it beside the label.",
     )  # fmt: skip

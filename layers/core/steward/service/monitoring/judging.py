@@ -30,6 +30,7 @@ from steward.domain.monitoring.records import (
     open_item,
     window_uri,
 )
+from steward.domain.releases import questioned
 from steward.ports import (
     Change,
     Delete,
@@ -79,7 +80,7 @@ class Watcher:
         candidate: Version that a release tries now.
         write: Takes the lines of metrics; ``sys.stdout.write`` on Lambda.
         endpoints: What explanations ask; None where nothing may be asked.
-        arms: Endpoint of each version that has one of its own.
+        arms: Endpoint at which each version may be asked.
         positive: The label whose probability is predicted.
         configured: The project's item.
     """
@@ -154,20 +155,18 @@ def judge_windows(
     watcher = Watcher(
         bench, ids, command, declared_of(configured), arms.get("stable"), arms.get("candidate"),
         Baselines(state, bench.objects), seconds_left or _unhurried(), write, endpoints,
-        _arms(configured, route), _positive(configured), configured,
+        _questioned(route), _positive(configured), configured,
     )  # fmt: skip
     return _look_at_all(watcher)
 
 
-def _arms(configured: Item, route: Item) -> dict[int, str]:
-    """Return the endpoint of each version that serves on one of its own.
-
-    On the one endpoint of the router ``endpoint_variants`` every question is captured as if it
-    were traffic, so that nothing may be asked there.
-    """
-    if ((configured["config"].get("serving") or {}).get("router")) == "endpoint_variants":
-        return {}
-    return {int(arm["version"]): str(arm["endpoint"]) for arm in route["arms"]}
+def _questioned(route: Item) -> dict[int, str]:
+    """Return by version the endpoint at which it may be asked."""
+    project, router = str(route["project"]), str(route.get("router", "gateway"))
+    return {
+        int(arm["version"]): questioned(project, router, int(arm["version"]), str(arm["endpoint"]))
+        for arm in route["arms"]
+    }
 
 
 def _positive(configured: Item) -> Any:
@@ -397,7 +396,7 @@ def _attribution(watcher: Watcher, scene: Scene, number: int) -> AttributionLook
         return None
     objects = watcher.bench.objects
     rows = window_rows(objects, mine, baseline.digest, declared.rows)
-    why = f"version {scene.version} has no endpoint of its own"
+    why = f"version {scene.version} has no endpoint to ask"
     asked = Asked(watcher.endpoints, watcher.arms.get(scene.version), why, watcher.seconds_left)
     place = window_uri(
         watcher.bench.artifacts_bucket, watcher.project, scene.version,

@@ -221,7 +221,7 @@ def _outcomes(labelling: Labelling, matured: int, due_ms: int) -> list[Path]:
         lock(connection, bench.limits)
         for key, path in zip(new, lines, strict=True):
             target = path.with_suffix(".parquet")
-            keep_outcomes(connection, [path], target, project=labelling.project)
+            keep_outcomes(connection, [path], target, project=labelling.project, attributes=True)
             labelling.outcomes[key] = target
             path.unlink()
     return [labelling.outcomes[key] for key in keys if labelling.outcomes[key].exists()]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from steward.contracts.events import VersionImported
 from steward.contracts.steps.registry import (
     BaselineReference,
     GateResult,
@@ -54,14 +55,19 @@ from steward.ports import (
     StateStore,
     Table,
 )
+from steward.service.emission import Cause, event
+from steward.service.policy_in_force import pin_policy
+from steward.service.registry.import_judging import VERDICT, judge_import
+from steward.service.registry.promoting import Accepted, Promoted, Trust, check_promotion
 from steward.service.registry.records import versions_of
 from steward.service.registry.registration import register_version
 
 if TYPE_CHECKING:
     from steward.contracts.registry import ImportVersion
+    from steward.domain.policy.in_force import PinnedPolicy
 
-VERDICT = "not_judged"
 _BROUGHT = ("code", "dataset", "comparison", "gate")
+_BESIDE, _JUDGED, _CARD = ("baseline", "bias", "explanation"), ("bias", "explanation"), "card.json"
 _EXPORTED = ("comparison", "gate")
 """A comparison with another account's champion, and its gate, prove nothing here."""
 
@@ -74,6 +80,7 @@ class ImportPorts:
         environment: The deployment environment.
         data_bucket: Where dataset manifests and recorded examples lie.
         artifacts_bucket: Where models, evaluations and what is imported lie.
+        trust: Whose versions may be promoted to this environment.
     """
 
     state: StateStore
@@ -85,6 +92,7 @@ class ImportPorts:
     environment: str
     data_bucket: str
     artifacts_bucket: str
+    trust: Trust = field(default_factory=Trust)
 
 
 def import_version(
@@ -99,7 +107,8 @@ def import_version(
     Raises:
         ProjectNotFoundError: The project is not configured.
         EvidenceIncompleteError: A file is missing or is not what its digest says.
-        RejectedError: A file may do harm or cannot be read.
+        RejectedError: A file may do harm or cannot be read; or the policy in force holds the bias
+            or explanation that an archive brought.
     """
     configured = ports.state.get(Table.PROJECTS, {"project": request.project})
     if configured is None:
@@ -109,11 +118,23 @@ def import_version(
         )  # fmt: skip
     brought = _Brought(request, ports)
     brought.check()
-    author = identity_of(caller_arn, person_roles)
-    command = brought.registered(
-        configured, author if is_person(caller_arn, person_roles) else UNKNOWN_AUTHOR
-    )
-    _record_run(command, configured, author, ports)
+    bringer = identity_of(caller_arn, person_roles)
+    author = bringer if is_person(caller_arn, person_roles) else UNKNOWN_AUTHOR
+    promoted = None
+    if request.promotion is not None:
+        promoted = check_promotion(
+            request.promotion, brought.promoted(), caller_arn=caller_arn, configured=configured,
+            trust=ports.trust, state=ports.state,
+        )  # fmt: skip
+        author, bringer = promoted.author, promoted.by
+    if promoted is not None:
+        policy = promoted.policy
+    else:
+        from steward.domain.project import parse_project  # large: paid by an import
+
+        policy = pin_policy(ports.state, parse_project(configured["config"]))
+    command = brought.judged(brought.registered(configured, author, promoted), policy)
+    _record_run(command, configured, bringer, policy, ports, promoted)
     return register_version(
         command, state=ports.state, registry=ports.registry, clock=ports.clock, ids=ports.ids,
         environment=ports.environment,
@@ -182,7 +203,22 @@ class _Brought:
         check_evidence_of(manifest, content, self._json(EVIDENCE))
         self._manifest = manifest
 
-    def registered(self, configured: Item, author: str) -> RegisterVersion:
+    def promoted(self) -> Promoted:
+        """Return what a promotion is judged by: the manifest and the evidence that it names.
+
+        Raises:
+            EvidenceIncompleteError: The files are no archive.
+        """
+        if self._manifest is None:
+            raise EvidenceIncompleteError(
+                "only an archive of another environment can be promoted", field="members",
+                allowed=f"{MANIFEST} and what it names",
+            )  # fmt: skip
+        return Promoted(self._manifest.source, self._json(EVIDENCE))
+
+    def registered(
+        self, configured: Item, author: str, promoted: Accepted | None = None
+    ) -> RegisterVersion:
         """Put the files where a run would have; return the registering task's input."""
         data = f"s3://{self._ports.data_bucket}/datasets/{self._project}/{self._name}"
         artifacts = f"s3://{self._ports.artifacts_bucket}"
@@ -192,11 +228,7 @@ class _Brought:
         self._copy(DATASET, f"{data}/manifest.json", self._no_dataset)
         self._copy(MODEL, model)
         self._copy(EVALUATION, f"{evaluations}/{EVALUATION}")
-        baseline = None
-        if "baseline.json" in self._members:
-            uri = f"{evaluations}/baseline.json"
-            self._copy("baseline.json", uri)
-            baseline = BaselineReference(uri=uri, digest=self._members["baseline.json"].sha256)
+        beside = {name: self._beside(name, evaluations) for name in _BESIDE}
         source = self._manifest.source if self._manifest else None
         run = run_id(self.digest, 1)
         return RegisterVersion(
@@ -205,10 +237,41 @@ class _Brought:
             code_digest=source.code_digest if source else UNPROVEN,
             artifact_uri=model, job_image=self._ports.job_image.uri(),
             dataset_id=self._dataset_id(), manifest_uri=f"{data}/manifest.json",
-            evaluation_uri=f"{evaluations}/{EVALUATION}", baseline=baseline,
+            evaluation_uri=f"{evaluations}/{EVALUATION}", **beside,
             gate=GateResult(verdict=VERDICT, reasons=[self._reason()]),
-            imported=self._provenance(),
+            imported=self._provenance(promoted),
         )  # fmt: skip
+
+    def _beside(self, part: str, folder: str) -> BaselineReference | None:
+        """Put a file that the evaluation wrote where a run would have.
+
+        Bias and explanation of a single artifact are left: no evidence names them.
+        """
+        name = f"{part}.json"
+        if name not in self._members or (part in _JUDGED and self._manifest is None):
+            return None
+        self._copy(name, f"{folder}/{name}")
+        return BaselineReference(uri=f"{folder}/{name}", digest=self._members[name].sha256)
+
+    def judged(self, command: RegisterVersion, policy: PinnedPolicy) -> RegisterVersion:
+        """Return the registering task's input with what the policy makes of what was brought."""
+        ports = self._ports
+        documents = {
+            part: self._json(f"{part}.json")
+            for part in _JUDGED
+            if getattr(command, part) is not None
+        }
+        evidence = {"evaluation": self._members[EVALUATION].sha256}
+        evidence |= {
+            part: found.digest for part in _BESIDE if (found := getattr(command, part)) is not None
+        }
+        if command.dataset_id != UNPROVEN:
+            evidence["dataset"] = self._members[DATASET].sha256
+        gate = judge_import(
+            command, documents, evidence, policy, state=ports.state, objects=ports.objects,
+            clock=ports.clock, bucket=ports.artifacts_bucket,
+        )  # fmt: skip
+        return command.model_copy(update={"gate": gate})
 
     def _reason(self) -> str:
         where = (
@@ -219,15 +282,24 @@ class _Brought:
         )
         return f"imported from {where}: no gate here has judged it"
 
-    def _provenance(self) -> ImportedFrom:
+    def _provenance(self, promoted: Accepted | None) -> ImportedFrom:
         manifest = self._manifest
         if manifest is None:
             return ImportedFrom(import_digest=self.digest, unproven=list(_BROUGHT))
         unproven = [*_EXPORTED, *(["dataset"] if DATASET not in self._members else [])]
+        if promoted and _digest_of(manifest.source.job_image) != _digest_of(
+            self._ports.job_image.uri()
+        ):
+            unproven.append("image")
         return ImportedFrom(
             import_digest=self.digest, export_digest=manifest.digest,
-            source={k: str(v) for k, v in manifest.source.model_dump().items()},
+            source={
+                **{k: str(v) for k, v in manifest.source.model_dump().items()},
+                **({"card_digest": self._members[_CARD].sha256} if _CARD in self._members else {}),
+            },
             unproven=unproven,
+            promoted_by=promoted.by if promoted else None,
+            approvers=promoted.approvers if promoted else [],
         )  # fmt: skip
 
     def _dataset_id(self) -> str:
@@ -278,19 +350,37 @@ class _Brought:
         return import_uri(self._ports.artifacts_bucket, self._project, self.digest, name)
 
 
+def _digest_of(image: str) -> str:
+    return image.rpartition("@")[2]
+
+
 def _record_run(
-    command: RegisterVersion, configured: Item, author: str, ports: ImportPorts
-) -> None:
-    """Pin the configuration that the version is served and judged by, as a run does."""
+    command: RegisterVersion, configured: Item, bringer: str, policy: PinnedPolicy,
+    ports: ImportPorts, promoted: Accepted | None,
+) -> None:  # fmt: skip
+    """Pin the configuration and policy that the version is served and judged by, as a run does.
+
+    Who promotes a version asked for it, and may not approve it.
+    """
     now = ports.clock.now().isoformat(timespec="milliseconds")
+    trigger = {"kind": "request", "actor": bringer} if promoted else {"kind": "import"}
     run = {
         "project": command.project, "run_id": command.run_id, "status": "succeeded",
-        "trigger": {"kind": "import"}, "config": configured["config"], "author": author,
+        "trigger": trigger, "config": configured["config"], "author": bringer,
         "config_digest": command.config_digest, "code_digest": command.code_digest,
         "correlation_id": command.correlation_id, "requested_at": now, "started_at": now,
-        "ended_at": now, "deliveries": [],
+        "ended_at": now, "deliveries": [], "policy": policy.model_dump(mode="json"),
     }  # fmt: skip
+    told = []
+    if promoted is not None and command.imported is not None:
+        payload = VersionImported(
+            run_id=command.run_id, import_digest=command.imported.import_digest,
+            export_digest=str(command.imported.export_digest), origin=command.imported.source,
+            approvers=promoted.approvers,
+        )  # fmt: skip
+        cause = Cause(command.project, command.correlation_id, command.run_id, bringer)
+        told = [event(payload, cause, ports.clock, ports.ids)]
     try:
-        ports.state.commit([Put(Table.RUNS, run, expect=(Absent(),))])
+        ports.state.commit([Put(Table.RUNS, run, expect=(Absent(),))], told)
     except ConflictError:
         return

@@ -11,7 +11,7 @@ from steward.domain import names
 from steward.domain.endpoint_drift import MOVING, config_variants
 from steward.domain.errors import VersionNotFoundError
 from steward.domain.idle_endpoints import Hosted, Idle, idle, orphan, stage_of
-from steward.domain.releases import serving_endpoints
+from steward.domain.releases import questioned_endpoints, serving_endpoints
 from steward.domain.versions import VersionState
 from steward.ports import EndpointMetrics, Hosting, Item, ListedEndpoint, StateStore, Table
 from steward.service.serving.endpoint_records import PREFIX
@@ -92,7 +92,7 @@ def survey(
 def _named(project: str, state: StateStore) -> tuple[frozenset[str], str | None]:
     """Return the endpoints that something needs, and the stable one where it may be idle."""
     route, lease = route_of(state, project), read_lease(state, project)
-    needed = set(serving_endpoints(route))
+    needed = {*serving_endpoints(route), *questioned_endpoints(route)}
     for release in (lease.owner, lease.waiting) if lease else ():
         item = state.get(Table.RELEASES, {"project": project, "release_id": str(release)})
         if item is not None:

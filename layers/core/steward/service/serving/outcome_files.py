@@ -23,7 +23,7 @@ from steward.domain.outcome_files import (
 from steward.domain.outcomes import outcome_of
 from steward.ports import Clock, Ids, ObjectStore, StateStore
 from steward.service.emission import Cause, event
-from steward.service.serving.outcomes import require_serving
+from steward.service.serving.outcomes import require_serving, told_beside
 
 CHUNK_ROWS = 50_000
 """Outcomes of one object: some ten megabytes."""
@@ -67,7 +67,7 @@ def receive_outcomes(received: Received, intake: Intake) -> dict[str, Any]:
 def _one(received: Received, told: OutcomeObserved, at: datetime, intake: Intake) -> dict[str, Any]:
     project = received.own.project
     require_serving(project, intake.state, "meta.project")
-    outcome = outcome_of(told.model_dump(exclude_none=True), at)
+    outcome = outcome_of(told.model_dump(exclude_none=True), at, ())
     line = outcome.line(project, at)
     digest = hashlib.sha256(line.encode()).hexdigest()
     uri = f"s3://{intake.capture_bucket}/outcomes/{project}/{at:%Y/%m/%d}/{digest}.jsonl"
@@ -99,7 +99,7 @@ def _file(
     }  # fmt: skip
     aside = f"s3://{intake.data_bucket}/quarantine/{project}/{digest}"
     with TemporaryDirectory(prefix="steward-") as folder:
-        sorting = _Sorting(project, at, Path(folder))
+        sorting = _Sorting(project, at, Path(folder), told_beside(intake.state, project))
         try:
             _sort(sorting, created, path, intake)
         except UnreadableFileError as error:
@@ -132,6 +132,7 @@ class _Sorting:
     project: str
     at: datetime
     folder: Path
+    attributes: frozenset[str] = frozenset()
     good: int = 0
     refused: int = 0
     chunks: list[Path] = field(default_factory=list)
@@ -148,7 +149,7 @@ class _Sorting:
         """Put one row where it belongs."""
         try:
             row.usable()
-            line = outcome_of(row.value, self.at).line(self.project, self.at)
+            line = outcome_of(row.value, self.at, self.attributes).line(self.project, self.at)
         except RejectedError as error:
             self._refuse(row, error)
             return

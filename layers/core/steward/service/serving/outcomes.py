@@ -27,6 +27,15 @@ def require_serving(project: str, state: StateStore, field: str) -> None:
         )  # fmt: skip
 
 
+def told_beside(state: StateStore, project: str) -> frozenset[str]:
+    """Return the attributes that outcomes may tell: protected ones that no model sees."""
+    item = state.get(Table.PROJECTS, {"project": project}) or {}
+    bias = (item.get("config") or {}).get("bias") or {}
+    return frozenset(
+        str(one["column"]) for one in bias.get("attributes", ()) if not one.get("feature", True)
+    )
+
+
 def record_outcomes(
     project: str,
     rows: object,
@@ -58,12 +67,13 @@ def record_outcomes(
             allowed=f"a list of 1 to {MAX_ROWS} outcomes",
         )  # fmt: skip
     now = clock.now()
+    attributes = told_beside(state, project)
     good: dict[tuple[str | None, ...], Outcome] = {}
     refused: list[dict[str, Any]] = []
     duplicates: list[int] = []
     for index, row in enumerate(rows):
         try:
-            outcome = outcome_of(row, now)
+            outcome = outcome_of(row, now, attributes)
         except RejectedError as error:
             refused.append(refusal_of(error, index))
             continue

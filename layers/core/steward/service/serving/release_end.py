@@ -18,6 +18,7 @@ from steward.domain.errors import ConflictError, ReleaseEndedError, RouteConflic
 from steward.domain.releases import (
     ReleaseStatus,
     completed,
+    questioned_endpoints,
     release_of_execution,
     serving_endpoints,
 )
@@ -77,11 +78,14 @@ def complete_release(
         release = _complete(command, state=state, clock=clock, ids=ids)
     ensure_started(command.project, state=state, workflows=workflows, machine=machine)
     route = route_of(state, command.project)
-    needed = serving_endpoints(route)
+    needed = {*serving_endpoints(route), *questioned_endpoints(route)}
     unwanted = [
         names.endpoint_name(command.project, command.version, staging.STAGE),
         *([release["outdated_endpoint"]] if release.get("outdated_endpoint") else []),
     ]
+    before = release["previous_version"]
+    if before is not None and route is not None and route.router == "endpoint_variants":
+        unwanted.append(names.endpoint_name(command.project, int(before), staging.STAGE))
     removed = [endpoint for endpoint in unwanted if endpoint not in needed]
     for endpoint in removed:
         endpoints.delete(endpoint)

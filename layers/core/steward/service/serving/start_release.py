@@ -7,7 +7,6 @@ from typing import Any
 
 from steward.contracts.events import ReleaseQueued, ReleaseRequested, VersionApproved
 from steward.contracts.incoming import Received
-from steward.contracts.steps.serving import ConcludeRelease, Failure
 from steward.domain.errors import ConflictError
 from steward.domain.locks import release_lock
 from steward.domain.releases import (
@@ -46,7 +45,6 @@ from steward.service.serving.leasing import (
     superseded,
 )
 from steward.service.serving.records import project_of, release_of, route_of, version_of
-from steward.service.serving.release_end import end_release
 from steward.service.serving.verification import check_allowed_strategy, check_approved
 
 RACES = 4
@@ -182,6 +180,9 @@ def _end_abandoned(
     release = state.get(Table.RELEASES, {"project": project, "release_id": release_id})
     if release is None or release["status"] != ReleaseStatus.RUNNING or release.get("restored_at"):
         return
+    from steward.contracts.steps.serving import ConcludeRelease, Failure  # large, and seldom used
+    from steward.service.serving.release_end import end_release
+
     end_release(
         ConcludeRelease(
             project=project,

@@ -200,7 +200,7 @@ def take_lock(project: Project, run: dict[str, Any], lease: Lease | None, now_s:
         {"lock": training_lock(project.project)},
         set={
             "owner": run["run_id"],
-            "lease_expires_at": int(now_s) + project.training.max_runtime_s + LEASE_SLACK_S,
+            "lease_expires_at": int(now_s) + project.training.longest_s + LEASE_SLACK_S,
             "execution_arn": run["execution_arn"],
         },
         remove=("waiting", "waiting_since"),

@@ -10,8 +10,9 @@ from steward.domain.errors import InvalidProjectError, ReleaseNotAllowedError
 from steward.domain.source_archives import Files, SourceFile, below
 
 if TYPE_CHECKING:
-    from steward.domain.project import Project, Training
+    from steward.domain.project import Project
     from steward.domain.tables import Table
+    from steward.domain.training_declaration import Training
 
 DECLARATION, RISK, FEATURES = "project.yaml", "risk.yaml", "features"
 

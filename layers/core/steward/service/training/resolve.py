@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from steward.contracts.steps.training import Champion, ResolvedRun, ResolveRun
 from steward.domain.declaration import Scalar
 from steward.domain.errors import EvidenceIncompleteError
 from steward.domain.names import job_name
 from steward.domain.runs import DeliveryStatus, RunStatus, Work
 from steward.domain.versions import alias_item, version_item
-from steward.ports import ObjectStore, StateStore, Table
+from steward.ports import Item, ObjectStore, StateStore, Table
 from steward.service.pinned import pinned_run
 from steward.service.training.ledger import head_of, pins_of
+
+if TYPE_CHECKING:
+    from steward.domain.training_declaration import Training
+
+TASK_SLACK_S = 1800
+"""How much longer than its job a task waits for it: instances start, artifacts are moved."""
 
 
 def resolve_run(
@@ -33,7 +41,7 @@ def resolve_run(
         )  # fmt: skip
     hyperparameters = {name: _text(v) for name, v in project.training.hyperparameters.items()}
     hyperparameters["sagemaker_program"] = project.training.entry_point
-    base = f"s3://{artifacts_bucket}"
+    base, training = f"s3://{artifacts_bucket}", project.training
     return ResolvedRun(
         project=command.project,
         run_id=command.run_id,
@@ -46,13 +54,30 @@ def resolve_run(
         code_uri=item["code_uri"],
         hyperparameters=hyperparameters,
         instance_type=project.training.instance_type,
-        max_runtime_s=project.training.max_runtime_s,
+        max_runtime_s=training.max_runtime_s,
+        spot=training.spot is not None,
+        stopping_condition=_stopping_condition(training),
+        training_timeout_s=training.longest_s + TASK_SLACK_S,
+        checkpoints_uri=f"{base}/checkpoints/{command.project}/{_work_of(item)}",
         training_job=job_name(command.project, command.run_id, "train"),
         evaluation_job=job_name(command.project, command.run_id, "eval"),
         models_uri=f"{base}/models/{command.project}/{command.run_id}",
         evaluations_uri=f"{base}/evaluations/{command.project}/{command.run_id}",
         champion=_champion(state, command.project),
     )
+
+
+def _stopping_condition(training: Training) -> dict[str, int]:
+    found = {"MaxRuntimeInSeconds": training.max_runtime_s}
+    if training.spot is not None:
+        found["MaxWaitTimeInSeconds"] = training.spot.max_wait_s
+    return found
+
+
+def _work_of(item: Item) -> str:
+    """Return what the checkpoints belong to: the work, or the run where nothing is reused."""
+    kept = item.get("use_cache") is not False
+    return str(item["run_key"])[:16] if kept else str(item["run_id"])
 
 
 def _text(value: Scalar) -> str:

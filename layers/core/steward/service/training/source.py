@@ -12,6 +12,7 @@ from steward.contracts.source import PushSource, RetireFeatures, ShowProject
 from steward.domain.errors import (
     ConflictError,
     EvidenceIncompleteError,
+    InvalidProjectError,
     MalformedEventError,
     ProjectNotFoundError,
 )
@@ -24,13 +25,13 @@ from steward.ports import (
     Condition,
     Equals,
     Ids,
+    Item,
     ObjectStore,
     Put,
     StateStore,
     Table,
 )
 from steward.service.emission import Cause, event
-from steward.service.feature_catalog import registration, retire
 from steward.service.policy_in_force import pin_policy
 
 if TYPE_CHECKING:
@@ -148,6 +149,8 @@ def configure(
     Raises:
         ConflictError: Others kept changing the project, or a condition of ``with_it`` failed.
     """
+    from steward.service.feature_catalog import registration  # large: paid when one is changed
+
     name, state, now = project.project, ports.state, ports.clock.now
     for attempt in range(TRIES):
         known = state.get(Table.PROJECTS, {"project": name})
@@ -158,6 +161,8 @@ def configure(
             if with_it:
                 state.commit(list(with_it))
             return {**_answer(known), "changed": False}
+        if known is not None:
+            _keeps_task(project, known, state)
         item = {
             "project": name, "config": project.model_dump(mode="json"),
             "config_digest": project.digest, "code_digest": digest,
@@ -187,6 +192,22 @@ def configure(
     raise AssertionError("unreachable")
 
 
+def _keeps_task(project: Project, known: Item, state: StateStore) -> None:
+    """Refuse another task of the label once a version serves: nothing would be comparable."""
+    label = (known["config"].get("data") or {}).get("label") or {}
+    before = str(label.get("task", "binary"))
+    if project.data.label.task == before:
+        return
+    if state.get(Table.ROUTES, {"project": project.project}) is None:
+        return
+    raise InvalidProjectError(
+        f"data.label.task: versions of {project.project} that serve are {before}, and"
+        " predictions, outcomes and baselines of the other task cannot be compared",
+        field="data.label.task", value=project.data.label.task,
+        allowed=f"{before}, or another project",
+    )  # fmt: skip
+
+
 def retire_features(
     query: dict[str, str], caller: Caller, *, state: StateStore, clock: Clock, ids: Ids
 ) -> dict[str, Any]:
@@ -197,6 +218,8 @@ def retire_features(
         FeatureGroupNotFoundError: There is no such version.
         RejectedError: It is declared, or a model version that answers uses it.
     """
+    from steward.service.feature_catalog import retire
+
     request = parse_request(RetireFeatures, query)
     cause = Cause(request.project, caller.request_id, caller.request_id, caller.identity)
     return retire(

@@ -4,20 +4,13 @@ from __future__ import annotations
 
 import json
 
-from steward.contracts.steps.integration import (
-    ActivatedSource,
-    ActivateSource,
-    StartedTraining,
-    StartTraining,
-)
+from steward.contracts.steps.integration import ActivatedSource, ActivateSource
 from steward.domain.errors import CommitSupersededError, ConflictError, EvidenceIncompleteError
 from steward.domain.integrations import IntegrationStatus, branch_item
 from steward.ports import Equals, ObjectStore, SourceRepositories, Table, Update
 from steward.service.emission import Cause
 from steward.service.training.integration.records import newest_of, record_of
 from steward.service.training.source import Configuring, code_key, configure
-from steward.service.training.start import Ports, start_training
-from steward.service.training.triggers import Trigger
 
 
 def activate_source(
@@ -86,20 +79,3 @@ def _check_newest(command: ActivateSource, ports: Configuring, branch: str) -> N
     newest = newest_of(ports.state, command.project, branch)
     if newest is not None and newest.integration_id != command.integration_id:
         raise CommitSupersededError(f"{newest.integration_id} is newer")
-
-
-def start_after(command: StartTraining, ports: Ports, objects: ObjectStore) -> StartedTraining:
-    """Ask for a run because of a commit, in the name of who brought it.
-
-    The integration's id stands for the event, so that a repeated task asks for nothing twice.
-    """
-    record = record_of(ports.state, command.project, command.integration_id)
-    trigger = Trigger(
-        "commit", command.project, command.integration_id, record["author"],
-        record["trigger"]["cause"],
-    )  # fmt: skip
-    came = start_training(trigger, ports, objects)
-    run_id = str(came.get("run_id") or came.get("existing_run_id") or "")
-    return StartedTraining(
-        outcome=came["outcome"], run_id=run_id, reason=str(came.get("reason", ""))[:1000]
-    )

@@ -27,7 +27,7 @@ from steward.ports import (
     Table,
     Update,
 )
-from steward.service.training.integration.forges import CONNECTION, archive_url, token_of
+from steward.service.training.integration.connection import CONNECTION, archive_url, token_of
 from steward.service.training.integration.records import record_of
 
 

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from steward.contracts.approval import parse_request
 from steward.contracts.events import CommitReceived, CommitSource
-from steward.contracts.forge import ConnectForge, DisconnectForge
 from steward.domain import forges
 from steward.domain.errors import (
     ConflictError,
@@ -23,10 +20,10 @@ from steward.domain.errors import (
 from steward.domain.webhooks import SECRET_BYTES, new_secret
 from steward.ports import Absent, Clock, Delete, Ids, Item, Put, Secrets, StateStore, Table
 from steward.service.emission import Cause, event
-from steward.service.training.source import Caller
+from steward.service.training.integration.connection import CONNECTION, archive_url
 
-CONNECTION = "forge"
-"""Sort key of a project's connection to a forge, in the run table."""
+if TYPE_CHECKING:
+    from steward.service.training.source import Caller
 
 
 @dataclass(frozen=True)
@@ -48,21 +45,6 @@ class ForgePorts:
     local: bool
 
 
-def archive_url(connection: Item, commit_id: str) -> str:
-    """Return where the archive of a commit is, from the connection's own template."""
-    template: str = connection["archive"]
-    return template.replace("{repository}", connection["repository"]).replace("{commit}", commit_id)
-
-
-def token_of(text: str) -> str:
-    """Return the token of a secret: its text, or the key ``token`` of its JSON."""
-    try:
-        document = json.loads(text)
-    except ValueError:
-        return text.strip()
-    return str(document.get("token", "")) if isinstance(document, dict) else text.strip()
-
-
 def connect_forge(body: object, caller: Caller, random: bytes, ports: ForgePorts) -> dict[str, Any]:
     """Connect a project to a repository; return the webhook's secret, which is shown this once.
 
@@ -73,6 +55,9 @@ def connect_forge(body: object, caller: Caller, random: bytes, ports: ForgePorts
         SourceRefusedError: Archives would come from a host that the stack does not allow.
         ProjectNotFoundError: No such project is configured.
     """
+    from steward.contracts.approval import parse_request  # paid when somebody connects
+    from steward.contracts.forge import ConnectForge
+
     asked = parse_request(ConnectForge, body)
     if ports.state.get(Table.PROJECTS, {"project": asked.project}) is None:
         raise ProjectNotFoundError(
@@ -93,7 +78,7 @@ def connect_forge(body: object, caller: Caller, random: bytes, ports: ForgePorts
             "archive has no {commit}", field="archive", value=archive, allowed="{commit} in it"
         )
     before = _connection(ports.state, asked.project)
-    base = f"{ports.secret_prefix}/forges/{asked.project}/{ports.ids.new()[:8]}"
+    base = f"{ports.secret_prefix}/forges/{asked.project}/{ports.ids.new()}"
     secret = new_secret(random[:SECRET_BYTES])
     item = {
         "project": asked.project, "run_id": CONNECTION, "kind": asked.kind,
@@ -129,6 +114,9 @@ def _check_host(field: str, url: str, ports: ForgePorts) -> None:
 
 def disconnect_forge(query: Mapping[str, str], ports: ForgePorts) -> dict[str, Any]:
     """End the connection and both secrets; what is gone is fine."""
+    from steward.contracts.approval import parse_request
+    from steward.contracts.forge import DisconnectForge
+
     asked = parse_request(DisconnectForge, dict(query))
     found = _connection(ports.state, asked.project)
     if found is None:

@@ -19,7 +19,7 @@ from steward.ports import (
     Update,
     WebhookSender,
 )
-from steward.service.training.integration.forges import CONNECTION, token_of
+from steward.service.training.integration.connection import CONNECTION, token_of
 from steward.service.training.integration.records import record_of
 
 _DESCRIPTION = 140
