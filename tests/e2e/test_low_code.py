@@ -46,10 +46,9 @@ def test_the_tutorial_is_true(
             continue
         assert words[0] == "steward"
         _wait_before(lab, words)
-        person = words[words.index("--profile") + 1] if "--profile" in words else "theo"
-        plain = [w for w in words[1:] if w not in ("--profile", person)]
-        lab.steward(*plain, person=None if plain[:2] in (["project", "add"], ["project",
-                    "remove"]) else person)  # fmt: skip
+        person = words[words.index("--profile") + 1] if "--profile" in words else None
+        plain = [word for word in words[1:] if word not in ("--profile", person)]
+        lab.steward(*plain, person=person)
         played.append(" ".join(plain[:2]))
     assert played[:4] == ["project new", "project check", "project add", "data put"]
     assert played[-1] == "project remove"
@@ -82,6 +81,12 @@ def rows_of(path: Path) -> list[dict[str, str]]:
 def _wait_before(lab: Laboratory, words: list[str]) -> None:
     """Wait for what a person would wait for before the next command."""
     if "approve" in words:
-        lab.version(NAME, 1, "pending", within=180)
+        lab.version(NAME, 1, "pending", within=300)
+    elif words[1:3] == ["project", "remove"]:
+        ended = {"completed", "failed", "rolled_back"}
+        eventually(
+            lambda: {release["status"] for release in lab.state.releases(NAME)} <= ended,
+            "the end of the release", within=240,
+        )  # fmt: skip
     elif words[1:3] == ["project", "show"]:
-        eventually(lambda: lab.state.champion(NAME), "the first version in production", within=90)
+        eventually(lambda: lab.state.champion(NAME), "the first version in production", within=240)
