@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from steward.domain import names
-from steward_cli.commands.project_remove import _pattern, refuse_flying
+from steward.domain.experiments.ticks import schedule_name
+from steward.service.registry.reminders import reminder_name
+from steward_cli.commands.project_remove import _pattern, is_schedule_of, refuse_flying
 from steward_cli.console import CommandError, Exit
 
 
@@ -36,6 +38,14 @@ def test_names_of_projects_that_begin_alike_are_left_alone() -> None:
         "churn-visits",
     ):
         assert not ours.match(name), name
+
+
+def test_schedules_of_experiments_and_reminders_are_the_projects_own() -> None:
+    ticks = schedule_name("churn", "00000003-1")
+    assert is_schedule_of("churn", ticks)
+    assert is_schedule_of("churn", reminder_name("churn", 3, 1))
+    assert not is_schedule_of("churn", schedule_name("churn-v2", "00000003-1"))
+    assert not is_schedule_of("churn", reminder_name("churn-eu", 3, 1))
 
 
 def state(runs: list[str], releases: list[str]) -> Any:
