@@ -301,7 +301,11 @@ def _judged(
     constant = rare * (1 - rare)
     margin = float(f"{min(0.02, constant / 10):.2g}")
     guesses.append(
-        ("evaluation.margin", margin, f"a tenth of {constant:.3g}, what a constant answer loses")
+        (
+            "evaluation.margin",
+            margin,
+            f"at most 0.02, and a tenth of the {constant:.3g} of a constant answer",
+        )
     )
     bound = float(f"{constant:.3g}")
     guesses.append(("gates.brier", bound, f"to answer {rare:.3g} for every row loses as much"))

@@ -46,10 +46,9 @@ def test_the_tutorial_is_true(
             continue
         assert words[0] == "steward"
         _wait_before(lab, words)
-        person = words[words.index("--profile") + 1] if "--profile" in words else "theo"
-        plain = [w for w in words[1:] if w not in ("--profile", person)]
-        lab.steward(*plain, person=None if plain[:2] in (["project", "add"], ["project",
-                    "remove"]) else person)  # fmt: skip
+        person = words[words.index("--profile") + 1] if "--profile" in words else None
+        plain = [word for word in words[1:] if word not in ("--profile", person)]
+        lab.steward(*plain, person=person)
         played.append(" ".join(plain[:2]))
     assert played[:4] == ["project new", "project check", "project add", "data put"]
     assert played[-1] == "project remove"
@@ -65,6 +64,13 @@ def test_the_tutorial_is_true(
     )
     assert right > 0.9 * len(sent)
     assert leftovers(lab.target, NAME) == {}
+    # What was kept does not stand in the way of coming back, nor of going again.
+    lab.steward("project", "add", NAME)
+    assert list(leftovers(lab.target, NAME)) == ["stacks", "declarations"]
+    kept = lab.steward("project", "remove", NAME, "--yes")["retained"]
+    assert kept["table versions"] >= 1
+    assert kept[f"versions in steward-local-{NAME}"] == 1
+    assert leftovers(lab.target, NAME) == {}
 
 
 def rows_of(path: Path) -> list[dict[str, str]]:
@@ -75,6 +81,12 @@ def rows_of(path: Path) -> list[dict[str, str]]:
 def _wait_before(lab: Laboratory, words: list[str]) -> None:
     """Wait for what a person would wait for before the next command."""
     if "approve" in words:
-        lab.version(NAME, 1, "pending", within=180)
+        lab.version(NAME, 1, "pending", within=300)
+    elif words[1:3] == ["project", "remove"]:
+        ended = {"completed", "failed", "rolled_back"}
+        eventually(
+            lambda: {release["status"] for release in lab.state.releases(NAME)} <= ended,
+            "the end of the release", within=240,
+        )  # fmt: skip
     elif words[1:3] == ["project", "show"]:
-        eventually(lambda: lab.state.champion(NAME), "the first version in production", within=90)
+        eventually(lambda: lab.state.champion(NAME), "the first version in production", within=240)

@@ -209,6 +209,7 @@ def _has_kept_group(target: Target, project: str, stack: str) -> str:
         found = target.client("cloudformation").describe_stacks(StackName=stack)["Stacks"]
     except ClientError:
         found = []
+    found = [one for one in found if one["StackStatus"] != "DELETE_COMPLETE"]
     for parameter in found[0].get("Parameters", []) if found else []:
         if parameter["ParameterKey"] == "HasModelPackageGroup":
             return str(parameter["ParameterValue"])

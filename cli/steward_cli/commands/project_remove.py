@@ -172,16 +172,20 @@ def _names(client: Any, operation: str, listed: str, name: str, project: str) ->
     return sorted(item[name] for page in pages for item in page[listed])
 
 
+def is_schedule_of(project: str, name: str) -> bool:
+    """Return whether a schedule is an experiment's or an approval's reminder of this project."""
+    own = re.escape(project)
+    return re.match(rf"^({own}-\d{{8}}-\d+|approval-{own}-v\d+-\d+)$", name) is not None
+
+
 def _schedules(target: Target, project: str) -> list[tuple[str, str]]:
-    ours = re.compile(rf"^{re.escape(project)}-\d{{8}}-\d+$")
-    pages = target.client("scheduler").get_paginator("list_schedules").paginate(
-        NamePrefix=f"{project}-"
-    )  # fmt: skip
+    pager = target.client("scheduler").get_paginator("list_schedules")
     return [
         (item["GroupName"], item["Name"])
-        for page in pages
+        for prefix in (f"{project}-", f"approval-{project}-")
+        for page in pager.paginate(NamePrefix=prefix)
         for item in page["Schedules"]
-        if ours.match(item["Name"])
+        if is_schedule_of(project, item["Name"])
     ]
 
 
