@@ -1,6 +1,8 @@
 """The events: AWS's as it sends them, ours as we promise them, schemas and catalogue in step."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from steward.contracts import events
 from steward.contracts.events import (
     MAX_EVENT_BYTES,
     PAYLOADS,
     OutcomesRecorded,
+    Payload,
     TrainingFailed,
     parse_payload,
 )
@@ -113,7 +117,33 @@ def test_an_event_of_aws_without_a_field_that_we_need_is_malformed(path: Path, n
 
 
 def test_there_is_one_sample_of_each_event_of_ours() -> None:
-    assert [type(payload).__name__ for payload in SAMPLES] == list(PAYLOADS)
+    assert sorted(type(payload).__name__ for payload in SAMPLES) == sorted(PAYLOADS)
+
+
+def test_every_payload_is_listed_with_the_module_that_has_it() -> None:
+    assert all(issubclass(PAYLOADS[name], Payload) for name in PAYLOADS)
+    for name in PAYLOADS:
+        assert PAYLOADS[name].__module__.rpartition(".")[2] == PAYLOADS[name].source[8:]
+    assert {payload.__name__ for payload in Payload.__subclasses__()} == set(PAYLOADS)
+
+
+def test_a_name_that_is_no_payload_is_refused() -> None:
+    with pytest.raises(AttributeError, match="VersionBlessed"):
+        getattr(events, "VersionBlessed")  # noqa: B009 - the module answers by name
+    with pytest.raises(KeyError):
+        PAYLOADS["VersionBlessed"]
+    assert "VersionBlessed" not in PAYLOADS
+
+
+def test_modules_of_other_payloads_are_not_read() -> None:
+    code = (
+        "import sys; from steward.contracts.events import VersionApproved;"
+        "print(sorted(m for m in sys.modules if m.startswith('steward.contracts.events.')))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == (
+        "['steward.contracts.events.envelope', 'steward.contracts.events.registry']"
+    )
 
 
 @pytest.mark.parametrize("payload", SAMPLES, ids=lambda payload: type(payload).__name__)
