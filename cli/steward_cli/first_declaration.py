@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import yaml
 
-from steward_cli.console import CommandError, Exit
+from steward_cli.console import CommandError, Exit, rejected
 
 if TYPE_CHECKING:
     from steward.domain.profiles import ColumnProfile
@@ -379,4 +379,4 @@ def read_file(file: Path) -> Suggestion:
             "allowed: a sample of its rows, with fewer columns",
         ) from None  # fmt: skip
     except UnreadableFileError as error:
-        raise CommandError(f"{file}: {error.message}", Exit.USAGE, error.allowed) from None
+        raise rejected(error, Exit.USAGE, str(file)) from None

@@ -165,4 +165,4 @@ def pack(folder: Path) -> bytes:
     try:
         return canonical_archive(files)
     except ArchiveRefusedError as refused:
-        raise CommandError(f"{folder}: {refused.message}", Exit.USAGE) from None
+        raise rejected(refused, Exit.USAGE, str(folder)) from None

@@ -17,7 +17,7 @@ from steward.domain.errors import RejectedError
 from steward.domain.names import sagemaker_name
 from steward.domain.principals import identity_of
 from steward_cli.batch_input import BatchInput, read_batch
-from steward_cli.console import CommandError, Exit, Json, progress, record, show
+from steward_cli.console import CommandError, Exit, Json, progress, record, rejected, show
 from steward_cli.state import StackState
 from steward_cli.target import Target, choose
 
@@ -100,9 +100,7 @@ def _score(
     try:
         scores = check_scores(rows.ids, answered.decode().splitlines(), task)
     except RejectedError as error:
-        raise CommandError(
-            f"{error.message}; see s3://{bucket}/{prefix}/output", Exit.FAILED, error.allowed
-        ) from None
+        raise rejected(error, Exit.FAILED, f"s3://{bucket}/{prefix}/output") from None
     content = "".join(scores.lines()).encode()
     delivered = f"{prefix}/delivered"
     s3.put_object(Bucket=bucket, Key=f"{delivered}/scores.csv", Body=content)
