@@ -19,6 +19,7 @@ _MACHINE_COLOURS = {
     "staging": charts.PALETTE[4],
     "release": charts.PALETTE[2],
     "rollback": charts.PALETTE[3],
+    "integration": charts.PALETTE[5],
 }
 
 
