@@ -18,7 +18,7 @@ from support.job_container import part
 from support.laboratory_stack import Laboratory, eventually
 from support.regression_scene import declaration, project, rows
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
 NAME = "prices"
 TRAIN = """
@@ -86,7 +86,7 @@ def test_a_regression_is_released_answers_and_is_compared(lab: Laboratory) -> No
     assert (explained["method"], explained["scale"]) == ("tree", "value")
 
     lab.approve(NAME, 1)
-    lab.version(NAME, 1, "production", within=120)
+    lab.version(NAME, 1, "production", within=240)
     asked = part(ROWS, project(), "traffic")[0]
     url = f"{lab.target.output('GatewayUrl').rstrip('/')}/{NAME}"
     body = {
