@@ -15,7 +15,7 @@ from steward_cli.catalogue import Seed, catalogue_template, product_template, zi
 from steward_cli.commands.local import repository_root
 from steward_cli.console import CommandError, Exit, Json, progress, show
 from steward_cli.project_templates import render, templates_of
-from steward_cli.target import Target, choose
+from steward_cli.target import Target, choose, cost_tags
 
 SEED_NAME = "my-project"
 """Name in a seed: a product cannot write into the files of the repository that it makes."""
@@ -93,7 +93,7 @@ def deploy_catalogue(target: Target, stack: str, template: str) -> None:
     cloudformation: Any = target.client("cloudformation")
     request = {
         "StackName": stack, "TemplateBody": template, "Capabilities": ["CAPABILITY_IAM"],
-        "Tags": [{"Key": "steward:stack", "Value": target.stack}],
+        "Tags": cost_tags(target),
     }  # fmt: skip
     try:
         cloudformation.create_stack(**request)
