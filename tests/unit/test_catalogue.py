@@ -101,6 +101,8 @@ def test_publishing_again_updates_the_stack_or_leaves_it(again: bool) -> None:
             stub.add_client_error(
                 "update_stack", "ValidationError", "No updates are to be performed."
             )
-        target: Any = SimpleNamespace(client=lambda _name: client, stack="s", environment_name="dev")
+        target: Any = SimpleNamespace(
+            client=lambda _name: client, stack="s", environment_name="dev"
+        )
         deploy_catalogue(target, "s-catalogue", "{}")
         stub.assert_no_pending_responses()

@@ -385,6 +385,7 @@ class Story:
         facts.versions = state.versions(PROJECT)
         facts.deliveries = state.deliveries(PROJECT)
         facts.suppressed = state.suppressed(PROJECT)
+        facts.runs = state.runs(PROJECT)
         facts.releases = state.releases(PROJECT)
         facts.route = state.route(PROJECT) or {}
         s3 = self.target.client("s3")
@@ -399,7 +400,7 @@ class Story:
                     into[int(version["version"])] = json.loads(body)
         self._wait_until_idle()
         states = self.target.client("stepfunctions")
-        runs = {run["run_id"] for run in state.runs(PROJECT)}
+        runs = {run["run_id"] for run in facts.runs}
         for output in _MACHINES:
             arn = self.target.output(output)
             for execution in states.list_executions(stateMachineArn=arn)["executions"]:

@@ -8,6 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
+from steward.domain.run_comparison import saved_dollars, steps_of
 from steward_cli.console import table
 from steward_cli.demo.facts import Facts
 from steward_cli.demo.report import brier_of, costs_by_run, difference, share_moments
@@ -59,6 +60,8 @@ def print_summary(facts: Facts, console: Console) -> None:
     if facts.monitored:
         console.print(f"[bold]Monitoring[/bold] {escape(_monitored(facts))}", soft_wrap=True)
     console.print(f"[bold]Datasets[/bold] {_datasets(facts)}", soft_wrap=True)
+    if reused := _reused(facts):
+        console.print(f"[bold]Reused[/bold]   {reused}", soft_wrap=True)
     console.print(f"[bold]Mails[/bold]    {escape(_mails(facts))}", soft_wrap=True)
     console.print(f"[bold]Cost[/bold]     {_costs(facts)}")
     if facts.audit:
@@ -94,6 +97,17 @@ def _datasets(facts: Facts) -> str:
         f"{len(facts.datasets)}, {equal} built again to the same digests; joined by event time "
         f"alone, rows that know a later correction: {leaks}; here 0"
     )
+
+
+def _reused(facts: Facts) -> str:
+    """Say which steps no run carried out again, since nothing that they read had changed."""
+    told = []
+    for run in sorted(facts.runs, key=lambda run: str(run.get("started_at"))):
+        steps = {n: s for n, s in steps_of(run).items() if s["status"] == "reused"}
+        found = ", ".join(f"{name} of {step['reused_from']}" for name, step in steps.items())
+        if found:
+            told.append(f"run {run['run_id']} took {found} (${saved_dollars(run):.4f} saved)")
+    return "; ".join(told)
 
 
 def _monitored(facts: Facts) -> str:
