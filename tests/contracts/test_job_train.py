@@ -78,7 +78,7 @@ def test_an_unreadable_job_configuration_is_a_reason_too(tmp_path: Path) -> None
     container = Container(tmp_path)
     container.prepare_training(DIABETES / "src", ROWS, {"project": "diabetes"})
     assert container.run("train").returncode == 1
-    assert "job.json has not the agreed shape: KeyError('run_id')" in container.failure
+    assert "job.json has not the agreed shape: KeyError('label')" in container.failure
 
 
 def test_a_stop_request_reaches_the_script(tmp_path: Path) -> None:

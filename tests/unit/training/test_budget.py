@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from steward.domain.errors import BudgetExceededError
+from steward.domain.errors import BudgetExceededError, InvalidProjectError
 from steward.domain.project import parse_project
 from steward.domain.run_cost import time_item, time_partition
 from steward.ports import Item, Table
@@ -95,17 +95,9 @@ def test_the_next_month_allows_what_this_one_did_not() -> None:
     assert scene.start(scene.request())["outcome"] == "started"
 
 
-def test_without_a_known_price_a_budget_refuses_and_no_budget_does_not() -> None:
-    unknown = {"instance_type": "ml.zz9.large"}
-
-    limited = scene_of(unknown, per_run_usd=9)
-    run = refused_run(limited, _deliver(limited))
-    assert run["error"] == "UnknownPriceError"
-
-    free = scene_of(unknown)
-    started = _deliver(free)
-    assert started["outcome"] == "started"
-    assert free.run(started["run_id"])["estimate"] is None
+def test_an_instance_without_a_known_price_is_refused_where_it_is_declared() -> None:
+    with pytest.raises(InvalidProjectError, match="not in the price table"):
+        scene_of({"instance_type": "ml.zz9.large"}, per_run_usd=9)
 
 
 def _deliver(scene: Scene) -> dict[str, Any]:
