@@ -94,10 +94,12 @@ def incoming(lab: Laboratory, trained: dict[str, Any], name: str) -> dict[str, A
         event["detail"]["bucket"]["name"] = delivery["bucket"]
         event["detail"]["object"]["key"] = delivery["key"]
         del event["detail"]["object"]["version-id"]
+    if name == "approval_reminder_due":
+        event["detail"]["version"] = int(trained["version"])
     return event
 
 
-_OF_SCHEDULER = ("StartTickFunction",)
+_OF_SCHEDULER = ("StartTickFunction", "RemindApproversFunction")
 """Targets of schedules, which come and go with what they are for."""
 
 TAKERS = [
@@ -109,7 +111,9 @@ TAKERS = [
     ("model_package_state_change", "Registry", "ReconcileApprovalFunction"),
     ("object_created", "Training", "StartTrainingFunction"),
     ("processing_job_state_change", "Governance", "RecordCostFunction"),
-    ("repository_state_change", "Training", "StartTrainingFunction"),
+    ("pipeline_action_change", "Training", "DrivePipelineFunction"),
+    ("repository_state_change", "Training", "StartIntegrationFunction"),
+    ("approval_reminder_due", "Registry", "RemindApproversFunction"),
     ("scheduled_event", "Registry", "ExpireApprovalsFunction"),
     ("endpoint_state_change", "Serving", "ReconcileEndpointsFunction"),
     ("scheduled_event", "Serving", "RetirePreviousFunction"),

@@ -19,7 +19,7 @@ from steward.domain.principals import identity_of
 from steward_cli.batch_input import BatchInput, read_batch
 from steward_cli.console import CommandError, Exit, Json, progress, record, rejected, show
 from steward_cli.state import StackState
-from steward_cli.target import Target, choose
+from steward_cli.target import Target, choose, cost_tags
 
 app = typer.Typer(help="Batch: score a file with the version in production.")
 MOST_ATTEMPTS = 20
@@ -173,7 +173,7 @@ def _start(
                     "InputFilter": "$[1:]", "JoinSource": "Input", "OutputFilter": "$[0,-1]",
                 },
                 TransformResources={"InstanceType": instance_type, "InstanceCount": 1},
-                Tags=[{"Key": "steward:project", "Value": project}],
+                Tags=cost_tags(target, project),
             )  # fmt: skip
         except ClientError as error:
             if error.response["Error"]["Code"] != "ResourceInUse":
