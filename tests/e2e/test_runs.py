@@ -40,6 +40,11 @@ def test_a_failed_run_is_resumed_without_training_again(lab: Laboratory) -> None
     compared = lab.steward("runs", "compare", "resumed", failed["run_id"], done["run_id"])
     assert compared["saved_dollars"]["b"] > 0
     assert compared["inputs"]["dataset_id"]["b"]
+    again = lab.steward("runs", "start", "resumed", "--reason", "doubt", "--no-cache")
+    assert again["outcome"] == "started"
+    anew = run_of(lab, "resumed", again["run_id"], "succeeded", "held")
+    assert anew["step_training"]["status"] == "ran"
+    assert len(jobs_of(lab, "resumed")) == 2
 
 
 def test_a_cancelled_run_goes_on_in_the_same_execution(lab: Laboratory) -> None:

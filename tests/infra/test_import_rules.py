@@ -116,3 +116,22 @@ def test_use_cases_get_the_time_and_fresh_ids_from_their_ports(path: Path) -> No
                 "datetime.now", "datetime.utcnow", "date.today", "time.time", "uuid.uuid4",
                 "uuid.uuid1", "os.environ", "os.getenv",
             }, f"{called} in line {node.lineno}"  # fmt: skip
+
+
+_BUDGET = "steward.service.training.budget"
+
+
+@pytest.mark.parametrize("path", FUNCTIONS, ids=name_of)
+def test_who_may_start_a_run_is_told_where_costs_are(path: Path) -> None:
+    """A run is held to its budget where it starts; that is read from the table of costs."""
+    direct = {m for m in imported(path) if m in graph().modules}
+    if not any(m == _BUDGET or graph().chain_exists(m, _BUDGET) for m in direct):
+        return
+    [declared] = [
+        resource["Properties"]
+        for child in CHILDREN
+        for resource in of_type(load(child), "AWS::Serverless::Function").values()
+        if (ROOT / "stacks" / resource["Properties"]["CodeUri"] / "app.py").resolve()
+        == path.resolve()
+    ]
+    assert "COSTS_TABLE" in declared["Environment"]["Variables"]
