@@ -20,6 +20,10 @@ _LARGEST_JUNIT = 20 * 1024 * 1024
 _NAMED = 20
 _SAYS = {2: "the tests were interrupted", 3: "pytest failed", 4: "pytest was called wrongly"}
 _NONE_FOUND = 5
+_CONFIGURED = {
+    "pytest.ini": "", ".pytest.ini": "", "pytest.toml": "", ".pytest.toml": "",
+    "pyproject.toml": "[tool.pytest", "tox.ini": "[pytest]", "setup.cfg": "[tool:pytest]",
+}  # fmt: skip
 
 
 def main(_arguments: list[str]) -> int:
@@ -40,6 +44,7 @@ def _test(given: Path, output: Path) -> None:
     with tempfile.TemporaryDirectory(prefix="project-") as scratch:
         project = Path(scratch) / "project"
         unpack(only_archive(given), project)
+        _bound_configuration(project)
         junit = output / JUNIT
         command = [
             sys.executable, "-P", "-m", "pytest", str(told["tests"]), "-q", "-p",
@@ -71,6 +76,19 @@ def result_of(ending: bounded.Ending, junit: Path, limit_s: float, tests: str) -
         why = _SAYS.get(ending.code, f"pytest ended with code {ending.code}")
         summary = f"{why}: {ending.output[-500:].strip()}"
     return {"passed": False, "summary": summary, "failed": failed[:_NAMED]}
+
+
+def _bound_configuration(project: Path) -> None:
+    """Let pytest look for no configuration above the project: an empty file of its own ends that.
+
+    pytest takes the first of these files that has a section for it, in the folder and above.
+    https://docs.pytest.org/en/stable/reference/customize.html
+    """
+    for name, section in _CONFIGURED.items():
+        file = project / name
+        if file.is_file() and section in file.read_text(encoding="utf-8", errors="replace"):
+            return
+    (project / "pytest.ini").write_text("[pytest]\n", encoding="utf-8")
 
 
 def _counted(junit: Path) -> tuple[int, list[str]]:

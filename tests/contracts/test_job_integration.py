@@ -42,6 +42,25 @@ def test_tests_that_pass_are_counted_and_kept_as_junit(tmp_path: Path) -> None:
     assert b"testcase" in (tmp_path / "processing" / "output" / "junit.xml").read_bytes()
 
 
+@pytest.mark.parametrize("own", [{}, {"pytest.ini": "[pytest]\naddopts = -v\n"}])
+def test_a_configuration_above_the_project_is_not_its_own(
+    tmp_path: Path, own: dict[str, str]
+) -> None:
+    """On a laptop the job's folder lies below a repository, whose options are not for it."""
+    (tmp_path / "pyproject.toml").write_text(
+        '[tool.pytest.ini_options]\naddopts = "--strict-config"\nno_such_option = 1\n'
+    )
+    temporary = tmp_path / "job" / "tmp"
+    temporary.mkdir(parents=True)
+
+    found = outcome_of(
+        tmp_path / "job", {"tests/test_a.py": "def test_one(): pass\n", **own},
+        TMPDIR=str(temporary),
+    )  # fmt: skip
+
+    assert found == {"passed": True, "summary": "1 tests passed", "failed": []}
+
+
 def test_tests_that_fail_are_named(tmp_path: Path) -> None:
     found = outcome_of(tmp_path, {
         "tests/test_a.py": "def test_good(): pass\ndef test_bad(): assert 1 == 2\n",
