@@ -7,9 +7,7 @@ import time
 import uuid
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
-
-from botocore.exceptions import ClientError, WaiterError
+from typing import Literal
 
 from steward.adapters.objects import S3ObjectStore
 from steward.domain.databrew_profiles import DataBrewProfile, read_profile
@@ -17,7 +15,8 @@ from steward.domain.delivery_files import MAX_UNPACKED_BYTES
 from steward.domain.errors import EvidenceIncompleteError, UnreadableFileError
 from steward_cli.commands.local import repository_root
 from steward_cli.console import CommandError, Exit, rejected
-from steward_cli.target import Target, cost_tags
+from steward_cli.stacks import deploy
+from steward_cli.target import Target
 
 Engine = Literal["auto", "duckdb", "databrew"]
 POLL_S = 10.0
@@ -70,7 +69,11 @@ def start_profile_job(target: Target, project: str, file: Path, format_: str) ->
             "use --engine duckdb, or another target",
         )  # fmt: skip
     parameters = profiling_parameters(target, project, format_)
-    _deploy(target, f"{target.stack}-profiling-{project}", parameters)
+    template = repository_root() / "projects" / "profiling-stack.yaml"
+    deploy(
+        target, f"{target.stack}-profiling-{project}", project,
+        template.read_text(encoding="utf-8"), parameters, ("CAPABILITY_IAM",),
+    )  # fmt: skip
     bucket = parameters["DataBucket"]
     target.client("s3").upload_file(str(file), bucket, f"profiling/{project}/{file.name}")
     account = target.client("sts").get_caller_identity()["Arn"].split(":")
@@ -150,37 +153,3 @@ def fetch_profile(target: Target, uri: str) -> DataBrewProfile:
         raise rejected(error, Exit.NOT_FOUND) from None
     except UnreadableFileError as error:
         raise rejected(error, where=uri) from None
-
-
-def _deploy(target: Target, name: str, parameters: dict[str, str]) -> None:
-    template = repository_root() / "projects" / "profiling-stack.yaml"
-    request: dict[str, Any] = {
-        "StackName": name,
-        "TemplateBody": template.read_text(encoding="utf-8"),
-        "Capabilities": ["CAPABILITY_IAM"],
-        "Parameters": [
-            {"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()
-        ],
-        "Tags": cost_tags(target),
-    }
-    cloudformation = target.client("cloudformation")
-    try:
-        cloudformation.create_stack(**request)
-        waiter = "stack_create_complete"
-    except ClientError as error:
-        if error.response["Error"]["Code"] != "AlreadyExistsException":
-            raise
-        try:
-            cloudformation.update_stack(**request)
-        except ClientError as unchanged:
-            if "No updates are to be performed" in str(unchanged):
-                return
-            raise
-        waiter = "stack_update_complete"
-    try:
-        cloudformation.get_waiter(waiter).wait(StackName=name)
-    except WaiterError:
-        raise CommandError(
-            f"the stack {name} was not deployed", Exit.FAILED,
-            f"aws cloudformation describe-stack-events --stack-name {name}",
-        ) from None  # fmt: skip

@@ -24,12 +24,15 @@ MOST_IN_BUCKET = 1_000_000
 def deploy(
     target: Target,
     name: str,
-    project: str,
+    project: str | None,
     template: str,
     parameters: Mapping[str, object],
     capabilities: tuple[str, ...] = (),
 ) -> str:
     """Create or update a stack and wait for it; return its name.
+
+    Args:
+        project: Whose stack it is; None for one of no project.
 
     Raises:
         CommandError: CloudFormation refused or rolled back.
@@ -72,7 +75,7 @@ def deploy(
     return name
 
 
-def template_source(target: Target, project: str, template: str) -> dict[str, str]:
+def template_source(target: Target, project: str | None, template: str) -> dict[str, str]:
     """Return how CloudFormation gets a template: with the request, or from the artifacts bucket.
 
     The bucket is where a template goes that is too large for a request, under its own digest, so
@@ -86,10 +89,11 @@ def template_source(target: Target, project: str, template: str) -> dict[str, st
         return {"TemplateBody": template}
     if len(content) > MOST_IN_BUCKET:
         raise CommandError(
-            f"the stack of {project} would have {len(content)} bytes of template", Exit.FAILED,
+            f"the stack of {project or 'templates'} would have {len(content)} bytes of template",
+            Exit.FAILED,
             f"CloudFormation takes {MOST_IN_BUCKET} at most: declare fewer feature groups",
         )  # fmt: skip
     bucket = target.output("ArtifactsBucketName")
-    key = f"templates/{project}/{hashlib.sha256(content).hexdigest()}.yaml"
+    key = f"templates/{project or 'catalogue'}/{hashlib.sha256(content).hexdigest()}.yaml"
     target.client("s3").put_object(Bucket=bucket, Key=key, Body=content)
     return {"TemplateURL": f"https://s3.{target.region}.amazonaws.com/{bucket}/{key}"}

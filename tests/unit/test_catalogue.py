@@ -15,8 +15,9 @@ import yaml
 from botocore.stub import ANY, Stubber
 
 from steward_cli.catalogue import Seed, catalogue_template, product_template, zipped
-from steward_cli.commands.project_publish import deploy_catalogue, seeds_of
+from steward_cli.commands.project_publish import seeds_of
 from steward_cli.project_templates import templates_of
+from steward_cli.stacks import deploy
 from support.linting import findings
 from support.rendered import ROOT, TEMPLATES, plain_templates
 
@@ -90,7 +91,8 @@ def test_publishing_again_updates_the_stack_or_leaves_it(again: bool) -> None:
                           aws_secret_access_key="x")  # fmt: skip
     with Stubber(client) as stub:
         request = {"StackName": "s-catalogue", "TemplateBody": "{}",
-                   "Capabilities": ["CAPABILITY_IAM"], "Tags": ANY}  # fmt: skip
+                   "Capabilities": ["CAPABILITY_IAM"], "Parameters": [],
+                   "Tags": ANY}  # fmt: skip
         stub.add_client_error("create_stack", "AlreadyExistsException", expected_params=request)
         if again:
             stub.add_response("update_stack", {"StackId": "x"}, request)
@@ -102,7 +104,7 @@ def test_publishing_again_updates_the_stack_or_leaves_it(again: bool) -> None:
                 "update_stack", "ValidationError", "No updates are to be performed."
             )
         target: Any = SimpleNamespace(
-            client=lambda _name: client, stack="s", environment_name="dev"
+            client=lambda _name: client, stack="s", environment_name="dev", engine=None
         )
-        deploy_catalogue(target, "s-catalogue", "{}")
+        deploy(target, "s-catalogue", None, "{}", {}, ("CAPABILITY_IAM",))
         stub.assert_no_pending_responses()

@@ -5,17 +5,17 @@ from __future__ import annotations
 import json
 import tempfile
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from botocore.exceptions import ClientError, WaiterError
 from rich.console import Console
 
 from steward_cli.catalogue import Seed, catalogue_template, product_template, zipped
 from steward_cli.commands.local import repository_root
 from steward_cli.console import CommandError, Exit, Json, progress, show
 from steward_cli.project_templates import render, templates_of
-from steward_cli.target import Target, choose, cost_tags
+from steward_cli.stacks import deploy
+from steward_cli.target import choose
 
 SEED_NAME = "my-project"
 """Name in a seed: a product cannot write into the files of the repository that it makes."""
@@ -61,7 +61,7 @@ def publish_templates(
                 say(key)
                 target.client("s3").put_object(Bucket=bucket, Key=key, Body=content)
             say(f"stack {stack}")
-            deploy_catalogue(target, stack, template)
+            deploy(target, stack, None, template, {}, ("CAPABILITY_IAM",))
     products = {seed.template.name: seed.digest for seed in seeds}
 
     def tell(console: Console) -> None:
@@ -82,36 +82,3 @@ def seeds_of(root: Path) -> list[Seed]:
             (goal / ".copier-answers.yml").unlink()
             seeds.append(Seed(template, zipped(goal)))
     return seeds
-
-
-def deploy_catalogue(target: Target, stack: str, template: str) -> None:
-    """Create or update the catalogue's stack; an unchanged one is left alone.
-
-    Raises:
-        CommandError: CloudFormation refused or rolled back.
-    """
-    cloudformation: Any = target.client("cloudformation")
-    request = {
-        "StackName": stack, "TemplateBody": template, "Capabilities": ["CAPABILITY_IAM"],
-        "Tags": cost_tags(target),
-    }  # fmt: skip
-    try:
-        cloudformation.create_stack(**request)
-        waiter = "stack_create_complete"
-    except ClientError as error:
-        if error.response["Error"]["Code"] != "AlreadyExistsException":
-            raise
-        try:
-            cloudformation.update_stack(**request)
-        except ClientError as unchanged:
-            if "No updates are to be performed" in str(unchanged):
-                return
-            raise
-        waiter = "stack_update_complete"
-    try:
-        cloudformation.get_waiter(waiter).wait(StackName=stack)
-    except WaiterError:
-        raise CommandError(
-            f"the stack {stack} was not deployed", Exit.FAILED,
-            f"aws cloudformation describe-stack-events --stack-name {stack}",
-        ) from None  # fmt: skip

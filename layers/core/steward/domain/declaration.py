@@ -48,3 +48,28 @@ class MisplacedError(ValueError):
     def below(self, prefix: str) -> MisplacedError:
         """Return the same fault seen from further out."""
         return MisplacedError(f"{prefix}.{self.path}", str(self), self.value, self.allowed)
+
+
+def with_default_margin(declared: object, margin: float) -> object:
+    """Return a declaration with a margin, where it names neither an absolute nor a relative one."""
+    if not isinstance(declared, dict):
+        return declared
+    if declared.get("margin") is None and declared.get("relative_margin") is None:
+        return {**declared, "margin": margin}
+    return declared
+
+
+def check_one_margin(margin: float | None, relative_margin: float | None, unit: str) -> None:
+    """Refuse a margin that is given twice.
+
+    Args:
+        unit: What the absolute one is in the unit of: the loss or the metric.
+
+    Raises:
+        MisplacedError: Both are given.
+    """
+    if margin is not None and relative_margin is not None:
+        raise MisplacedError(
+            "relative_margin", f"the margin is either in the unit of the {unit} or relative",
+            relative_margin, "margin or relative_margin",
+        )  # fmt: skip

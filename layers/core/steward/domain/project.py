@@ -11,7 +11,13 @@ from steward.domain.bias.declaration import Bias, check_bias
 from steward.domain.budget import Budget
 from steward.domain.cards.declaration import CardDeclaration
 from steward.domain.dataset_engine import DatasetEngine
-from steward.domain.declaration import MisplacedError, Name, Strict
+from steward.domain.declaration import (
+    MisplacedError,
+    Name,
+    Strict,
+    check_one_margin,
+    with_default_margin,
+)
 from steward.domain.digests import digest_of
 from steward.domain.errors import InvalidProjectError
 from steward.domain.feature_groups import FeatureColumn, FeatureGroup, FeatureUse, feature_columns
@@ -96,19 +102,11 @@ class Evaluation(Strict):
     @model_validator(mode="before")
     @classmethod
     def _has_a_margin(cls, declared: object) -> object:
-        if not isinstance(declared, dict):
-            return declared
-        if declared.get("margin") is None and declared.get("relative_margin") is None:
-            return {**declared, "margin": 0.02}
-        return declared
+        return with_default_margin(declared, 0.02)
 
     @model_validator(mode="after")
     def _one_margin(self) -> Self:
-        if self.margin is not None and self.relative_margin is not None:
-            raise MisplacedError(
-                "relative_margin", "the margin is either in the unit of the loss or relative",
-                self.relative_margin, "margin or relative_margin",
-            )  # fmt: skip
+        check_one_margin(self.margin, self.relative_margin, "loss")
         return self
 
 

@@ -6,7 +6,13 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from steward.domain.declaration import MisplacedError, Name, Strict
+from steward.domain.declaration import (
+    MisplacedError,
+    Name,
+    Strict,
+    check_one_margin,
+    with_default_margin,
+)
 from steward.domain.expressions import ExpressionError, parse
 
 Action = Literal["notify", "retrain", "roll_back"]
@@ -67,19 +73,11 @@ class Labels(Strict):
     @model_validator(mode="before")
     @classmethod
     def _has_a_margin(cls, declared: object) -> object:
-        if not isinstance(declared, dict):
-            return declared
-        if declared.get("margin") is None and declared.get("relative_margin") is None:
-            return {**declared, "margin": 0.05}
-        return declared
+        return with_default_margin(declared, 0.05)
 
     @model_validator(mode="after")
     def _possible_margin(self) -> Self:
-        if self.margin is not None and self.relative_margin is not None:
-            raise MisplacedError(
-                "relative_margin", "the margin is either in the unit of the metric or relative",
-                self.relative_margin, "margin or relative_margin",
-            )  # fmt: skip
+        check_one_margin(self.margin, self.relative_margin, "metric")
         if self.metric != "mae" and self.margin is not None and self.margin >= 1:
             raise MisplacedError(
                 "margin", f"{self.metric} cannot get worse by {self.margin:g}", self.margin,
