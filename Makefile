@@ -6,6 +6,8 @@
 BIN := $(CURDIR)/.venv/bin
 export PATH := $(BIN):$(PATH)
 export SAM_CLI_TELEMETRY := 0
+# Dozens of processes import the same thousand modules: let the first keep what it compiled.
+unexport PYTHONDONTWRITEBYTECODE
 PYTHON_FOLDERS := layers/core/steward cli/steward_cli local/steward_local jobs/steward_jobs functions tests bench .ci/aws_smoke.py
 
 help: ## Say what there is
@@ -18,7 +20,9 @@ setup: ## Prepare .venv and the SAM CLI, from pinned and hashed requirements
 demo: setup ## Play one model's whole life on the embedded AWS
 	@steward demo
 
-test: lint checkov ## All checks and all tests, on the embedded AWS where they need one
+test: setup ## All checks and all tests, on the embedded AWS where they need one
+	@pytest --collect-only -q >/dev/null 2>&1 & \
+	$(MAKE) --no-print-directory lint checkov || { wait; exit 1; }; wait
 	@pytest -n 4 --dist loadfile
 
 check: lint checkov ## All checks: style, types, layers, templates, machines, schemas, cold imports

@@ -94,8 +94,11 @@ def test_a_child_declares_its_own_layers(path: Path) -> None:
     if path.stem in ("data", "monitoring", "serving", "training"):
         expected["AnalyticsLayer"] = "../layers/analytics"
     assert folders == expected
-    for layer in layers.values():
-        assert layer["Metadata"]["BuildMethod"] == "python3.11"
+    for name, layer in layers.items():
+        assert layer["Metadata"]["BuildMethod"] == "makefile"
+        recipe = (ROOT / "stacks" / folders[name] / "Makefile").read_text(encoding="utf-8")
+        assert f"\nbuild-{name}:\n" in recipe
+        assert "--require-hashes" in recipe
 
 
 def test_stateful_resources_outlive_their_stack_and_are_protected_where_it_counts() -> None:

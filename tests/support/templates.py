@@ -32,8 +32,8 @@ _LOCAL_FILES: dict[str, tuple[str, Any]] = {
 }
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML with CloudFormation's short forms written out."""
+class _Loader(yaml.CSafeLoader):
+    """YAML with CloudFormation's short forms written out, read by libyaml."""
 
 
 def _short_form(loader: _Loader, tag: str, node: yaml.Node) -> dict[str, Any]:

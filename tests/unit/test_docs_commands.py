@@ -17,7 +17,8 @@ PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 _SHOWN = re.compile(r"^\$ (?:\.venv/bin/)?(steward .*)$", re.MULTILINE)
 MAILS = sorted((ROOT / "tests" / "contracts" / "mails").glob("*.txt"))
 _TOLD = re.compile(r"^ +(steward .*)$", re.MULTILINE)
-COMMANDS: frozenset[str] = frozenset(getattr(typer.main.get_command(app), "commands", {}))
+_PROGRAM: Any = typer.main.get_command(app)
+COMMANDS: frozenset[str] = frozenset(_PROGRAM.commands)
 LINES = [
     (page.name, match[1])
     for pages, shown in ((PAGES, _SHOWN), (MAILS, _TOLD))
@@ -30,7 +31,7 @@ LINES = [
 def problem_of(line: str) -> str | None:
     """Return what the program would not take in a command line, or None."""
     words = shlex.split(line.partition(" >")[0], comments=True)[1:]
-    command: Any = typer.main.get_command(app)
+    command = _PROGRAM
     while hasattr(command, "commands"):
         context = command.context_class(command, info_name="steward")
         _, rest, _ = command.make_parser(context).parse_args(words)
