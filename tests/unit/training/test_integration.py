@@ -217,7 +217,11 @@ def test_who_becomes_the_projects_during_the_write_is_not_ended_any_more(scene: 
     checked = scene.check(fetched)
     received = scene.push(B)
     scene.repositories.at = A
-    scene.state.before_commit = [lambda: scene.activate(fetched, checked)]
+
+    def activates() -> None:
+        scene.activate(fetched, checked)
+
+    scene.state.before_commit = [activates]
 
     answer = scene.arrive(received)
 
