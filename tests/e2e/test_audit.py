@@ -331,7 +331,7 @@ def harmed(lab: Laboratory) -> dict[str, tuple[Annals, set[tuple[str, int]]]]:
     for ledger in made.values():
         ledger.tell(*range(1, 6))
     for ledger in made.values():
-        eventually(partial(ledger.has, 5), "5 records", 120)
+        eventually(partial(ledger.has, 5), "5 records")
     lab.steward("audit", "seal")
     assert all(ledger.kinds() == set() for ledger in made.values())
     with made["changed"].unguarded():
@@ -416,7 +416,7 @@ def test_an_approval_around_steward_is_a_finding_and_stewards_own_is_none(
     lab: Laboratory, trained: dict[str, Any]
 ) -> None:
     lab.approve("nursery", 1)
-    lab.version("nursery", 1, "approved", "releasing", "production", within=120)
+    lab.version("nursery", 1, "approved", "releasing", "production")
     project = Annals(lab, "nursery")
     package = lab.target.client("sagemaker")
     package.update_model_package(

@@ -42,7 +42,7 @@ def reported(lab: Laboratory, name: str, content: str, table: str = "lab") -> st
                 return str(item["delivery_id"])
         return None
 
-    delivery_id = eventually(judged, f"the verdict on {name}", within=90)
+    delivery_id = eventually(judged, f"the verdict on {name}")
     printed = lab.steward("data", "report", PROJECT, delivery_id, as_json=False)
     print(printed)  # noqa: T201 - shown where a test fails, and by -rP
     return " ".join(printed.split())
@@ -92,7 +92,7 @@ def test_a_streamed_row_with_a_null_key_is_in_the_dead_letter_queue_with_its_fie
         bodies = [message["Body"] for message in got.get("Messages", [])]
         return next((body for body in bodies if PROJECT in body), None)
 
-    body = eventually(buried, "the message in the dead-letter queue", within=90)
+    body = eventually(buried, "the message in the dead-letter queue")
     print(body)  # noqa: T201 - as above
     assert "detail.data.row.patient" in body
     assert "patient may not be empty" in body
@@ -132,7 +132,7 @@ def test_times_of_several_zones_are_one_rule_and_a_warning(lab: Laboratory, proj
     assert "accepted" in said
     assert "asked_at has an offset in 40 rows and none in 20" in said
     assert "values without one are taken as UTC" in said
-    lab.run(PROJECT, "failed", "succeeded", within=120)
+    lab.run(PROJECT, "failed", "succeeded")
     [manifest] = lab.steward("dataset", "list", PROJECT)
     base = f"s3://{lab.target.output('DataBucketName')}/datasets/{PROJECT}"
     csv = lab.read(f"{base}/{manifest['dataset_id']}/train/train.csv").decode().splitlines()
@@ -198,4 +198,4 @@ def test_lineage_events_out_of_order_and_twice_give_the_same_graph(lab: Laborato
         told = ("d1.csv", "l1.csv", "arn:x", "DatasetBuilt")
         return one == other and all(part in ",".join(one) for part in told)
 
-    eventually(is_whole_and_same, "the same graph of both", within=90)
+    eventually(is_whole_and_same, "the same graph of both")

@@ -21,7 +21,7 @@ def test_the_evidence_names_the_card_and_sagemaker_has_both_projections(
     lab: Laboratory, trained: dict[str, Any]
 ) -> None:
     lab.add_project("carded")  # nobody approves a newer version of it, which would void the request
-    record = lab.version("carded", lab.register("carded", trained), "pending", within=60)
+    record = lab.version("carded", lab.register("carded", trained), "pending")
     s3, sagemaker = lab.target.client("s3"), lab.target.client("sagemaker")
     bucket = lab.target.output("ArtifactsBucketName")
     base = f"evidence/carded/{record['version']}"
@@ -32,7 +32,7 @@ def test_the_evidence_names_the_card_and_sagemaker_has_both_projections(
     assert html.startswith(b"<!doctype html>")
 
     name = f"steward-local-carded-v{record['version']}"
-    card = eventually(lambda: _in_review(sagemaker, name), f"{name} in review", within=60)
+    card = eventually(lambda: _in_review(sagemaker, name), f"{name} in review")
     details = json.loads(card["Content"])["additional_information"]["custom_details"]
     assert evidence["evaluation"]["sha256"] in details["evaluation.rows"]
     assert record["evidence_digest"] in details["approvals.state"]

@@ -42,7 +42,7 @@ def ended(lab: Laboratory, project: str, commit: str) -> dict[str, Any]:
         found = [i for i in lab.state.integrations(project) if i["commit_id"] == commit]
         return found[-1] if found and found[-1]["status"] != "running" else None
 
-    return dict(eventually(read, f"the end of commit {commit[:12]}", 90))
+    return dict(eventually(read, f"the end of commit {commit[:12]}"))
 
 
 def test_a_push_is_tested_rehearsed_and_becomes_the_projects_or_changes_nothing(

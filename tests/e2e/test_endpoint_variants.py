@@ -102,21 +102,21 @@ class Ward:
         found = [r for r in self.lab.state.releases(self.name) if int(r["version"]) == version]
         return found[-1] if found else None
 
-    def until(self, version: int, *statuses: str, within: float = 60) -> Item:
+    def until(self, version: int, *statuses: str) -> Item:
         def read() -> Item | None:
             found = self.newest(version)
             return found if found and found["status"] in statuses else None
 
         what = f"{self.name} {version} to be {statuses}"
-        return eventually(read, what, within)
+        return eventually(read, what)
 
     def weights(self) -> dict[str, float]:
         described = self.sagemaker.describe_endpoint(EndpointName=self.endpoint)
         return {v["VariantName"]: v["CurrentWeight"] for v in described["ProductionVariants"]}
 
-    def weighs(self, within: float = 30, **weights: float) -> None:
+    def weighs(self, **weights: float) -> None:
         """Wait until the endpoint has exactly these variants with these weights."""
-        eventually(lambda: self.weights() == weights, f"weights {weights}", within)
+        eventually(lambda: self.weights() == weights, f"weights {weights}")
 
     def config(self) -> dict[str, Any]:
         described = self.sagemaker.describe_endpoint(EndpointName=self.endpoint)
@@ -155,7 +155,7 @@ class Ward:
 
     def answers(self, version: int) -> None:
         """Wait until a version answers alone."""
-        eventually(lambda: self.shares() == {version: 100}, f"{self.name} {version} alone", 60)
+        eventually(lambda: self.shares() == {version: 100}, f"{self.name} {version} alone")
 
     def shares(self) -> dict[int, float]:
         return shares_of(self.lab.state.route(self.name))
@@ -187,7 +187,7 @@ def wards(lab: Laboratory, trained: dict[str, Any]) -> Iterator[dict[str, Ward]]
             ward.answers(1)
             ward.open()
         for name, ward in wards.items():
-            ward.until(firsts[name], "completed", within=90)
+            ward.until(firsts[name], "completed")
         wards[SHADOWED].declare(SHADOW)
         wards[TESTED].declare(TEST)
         for ward in wards.values():
@@ -209,14 +209,14 @@ def test_a_first_version_answers_alone_and_its_requests_are_captured(ramped: War
     def first() -> list[dict[str, Any]]:
         return [e for e in ramped.exposures() if e["release_id"] == "00000001-1"]
 
-    captured = eventually(first, "exposures of the first version", 30)
+    captured = eventually(first, "exposures of the first version")
     assert {e["assigned_version"] for e in captured} == {1}
     assert captured[0]["features"]["age"] == 50
     assert captured[0]["prediction"]["probability"] == pytest.approx(0.3)
 
 
 def test_a_canary_is_promoted_and_the_version_before_stays_warm(ramped: Ward) -> None:
-    ramped.until(2, "completed", within=90)
+    ramped.until(2, "completed")
     ramped.weighs(v1=0, v2=100)
     assert ramped.shares() == {2: 100}
     release = ramped.newest(2)
@@ -241,13 +241,13 @@ def test_a_person_takes_a_completed_release_back_to_the_version_that_is_warm(ram
 
 def test_an_alarm_brings_all_weights_back_and_the_variant_goes(ramped: Ward) -> None:
     version = ramped.release(ramped.stage(answering(0.4)))
-    eventually(lambda: ramped.weights().get(f"v{version}") == 50, "half of the traffic", 60)
+    eventually(lambda: ramped.weights().get(f"v{version}") == 50, "half of the traffic")
     ramped.lab.alarm(RAMPED, "errors")
     rolled_back = ramped.until(version, "rolled_back")
     assert rolled_back["cause"].startswith("alarm steward-local-ramped-candidate-errors")
     ramped.weighs(v1=100)
     before = ramped.answered.copy()
-    eventually(lambda: ramped.answered["v1"] > before["v1"] + 5, "more answers", 10)
+    eventually(lambda: ramped.answered["v1"] > before["v1"] + 5, "more answers")
     assert ramped.answered[f"v{version}"] == before[f"v{version}"]
     assert ramped.failed == []
 
@@ -258,7 +258,7 @@ def test_a_failing_variant_rings_its_own_alarm(ramped: Ward) -> None:
     version = ramped.stage(turning(answering(0.4), broken, marker))
     marker.touch()
     ramped.release(version)
-    rolled_back = ramped.until(version, "rolled_back", within=60)
+    rolled_back = ramped.until(version, "rolled_back")
     assert "candidate-errors" in rolled_back["cause"]
     ramped.weighs(v1=100)
     assert ramped.failed, "no other variant answers in its place"
@@ -281,14 +281,14 @@ def test_an_update_that_fails_leaves_traffic_as_it_was_and_tells_the_reason(ramp
         found = ramped.sagemaker.list_models(NameContains=f"ramped-v{version}-prod")
         return not found["Models"]
 
-    eventually(gone, "the model of the failed release to be removed", 30)
+    eventually(gone, "the model of the failed release to be removed")
 
 
 def test_copies_are_answered_by_a_shadow_variant_and_compared_in_pairs(
     wards: dict[str, Ward],
 ) -> None:
     ward = wards[SHADOWED]
-    ended = ward.until(2, *ENDED, within=120)
+    ended = ward.until(2, *ENDED)
     assert ended["status"] == "not_promoted", ended.get("cause")
     assert ward.answered["v2"] == 0
     exposures = ward.exposures()
@@ -306,7 +306,7 @@ def test_copies_are_answered_by_a_shadow_variant_and_compared_in_pairs(
 
 def test_an_ab_test_of_captured_requests_reaches_its_verdict(wards: dict[str, Ward]) -> None:
     ward = wards[TESTED]
-    ended = ward.until(2, *ENDED, within=120)
+    ended = ward.until(2, *ENDED)
     assert ended["status"] == "completed", ended.get("cause")
     ward.weighs(v1=0, v2=100)
     verdicts = ended["verdicts"]

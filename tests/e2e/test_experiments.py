@@ -67,7 +67,7 @@ def test_a_better_version_is_promoted_on_what_became_of_the_patients(trial: Tria
     for _ in range(4):
         asked = trial.ask(40)
         trial.report(asked, lambda a: (a.version == candidate) != a.entity_id.endswith("7"))
-    ended = trial.ended(release, within=90)
+    ended = trial.ended(release)
 
     assert ended["status"] == "completed"
     assert trial.shares() == {candidate: 100}
@@ -120,7 +120,7 @@ def test_a_version_that_is_no_better_is_not_promoted_and_may_be_released_again(
     candidate = int(release["version"])
     asked = trial.ask(60)
     trial.report(asked, lambda a: int(a.entity_id[1:]) % 3 == 0)
-    ended = trial.ended(release, within=120)
+    ended = trial.ended(release)
 
     assert ended["status"] == "not_promoted"
     assert trial.shares() == shares_of(stable)
@@ -175,7 +175,7 @@ def test_an_experiment_survives_what_happens_to_its_ticks_and_schedule(trial: Tr
         eventually(lambda: trial.head(release).get("failed_ticks"), "the failed tick")
     trial.told(f"experiment with {PROJECT} {release['version']} could not be judged")
     judged = len(trial.verdicts(release))
-    eventually(lambda: len(trial.verdicts(release)) > judged, "the next judgement", 60)
+    eventually(lambda: len(trial.verdicts(release)) > judged, "the next judgement")
 
     start = lab.function("Serving", "StartTickFunction")
     with lab.throttled(start):
@@ -210,5 +210,5 @@ def test_without_one_statement_of_its_role_nothing_is_scheduled_and_traffic_is_b
     assert (ended["status"], ended["failed_state"]) == ("failed", "ScheduleTicks")
     assert "not authorized" in ended["cause"]
     assert trial.shares() == before
-    eventually(lambda: trial.head(ended)["status"] == "ended", "the end of its experiment", 15)
+    eventually(lambda: trial.head(ended)["status"] == "ended", "the end of its experiment")
     assert trial.has_no_schedule(ended)

@@ -45,9 +45,9 @@ def live(lab: Laboratory) -> dict[str, Any]:
     )
     lab.configure(PROJECT, "bake_s: 60", "bake_s: 10")
     lab.deliver(PROJECT)
-    lab.version(PROJECT, 1, "pending", within=150)
+    lab.version(PROJECT, 1, "pending")
     lab.approve(PROJECT, 1)
-    return lab.version(PROJECT, 1, "production", within=150)
+    return lab.version(PROJECT, 1, "production")
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +97,7 @@ def watched(lab: Laboratory, begin: datetime, hour: int) -> Look:
         item = lab.state.store.get(Table.MONITORING, key)
         return parse_look(lab.read(item["uri"])) if item else None
 
-    return eventually(read, f"the look at {window}", 120)
+    return eventually(read, f"the look at {window}")
 
 
 def test_a_version_has_its_explanation_as_evidence(lab: Laboratory, live: dict[str, Any]) -> None:

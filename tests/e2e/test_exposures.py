@@ -210,7 +210,7 @@ def test_no_exposure_is_lost_or_doubled_while_workers_are_killed(
         found = load.arrived(serving.lab.target, "exposures/")
         return found if emission.expected <= set(found.times) else None
 
-    found = eventually(complete, "all exposures", 60)
+    found = eventually(complete, "all exposures")
     ours = {name for name in found.times if name.startswith("small-")}
     assert ours == emission.expected
     assert found.contradicting.isdisjoint(ours)

@@ -68,7 +68,7 @@ def materialisation(
             return None
         return found[-1]
 
-    return eventually(read, f"materialisation {count} of {project} that is {statuses}", within=120)
+    return eventually(read, f"materialisation {count} of {project} that is {statuses}")
 
 
 def online(lab: Laboratory, project: str, patient: int, version: int = 1) -> dict[str, str]:
@@ -145,7 +145,7 @@ def test_a_worker_that_is_killed_between_offline_and_online_is_completed_without
         started = found and found[0].get("chunks") and int(found[0]["online_chunks"]) == 0
         return found[0] if started and identifiers(lab, "hospital", most=100) else None
 
-    item = eventually(half_way, "Parquet written and records on the way", within=120)
+    item = eventually(half_way, "Parquet written and records on the way")
     killed = list(workers_of(function))
     assert killed
     for process in killed:
@@ -282,7 +282,7 @@ def test_a_streamed_row_is_online_and_what_does_not_fit_is_buried(
     ):
         online(lab, "clinic", 77, version=version)
     add(lab, "clinic", labs())
-    eventually(is_online, "the streamed row online again, the version being revived", within=120)
+    eventually(is_online, "the streamed row online again, the version being revived")
 
 
 def _quarantined(lab: Laboratory) -> list[dict[str, Any]]:

@@ -35,7 +35,7 @@ def graph(stack: Target, facts: Facts) -> LineageGraph:
         told = sum(fresh.answers(partition) for partition in partitions)
         return fresh if told >= answered else None
 
-    return eventually(complete, f"lineage of {answered} answers", within=90)
+    return eventually(complete, f"lineage of {answered} answers")
 
 
 def objects_of(stack: Target, prefix: str) -> dict[str, dict[str, Any]]:

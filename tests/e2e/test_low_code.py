@@ -81,12 +81,12 @@ def rows_of(path: Path) -> list[dict[str, str]]:
 def _wait_before(lab: Laboratory, words: list[str]) -> None:
     """Wait for what a person would wait for before the next command."""
     if "approve" in words:
-        lab.version(NAME, 1, "pending", within=300)
+        lab.version(NAME, 1, "pending")
     elif words[1:3] == ["project", "remove"]:
         ended = {"completed", "failed", "rolled_back"}
         eventually(
             lambda: {release["status"] for release in lab.state.releases(NAME)} <= ended,
-            "the end of the release", within=240,
+            "the end of the release",
         )  # fmt: skip
     elif words[1:3] == ["project", "show"]:
-        eventually(lambda: lab.state.champion(NAME), "the first version in production", within=240)
+        eventually(lambda: lab.state.champion(NAME), "the first version in production")

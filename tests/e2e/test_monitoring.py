@@ -126,7 +126,7 @@ class Ward:
             # The stack's own schedule may have started one: it is waited for.
             return None if "is running" in found.get("suppressed", "") else found
 
-        found = eventually(fire, "a place for the watch", 90)
+        found = eventually(fire, "a place for the watch")
         if "started" not in found:
             return dict(found)
         client = self.lab.target.client("stepfunctions")
@@ -135,7 +135,7 @@ class Ward:
             execution = client.describe_execution(executionArn=found["started"])
             return dict(execution) if execution["status"] != "RUNNING" else None
 
-        return eventually(ended, "the end of the watch", 90)
+        return eventually(ended, "the end of the watch")
 
     def look(self, hour: int) -> Look:
         """The record of an hour's look."""
@@ -238,7 +238,7 @@ def test_drift_starts_a_run_on_the_deliveries_that_were_kept(lab: Laboratory) ->
     for hour in range(2):
         ward.capture(requests(40 + hour, 250, 12.0), hour)
     ward.watch(5, 3)
-    run = lab.run(name, "running", "succeeded", "held", "failed", within=90)
+    run = lab.run(name, "running", "succeeded", "held", "failed")
     assert run["trigger"]["kind"] == "drift"
     assert run["trigger"]["cause"].startswith("drift of version 1 since ")
     eventually(lambda: ward.mails("is retrained") or None, "the mail about the run")
@@ -260,7 +260,7 @@ class Rebound(Ward):
     def release(self, trained: dict[str, Any]) -> int:
         """Register another version like the trained one, and let people approve it."""
         version = self.lab.register(self.name, trained)
-        self.lab.version(self.name, version, "pending", within=180)
+        self.lab.version(self.name, version, "pending")
         self.give_baseline(version, registered=True)
         self.lab.approve(self.name, version)
         return version
@@ -279,13 +279,13 @@ class Rebound(Ward):
 
     def taken_back(self, version: int) -> dict[str, Any]:
         """Wait until all traffic is version 1's again; return the release that is over."""
-        eventually(lambda: self.shares() == {1: 100}, "the route back", 120)
+        eventually(lambda: self.shares() == {1: 100}, "the route back")
 
         def ended() -> dict[str, Any] | None:
             found = [r for r in self.lab.state.releases(self.name) if int(r["version"]) == version]
             return dict(found[-1]) if found[-1]["status"] == "rolled_back" else None
 
-        return eventually(ended, f"the end of the release of version {version}", 120)
+        return eventually(ended, f"the end of the release of version {version}")
 
 
 @pytest.fixture(scope="module")
@@ -298,7 +298,7 @@ def rebound(lab: Laboratory, trained: dict[str, Any]) -> Iterator[Rebound]:
     lab.configure(name, RAMP, AT_ONCE)
     ward = Rebound(lab, name, declared=True, served=True)
     assert ward.release(trained) == 1
-    lab.version(name, 1, "production", within=180)
+    lab.version(name, 1, "production")
     lab.configure(name, AT_ONCE, LONG)
     yield ward
     ward.remove()
@@ -308,7 +308,7 @@ def test_an_alarm_of_the_version_that_is_tried_rolls_its_release_back(
     rebound: Rebound, trained: dict[str, Any]
 ) -> None:
     tried = rebound.release(trained)
-    eventually(lambda: rebound.shares() == {1: 50, tried: 50}, "traffic on the candidate", 180)
+    eventually(lambda: rebound.shares() == {1: 50, tried: 50}, "traffic on the candidate")
     rebound.shifted(0, tried)
     ended = rebound.taken_back(tried)
     assert ended["cause"].startswith(f"asked by monitoring: drift of version {tried}: ")
@@ -323,7 +323,7 @@ def test_an_alarm_takes_back_the_release_of_the_version_that_drifts_and_no_other
 ) -> None:
     rebound.lab.configure(rebound.name, LONG, AT_ONCE)
     version = rebound.release(trained)
-    rebound.lab.version(rebound.name, version, "production", within=180)
+    rebound.lab.version(rebound.name, version, "production")
     assert rebound.shares() == {version: 100}
     before = len(rebound.mails("rolled back"))
     rebound.shifted(2, version)

@@ -115,7 +115,7 @@ def delivery(lab: Laboratory, trained: dict[str, Any]) -> Iterator[Delivery]:
     try:
         lab.add_project(NAME)
         for _ in range(2):
-            lab.version(NAME, lab.register(NAME, trained), "pending", within=90)
+            lab.version(NAME, lab.register(NAME, trained), "pending")
         made = Delivery(lab)
         source = f"s3:{made.bucket}/main.zip"
         said = lab.steward("project", "add", str(lab.folder / NAME), "--pipeline", source)

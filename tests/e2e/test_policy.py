@@ -38,12 +38,12 @@ def waived(lab: Laboratory, bo: Target) -> dict[str, Any]:
     narrow = "policy:\n  quorum: 2\n  stability: {max_interval_width: {roc_auc: 0.0001}}\n"
     lab.configure(PROJECT, "policy:\n", narrow)
     lab.deliver(PROJECT)
-    held = lab.run(PROJECT, "held", within=120)
+    held = lab.run(PROJECT, "held")
     with pytest.raises(CommandError, match="NotAuthorized"):
         waive(lab, "theo")
     waiver = waive(lab, "ana")
     lab.deliver(PROJECT)
-    version = lab.version(PROJECT, 1, "pending", within=120)
+    version = lab.version(PROJECT, 1, "pending")
     return {"held": held, "waiver": waiver, "version": version}
 
 

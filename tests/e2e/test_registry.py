@@ -46,7 +46,7 @@ def two(lab: Laboratory, trained: dict[str, Any]) -> tuple[int, int]:
     lab.add_project(NAME)
     numbers = lab.register(NAME, trained), lab.register(NAME, trained)
     for number in numbers:
-        lab.version(NAME, number, "pending", within=90)
+        lab.version(NAME, number, "pending")
     return numbers
 
 
@@ -206,7 +206,7 @@ def test_another_account_imports_a_version_with_its_evidence_and_without_its_app
     again = elsewhere.steward(*words, person="theo")
     assert answer["version"] == again["version"] == 1
 
-    item = elsewhere.version("landing", 1, "pending", "staging_failed", within=90)
+    item = elsewhere.version("landing", 1, "pending", "staging_failed")
     assert (item["state"], item["approvals"]) == ("pending", [])
     assert item["author"] == f"{ELSEWHERE}/theo"
     evidence = json.loads(elsewhere.read(item["evidence_uri"]))
@@ -256,7 +256,7 @@ def test_an_own_artifact_becomes_a_version_with_what_is_unproven_named(
         "versions", "import", NAME, "--artifact", str(tmp_path / "model.tar.gz"),
         "--evaluation", str(tmp_path / "evaluation.json"), person="theo",
     )  # fmt: skip
-    item = lab.version(NAME, answer["version"], "pending", within=90)
+    item = lab.version(NAME, answer["version"], "pending")
     evidence = json.loads(lab.read(item["evidence_uri"]))
     assert evidence["dataset"] is None
     assert "dataset" in evidence["imported"]["unproven"]
@@ -303,7 +303,7 @@ def test_another_system_is_told_signed_and_again_after_it_was_down(
         lab.steward("versions", "alias", NAME, "told", str(two[1]))
         eventually(lambda: receiver.got, "a first attempt")
         receiver.status = 200
-        eventually(lambda: len(receiver.got) > 1, "a second attempt", within=60)
+        eventually(lambda: len(receiver.got) > 1, "a second attempt")
         times = set()
         for headers, body in receiver.got:
             given = {name.lower(): value for name, value in headers.items()}

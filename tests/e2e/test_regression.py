@@ -74,7 +74,7 @@ def _csv(some: list[dict[str, Any]]) -> bytes:
 def test_a_regression_is_released_answers_and_is_compared(lab: Laboratory) -> None:
     _push(lab, 60)
     lab.put_delivery(NAME, "first.csv", _csv(ROWS))
-    item = lab.version(NAME, 1, "pending", within=180)
+    item = lab.version(NAME, 1, "pending")
     evaluation = json.loads(lab.read(item["evaluation_uri"]))
     metrics = {one["metric"]: one["value"] for one in evaluation["metrics"]}
     assert set(metrics) == {"rmse", "mae", "r2"}
@@ -86,7 +86,7 @@ def test_a_regression_is_released_answers_and_is_compared(lab: Laboratory) -> No
     assert (explained["method"], explained["scale"]) == ("tree", "value")
 
     lab.approve(NAME, 1)
-    lab.version(NAME, 1, "production", within=240)
+    lab.version(NAME, 1, "production")
     asked = part(ROWS, project(), "traffic")[0]
     url = f"{lab.target.output('GatewayUrl').rstrip('/')}/{NAME}"
     body = {
@@ -109,7 +109,7 @@ def test_a_regression_is_released_answers_and_is_compared(lab: Laboratory) -> No
         ended = len(runs) > 1 and runs[-1]["status"] in ("held", "succeeded", "failed")
         return runs[-1] if ended else None
 
-    run = eventually(second, "the end of the second run", within=180)
+    run = eventually(second, "the end of the second run")
     assert run["status"] == "held", run
     assert "proved worse than the champion" in json.dumps(run, default=str)
     assert [int(version["version"]) for version in lab.state.versions(NAME)] == [1]

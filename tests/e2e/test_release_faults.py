@@ -51,14 +51,14 @@ class Clinic:
             self.lab.version(PROJECT, version, "pending")
         return versions
 
-    def release(self, version: int, *statuses: str, within: float = 45) -> dict[str, Any]:
+    def release(self, version: int, *statuses: str) -> dict[str, Any]:
         """Wait until the newest release of a version has one of these statuses."""
 
         def read() -> dict[str, Any] | None:
             found = [r for r in self.lab.state.releases(PROJECT) if int(r["version"]) == version]
             return found[-1] if found and found[-1]["status"] in statuses else None
 
-        return eventually(read, f"a release of version {version} that is {statuses}", within)
+        return eventually(read, f"a release of version {version} that is {statuses}")
 
     def shares(self) -> dict[int, float]:
         """Return the share of traffic by version."""
@@ -77,12 +77,12 @@ class Clinic:
             found = [m for m in letters(self.lab.target.engine.mailbox) if subject in m.subject]
             return " ".join(found[-1].body.split()) if found else None
 
-        return eventually(read, f"a mail about {subject!r}", 15)
+        return eventually(read, f"a mail about {subject!r}")
 
     def nothing_is_left_of(self, version: int) -> None:
         """Assert that version 1 answers everything, and nothing of ``version`` is left over."""
         assert self.shares() == {1: 100}
-        eventually(lambda: self.lab.lock(f"{PROJECT}/release") is None, "a free lock", 15)
+        eventually(lambda: self.lab.lock(f"{PROJECT}/release") is None, "a free lock")
         name = f"{PROJECT}-v{version}-prod"
         eventually(lambda: self.lab.endpoint(name) is None, f"{name} to be removed")
 

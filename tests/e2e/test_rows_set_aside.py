@@ -63,10 +63,10 @@ def played(lab: Laboratory) -> Played:
         found = lab.state.features(PROJECT, "materialisation#labs#v0001#")
         return [item["status"] for item in found] == ["done"]
 
-    eventually(materialised, "the features", within=120)
+    eventually(materialised, "the features")
     visits = asked(1, 80) + "".join(f"{line}\n" for line in BAD_VISITS).encode()
     visits_id = lab.put_delivery(PROJECT, "visits.csv", visits)
-    run = lab.run(PROJECT, "failed", "succeeded", within=120)
+    run = lab.run(PROJECT, "failed", "succeeded")
     assert run["failed_state"] == "TrainCandidate", run
     [manifest] = lab.steward("dataset", "list", PROJECT)
     judged = lab.delivery(PROJECT, visits_id, "accepted", "rejected")

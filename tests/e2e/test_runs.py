@@ -21,7 +21,7 @@ def run_of(lab: Laboratory, project: str, run_id: str, *statuses: str) -> dict[s
         shown: dict[str, Any] = lab.steward("runs", "show", project, run_id)
         return shown if shown["status"] in statuses else None
 
-    return eventually(read, f"run {run_id} to be {' or '.join(statuses)}", 120)
+    return eventually(read, f"run {run_id} to be {' or '.join(statuses)}")
 
 
 def test_a_failed_run_is_resumed_without_training_again(lab: Laboratory) -> None:
@@ -30,7 +30,7 @@ def test_a_failed_run_is_resumed_without_training_again(lab: Laboratory) -> None
     role = lab.role_of_function("Training", "CompareCandidateFunction")
     with lab.without_action(role, "s3:PutObject"):
         lab.deliver("resumed")
-        failed = lab.run("resumed", "failed", within=120)
+        failed = lab.run("resumed", "failed")
     answer = lab.steward("runs", "resume", "resumed", failed["run_id"], "--reason", "mended")
     assert answer["resumes"] == failed["run_id"]
     done = run_of(lab, "resumed", answer["run_id"], "succeeded", "held")
@@ -51,15 +51,15 @@ def test_a_cancelled_run_goes_on_in_the_same_execution(lab: Laboratory) -> None:
     lab.add_project("redriven", {"src/train.py": "import time\ntime.sleep(60)\n"})
     lab.deliver("redriven")
     run = lab.run("redriven", "running")
-    eventually(lambda: jobs_of(lab, "redriven"), "the training job", 90)
+    eventually(lambda: jobs_of(lab, "redriven"), "the training job")
     lab.steward("runs", "cancel", "redriven", run["run_id"], "--reason", "wrong hour")
-    ended = lab.run("redriven", "failed", within=90)
+    ended = lab.run("redriven", "failed")
     assert ended["error"] == "RunCancelled"
     assert "wrong hour" in ended["cause"]
     eventually(lambda: lab.lock("redriven/training") is None, "the lock to be free")
     answer = lab.steward("runs", "resume", "redriven", run["run_id"], "--reason", "now")
     assert answer["outcome"] == "redriven"
-    eventually(lambda: len(jobs_of(lab, "redriven")) == 2, "the second job", 90)
+    eventually(lambda: len(jobs_of(lab, "redriven")) == 2, "the second job")
     assert jobs_of(lab, "redriven")[-1].endswith("-train-r10")
     history = lab.history(run["execution_arn"])
     kinds = [event["type"] for event in history]

@@ -54,7 +54,7 @@ def mail(lab: Laboratory, subject: str) -> str:
         found = [m for m in letters(lab.target.engine.mailbox) if subject in m.subject]
         return " ".join(found[-1].body.split()) if found else None
 
-    return eventually(read, f"a mail about {subject!r}", 15)
+    return eventually(read, f"a mail about {subject!r}")
 
 
 def release(lab: Laboratory, version: int, *statuses: str) -> dict[str, Any]:
@@ -81,7 +81,7 @@ def has_traffic(lab: Laboratory, version: int) -> dict[str, Any]:
 def all_is_as_before(lab: Laboratory, version: int) -> None:
     """Assert that version 1 answers everything, and nothing of ``version`` is left over."""
     assert shares(lab) == {1: 100}
-    eventually(lambda: lab.lock(LOCK) is None, "the lock to be free", 15)
+    eventually(lambda: lab.lock(LOCK) is None, "the lock to be free")
     name = f"{PROJECT}-v{version}-prod"
     eventually(lambda: lab.endpoint(name) is None, f"{name} to be removed")
 

@@ -29,14 +29,14 @@ def live(lab: Laboratory, trained: dict[str, Any]) -> None:
     lab.configure(PROJECT, "bake_s: 60", "bake_s: 10")
     lab.configure(PROJECT, SERVING, f"{SERVING}  provisioned_concurrency: 1\n")
     lab.approve(PROJECT, staged(lab, trained))
-    eventually(lambda: shares(lab) == {1: 100.0}, "version 1 in production", within=90)
+    eventually(lambda: shares(lab) == {1: 100.0}, "version 1 in production")
     lab.configure(PROJECT, "bake_s: 10", "bake_s: 6000")
 
 
 def staged(lab: Laboratory, trained: dict[str, Any]) -> int:
     """Register a version and wait until people may decide on it."""
     version = lab.register(PROJECT, trained)
-    lab.version(PROJECT, version, "pending", within=90)
+    lab.version(PROJECT, version, "pending")
     return version
 
 
@@ -55,13 +55,13 @@ def mails(lab: Laboratory, *words: str) -> list[str]:
     ]
 
 
-def mail(lab: Laboratory, *words: str, number: int = 1, within: float = 90) -> str:
+def mail(lab: Laboratory, *words: str, number: int = 1) -> str:
     """Wait for so many of these mails; return the last."""
     assert lab.target.engine is not None
     try:
         found = eventually(
             lambda: found if len(found := mails(lab, *words)) >= number else None,
-            f"{number} mails about {words}", within,
+            f"{number} mails about {words}",
         )  # fmt: skip
     except AssertionError as error:
         subjects = [m.subject for m in letters(lab.target.engine.mailbox) if PROJECT in m.subject]
@@ -137,13 +137,13 @@ def test_a_candidate_that_is_changed_takes_its_release_out_of_traffic(
     lab: Laboratory, trained: dict[str, Any]
 ) -> None:
     lab.approve(PROJECT, staged(lab, trained))
-    eventually(lambda: 0 < shares(lab).get(2, 0) < 100, "traffic on version 2", within=90)
+    eventually(lambda: 0 < shares(lab).get(2, 0) < 100, "traffic on version 2")
     assert sweep(lab).get("told") is None
     hotfix(lab, SECOND, "tide-hotfix-2")
     assert "Its release is rolled back" in mail(lab, "(candidate)")
-    eventually(lambda: shares(lab) == {1: 100.0}, "traffic to be back", within=90)
+    eventually(lambda: shares(lab) == {1: 100.0}, "traffic to be back")
     assert f"endpoint {SECOND} has drifted" in mail(lab, "was rolled back")
-    eventually(lambda: lab.endpoint(SECOND) is None, f"{SECOND} to be removed", within=90)
+    eventually(lambda: lab.endpoint(SECOND) is None, f"{SECOND} to be removed")
 
 
 def test_under_hold_people_are_told_once_and_decide(lab: Laboratory) -> None:
@@ -186,13 +186,13 @@ def test_what_does_nothing_is_proposed_once_and_done_when_a_person_asks(lab: Lab
     lab.configure(PROJECT, SERVING, SERVING + IDLE)
     eventually(
         lambda: {FIRST, ORPHAN} <= {e["endpoint"] for e in lab.steward("serving", "idle", PROJECT)},
-        "a minute without requests", within=200,
+        "a minute without requests",
     )  # fmt: skip
     sweep(lab, REAPER)
     told = eventually(
         lambda: text if ORPHAN in (text := " ".join(mails(lab, "may save"))) and FIRST in text
         else None,
-        "a mail about both", within=200,
+        "a mail about both",
     )  # fmt: skip
     assert "Nothing is done" in told
     before = len(mails(lab, "may save"))
@@ -213,4 +213,4 @@ def test_what_does_nothing_is_proposed_once_and_done_when_a_person_asks(lab: Lab
     assert "ProvisionedConcurrency" not in variant["CurrentServerlessConfig"]
     assert lab.steward("serving", "check", PROJECT)[0]["state"] == "as wanted"
     eventually(lambda: lab.lock(f"{PROJECT}/release") is None, "the lock to be free")
-    eventually(lambda: lab.steward("serving", "idle", PROJECT) == [], "nothing left", within=90)
+    eventually(lambda: lab.steward("serving", "idle", PROJECT) == [], "nothing left")

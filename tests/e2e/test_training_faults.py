@@ -10,9 +10,7 @@ pytestmark = pytest.mark.e2e
 
 
 def lock_is_free(lab: Laboratory, project: str) -> bool:
-    return bool(
-        eventually(lambda: lab.lock(f"{project}/training") is None, "the lock to be free", 15)
-    )
+    return bool(eventually(lambda: lab.lock(f"{project}/training") is None, "the lock to be free"))
 
 
 def test_a_failing_job_fails_the_run_with_its_reason(lab: Laboratory) -> None:
@@ -102,7 +100,7 @@ def test_of_waiting_deliveries_the_latest_trigger_wins_and_none_is_lost(lab: Lab
         runs = lab.state.runs("queue")
         return bool(runs) and all(r["status"] not in ("running", "waiting") for r in runs)
 
-    eventually(settled, "all runs to end", 60)
+    eventually(settled, "all runs to end")
     eventually(
         lambda: all(d["status"] == "accepted" for d in lab.state.deliveries("queue")),
         "all deliveries to be accepted",

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from steward.service.training.source import code_key
 from support.templates import (
     CHILDREN,
     ORDER,
@@ -171,3 +172,18 @@ def test_samconfig_has_every_environment_and_nothing_of_one_account() -> None:
         assert environments[name]["global"]["parameters"]["stack_name"] == f"steward-{name}"
         assert deploy["resolve_s3"] is True
     assert not re.search(r"\d{12}|s3_bucket|arn:|profile", text)
+
+
+def test_files_of_commits_and_pipelines_expire_and_what_versions_name_does_not() -> None:
+    properties = load_child("foundation")["Resources"]["ArtifactsBucket"]["Properties"]
+    rules = {one["Id"]: one for one in properties["LifecycleConfiguration"]["Rules"]}
+    expiring = {one["Prefix"] for one in rules.values() if "ExpirationInDays" in one}
+    assert expiring == {"commits/", "steward-"}
+    for name in ("FilesOfCommits", "ArtifactsOfPipelines"):
+        rule = rules[name]
+        assert rule["Status"] == "Enabled"
+        # What a pipeline waits for longest is an approval, which CodePipeline lets wait 60 days.
+        assert rule["ExpirationInDays"] > 60
+        assert rule["NoncurrentVersionExpiration"]["NoncurrentDays"] >= 1
+    kept = code_key("diabetes", "d1" * 32)
+    assert not kept.startswith(tuple(expiring))

@@ -66,7 +66,7 @@ class Joins:
 
     def run(self, plan: PlannedJoin) -> Any:
         data = {"plan": plan.model_dump(), "project": "clinic"}
-        return self.machines.ended(self.machines.start(self.machine, data), within=60)
+        return self.machines.ended(self.machines.start(self.machine, data))
 
     def tables(self) -> list[str]:
         found = self.glue.get_tables(DatabaseName=self.database)["TableList"]

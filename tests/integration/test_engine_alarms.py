@@ -63,11 +63,11 @@ def _state(account: Account, name: str) -> str:
     return str(found[0]["StateValue"])
 
 
-def _reaches(account: Account, name: str, state: str, within: float = 20) -> None:
+def _reaches(account: Account, name: str, state: str) -> None:
     def reached() -> bool:
         return _state(account, name) == state
 
-    eventually(reached, within=within, what=f"{name} in {state} (is {_state(account, name)})")
+    eventually(reached, what=f"{name} in {state} (is {_state(account, name)})")
 
 
 def _breached(account: Account, emitter: str, namespace: str, name: str, *values: float) -> None:
@@ -77,7 +77,7 @@ def _breached(account: Account, emitter: str, namespace: str, name: str, *values
         _emit(account, emitter, namespace, "candidate", *values)
         return _state(account, name) == "ALARM"
 
-    eventually(again, within=20, what=f"{name} in ALARM")
+    eventually(again, what=f"{name} in ALARM")
 
 
 def _mails(account: Account) -> Iterator[Any]:
@@ -148,11 +148,10 @@ def test_two_out_of_three_datapoints_are_needed(account: Account, emitter: str) 
 def test_standard_metric_reaches_a_ten_second_alarm_once_a_minute(account: Account) -> None:
     namespace = unique("Steward")
     cloudwatch = account.client("cloudwatch")
-    length = 60 / account.engine.time_scale
     name = _alarm(account, namespace, Period=60, Dimensions=[], TreatMissingData="notBreaching")
     datum = {"MetricName": "errors", "Value": 9.0, "Unit": "Count"}
     cloudwatch.put_metric_data(Namespace=namespace, MetricData=[datum])
-    _reaches(account, name, "ALARM", within=3 * length)
+    _reaches(account, name, "ALARM")
 
 
 def test_metric_math_divides_and_fills(account: Account, emitter: str) -> None:

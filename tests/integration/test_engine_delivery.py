@@ -72,7 +72,7 @@ def test_records_are_joined_into_one_object_when_the_interval_has_passed(
     for number in range(3):
         firehose.put_record(DeliveryStreamName=stream, Record={"Data": b"%d\n" % number})
     assert _objects(account, bucket) == []
-    [key] = eventually(lambda: _objects(account, bucket), within=10)
+    [key] = eventually(lambda: _objects(account, bucket))
     waited = time.monotonic() - started
     assert waited >= 60 / account.engine.time_scale - 0.2
     today = time.strftime("%Y-%m-%d", time.gmtime())
@@ -107,7 +107,7 @@ def test_matching_log_lines_reach_s3_through_the_subscription(account: Account) 
     )
     lines = [json.dumps({"kind": "exposure", "n": 1}), json.dumps({"kind": "other"}), "text"]
     account.invoke(name, lines)
-    [key] = eventually(lambda: _objects(account, bucket), within=10)
+    [key] = eventually(lambda: _objects(account, bucket))
     message = json.loads(gzip.decompress(_read(account, bucket, key)))
     assert message["messageType"] == "DATA_MESSAGE"
     assert message["logGroup"] == f"/aws/lambda/{name}"

@@ -182,7 +182,7 @@ def test_scheduled_rule_fires_in_scaled_time(account: Account) -> None:
     arn = events.put_rule(Name=name, ScheduleExpression="rate(1 minute)")["RuleArn"]
     url, queue = _open_queue(account, arn)
     events.put_targets(Rule=name, Targets=[{"Id": "q", "Arn": queue}])
-    [message] = eventually(lambda: list(account.received(url)), within=10)
+    [message] = eventually(lambda: list(account.received(url)))
     events.delete_rule(Name=name)
     assert message["body"]["detail-type"] == "Scheduled Event"
     assert message["body"]["resources"] == [arn]
@@ -203,7 +203,7 @@ def test_schedule_needs_its_role_and_fires_once_in_scaled_time(account: Account)
             "Input": json.dumps({"expire": "<aws.scheduler.schedule-arn>"}),
         },
     )
-    [message] = eventually(lambda: list(account.received(url)), within=10)
+    [message] = eventually(lambda: list(account.received(url)))
     account.client("scheduler").delete_schedule(Name=name)
     assert message["body"]["expire"].endswith(f"schedule/default/{name}")
 

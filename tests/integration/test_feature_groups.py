@@ -245,7 +245,7 @@ def deploy(lab: Laboratory, stack: str, body: str, name: str) -> Any:
         found = cloudformation.describe_stacks(StackName=stack)["Stacks"][0]
         return None if found["StackStatus"].endswith("IN_PROGRESS") else found
 
-    return eventually(read, within=30, what="the stack")
+    return eventually(read, what="the stack")
 
 
 def test_template_makes_changes_replaces_and_deletes_a_group(lab: Laboratory) -> None:

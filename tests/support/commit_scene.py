@@ -175,7 +175,8 @@ class Commits(Scene):
         if isinstance(commit, Ignored):
             return {"outcome": "ignored", "reason": commit.reason}
         assert isinstance(commit, Commit)
-        return start_integration(commit, Ports(self.state, self.workflows, self.clock, MACHINE))
+        ports = Ports(self.state, self.workflows, self.clock, self.ids, MACHINE)
+        return start_integration(commit, ports)
 
     def record(self, integration_id: str) -> Item:
         """Return an integration's record."""

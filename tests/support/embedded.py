@@ -34,6 +34,9 @@ _LAMBDA_TRUST = {
 }
 _numbers = itertools.count(1)
 
+PATIENCE_S = 120.0
+"""How long a test waits for what happens within seconds on a machine that has nothing to do."""
+
 
 def unique(prefix: str) -> str:
     """Return a name that no other test uses."""
@@ -49,8 +52,11 @@ def zipped(files: dict[str, str]) -> bytes:
     return buffer.getvalue()
 
 
-def eventually(read: Callable[[], T | None], *, within: float = 15, what: str = "it") -> T:
-    """Return the first value that is neither None nor empty, or fail after `within` seconds."""
+def eventually(read: Callable[[], T | None], *, within: float = PATIENCE_S, what: str = "it") -> T:
+    """Return the first value that is neither None nor empty, or fail after `within` seconds.
+
+    The deadline ends a test that hangs. How fast something is, it does not say.
+    """
     deadline = time.monotonic() + within
     while time.monotonic() < deadline:
         value = read()

@@ -262,11 +262,15 @@ class FakeExecution:
 
 
 class FakeWorkflows:
-    """Executions by ARN, running until a test calls ``end``; ``fails`` raises at the next start."""
+    """Executions by ARN, running until a test calls ``end``.
+
+    ``fails`` raises at the next start or redrive, ``stop_fails`` at the next stop.
+    """
 
     def __init__(self) -> None:
         self.executions: dict[str, FakeExecution] = {}
         self.fails: Exception | None = None
+        self.stop_fails: Exception | None = None
 
     def start(self, machine: str, name: str, payload: Mapping[str, Any]) -> str:
         if self.fails is not None:
@@ -283,7 +287,10 @@ class FakeWorkflows:
 
     def status(self, execution_arn: str) -> str:
         if execution_arn not in self.executions:
-            raise RejectedError(f"no execution {execution_arn}", field="execution_arn")
+            raise RejectedError(
+                f"no execution {execution_arn}", field="execution_arn",
+                value="ExecutionDoesNotExist",
+            )  # fmt: skip
         return self.executions[execution_arn].status
 
     def is_redrivable(self, execution_arn: str) -> bool:
@@ -299,6 +306,9 @@ class FakeWorkflows:
         self.executions[execution_arn].redrives += 1
 
     def stop(self, execution_arn: str, error: str, cause: str) -> None:
+        if self.stop_fails is not None:
+            failure, self.stop_fails = self.stop_fails, None
+            raise failure
         if self.status(execution_arn) == "RUNNING":
             self.executions[execution_arn].status = "ABORTED"
             self.executions[execution_arn].stopped_with = (error, cause)

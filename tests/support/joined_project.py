@@ -22,9 +22,9 @@ def build_joined_dataset(lab: Laboratory, name: str, **declared: Any) -> str:
         found = lab.state.features(name, "materialisation#labs#v0001#")
         return [item["status"] for item in found] == ["done"]
 
-    eventually(materialised, "the features", within=120)
+    eventually(materialised, "the features")
     lab.put_delivery(name, "visits.csv", asked(1, 80))
-    run = lab.run(name, "failed", within=120)
+    run = lab.run(name, "failed")
     assert run["failed_state"] == "TrainCandidate", run
     s3, bucket = lab.target.client("s3"), lab.target.output("DataBucketName")
     listed = s3.list_objects_v2(Bucket=bucket, Prefix=f"datasets/{name}/")["Contents"]

@@ -35,7 +35,11 @@ from steward_local.sagemaker import capacity
 T = TypeVar("T")
 
 
-def eventually(read: Callable[[], T | None], what: str, within: float = 45) -> T:
+PATIENCE_S = 240.0
+"""How long a test waits; it ends a test that hangs, and says nothing about speed."""
+
+
+def eventually(read: Callable[[], T | None], what: str, within: float = PATIENCE_S) -> T:
     """Return the first value that is neither None nor empty, or fail."""
     deadline = time.monotonic() + within
     while time.monotonic() < deadline:
@@ -161,7 +165,7 @@ class Laboratory:
             return None
 
         what = f"delivery {delivery_id[:12]} of {project} that is {statuses}"
-        return eventually(read, what, within=120)
+        return eventually(read, what)
 
     def read(self, uri: str) -> bytes:
         """Return an object's bytes."""
@@ -249,7 +253,7 @@ class Laboratory:
         """Approve as ana."""
         return decide(self.ana, project, version, "approve", "ok")
 
-    def run(self, project: str, *statuses: str, within: float = 45) -> dict[str, Any]:
+    def run(self, project: str, *statuses: str, within: float = PATIENCE_S) -> dict[str, Any]:
         """Wait until the project's newest run has one of these statuses."""
 
         def read() -> dict[str, Any] | None:
@@ -259,7 +263,7 @@ class Laboratory:
         return eventually(read, f"a run of {project} that is {statuses}", within)
 
     def version(
-        self, project: str, number: int, *states: str, within: float = 45
+        self, project: str, number: int, *states: str, within: float = PATIENCE_S
     ) -> dict[str, Any]:
         """Wait until a version has one of these states."""
 

@@ -74,7 +74,7 @@ class Annals:
             )
             return len(self.records()) == int(listed["KeyCount"]) >= len(numbers)
 
-        eventually(read, f"{len(numbers)} records of {self.project}", within=120)
+        eventually(read, f"{len(numbers)} records of {self.project}")
         return self
 
     def verify(self) -> dict[str, Any]:
@@ -133,7 +133,7 @@ class Annals:
                     return text
             return None
 
-        return eventually(read, f"a mail about {words}", within=60)
+        return eventually(read, f"a mail about {words}")
 
 
 def client_of(lab: Laboratory, service: str, key: dict[str, str]) -> Any:

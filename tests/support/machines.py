@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from support.embedded import Account, eventually, unique
+from support.embedded import PATIENCE_S, Account, eventually, unique
 from support.laboratory import allow, trust
 
 ACCOUNT = "arn:aws:{service}:us-east-1:000000000000:"
@@ -64,7 +64,7 @@ class Machines:
         )["executionArn"]
         return arn
 
-    def ended(self, execution: str, within: float = 20) -> Any:
+    def ended(self, execution: str, within: float = PATIENCE_S) -> Any:
         """The description of an execution once it is over."""
 
         def read() -> Any:

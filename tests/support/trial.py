@@ -13,7 +13,7 @@ from steward_cli.commands.mail import letters
 from steward_cli.demo.traffic import Asked, ask_all
 from steward_cli.function_urls import call
 from steward_cli.state import shares_of
-from support.laboratory_stack import Laboratory, eventually
+from support.laboratory_stack import PATIENCE_S, Laboratory, eventually
 
 RAMP = "  strategy: canary\n  steps: [10, 50, 100]\n  bake_s: 60\n"
 """What the demo's project declares, without guardrails."""
@@ -82,7 +82,7 @@ class Trial:
         found = [r for r in self.lab.state.releases(self.name) if int(r["version"]) == version]
         return found[-1] if found else None
 
-    def ended(self, release: Item, within: float = 45) -> Item:
+    def ended(self, release: Item, within: float = PATIENCE_S) -> Item:
         """Wait until a release has ended and its experiment with it."""
 
         def read() -> Item | None:
@@ -96,7 +96,7 @@ class Trial:
         key = {"project": self.name, "item": release["release_id"]}
         return self.lab.state.store.get(Table.EXPERIMENTS, key) or {"tick": 0, "status": "none"}
 
-    def ticked(self, release: Item, number: int, within: float = 45) -> Item:
+    def ticked(self, release: Item, number: int, within: float = PATIENCE_S) -> Item:
         """Wait until this many ticks were taken."""
 
         def read() -> Item | None:
@@ -149,7 +149,7 @@ class Trial:
 
     def has_no_schedule(self, release: Item) -> bool:
         """Wait until a release's schedule is gone: its end is told by an event."""
-        return eventually(lambda: self.schedule(release) is None, "the schedule to be deleted", 15)
+        return eventually(lambda: self.schedule(release) is None, "the schedule to be deleted")
 
     def shares(self) -> dict[int, float]:
         return shares_of(self.lab.state.route(self.name))
@@ -160,4 +160,4 @@ class Trial:
 
     def told(self, about: str) -> str:
         """Wait for a mail whose subject says this."""
-        return eventually(lambda: self.subjects(about), f"a mail about {about!r}", 15)[-1]
+        return eventually(lambda: self.subjects(about), f"a mail about {about!r}")[-1]

@@ -25,4 +25,5 @@ def handler(received: Received) -> dict[str, Any]:
     if isinstance(commit, Ignored):
         return {"outcome": "ignored", "reason": commit.reason}
     machine = settings.need("integration_machine")
-    return start_integration(commit, Ports(app().state, app().workflows, app().clock, machine))
+    ports = Ports(app().state, app().workflows, app().clock, app().ids, machine)
+    return start_integration(commit, ports)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -286,7 +287,8 @@ def on_job(function: Callable[[PipelineJob], object]) -> Handler:
     """Make a handler of CodePipeline's jobs of a function ``job -> what was answered``.
 
     The event carries credentials and is never logged, nor kept in a failure queue: a fault of
-    ours ends the action with a failure that names the request to look for.
+    ours ends the action with a failure that names the request to look for. So Lambda counts no
+    error; the metric ``PipelineFaults`` of the function does, and its alarm tells.
     """
 
     @wraps(function)
@@ -297,7 +299,10 @@ def on_job(function: Callable[[PipelineJob], object]) -> Handler:
         try:
             job = PipelineJob.model_validate(event)
         except ValidationError as invalid:
-            raise _malformed(invalid, "job of CodePipeline") from None
+            refusal = _malformed(invalid, "job of CodePipeline").as_dict()
+            log.error("job refused", extra={"refusal": refusal})
+            _count_fault(context)
+            return {"refused": refusal}
         log.append_keys(job_id=job.job.id)
         try:
             result = function(job)
@@ -308,6 +313,7 @@ def on_job(function: Callable[[PipelineJob], object]) -> Handler:
             from steward.bootstrap import app
 
             log.exception("job failed")
+            _count_fault(context)
             where = f"see the log of request {getattr(context, 'aws_request_id', '')}"
             app().pipelines.fail(job.job.id, "JobFailed", f"a fault of Steward's own: {where}")
             return {"fails": where}
@@ -315,6 +321,17 @@ def on_job(function: Callable[[PipelineJob], object]) -> Handler:
         return result
 
     return handler
+
+
+def _count_fault(context: Any) -> None:
+    """Count a fault that neither Lambda nor a queue may know of."""
+    from datetime import UTC, datetime
+
+    from steward.service.metric_lines import metric_line
+
+    dimensions = {"FunctionName": str(getattr(context, "function_name", ""))}
+    line = metric_line(dimensions, datetime.now(UTC), {"PipelineFaults": (1, "Count")})
+    sys.stdout.write(line)
 
 
 def job_or_event(job: Handler, event: Handler) -> Handler:

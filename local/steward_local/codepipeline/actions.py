@@ -6,7 +6,6 @@ https://docs.aws.amazon.com/codepipeline/latest/userguide/limits.html
 
 from __future__ import annotations
 
-import json
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -176,10 +175,8 @@ def _event(scene: Scene, job_id: str, token: str | None) -> JsonObject:
 
 def _wait_for_approval(scene: Scene) -> None:
     run, minutes = scene.run, scene.run.action.get("timeoutInMinutes")
-    run.token = store.new_id()
     seconds = real_seconds(minutes * 60 if minutes else APPROVAL_S)
     deadline = store.now() + seconds
-    run.summary = json.dumps(run.configuration.get("CustomData", ""))[1:-1][:512]
     while not run.answered.wait(0.05):
         if scene.execution.stop.is_set():
             raise RefusedError("JobFailed", "The execution was stopped")

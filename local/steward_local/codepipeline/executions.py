@@ -6,6 +6,7 @@ Source: https://docs.aws.amazon.com/codepipeline/latest/userguide/concepts-how-i
 from __future__ import annotations
 
 import contextvars
+import json
 import re
 import threading
 from typing import Any
@@ -65,20 +66,28 @@ def _enter(pipeline: Pipeline, execution: Execution, stage: str) -> bool:
         return False
 
 
+def _leave(pipeline: Pipeline, execution: Execution, stage: str, following: str | None) -> None:
+    """Leave a stage; who goes on waits at the next one before another is let in, in its order."""
+    with pipeline.turn:
+        pipeline.inside.pop(stage, None)
+        if following is not None and execution.status == "InProgress":
+            _queue(pipeline, execution, following)
+        pipeline.turn.notify_all()
+
+
 def _play(at: Store, pipeline: Pipeline, execution: Execution) -> None:
     _tell_execution(at, pipeline, execution, "STARTED")
-    for stage in execution.declaration["stages"]:
-        name = stage["name"]
+    stages = execution.declaration["stages"]
+    for stage, following in zip(stages, [*stages[1:], {"name": None}], strict=True):
+        name, failed = stage["name"], True
         if not _enter(pipeline, execution, name):
             break
         execution.stages[name] = "InProgress"
         try:
             failed = _play_stage(at, pipeline, execution, stage)
         finally:
-            with pipeline.turn:
-                pipeline.inside.pop(name, None)
-                pipeline.turn.notify_all()
-        execution.stages[name] = "Failed" if failed else "Succeeded"
+            execution.stages[name] = "Failed" if failed else "Succeeded"
+            _leave(pipeline, execution, name, None if failed else following["name"])
         if failed:
             execution.status = "Failed"
             break
@@ -94,9 +103,8 @@ def _play_stage(at: Store, pipeline: Pipeline, execution: Execution, stage: Json
     """Play the actions of a stage in their run order; return whether one failed."""
     for action in sorted(stage["actions"], key=lambda one: int(one.get("runOrder", 1))):
         run = ActionRun(stage["name"], action, execution.execution_id)
-        execution.runs.append(run)
         try:
-            run.configuration = resolved(action.get("configuration") or {}, execution)
+            _show(run, execution)
             credentials = roles.of_action(
                 execution.declaration["roleArn"], action.get("roleArn"), at.region
             )
@@ -116,6 +124,21 @@ def _play_stage(at: Store, pipeline: Pipeline, execution: Execution, stage: Json
         run.status, run.updated = "Succeeded", store.now()
         _tell_action(at, pipeline, run, "SUCCEEDED")
     return False
+
+
+def _show(run: ActionRun, execution: Execution) -> None:
+    """Let an action be seen once it has its configuration, and a token where people answer it.
+
+    Raises:
+        RefusedError: A variable has no value by now.
+    """
+    try:
+        run.configuration = resolved(run.action.get("configuration") or {}, execution)
+        if run.action["actionTypeId"]["category"] == "Approval":
+            run.token = store.new_id()
+            run.summary = json.dumps(run.configuration.get("CustomData", ""))[1:-1][:512]
+    finally:
+        execution.runs.append(run)
 
 
 def _play_approval(at: Store, pipeline: Pipeline, scene: actions.Scene) -> None:

@@ -12,6 +12,7 @@ import yaml
 from steward.contracts.events import CommitSource
 from steward.contracts.steps.integration import FetchSource, StartedTraining
 from steward.domain.errors import (
+    AccessDeniedError,
     ArchiveRefusedError,
     CommitNotFoundError,
     CommitSupersededError,
@@ -22,6 +23,8 @@ from steward.domain.errors import (
     ProjectTestsFailedError,
     RehearsalFailedError,
     SourceRefusedError,
+    StewardError,
+    ThrottledError,
 )
 from steward.domain.integrations import branch_item
 from steward.domain.source_archives import below, canonical_archive, read_archive
@@ -32,6 +35,7 @@ from support.commit_scene import (
     TESS,
     A,
     B,
+    C,
     Commits,
     files_of,
     tarball,
@@ -142,6 +146,132 @@ def test_who_loses_the_race_for_the_newest_decides_anew(scene: Commits) -> None:
     assert scene.arrive(received)["outcome"] == "started"
     newest = scene.run(branch_item("main"))
     assert newest["latest"] == f"commit#{B}#1"
+
+
+# --- overtaken -------------------------------------------------------------------------------
+
+
+def executions(scene: Commits) -> dict[str, str]:
+    """Return how the execution of each commit stands."""
+    return {found.name[9:21]: found.status for found in scene.workflows.executions.values()}
+
+
+def test_a_newer_commit_stops_the_older_ones_integration_and_says_so(scene: Commits) -> None:
+    older = scene.arrive(scene.push(A))["integration_id"]
+    scene.check(scene.fetch(older))  # its tests run
+    before = scene.state.get(Table.PROJECTS, {"project": "diabetes"})
+
+    answer = scene.arrive(scene.push(B))
+
+    assert answer["overtook"] == older
+    assert executions(scene) == {A[:12]: "ABORTED", B[:12]: "RUNNING"}
+    record = scene.record(older)
+    assert (record["status"], record["superseded_by"]) == ("superseded", f"commit#{B}#1")
+    assert record["cause"] == f"overtaken by {B[:12]} of main"
+    [told] = scene.state.named("IntegrationSuperseded")
+    assert told.data.model_dump()["superseded_by"] == f"commit#{B}#1"
+    assert scene.state.get(Table.PROJECTS, {"project": "diabetes"}) == before
+    # The stopped execution's own event finds that all is said.
+    assert scene.conclude(older, "ABORTED") == {"outcome": "superseded", "again": True}
+    assert len(scene.state.named("IntegrationSuperseded")) == 1
+    assert scene.state.named("IntegrationFailed") == []
+
+
+def test_of_two_commits_within_a_second_the_one_heard_of_later_goes_on(scene: Commits) -> None:
+    first, second = scene.push(A), scene.push(B)
+    scene.arrive(first)
+    scene.arrive(second.model_copy(update={"time": first.time}))
+    late = scene.arrive(scene.push(C).model_copy(update={"time": "2020-01-01T00:00:00Z"}))
+
+    assert executions(scene)[A[:12]] == "ABORTED"
+    assert executions(scene)[B[:12]] == "ABORTED"  # C names B as what was there before
+    assert late["outcome"] == "started"
+    again = scene.arrive(first)
+    assert again == {"outcome": "started", "integration_id": f"commit#{A}#1", "again": True}
+    assert executions(scene)[A[:12]] == "ABORTED"  # the repeated event does not revive it
+
+
+def test_an_older_commit_that_comes_late_stops_nothing(scene: Commits) -> None:
+    older = scene.push(A)
+    scene.arrive(scene.push(B))
+    assert scene.arrive(older)["outcome"] == "suppressed"
+    assert executions(scene) == {B[:12]: "RUNNING"}
+
+
+def test_a_commit_that_is_the_projects_already_ends_by_itself(scene: Commits) -> None:
+    older = scene.arrive(scene.push(A))["integration_id"]
+    fetched = scene.fetch(older)
+    scene.activate(fetched, scene.check(fetched))
+
+    answer = scene.arrive(scene.push(B))
+
+    assert "overtook" not in answer
+    assert executions(scene) == {A[:12]: "RUNNING", B[:12]: "RUNNING"}
+    assert scene.record(older)["status"] == "running"
+    assert scene.run(branch_item("main"))["activated"] == older
+
+
+def test_who_becomes_the_projects_during_the_write_is_not_ended_any_more(scene: Commits) -> None:
+    older = scene.arrive(scene.push(A))["integration_id"]
+    fetched = scene.fetch(older)
+    checked = scene.check(fetched)
+    received = scene.push(B)
+    scene.repositories.at = A
+
+    def activates() -> None:
+        scene.activate(fetched, checked)
+
+    scene.state.before_commit = [activates]
+
+    answer = scene.arrive(received)
+
+    assert (answer["outcome"], "overtook" in answer) == ("started", False)
+    assert scene.record(older)["status"] == "running"
+    assert executions(scene)[A[:12]] == "RUNNING"
+
+
+def test_the_run_of_an_integrated_commit_goes_on_when_a_newer_commit_comes(scene: Commits) -> None:
+    scene.with_data()
+    record = scene.integrate(scene.push(A, files_of(**{"src/train.py": "print('a')\n"})))
+    run = scene.run(record["training_run_id"])
+    assert run["status"] == "running"
+
+    newer = scene.integrate(scene.push(B, files_of(**{"src/train.py": "print('b')\n"})))
+
+    assert scene.run(run["run_id"])["status"] == "running"
+    assert scene.workflows.status(run["execution_arn"]) == "RUNNING"
+    assert newer["training_outcome"] == "queued"
+
+
+@pytest.mark.parametrize(
+    "error", [ThrottledError("slow down"), AccessDeniedError("states:StopExecution")]
+)
+def test_a_stop_that_fails_is_tried_again_and_changes_nothing_of_the_outcome(
+    scene: Commits, error: StewardError
+) -> None:
+    older = scene.arrive(scene.push(A))["integration_id"]
+    fetched = scene.fetch(older)
+    checked = scene.check(fetched)
+    received = scene.push(B)
+    scene.workflows.stop_fails = error
+    with pytest.raises(type(error)):
+        scene.arrive(received)
+
+    assert executions(scene) == {A[:12]: "RUNNING", B[:12]: "RUNNING"}
+    assert scene.record(older)["status"] == "superseded"
+    with pytest.raises(CommitSupersededError):
+        scene.activate(fetched, checked)
+
+    assert scene.arrive(received)["again"] is True
+    assert executions(scene)[A[:12]] == "ABORTED"
+    assert len(scene.state.named("IntegrationSuperseded")) == 1
+
+
+def test_an_execution_that_was_never_started_needs_no_stop(scene: Commits) -> None:
+    scene.arrive(scene.push(A))
+    scene.workflows.executions.clear()
+    assert scene.arrive(scene.push(B))["outcome"] == "started"
+    assert executions(scene) == {B[:12]: "RUNNING"}
 
 
 # --- fetching --------------------------------------------------------------------------------

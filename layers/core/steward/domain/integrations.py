@@ -8,7 +8,9 @@ The record of an integration lies in the table Runs, beside the training runs:
 ``code_digest``, ``config_digest``, ``training_run_id``, ``training_outcome``, ``trigger`` (kind,
 origin, event_id, actor, at), ``started_at``, ``ended_at``, ``integration_arn``.
 
-``branch#<branch>`` names the newest integration of a branch; a trigger that starts nothing is
+``branch#<branch>`` names the newest integration of a branch (``latest``), and the one whose
+commit last became the project's (``activated``). One that is superseded says by whom
+(``superseded_by``), the newer one whom it ended (``overtook``). A trigger that starts nothing is
 kept as ``suppressed#<time>#<event id>``, as for training.
 """
 
@@ -76,12 +78,17 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Newest:
-    """The newest integration of a branch."""
+    """The newest integration of a branch.
+
+    Attributes:
+        activated: The integration whose commit last became the project's.
+    """
 
     integration_id: str
     commit_id: str
     at: str
     previous: str | None = None
+    activated: str | None = None
 
 
 @dataclass(frozen=True)

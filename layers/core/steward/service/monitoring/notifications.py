@@ -66,7 +66,7 @@ def notify_people(
         return []
     meta = received.own
     occasion = _Occasion(Where(environment, region, meta.project), received.detail, meta, state)
-    roles, write = _MAILS[type(received.detail)]
+    roles, write = _MAILS[type(received.detail).__name__]
     letter = write(occasion)
     if letter is None:
         return []
@@ -610,49 +610,50 @@ def _change_unmatched(occasion: _Occasion) -> Letter:
 
 _Write = Callable[[_Occasion], Letter | None]
 
-_MAILS: dict[type[events.Payload], tuple[Sequence[str], _Write]] = {
-    events.ApprovalRequested: ((APPROVER,), _approval_requested),
-    events.VersionApproved: ((OWNER,), _approved),
-    events.VersionRejected: ((OWNER,), _rejected),
-    events.ReviewDue: ((OWNER, APPROVER), _review_due),
-    events.ApprovalExpired: ((OWNER,), _expired),
-    events.ApprovalReminder: ((APPROVER,), _reminded),
-    events.WaiverGranted: ((APPROVER, OWNER), _waived),
-    events.WaiverRevoked: ((APPROVER, OWNER), _waiver_revoked),
-    events.ApprovalBypassed: ((APPROVER, ON_CALL), _bypassed),
-    events.DatasetRejected: ((OWNER,), _dataset_rejected),
-    events.CandidateHeld: ((OWNER,), _held),
-    events.TrainingFailed: ((ON_CALL, OWNER), _training_failed),
-    events.IntegrationFailed: ((OWNER,), _integration_failed),
-    events.StagingFailed: ((ON_CALL, OWNER), _staging_failed),
-    events.ReleaseStarted: ((OWNER,), _release_started),
-    events.ReleaseQueued: ((OWNER,), _release_queued),
-    events.ReleaseCompleted: ((OWNER,), _release_completed),
-    events.ReleaseRolledBack: ((ON_CALL,), _rolled_back),
-    events.ReleaseFailed: ((ON_CALL, OWNER), _release_failed),
-    events.RollbackFailed: ((ON_CALL,), _rollback_failed),
-    events.ReleaseNotPromoted: ((OWNER,), _not_promoted),
-    events.ExperimentStarted: ((OWNER,), _experiment_started),
-    events.VerdictReached: ((OWNER,), _verdict_reached),
-    events.TickFailed: ((ON_CALL,), _tick_failed),
-    events.ScheduleRepaired: ((ON_CALL,), _schedule_repaired),
-    events.RouteDrifted: ((ON_CALL,), _route_drifted),
-    events.RouteRepaired: ((ON_CALL,), _route_repaired),
-    events.RouteRepairFailed: ((ON_CALL,), _route_repair_failed),
-    events.EndpointIdle: ((OWNER,), _endpoint_idle),
-    events.EndpointReaped: ((OWNER,), _endpoint_reaped),
-    events.DriftDetected: ((ON_CALL, OWNER), _drift_detected),
-    events.PerformanceDegraded: ((ON_CALL, OWNER), _performance_degraded),
-    events.BiasDrifted: ((ON_CALL, OWNER), _bias_drifted),
-    events.DataStale: ((ON_CALL,), _data_stale),
-    events.AlarmCleared: ((ON_CALL, OWNER), _alarm_cleared),
-    events.RetrainingRequested: ((OWNER,), _retraining_requested),
-    events.RetrainingSuppressed: ((OWNER,), _retraining_suppressed),
-    events.WatchFailed: ((ON_CALL,), _watch_failed),
-    events.LedgerTampered: ((ON_CALL,), _ledger_tampered),
-    events.LedgerBroken: ((ON_CALL,), _ledger_broken),
-    events.ChangeUnmatched: ((ON_CALL,), _change_unmatched),
+# By name: to name the classes would build the models of all events in each cold start.
+_MAILS: dict[str, tuple[Sequence[str], _Write]] = {
+    "ApprovalRequested": ((APPROVER,), _approval_requested),
+    "VersionApproved": ((OWNER,), _approved),
+    "VersionRejected": ((OWNER,), _rejected),
+    "ReviewDue": ((OWNER, APPROVER), _review_due),
+    "ApprovalExpired": ((OWNER,), _expired),
+    "ApprovalReminder": ((APPROVER,), _reminded),
+    "WaiverGranted": ((APPROVER, OWNER), _waived),
+    "WaiverRevoked": ((APPROVER, OWNER), _waiver_revoked),
+    "ApprovalBypassed": ((APPROVER, ON_CALL), _bypassed),
+    "DatasetRejected": ((OWNER,), _dataset_rejected),
+    "CandidateHeld": ((OWNER,), _held),
+    "TrainingFailed": ((ON_CALL, OWNER), _training_failed),
+    "IntegrationFailed": ((OWNER,), _integration_failed),
+    "StagingFailed": ((ON_CALL, OWNER), _staging_failed),
+    "ReleaseStarted": ((OWNER,), _release_started),
+    "ReleaseQueued": ((OWNER,), _release_queued),
+    "ReleaseCompleted": ((OWNER,), _release_completed),
+    "ReleaseRolledBack": ((ON_CALL,), _rolled_back),
+    "ReleaseFailed": ((ON_CALL, OWNER), _release_failed),
+    "RollbackFailed": ((ON_CALL,), _rollback_failed),
+    "ReleaseNotPromoted": ((OWNER,), _not_promoted),
+    "ExperimentStarted": ((OWNER,), _experiment_started),
+    "VerdictReached": ((OWNER,), _verdict_reached),
+    "TickFailed": ((ON_CALL,), _tick_failed),
+    "ScheduleRepaired": ((ON_CALL,), _schedule_repaired),
+    "RouteDrifted": ((ON_CALL,), _route_drifted),
+    "RouteRepaired": ((ON_CALL,), _route_repaired),
+    "RouteRepairFailed": ((ON_CALL,), _route_repair_failed),
+    "EndpointIdle": ((OWNER,), _endpoint_idle),
+    "EndpointReaped": ((OWNER,), _endpoint_reaped),
+    "DriftDetected": ((ON_CALL, OWNER), _drift_detected),
+    "PerformanceDegraded": ((ON_CALL, OWNER), _performance_degraded),
+    "BiasDrifted": ((ON_CALL, OWNER), _bias_drifted),
+    "DataStale": ((ON_CALL,), _data_stale),
+    "AlarmCleared": ((ON_CALL, OWNER), _alarm_cleared),
+    "RetrainingRequested": ((OWNER,), _retraining_requested),
+    "RetrainingSuppressed": ((OWNER,), _retraining_suppressed),
+    "WatchFailed": ((ON_CALL,), _watch_failed),
+    "LedgerTampered": ((ON_CALL,), _ledger_tampered),
+    "LedgerBroken": ((ON_CALL,), _ledger_broken),
+    "ChangeUnmatched": ((ON_CALL,), _change_unmatched),
 }
 
-NOTIFIES_OF = tuple(payload.__name__ for payload in _MAILS)
+NOTIFIES_OF = tuple(_MAILS)
 """Detail-types that somebody is written to about."""

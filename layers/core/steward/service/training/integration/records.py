@@ -50,7 +50,9 @@ def newest_of(state: StateStore, project: str, branch: str) -> Newest | None:
     item = state.get(Table.RUNS, {"project": project, "run_id": branch_item(branch)})
     if item is None:
         return None
-    return Newest(item["latest"], item["commit_id"], item["at"], item.get("previous"))
+    return Newest(
+        item["latest"], item["commit_id"], item["at"], item.get("previous"), item.get("activated")
+    )
 
 
 def is_over(item: Item) -> bool:

@@ -27,14 +27,19 @@ from steward.domain.principals import identity_of
 from steward.domain.runs import execution_arn, suppressed_item
 from steward.ports import (
     Absent,
+    Change,
     Clock,
+    Condition,
     Equals,
+    Ids,
     Item,
     Put,
     StateStore,
     Table,
     Workflows,
 )
+from steward.service.emission import Cause, event
+from steward.service.training.integration.overtaking import end_of, overtaken, stop_overtaken
 from steward.service.training.integration.records import latest_attempt, newest_of, record_of
 
 TRIES = 5
@@ -47,6 +52,7 @@ class Ports:
     state: StateStore
     workflows: Workflows
     clock: Clock
+    ids: Ids
     machine: str
 
     def now(self) -> str:
@@ -139,8 +145,9 @@ def _of_codecommit(
 def start_integration(commit: Commit, ports: Ports) -> dict[str, Any]:
     """Handle the arrival of a commit; the same event may come again at any point.
 
-    Record and the branch's newest are written in one transaction, then the execution starts
-    under the record's name. A crash between the two is healed by the event's retry.
+    Record, the branch's newest and the end of whom it overtakes are written in one transaction;
+    then the execution starts under the record's name, and the overtaken one is stopped. A crash
+    in between is healed by the event's retry.
 
     Returns:
         ``outcome`` (started, suppressed or ignored) and what there is to say about it.
@@ -181,6 +188,7 @@ def _start_once(commit: Commit, ports: Ports) -> dict[str, Any]:
             item = record_of(state, commit.project, known)
             if item["status"] == IntegrationStatus.RUNNING:
                 _start_execution(item, ports)
+            stop_overtaken(item, ports.state, ports.workflows)
             return {"outcome": "started", "integration_id": known, "again": True}
         case Suppress():
             return _suppress(commit, decision, ports)
@@ -208,17 +216,43 @@ def _begin(commit: Commit, decision: Begin, newest: Newest | None, ports: Ports)
     }  # fmt: skip
     if arrived.previous:
         record["previous"] = arrived.previous
-    head = {
-        "project": commit.project, "run_id": branch_item(arrived.branch),
-        "latest": decision.integration_id, "commit_id": arrived.commit_id, "at": arrived.at,
-        **({"previous": arrived.previous} if arrived.previous else {}),
-    }  # fmt: skip
-    known = Equals("latest", newest.integration_id) if newest else Absent()
-    ports.state.commit(
-        [Put(Table.RUNS, record, expect=(Absent(),)), Put(Table.RUNS, head, expect=(known,))]
-    )
+    _write(record, arrived, newest, ports)
     _start_execution(record, ports)
-    return {"outcome": "started", "integration_id": decision.integration_id}
+    stop_overtaken(record, ports.state, ports.workflows)
+    return {
+        "outcome": "started", "integration_id": decision.integration_id,
+        **({"overtook": record["overtook"]} if "overtook" in record else {}),
+    }  # fmt: skip
+
+
+def _write(record: Item, arrived: Arrival, newest: Newest | None, ports: Ports) -> None:
+    """Write the record, the branch's newest, and the end of whom it overtakes.
+
+    Nothing of the branch may have changed since it was read: a commit that has become the
+    project's meanwhile is not overtaken any more.
+    """
+    head = {
+        "project": record["project"], "run_id": branch_item(arrived.branch),
+        "latest": record["run_id"], "commit_id": arrived.commit_id, "at": arrived.at,
+        **({"previous": arrived.previous} if arrived.previous else {}),
+        **({"activated": newest.activated} if newest and newest.activated else {}),
+    }  # fmt: skip
+    known: tuple[Condition, ...] = (Absent(),)
+    if newest is not None:
+        known = (Equals("latest", newest.integration_id), Equals("activated", newest.activated))
+    changes: list[Change] = []
+    events = []
+    ending = overtaken(ports.state, record["project"], newest)
+    if ending is not None:
+        record["overtook"] = ending["run_id"]
+        change, told = end_of(ending, record, ports.now())
+        changes.append(change)
+        cause = Cause(record["project"], ending["run_id"], arrived.event_id, ending["author"])
+        events.append(event(told, cause, ports.clock, ports.ids))
+    changes += [
+        Put(Table.RUNS, record, expect=(Absent(),)), Put(Table.RUNS, head, expect=known),
+    ]  # fmt: skip
+    ports.state.commit(changes, events)
 
 
 def _start_execution(record: Item, ports: Ports) -> None:
