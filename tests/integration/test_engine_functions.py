@@ -33,6 +33,37 @@ def test_function_imports_from_its_layers_and_code_precedes_them(account: Accoun
     assert account.invoke(name, {"a": 1}) == ({"shelf": "second", "event": {"a": 1}}, None)
 
 
+def test_a_layer_that_brings_the_sdk_itself_lies_over_the_runtimes(account: Account) -> None:
+    """It shares no process that has imported the runtime's."""
+    layer = _layer(account, {"python/boto3/__init__.py": "__version__ = 'of the layer'"})
+    source = "import boto3\ndef handler(event, context): return boto3.__version__"
+    assert account.invoke(account.function(source, Layers=[layer])) == ("of the layer", None)
+
+
+def test_environments_are_processes_of_their_own(account: Account) -> None:
+    source = """
+        import os, random
+        import boto3
+        SEEN = []
+        def handler(event, context):
+            if event == "end":
+                os._exit(3)
+            SEEN.append(event)
+            return [os.getpid(), random.random(), SEEN, os.environ["OF"], os.getcwd()]
+        """
+    names = [account.function(source, Environment={"Variables": {"OF": of}}) for of in "ab"]
+    (first, _), (second, _) = [account.invoke(name, name) for name in names]
+    assert [first[2], second[2]] == [[names[0]], [names[1]]]
+    assert (first[3], second[3]) == ("a", "b")
+    assert len({first[0], second[0]}) == len({first[1], second[1]}) == 2
+    body, _ = account.invoke(names[0], "end")
+    assert body["errorType"] == "Runtime.ExitError"
+    assert body["errorMessage"].endswith("Runtime exited with error: exit status 3")
+    (again, _), (still, _) = [account.invoke(name, "next") for name in names]
+    assert again[2] == ["next"]
+    assert still[:1] + still[2:3] == [second[0], [names[1], "next"]]
+
+
 @pytest.mark.parametrize("module", ["pydantic", "aws_lambda_powertools", "numpy", "ministack"])
 def test_package_that_no_layer_brings_cannot_be_imported(account: Account, module: str) -> None:
     name = account.function(f"import {module}\ndef handler(event, context): ...")

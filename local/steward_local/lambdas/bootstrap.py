@@ -1,17 +1,25 @@
-"""The runtime inside one execution environment; run as a script with `python -I -S`.
+"""The runtime of execution environments; run as a script with `python -I -S`.
 
-Standard library only until the search path is that of the real runtime. One JSON line on
-standard input starts it, each further one is an invocation; each gets one JSON line on the
-original standard output. Whatever the function prints goes to standard error, which ends
+It imports what the functions of some layers have in common and forks one process for each
+environment that is asked for: see `fork_server.py`, the engine's side.
+
+Standard library only until the search path is that of the real runtime. In an environment, one
+JSON line on standard input starts it, each further one is an invocation; each gets one JSON line
+on the original standard output. Whatever the function prints goes to standard error, which ends
 each invocation with a mark, so that its log lines are complete and its own.
 """
 
+import contextlib
+import gc
 import importlib
 import importlib.abc
 import importlib.machinery
 import json
 import logging
 import os
+import select
+import signal
+import socket
 import sys
 import time
 import traceback
@@ -161,7 +169,7 @@ def _invoke(function: Any, request: dict[str, Any]) -> dict[str, Any]:
         return {"error": _failure(problem), "seconds": time.perf_counter() - started}
 
 
-def main() -> None:
+def _serve() -> None:
     """Serve invocations until standard input closes."""
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
@@ -178,7 +186,6 @@ def main() -> None:
 
     sys.path[:0] = init["search_path"]
     _set_up_logging()
-    sys.meta_path.insert(0, _DepthCarrier())
     started = time.perf_counter()
     try:
         function = _load(init["handler"])
@@ -189,6 +196,79 @@ def main() -> None:
     for line in sys.stdin:
         request = json.loads(line)
         answer(_invoke(function, request), request["mark"])
+
+
+def _preload(search_path: list[str], modules: list[str]) -> None:
+    """Import what the functions have in common; what a layer does not bring is left out."""
+    sys.meta_path.insert(0, _DepthCarrier())
+    sys.path[:0] = search_path
+    for module in modules:
+        with contextlib.suppress(Exception):
+            importlib.import_module(module)
+    del sys.path[: len(search_path)]
+    sys.path_importer_cache.clear()
+    gc.collect()
+    gc.freeze()
+
+
+def _become(order: dict[str, Any], streams: list[int]) -> None:
+    """Make a forked process an environment: its streams, folder and variables."""
+    for number, stream in enumerate(streams):
+        os.dup2(stream, number)
+        os.close(stream)
+    os.chdir(order["folder"])
+    os.environ.clear()
+    os.environ.update(order["variables"])
+
+
+def _report_ended(engine: socket.socket) -> None:
+    while True:
+        try:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return
+        if not pid:
+            return
+        code = os.waitstatus_to_exitcode(status)
+        engine.send(json.dumps({"ended": pid, "code": code}).encode())
+
+
+def _fork_on_order(engine: socket.socket) -> bool:
+    """Fork environments and report their ends; return True in a forked one, else at the end."""
+    ended, on_end = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    signal.set_wakeup_fd(on_end, warn_on_full_buffer=False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    while True:
+        ready, _, _ = select.select([engine.fileno(), ended], [], [])
+        if ended in ready:
+            os.read(ended, 4096)
+            _report_ended(engine)
+        if engine.fileno() not in ready:
+            continue
+        message, streams, _, _ = socket.recv_fds(engine, 1 << 18, 3)
+        if not message:
+            return False
+        pid = os.fork()
+        if pid == 0:
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            signal.set_wakeup_fd(-1)
+            for descriptor in (ended, on_end):
+                os.close(descriptor)
+            engine.close()
+            _become(json.loads(message), streams)
+            return True
+        for stream in streams:
+            os.close(stream)
+        engine.send(json.dumps({"started": pid}).encode())
+
+
+def main() -> None:
+    """Preload, then fork environments until the engine closes its end."""
+    engine = socket.socket(fileno=int(sys.argv[1]))
+    first = json.loads(engine.recv(1 << 18))
+    _preload(first["search_path"], first["modules"])
+    if _fork_on_order(engine):
+        _serve()
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ import queue
 import select
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import threading
@@ -18,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from steward_local.lambdas import packages
+from steward_local.lambdas.fork_server import Kind, fork, shared_modules
 from steward_local.processes import ENGINE_ID_VARIABLE
 
 _INIT_SECONDS = 10.0
@@ -66,12 +65,23 @@ class Package:
     @property
     def search_path(self) -> list[str]:
         """The module search path before the standard library, in the real runtime's order."""
-        path = [str(self.code)]
+        return [str(self.code), *self._common_path]
+
+    @property
+    def _common_path(self) -> list[str]:
+        path = []
         for layer in reversed(self.layers):  # a later layer lies over an earlier one
             version = f"python{sys.version_info.major}.{sys.version_info.minor}"
             path += [str(layer / "python" / "lib" / version / "site-packages")]
             path += [str(layer / "python")]
         return [*path, str(self.runtime)]
+
+    @property
+    def kind(self) -> Kind:
+        """What this environment has in common with others, for the process that forks it."""
+        execution = f"AWS_Lambda_{self.config.get('Runtime', 'python3.11')}"
+        variables = (("AWS_EXECUTION_ENV", execution), ("AWS_REGION", self.region))
+        return Kind(tuple(self._common_path), shared_modules(self.code), variables)
 
     def environment(self, log_stream: str, scratch: Path) -> dict[str, str]:
         """The variables of the process: the runtime's, the function's, and the role's keys."""
@@ -140,19 +150,8 @@ class ExecutionEnvironment:
         self._pending = b""
         self._lines: queue.Queue[str] = queue.Queue()
         self._peak = 0
-        # -I -S: neither PYTHON* variables nor any site-packages directory reach the function.
-        self._process = subprocess.Popen(
-            [
-                *(sys.executable, "-I", "-S", "-X", "utf8"),
-                *("-X", f"pycache_prefix={packages.cache_dir() / 'compiled'}"),
-                str(Path(__file__).with_name("bootstrap.py")),
-            ],
-            cwd=package.code,
-            env=package.environment(self.log_stream, self._scratch),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
+        variables = package.environment(self.log_stream, self._scratch)
+        self._process = fork(package.kind, package.code, variables)
         threading.Thread(target=self._read_log, daemon=True, name="lambda-log").start()
 
     @property

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from steward.domain.feature_groups import FeatureGroup, FeatureUse, feature_columns
-from steward.domain.tables import Data
+if TYPE_CHECKING:  # read where a declaration is: most events carry none
+    from steward.domain.feature_groups import FeatureGroup, FeatureUse
 
 Manifest = Mapping[str, Any]
 
@@ -46,6 +46,9 @@ def dataset_columns(manifest: Manifest) -> list[Column]:
     declared = manifest.get("declaration") or manifest
     if not declared.get("data"):
         return []
+    from steward.domain.feature_groups import feature_columns
+    from steward.domain.tables import Data
+
     try:
         data = Data.model_validate(declared["data"])
         joined = [_Joined.of(feature) for feature in manifest.get("features") or []]
@@ -70,6 +73,8 @@ def view_columns(feature: Mapping[str, Any]) -> list[Column]:
     Args:
         feature: One entry of a manifest's ``features``.
     """
+    from steward.domain.feature_groups import FeatureGroup
+
     try:
         group = FeatureGroup.model_validate(feature["definition"])
     except (ValueError, KeyError, TypeError):
@@ -107,6 +112,8 @@ class _Joined:
 
     @classmethod
     def of(cls, feature: Mapping[str, Any]) -> _Joined:
+        from steward.domain.feature_groups import FeatureGroup, FeatureUse
+
         return cls(
             feature["view"],
             FeatureGroup.model_validate(feature["definition"]),
