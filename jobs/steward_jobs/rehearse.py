@@ -6,9 +6,7 @@ is a result and not a failure of the job: ``rehearsal.json`` says it.
 
 from __future__ import annotations
 
-import http.client
 import json
-import math
 import os
 import signal
 import socket
@@ -20,12 +18,12 @@ from pathlib import Path
 from typing import Any
 
 from steward_jobs import bounded
+from steward_jobs import rehearsal_requests as requests
 from steward_jobs.container import JobError, base_dir, log, write_failure
 
 RESULT = "rehearsal.json"
 _START_S = 60.0
 _STOP_S = 25.0
-_ANSWER_S = 30.0
 _ROOT = Path(__file__).resolve().parent.parent
 _NAMED = 20
 
@@ -48,7 +46,7 @@ def main(_arguments: list[str]) -> int:
 def _rehearse(given: Path) -> dict[str, Any]:
     try:
         told = json.loads((given / "rehearsal.json").read_text(encoding="utf-8"))
-        cases = _cases(given)
+        cases = requests.cases(given)
     except (OSError, ValueError, KeyError) as error:
         raise JobError(f"the rehearsal's input is not whole: {error!r}") from error
     with tempfile.TemporaryDirectory(prefix="rehearsal-") as scratch:
@@ -66,12 +64,16 @@ def _rehearse(given: Path) -> dict[str, Any]:
             reason = base / "output" / "failure"
             text = reason.read_text(encoding="utf-8") if reason.is_file() else ending.output
             return _failed(f"training on the sample failed: {text[-1500:].strip()}")
-        faults, asked = _ask(base, cases)
-    note = _changed_contract(given)
+        faults, answers = _ask(base, cases, told.get("max_latency_ms"))
+    recorded = requests.described(given, cases, answers)
     if faults:
-        return _failed(f"{len(faults)} of {asked} requests broke the contract: {faults[0]}", faults)
-    summary = f"trained on {told['sample']} in {seconds} s; {asked} requests kept the contract"
-    return {"passed": True, "summary": summary + note, "failed": [], "train_s": seconds}
+        why = f"{len(faults)} of {len(cases)} requests broke the contract: {faults[0]}"
+        return {**_failed(why, faults), "recorded": recorded}
+    summary = f"trained on {told['sample']} in {seconds} s; {len(cases)} requests kept the contract"
+    return {
+        "passed": True, "summary": summary + requests.told(given, recorded), "failed": [],
+        "train_s": seconds, "recorded": recorded,
+    }  # fmt: skip
 
 
 def _failed(summary: str, faults: list[str] | None = None) -> dict[str, Any]:
@@ -97,36 +99,10 @@ def _lay_out(given: Path, base: Path, hyperparameters: dict[str, str]) -> None:
     )
 
 
-def _cases(given: Path) -> list[dict[str, Any]]:
-    """Return the requests of the sample, and the recorded ones whose features are the same."""
-    own = json.loads((given / "examples.json").read_text(encoding="utf-8"))
-    cases = list(own["cases"])
-    if not _changed_contract(given) and (given / "recorded.json").is_file():
-        recorded = json.loads((given / "recorded.json").read_text(encoding="utf-8"))
-        cases += [
-            {**case, "name": f"recorded {case['name']}"}
-            for case in recorded["cases"]
-            if case["kind"] == "valid"
-        ]
-    return cases
-
-
-def _changed_contract(given: Path) -> str:
-    """Return how the requests differ from the recorded ones, empty where they do not."""
-    if not (given / "recorded.json").is_file():
-        return ""
-    own = json.loads((given / "examples.json").read_text(encoding="utf-8"))["features"]
-    recorded = json.loads((given / "recorded.json").read_text(encoding="utf-8"))["features"]
-    if set(own) == set(recorded):
-        return ""
-    signs = [*(f"+{n}" for n in own if n not in recorded), *(
-        f"-{n}" for n in recorded if n not in own
-    )]  # fmt: skip
-    return f"; recorded requests were not asked, since the features change: {' '.join(signs)}"
-
-
-def _ask(base: Path, cases: list[dict[str, Any]]) -> tuple[list[str], int]:
-    """Serve the model and return what broke the contract, and how many requests were asked."""
+def _ask(
+    base: Path, cases: list[dict[str, Any]], limit_ms: float | None
+) -> tuple[list[str], list[requests.Answer]]:
+    """Serve the model and return what broke the contract, and the answer to each request."""
     port = _free_port()
     variables = _variables(base, SAGEMAKER_BIND_TO_PORT=str(port))
     command = [sys.executable, "-P", "-m", "steward_jobs", "serve"]
@@ -135,9 +111,9 @@ def _ask(base: Path, cases: list[dict[str, Any]]) -> tuple[list[str], int]:
     )
     try:
         if not _is_up(process, port):
-            return ["the model does not come up: see the job's log"], 1
-        faults = [fault for case in cases if (fault := _fault(port, case))]
-        return faults, len(cases)
+            return ["the model does not come up: see the job's log"], []
+        answers = [requests.ask(port, case, limit_ms) for case in cases]
+        return [answer.fault for answer in answers if answer.fault], answers
     finally:
         process.send_signal(signal.SIGTERM)
         try:
@@ -157,59 +133,9 @@ def _is_up(process: subprocess.Popen[bytes], port: int) -> bool:
     deadline = time.monotonic() + _START_S
     while time.monotonic() < deadline and process.poll() is None:
         try:
-            if _request(port, "GET", "/ping", b"", "application/json")[0] == 200:
+            if requests.send(port, "GET", "/ping", b"", "application/json")[0] == 200:
                 return True
         except OSError:
             pass
         time.sleep(0.05)
     return False
-
-
-def _request(port: int, method: str, path: str, body: bytes, content: str) -> tuple[int, bytes]:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_ANSWER_S)
-    try:
-        connection.request(method, path, body, {"Content-Type": content, "Accept": content})
-        answer = connection.getresponse()
-        return answer.status, answer.read()
-    finally:
-        connection.close()
-
-
-def _fault(port: int, case: dict[str, Any]) -> str | None:
-    """Ask one request; return what is wrong with the answer."""
-    body = case["body"] if isinstance(case["body"], str) else json.dumps(case["body"])
-    try:
-        status, answer = _request(port, "POST", "/invocations", body.encode(), case["content_type"])
-    except (OSError, http.client.HTTPException) as error:
-        return f"{case['name']}: no answer ({type(error).__name__})"
-    wanted = case["expect"]
-    if status != wanted["status"]:
-        told = answer[:200].decode(errors="replace")
-        return f"{case['name']}: status {status} instead of {wanted['status']}: {told}"
-    if case["kind"] != "valid":
-        named = wanted["field"] in answer.decode(errors="replace")
-        return None if named else f"{case['name']}: refused without naming {wanted['field']}"
-    values = _predictions(answer, case["content_type"])
-    if values is None or len(values) != wanted["predictions"]:
-        count = "no" if values is None else len(values)
-        return f"{case['name']}: {count} predictions instead of {wanted['predictions']}"
-    if not all(math.isfinite(value) for value in values):
-        return f"{case['name']}: a prediction is no number"
-    return None
-
-
-def _predictions(answer: bytes, content: str) -> list[float] | None:
-    try:
-        if content == "text/csv":
-            return [float(line) for line in answer.decode().split()]
-        found = json.loads(answer)["predictions"]
-        return [_number(prediction) for prediction in found]
-    except (ValueError, KeyError, TypeError):
-        return None
-
-
-def _number(prediction: Any) -> float:
-    """Return the figure of a prediction: ``probability`` of a class, or ``value``."""
-    if not isinstance(prediction, dict):
-        return float(prediction)
-    return float(prediction["probability"] if "probability" in prediction else prediction["value"])

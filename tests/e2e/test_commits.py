@@ -12,6 +12,7 @@ import tarfile
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -45,24 +46,53 @@ def ended(lab: Laboratory, project: str, commit: str) -> dict[str, Any]:
     return dict(eventually(read, f"the end of commit {commit[:12]}"))
 
 
-def test_a_push_is_tested_rehearsed_and_becomes_the_projects_or_changes_nothing(
-    lab: Laboratory,
-) -> None:
+@dataclass
+class Repository:
+    """A project's repository in CodeCommit, and theo's clone of it."""
+
+    lab: Laboratory
+    project: str
+
+    def __post_init__(self) -> None:
+        self.home, self.name = self.lab.folder / self.project, f"steward-local-{self.project}"
+        self.client = self.lab.target.client("codecommit")
+        made = self.client.create_repository(repositoryName=self.name)["repositoryMetadata"]
+        git(self.home, "init", "-q", "--initial-branch=main")
+        git(self.home, "remote", "add", "origin", made["cloneUrlHttp"])
+
+    def push(self, message: str) -> str:
+        """Commit all files and push them as theo; return the commit's id."""
+        theo = self.lab.theo.session.get_credentials()
+        git(self.home, "add", "-A")
+        git(self.home, "commit", "-qm", message)
+        git(self.home, "push", "-q", "origin", "main", AWS_ACCESS_KEY_ID=theo.access_key)
+        return git(self.home, "rev-parse", "HEAD")
+
+    def comment(self, commit: str) -> str:
+        """Return what Steward says of a commit, once it does."""
+
+        def read() -> list[str]:
+            told = self.client.get_comments_for_compared_commit(
+                repositoryName=self.name, afterCommitId=commit
+            )["commentsForComparedCommitData"]
+            return [comment["content"] for one in told for comment in one["comments"]]
+
+        [said] = eventually(read, "the comment")
+        return said
+
+
+@pytest.fixture(scope="module")
+def gitted(lab: Laboratory) -> Repository:
     lab.add_project("gitted")
-    home, name = lab.folder / "gitted", "steward-local-gitted"
-    codecommit = lab.target.client("codecommit")
-    made = codecommit.create_repository(repositoryName=name)["repositoryMetadata"]
-    theo = lab.theo.session.get_credentials()
-    pusher = {"AWS_ACCESS_KEY_ID": theo.access_key}
-    git(home, "init", "-q", "--initial-branch=main")
-    git(home, "remote", "add", "origin", made["cloneUrlHttp"])
-    (home / "src" / "train.py").write_text(
-        (home / "src" / "train.py").read_text() + "\n# by a commit\n"
-    )
-    git(home, "add", "-A")
-    git(home, "commit", "-qm", "a comment")
-    git(home, "push", "-q", "origin", "main", **pusher)
-    good = git(home, "rev-parse", "HEAD")
+    return Repository(lab, "gitted")
+
+
+def test_a_push_is_tested_rehearsed_and_becomes_the_projects_or_changes_nothing(
+    lab: Laboratory, gitted: Repository
+) -> None:
+    code = gitted.home / "src" / "train.py"
+    code.write_text(code.read_text() + "\n# by a commit\n")
+    good = gitted.push("a comment")
 
     integrated = ended(lab, "gitted", good)
 
@@ -74,11 +104,12 @@ def test_a_push_is_tested_rehearsed_and_becomes_the_projects_or_changes_nothing(
     assert project["code_digest"] == integrated["code_digest"]
     assert integrated["training_outcome"] == "suppressed"  # nothing was delivered
 
-    (home / "src" / "inference.py").write_text("def model_fn(d): return 1\n")
-    git(home, "commit", "-qam", "no answers")
-    git(home, "push", "-q", "origin", "main", **pusher)
-    bad = git(home, "rev-parse", "HEAD")
+    served = gitted.home / "src" / "inference.py"
+    before = served.read_text()
+    served.write_text("def model_fn(d): return 1\n")
+    bad = gitted.push("no answers")
     refused = ended(lab, "gitted", bad)
+    served.write_text(before)
 
     assert (refused["status"], refused["error"]) == ("failed", "ProjectTestsFailedError")
     assert lab.state.project("gitted") == project
@@ -88,16 +119,41 @@ def test_a_push_is_tested_rehearsed_and_becomes_the_projects_or_changes_nothing(
         lambda: [m for m in letters(engine.mailbox) if bad[:12] in m.subject], "the owner's mail"
     )[0]
     assert "test_model" in letter.body
+    assert "did not integrate" in gitted.comment(bad)
+    assert "integrated" in gitted.comment(good)
 
-    def comments(commit: str) -> list[str]:
-        told = codecommit.get_comments_for_compared_commit(
-            repositoryName=name, afterCommitId=commit
-        )["commentsForComparedCommitData"]
-        return [comment["content"] for one in told for comment in one["comments"]]
 
-    [said] = eventually(lambda: comments(bad), "the comment")
-    assert "did not integrate" in said
-    assert "integrated" in eventually(lambda: comments(good), "the comment")[0]
+def test_a_push_during_the_tests_of_another_one_stops_them(
+    lab: Laboratory, gitted: Repository
+) -> None:
+    before = lab.state.project("gitted")
+    slow = gitted.home / "tests" / "test_slow.py"
+    slow.write_text("import time\n\n\ndef test_slow():\n    time.sleep(100)\n")
+    older = gitted.push("slow tests")
+    sagemaker, job = lab.target.client("sagemaker"), f"gitted-{older[:12]}-1-test"
+
+    def status() -> str:
+        found = sagemaker.list_processing_jobs(NameContains=job)["ProcessingJobSummaries"]
+        return str(found[0]["ProcessingJobStatus"]) if found else ""
+
+    eventually(lambda: status() == "InProgress", "the tests to run")
+    slow.unlink()
+    (gitted.home / "project.yaml").write_text("project: gitted\nno_such_key: 1\n")
+
+    newer = gitted.push("a declaration that is not valid")
+
+    overtaken = ended(lab, "gitted", older)
+    assert (overtaken["status"], overtaken["cause"]) == (
+        "superseded", f"overtaken by {newer[:12]} of main",
+    )  # fmt: skip
+    eventually(lambda: status() == "Stopped", "the job to be stopped")
+    assert "a later commit came before" in gitted.comment(older)
+    refused = ended(lab, "gitted", newer)
+    assert (refused["status"], refused["error"]) == ("failed", "InvalidProjectError")
+    assert lab.state.project("gitted") == before
+    states = lab.target.client("stepfunctions")
+    stopped = states.describe_execution(executionArn=overtaken["integration_arn"])
+    assert (stopped["status"], stopped["error"]) == ("ABORTED", "CommitSupersededError")
 
 
 class Forge:

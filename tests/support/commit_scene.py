@@ -27,11 +27,13 @@ from steward.contracts.steps.integration import (
     RecordIntegration,
     StartTraining,
 )
+from steward.domain.datasets import request_columns
 from steward.domain.errors import CommitNotFoundError, RejectedError
+from steward.domain.examples import recorded_examples
 from steward.domain.source_archives import Files, SourceFile
+from steward.domain.versions import version_item
 from steward.ports import Item, Table
 from steward.service.training.integration.activating import activate_source
-from steward.service.training.integration.checking import Ports as CheckPorts
 from steward.service.training.integration.checking import check_project
 from steward.service.training.integration.fetching import Sources, fetch_source
 from steward.service.training.integration.judging import judge_integration
@@ -39,6 +41,7 @@ from steward.service.training.integration.recording import (
     conclude_integration,
     record_integration,
 )
+from steward.service.training.integration.rehearsing import Ports as CheckPorts
 from steward.service.training.integration.run_after import start_after
 from steward.service.training.integration.starting import (
     Commit,
@@ -49,11 +52,12 @@ from steward.service.training.integration.starting import (
 )
 from steward.service.training.source import Configuring
 from support.builders import event_of
-from support.training_scene import ARTIFACTS, Scene, csv_of, declaration
+from support.training_scene import ARTIFACTS, DATA, Scene, csv_of, declaration
 
 MACHINE = "arn:aws:states:us-east-1:000000000000:stateMachine:steward-integrate-commit"
 REPOSITORY = "steward-local-diabetes"
 TESS = "arn:aws:iam::000000000000:user/tess"
+CAPTURES = "captures"
 A, B, C = (f"{sign}f0c9a7b2d3e" + sign * 28 for sign in "abc")
 
 
@@ -197,6 +201,30 @@ class Commits(Scene):
             artifacts_bucket=ARTIFACTS,
         )  # fmt: skip
 
+    def with_dataset(self) -> None:
+        """Let there be a version, with its dataset."""
+        base = f"s3://{DATA}/datasets/diabetes/abc"
+        columns = request_columns(self.project)
+        row = {"age": 50, "bmi": 24.5, "sex": "F"}
+        self.objects.write(f"{base}/manifest.json", b'{"dataset_id": "abc"}')
+        self.objects.write(
+            f"{base}/train/train.csv", b"age,bmi,sex,outcome\r\n50,24.5,F,0\r\n51,,M,1\r\n"
+        )
+        self.objects.write(
+            f"{base}/examples.json", json.dumps(recorded_examples(columns, [row])).encode()
+        )
+        self.state.put(Table.VERSIONS, {
+            "project": "diabetes", "item": version_item(1), "version": 1,
+            "manifest_uri": f"{base}/manifest.json",
+        })  # fmt: skip
+
+    def recorded(self, received: Received) -> dict[str, Any]:
+        """Check a commit; return the recorded requests that its rehearsal asks."""
+        fetched = self.fetch(str(self.arrive(received)["integration_id"]))
+        uri = f"{self.check(fetched).rehearsal_input_uri}/recorded.json"
+        found: dict[str, Any] = json.loads(self.objects.read(uri))
+        return found
+
     def check(self, fetched: FetchedSource) -> CheckedProject:
         """Play CheckProject."""
         command = CheckProject(
@@ -204,7 +232,10 @@ class Commits(Scene):
             correlation_id=fetched.integration_id, prefix=fetched.prefix, name=fetched.name,
             source_uri=fetched.source_uri,
         )  # fmt: skip
-        ports = CheckPorts(self.state, self.objects, self.job_image, self.clock, self.ids, "local")
+        ports = CheckPorts(
+            self.state, self.objects, self.job_image, self.clock, self.ids, "local", ARTIFACTS,
+            CAPTURES,
+        )  # fmt: skip
         return check_project(command, ports)
 
     def judge(self, integration_id: str, stage: Any, **found: Any) -> JudgedIntegration:

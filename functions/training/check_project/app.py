@@ -3,7 +3,8 @@
 from steward.bootstrap import app
 from steward.contracts.steps.integration import CheckedProject, CheckProject
 from steward.entrypoint import step
-from steward.service.training.integration.checking import Ports, check_project
+from steward.service.training.integration.checking import check_project
+from steward.service.training.integration.rehearsing import Ports
 
 
 @step(CheckProject)
@@ -16,5 +17,7 @@ def handler(command: CheckProject) -> CheckedProject:
         app().clock,
         app().ids,
         app().settings.steward_environment,
+        app().settings.need("artifacts_bucket"),
+        app().settings.need("capture_bucket"),
     )
     return check_project(command, ports)

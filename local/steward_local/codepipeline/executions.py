@@ -108,11 +108,8 @@ def _play_stage(at: Store, pipeline: Pipeline, execution: Execution, stage: Json
             credentials = roles.of_action(
                 execution.declaration["roleArn"], action.get("roleArn"), at.region
             )
-            if action["actionTypeId"]["category"] != "Approval":
-                _tell_action(at, pipeline, run, "STARTED")
-                actions.play(actions.Scene(at, execution, run, credentials))
-            else:
-                _play_approval(at, pipeline, actions.Scene(at, execution, run, credentials))
+            _tell_action(at, pipeline, run, "STARTED")
+            actions.play(actions.Scene(at, execution, run, credentials))
         except RefusedError as error:
             run.status, run.updated = "Failed", store.now()
             run.error = {"code": error.code, "message": str(error)}
@@ -139,18 +136,6 @@ def _show(run: ActionRun, execution: Execution) -> None:
             run.summary = json.dumps(run.configuration.get("CustomData", ""))[1:-1][:512]
     finally:
         execution.runs.append(run)
-
-
-def _play_approval(at: Store, pipeline: Pipeline, scene: actions.Scene) -> None:
-    """Wait for an answer; the event that it began comes once there is a token to answer with."""
-    began = threading.Timer(0.1, contextvars.copy_context().run, (
-        _tell_action, at, pipeline, scene.run, "STARTED",
-    ))  # fmt: skip
-    began.start()
-    try:
-        actions.play(scene)
-    finally:
-        began.cancel()
 
 
 def resolved(configuration: dict[str, str], execution: Execution) -> dict[str, str]:

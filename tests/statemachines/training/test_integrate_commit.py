@@ -169,3 +169,23 @@ def test_a_commit_that_was_overtaken_ends_without_a_fault() -> None:
     assert (played.status, played.output) == ("SUCCEEDED", {"outcome": "superseded"})
     assert played.path[-2:] == ["RecordSuperseded", "EndSuperseded"]
     assert "StartTraining" not in played.path
+
+
+def test_a_quota_is_waited_for_three_times_and_then_told_with_sagemakers_words() -> None:
+    asked: list[str] = []
+
+    def refused(arguments: Any) -> Any:
+        asked.append(arguments["ProcessingJobName"])
+        raise TaskError("SageMaker.ResourceLimitExceededException", "ml.m5.large usage is 1")
+
+    played = run(changes={"TestProject": refused})
+
+    assert len(set(asked)) == 4  # a refused name may not be used again
+    assert (played.status, played.error) == (
+        "FAILED", "SageMaker.ResourceLimitExceededException",
+    )  # fmt: skip
+    recorded = played.arguments["RecordFailure"][0]["Payload"]
+    assert (recorded["failed_state"], recorded["cause"]) == (
+        "TestProject", "ml.m5.large usage is 1",
+    )  # fmt: skip
+    assert "ActivateSource" not in played.path

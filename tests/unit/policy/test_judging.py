@@ -96,6 +96,20 @@ def test_the_comparison_counts_by_verdict_and_tier(champion: Any, tier: str, ver
     assert by_tier(tier, champion) == verdict
 
 
+@pytest.mark.parametrize("tier", ["minimal", "limited", "high"])
+@pytest.mark.parametrize(
+    "bound", [{"metric": "brier", "max": 0.9}, {"metric": "brier", "min": 0.0}], ids=["max", "min"]
+)
+def test_no_bound_that_is_kept_lets_a_candidate_past_a_champion_that_is_better(
+    tier: str, bound: dict[str, Any]
+) -> None:
+    requirements = getattr(platform_policy().tiers, tier).model_dump()
+    performance = {**requirements["performance"], "bounds": [bound]}
+    judged = judge({"performance": performance}, champion=versus("worse", 0.05))
+    assert verdicts(judged) == {"gate.brier": "pass", "champion": "hold"}
+    assert judged.verdict == "hold"
+
+
 def test_only_a_slice_that_is_proved_worse_holds() -> None:
     thin = versus(slices=[slice_("not_judged"), slice_("not_proved_worse")])
     assert by_tier("high", thin) == "pass"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -16,7 +17,7 @@ from steward.domain.project import parse_project
 from steward.ports import Equals, Table, Update
 from steward.service.policy_in_force import POLICY_KEY
 from steward.service.training.outcome import record_training_outcome
-from steward.service.training.triggers import Trigger
+from steward.service.training.triggers import Trigger, TriggerKind
 from support.training_scene import Scene, csv_of, declaration
 
 FIRST, SECOND, THIRD = csv_of(1, 30), csv_of(31, 60), csv_of(61, 90)
@@ -417,6 +418,39 @@ def asking(scene: Scene, number: int, kind: str = "drift") -> Trigger:
         scene.project.project, f"alarm-{number}", "steward", "drift of version 1",
         attempt=f"retrain-{number}",
     )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("kind", "actor", "cause"),
+    [
+        ("delivery", "000000000000", "deliveries/diabetes/2.csv"),
+        ("commit", "github:mona", "commit 1f0c9a7b2d3e on main of acme/diabetes"),
+        ("schedule", "schedule", "the schedule is due"),
+        ("drift", "steward", "drift of version 1"),
+        ("performance", "steward", "version 1 got worse"),
+        ("request", "000000000000/tess", "a new season"),
+    ],
+)
+def test_a_run_names_the_kind_the_actor_and_the_cause_of_what_started_it(
+    scene: Scene, kind: TriggerKind, actor: str, cause: str
+) -> None:
+    first = scene.deliver(FIRST)
+    scene.mark("accepted", FIRST)
+    succeed(scene, first["run_id"])
+    scene.end(first["run_id"])
+    scene.configure(scene.project, b"other code")
+    trigger = Trigger(kind, "diabetes", "event-7", actor, cause)
+    if kind == "delivery":
+        trigger = replace(scene.delivery(SECOND), event_id="event-7")
+
+    begun = scene.start(trigger)
+
+    assert begun["outcome"] == "started"
+    told = scene.run(begun["run_id"])["trigger"]
+    assert told == {"kind": kind, "event_id": "event-7", "actor": actor, "cause": cause}
+    [event] = [e for e in scene.state.named("TrainingStarted") if e.meta.causation_id == "event-7"]
+    assert event.data.model_dump()["trigger"] == kind
+    assert event.meta.actor == actor
 
 
 def test_deliveries_are_kept_until_an_alarm_starts_a_run_with_all_of_them() -> None:

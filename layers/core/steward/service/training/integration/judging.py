@@ -39,6 +39,8 @@ def judge_integration(
     set_: dict[str, Any] = {
         command.stage: {"summary": summary[:2000], "passed": passed, "failed": failed}
     }
+    if isinstance(found.get("recorded"), dict):
+        set_[command.stage]["recorded"] = found["recorded"]
     if passed:
         set_["step"] = _NEXT[command.stage]
     state.commit([
