@@ -9,6 +9,7 @@ import typer
 from botocore.exceptions import ClientError
 from rich.console import Console
 
+from steward.domain.batch_runs import BatchStatus
 from steward.domain.names import package_group
 from steward.domain.releases import ReleaseStatus
 from steward.domain.runs import RunStatus
@@ -67,13 +68,18 @@ def refuse_flying(state: StackState, project: str) -> None:
     """Refuse while something of the project runs: it would make again what is deleted.
 
     Raises:
-        CommandError: A run or a release is under way.
+        CommandError: A run, a release or a batch is under way.
     """
     busy = [f"run {run['run_id']}" for run in state.runs(project) if run["status"] in _FLYING]
     busy += [
         f"release {release['release_id']}"
         for release in state.releases(project)
         if release.get("status") in _RELEASING
+    ]
+    busy += [
+        f"batch {batch['batch_id']}"
+        for batch in state.batches(project)
+        if batch["status"] == BatchStatus.RUNNING
     ]
     if busy:
         raise CommandError(
@@ -164,7 +170,7 @@ def retained(target: Target, state: StackState, project: str) -> dict[str, int]:
 
 def _pattern(project: str) -> re.Pattern[str]:
     """Match names of endpoints, configurations and models of this project and no other's."""
-    return re.compile(rf"^{re.escape(project)}-(v[1-9]\d*-(staging|prod)|variants-prod)(-|$)")
+    return re.compile(rf"^{re.escape(project)}-(v[1-9]\d*-(staging|prod|batch)|variants-prod)(-|$)")
 
 
 def _names(client: Any, operation: str, listed: str, name: str, project: str) -> list[str]:
@@ -173,9 +179,9 @@ def _names(client: Any, operation: str, listed: str, name: str, project: str) ->
 
 
 def is_schedule_of(project: str, name: str) -> bool:
-    """Return whether a schedule is an experiment's or an approval's reminder of this project."""
+    """Return whether a schedule is of this project: experiment, batches, approval's reminder."""
     own = re.escape(project)
-    return re.match(rf"^({own}-\d{{8}}-\d+|approval-{own}-v\d+-\d+)$", name) is not None
+    return re.match(rf"^({own}-(\d{{8}}-\d+|batch)|approval-{own}-v\d+-\d+)$", name) is not None
 
 
 def _schedules(target: Target, project: str) -> list[tuple[str, str]]:
