@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from steward.contracts.events import BatchScoringRequested, DatasetAccepted
+from steward.contracts.events import BatchScoringRequested, DatasetAccepted, Event
 from steward.contracts.incoming import BatchDue, Received
 from steward.contracts.steps.batch import (
     BatchFailure,
@@ -82,15 +82,15 @@ class Batches(ServingScene):
 
     def ask(self, **about: Any) -> dict[str, Any]:
         asked = event_of(BatchScoringRequested(request_id="r-1", **about))
-        return self.start(self.received(asked))
+        return self.start(self.delivered(asked))
 
     def accepted(self, delivery_id: str, table: str = "data") -> dict[str, Any]:
         told = DatasetAccepted(
             delivery_id=delivery_id, key="march.csv", rows=3, report_uri="s3://a/r", table=table
         )  # fmt: skip
-        return self.start(self.received(event_of(told)))
+        return self.start(self.delivered(event_of(told)))
 
-    def received(self, asked: Any) -> Received:
+    def delivered(self, asked: Event) -> Received:
         return Received(
             id=asked.event_id, time=asked.time, source=asked.source,
             detail_type=asked.detail_type, resources=[], replayed=False, meta=asked.meta,
@@ -106,6 +106,11 @@ class Batches(ServingScene):
         found = [i for i in self.batches() if i["batch_id"] == batch_id]
         assert len(found) == 1
         return found[0]
+
+    def said(self, detail_type: str) -> dict[str, Any]:
+        """What the one event of a type says."""
+        [event] = self.state.named(detail_type)
+        return event.data.model_dump()
 
     def batches(self) -> list[Item]:
         return self.state.query(Table.RUNS, PROJECT, prefix="batch#")
@@ -139,7 +144,7 @@ class Batches(ServingScene):
             artifacts_bucket=ARTIFACTS,
         ).manifest_uri  # fmt: skip
 
-    def conclude(self, batch_id: str, manifest_uri: str | None = None, **failure: str) -> str:
+    def finish(self, batch_id: str, manifest_uri: str | None = None, **failure: str) -> str:
         command = ConcludeBatch(
             project=PROJECT, batch_id=batch_id, correlation_id=batch_id,
             outcome="failed" if failure else "succeeded", execution_arn=f"{MACHINE}:x",
@@ -150,7 +155,7 @@ class Batches(ServingScene):
             clock=self.clock, ids=self.ids, data_bucket=DATA,
         ).status  # fmt: skip
 
-    def play(self, batch_id: str, answer: Callable[[str], str] = by_age) -> str:  # type: ignore[override]
+    def run(self, batch_id: str, answer: Callable[[str], str] = by_age) -> str:
         """Play the machine; return the batch's status."""
         state = "PrepareBatch"
         try:
@@ -158,8 +163,6 @@ class Batches(ServingScene):
             state = "ScoreRows"
             self.transform(prepared, answer)
             state = "DeliverScores"
-            return self.conclude(batch_id, self.deliver(batch_id))
+            return self.finish(batch_id, self.deliver(batch_id))
         except StewardError as error:
-            return self.conclude(
-                batch_id, state=state, error=type(error).__name__, cause=str(error)
-            )
+            return self.finish(batch_id, state=state, error=type(error).__name__, cause=str(error))

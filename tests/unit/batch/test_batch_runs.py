@@ -34,7 +34,7 @@ def test_every_row_gets_its_score_in_order_and_the_manifest_says_what_was_scored
     scene: Batches,
 ) -> None:
     batch = scene.due()["batch_id"]
-    assert scene.play(batch) == "succeeded"
+    assert scene.run(batch) == "succeeded"
     assert scored(scene) == [
         ["id", "prediction"], ["p1", "0.305"], ["p2", "0.24"], ["p3", "0.35"],
     ]  # fmt: skip
@@ -44,13 +44,13 @@ def test_every_row_gets_its_score_in_order_and_the_manifest_says_what_was_scored
     content = scene.objects.read(manifest["scores_uri"])
     assert manifest["scores_sha256"] == hashlib.sha256(content).hexdigest()
     assert manifest["input"][0]["sha256"] == hashlib.sha256(ROWS.encode()).hexdigest()
-    [told] = scene.state.named("BatchScored")
-    assert (told.data.batch_id, told.data.version, told.data.rows) == (batch, 2, 3)
+    told = scene.said("BatchScored")
+    assert (told["batch_id"], told["version"], told["rows"]) == (batch, 2, 3)
     assert scene.hosting.asked == [("remove_model", f"{PROJECT}-v2-batch-{batch}")]
 
 
 def test_delivered_scores_bear_the_tag_by_which_s3_deletes_them(scene: Batches) -> None:
-    scene.play(scene.due()["batch_id"])
+    scene.run(scene.due()["batch_id"])
     assert {tuple(tags.values()) for tags in scene.objects.tags.values()} == {("90",)}
     assert all(uri.startswith(f"s3://{DATA}/scores/") for uri in scene.objects.tags)
 
@@ -60,7 +60,7 @@ def test_a_schedule_that_fires_twice_scores_once(scene: Batches) -> None:
     assert again["again"]
     assert again["batch_id"] == first["batch_id"]
     assert len(scene.workflows.executions) == 1
-    scene.play(first["batch_id"])
+    scene.run(first["batch_id"])
     later = scene.due("tick-2")
     assert (later["outcome"], later["batch_id"]) == ("suppressed", first["batch_id"])
     assert scene.due("tick-2")["outcome"] == "suppressed"
@@ -72,7 +72,7 @@ def test_a_schedule_that_fires_twice_scores_once(scene: Batches) -> None:
 @pytest.mark.parametrize("changed", ["bytes", "version", "parameters"])
 def test_other_bytes_version_or_parameters_are_another_batch(scene: Batches, changed: str) -> None:
     first = scene.due("tick-1")["batch_id"]
-    scene.play(first)
+    scene.run(first)
     if changed == "bytes":
         scene.put(ROWS + "p4,50,20,M,\n")
     elif changed == "version":
@@ -101,8 +101,8 @@ def test_without_a_stable_version_a_failed_batch_says_so_once(scene: Batches) ->
     scene.state.commit([Delete(Table.ROUTES, {"project": PROJECT})])
     assert scene.due("tick-1")["outcome"] == "failed"
     assert scene.due("tick-1")["again"]
-    [told] = scene.state.named("BatchScoringFailed")
-    assert (told.data.error, told.data.version) == ("NoStableVersionError", None)
+    told = scene.said("BatchScoringFailed")
+    assert (told["error"], told["version"]) == ("NoStableVersionError", None)
     assert scene.workflows.executions == {}
 
 
@@ -114,16 +114,16 @@ def test_no_file_is_refused_before_anything_starts(scene: Batches) -> None:
 
 def test_a_file_of_a_header_alone_fails_and_delivers_nothing(scene: Batches) -> None:
     scene.put("patient_id,age,bmi,sex\n")
-    assert scene.play(scene.due()["batch_id"]) == "failed"
-    [told] = scene.state.named("BatchScoringFailed")
-    assert (told.data.error, told.data.failed_state) == ("BatchInputRefusedError", "PrepareBatch")
+    assert scene.run(scene.due()["batch_id"]) == "failed"
+    told = scene.said("BatchScoringFailed")
+    assert (told["error"], told["failed_state"]) == ("BatchInputRefusedError", "PrepareBatch")
     assert list(scene.objects.list(DATA, "scores/")) == []
 
 
 def test_files_of_a_folder_are_scored_together_in_order_of_their_names(scene: Batches) -> None:
     lines = '{"patient_id": "p9", "age": 20, "bmi": null, "sex": "M"}\n'
     scene.put(lines, f"batch-input/{PROJECT}/daily/a.jsonl")
-    scene.play(scene.due()["batch_id"])
+    scene.run(scene.due()["batch_id"])
     assert [row[0] for row in scored(scene)] == ["id", "p9", "p1", "p2", "p3"]
 
 
@@ -131,7 +131,7 @@ def test_refused_rows_are_kept_with_their_reasons_while_they_are_few() -> None:
     scene = Batches(project=batched(checks={"max_refused_share": 0.5}))
     scene.put(ROWS + "p3,71,,F,twice\np4,400,,F,old\n")
     batch = scene.due()["batch_id"]
-    assert scene.play(batch) == "succeeded"
+    assert scene.run(batch) == "succeeded"
     delivered = scene.record(batch)["delivered"]
     refused = [
         json.loads(line) for line in scene.objects.read(delivered["refused_uri"]).splitlines()
@@ -142,10 +142,10 @@ def test_refused_rows_are_kept_with_their_reasons_while_they_are_few() -> None:
 
 def test_more_refused_rows_than_allowed_stop_the_batch(scene: Batches) -> None:
     scene.put(ROWS + "p4,400,,F,old\n")
-    assert scene.play(scene.due()["batch_id"]) == "failed"
-    [told] = scene.state.named("BatchScoringFailed")
-    assert "1 of 4 rows" in told.data.cause
-    assert "age" in told.data.cause
+    assert scene.run(scene.due()["batch_id"]) == "failed"
+    told = scene.said("BatchScoringFailed")
+    assert "1 of 4 rows" in told["cause"]
+    assert "age" in told["cause"]
 
 
 @pytest.mark.parametrize(
@@ -160,15 +160,15 @@ def test_an_impossible_result_goes_to_quarantine_and_nothing_is_delivered(
     scene: Batches, answer: Any, field: str
 ) -> None:
     batch = scene.due()["batch_id"]
-    assert scene.play(batch, answer) == "failed"
+    assert scene.run(batch, answer) == "failed"
     record = scene.record(batch)
     kept = record["quarantine_uri"]
     report = json.loads(scene.objects.read(f"{kept}report.json"))
     assert (report["error"], report["field"]) == ("ScoresRejectedError", field)
     assert scene.objects.read(f"{kept}part-0000.csv.out")
     assert list(scene.objects.list(DATA, "scores/")) == []
-    [told] = scene.state.named("BatchScoringFailed")
-    assert told.data.quarantine_uri == kept
+    told = scene.said("BatchScoringFailed")
+    assert told["quarantine_uri"] == kept
 
 
 def test_a_part_that_the_job_left_out_is_noticed() -> None:
@@ -187,16 +187,16 @@ def test_a_part_that_the_job_left_out_is_noticed() -> None:
 def test_bytes_that_changed_since_they_were_pinned_are_not_scored(scene: Batches) -> None:
     batch = scene.due()["batch_id"]
     scene.put(ROWS.replace("61", "62"))
-    assert scene.play(batch) == "succeeded"
+    assert scene.run(batch) == "succeeded"
     assert scored(scene)[1] == ["p1", "0.305"]
 
 
 def test_what_failed_is_tried_again_as_the_next_attempt(scene: Batches) -> None:
     first = scene.due("tick-1")["batch_id"]
-    scene.play(first, lambda line: "nan")
+    scene.run(first, lambda line: "nan")
     second = scene.due("tick-2")["batch_id"]
     assert (first[:12], first[-2:], second[-2:]) == (second[:12], "-1", "-2")
-    assert scene.play(second) == "succeeded"
+    assert scene.run(second) == "succeeded"
 
 
 def test_a_redriven_execution_turns_a_failed_batch_into_a_delivered_one_and_never_back(
@@ -204,10 +204,10 @@ def test_a_redriven_execution_turns_a_failed_batch_into_a_delivered_one_and_neve
 ) -> None:
     batch = scene.due()["batch_id"]
     scene.transform(scene.prepare(batch))
-    scene.conclude(batch, state="ScoreRows", error="States.Timeout", cause="")
+    scene.finish(batch, state="ScoreRows", error="States.Timeout", cause="")
     uri = scene.deliver(batch)
-    assert scene.conclude(batch, uri) == "succeeded"
-    assert scene.conclude(batch, state="DeliverScores", error="late", cause="") == "succeeded"
+    assert scene.finish(batch, uri) == "succeeded"
+    assert scene.finish(batch, state="DeliverScores", error="late", cause="") == "succeeded"
     assert "error" not in scene.record(batch)
     assert len(scene.state.named("BatchScored")) == 1
 
@@ -225,7 +225,7 @@ def test_a_delivery_is_scored_once_it_is_accepted(scene: Batches) -> None:
     }  # fmt: skip
     scene.state.put(Table.DELIVERIES, item)
     batch = scene.accepted(digest)["batch_id"]
-    assert scene.play(batch) == "succeeded"
+    assert scene.run(batch) == "succeeded"
     assert [row[0] for row in scored(scene)] == ["id", "p1", "p2"]
     assert scene.accepted(digest, table="labs")["outcome"] == "ignored"
 
@@ -255,10 +255,10 @@ def test_an_execution_that_could_not_say_how_it_ended_is_concluded(
     scene: Batches, status: str
 ) -> None:
     batch = scene.due()["batch_id"]
-    change = ExecutionStatusChange(
-        executionArn=f"{MACHINE}:{PROJECT}_{batch}", stateMachineArn=MACHINE,
-        name=f"{PROJECT}_{batch}", status=status,
-    )  # fmt: skip
+    change = ExecutionStatusChange.model_validate({
+        "executionArn": f"{MACHINE}:{PROJECT}_{batch}", "stateMachineArn": MACHINE,
+        "name": f"{PROJECT}_{batch}", "status": status,
+    })  # fmt: skip
     received = Received(
         id="e", time="2026-01-05T10:00:00Z", source="aws.states",
         detail_type="Step Functions Execution Status Change", resources=[], replayed=False,
@@ -267,16 +267,16 @@ def test_an_execution_that_could_not_say_how_it_ended_is_concluded(
     command = batch_that_ended(received, state=scene.state)
     assert command is not None
     assert command.failure is not None
-    scene.conclude(batch, **command.failure.model_dump())
+    scene.finish(batch, **command.failure.model_dump())
     assert batch_that_ended(received, state=scene.state) is None
     assert scene.record(batch)["status"] == "failed"
 
 
 def test_lineage_leads_from_the_scores_to_version_and_input(scene: Batches) -> None:
     batch = scene.due()["batch_id"]
-    scene.play(batch)
+    scene.run(batch)
     [told] = scene.state.named("BatchScored")
-    facts = facts_of(scene.received(told))
+    facts = facts_of(scene.delivered(told))
     node = batch_node(PROJECT, 2, batch)
     edges = {(edge.parent, edge.child) for edge in facts.edges}
     scores = scene.record(batch)["delivered"]["scores_uri"]
@@ -303,8 +303,8 @@ def test_scores_that_drift_from_held_out_predictions_are_refused(scene: Batches)
     ages = np.random.default_rng(8).integers(10, 80, 200)
     scene.put("patient_id,age,bmi,sex\n" + "".join(f"p{n},{a},,F\n" for n, a in enumerate(ages)))
     batch = scene.due("tick-1")["batch_id"]
-    assert scene.play(batch, lambda line: str(0.9 + float(by_age(line)) / 10)) == "failed"
+    assert scene.run(batch, lambda line: str(0.9 + float(by_age(line)) / 10)) == "failed"
     assert "max_drift" in scene.record(batch)["cause"]
     again = scene.due("tick-2")["batch_id"]
-    assert scene.play(again) == "succeeded"
+    assert scene.run(again) == "succeeded"
     assert 0 <= scene.record(again)["delivered"]["drift"] < 0.5
