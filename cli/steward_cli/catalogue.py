@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from steward_cli.catalogue_roles import launch_role, renderer
 from steward_cli.project_templates import Template
 
 VISIBILITY = {"Key": "sagemaker:studio-visibility", "Value": "true"}
 """SageMaker Studio shows a product as a project template only with this tag on the product."""
-_NAME = "^[a-z][a-z0-9-]{1,19}$"
+_NAME = "^[a-z][a-z0-9-]{0,18}[a-z0-9]$"
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
@@ -55,52 +56,118 @@ def zipped(folder: Path) -> bytes:
     return buffer.getvalue()
 
 
-def product_template(seed: Seed, bucket: str) -> str:
-    """Return what a product launches: a repository with the seed in it.
+@dataclass(frozen=True)
+class Place:
+    """Where products are launched: of the stack that publishes them.
+
+    Attributes:
+        bucket: Holds seeds and templates.
+        environment: Of the stack; repositories and pipelines bear it.
+        catalogue: Name of the catalogue's stack, which exports the function that renders seeds.
+        pipeline_url: Template of a project's pipeline.
+        pipeline: Parameters that every pipeline of this stack has.
+    """
+
+    bucket: str
+    environment: str
+    catalogue: str
+    pipeline_url: str
+    pipeline: Mapping[str, object]
+
+
+def product_template(seed: Seed, place: Place, placeholder: str) -> str:
+    """Return what a product launches: a repository with the project in it, and its pipeline.
 
     Args:
-        bucket: Holds the seed.
+        seed: The project template.
+        place: Where it is launched.
+        placeholder: Name of the project in the seed, replaced by the one that is asked for.
     """
+    name = {"Ref": "SageMakerProjectName"}
     repository = {
         "Type": "AWS::CodeCommit::Repository",
         "Properties": {
-            "RepositoryName": {"Fn::Sub": "steward-${SageMakerProjectName}"},
+            "RepositoryName": {"Fn::Sub": f"steward-{place.environment}-${{SageMakerProjectName}}"},
             "RepositoryDescription": seed.template.about,
-            "Code": {"BranchName": "main", "S3": {"Bucket": bucket, "Key": seed.key}},
+            "Code": {
+                "BranchName": "main",
+                "S3": {"Bucket": place.bucket, "Key": {"Fn::GetAtt": ["Project", "Key"]}},
+            },
             "Tags": [
-                {"Key": "steward:project", "Value": {"Ref": "SageMakerProjectName"}},
-                {"Key": "sagemaker:project-name", "Value": {"Ref": "SageMakerProjectName"}},
+                {"Key": "steward:project", "Value": name},
+                {"Key": "sagemaker:project-name", "Value": name},
                 {"Key": "sagemaker:project-id", "Value": {"Ref": "SageMakerProjectId"}},
             ],
         },
     }
+    project = {
+        "Type": "Custom::Project",
+        "Properties": {
+            "ServiceToken": {"Fn::ImportValue": export_of(place.catalogue)},
+            "Bucket": place.bucket, "Seed": seed.key, "Placeholder": placeholder,
+            "ProjectName": name,
+        },
+    }  # fmt: skip
+    pipeline = {
+        "Type": "AWS::CloudFormation::Stack",
+        "Condition": "HasPipeline",
+        "Properties": {
+            "TemplateURL": place.pipeline_url,
+            "Parameters": {
+                **{key: str(value) for key, value in place.pipeline.items()},
+                "Project": name, "Environment": place.environment, "SourceKind": "codecommit",
+                "Repository": {"Fn::GetAtt": ["Repository", "Name"]},
+                "ExecutionMode": {"Ref": "ExecutionMode"},
+            },
+            "Tags": [
+                {"Key": "steward:project", "Value": name},
+                {"Key": "steward:environment", "Value": place.environment},
+            ],
+        },
+    }  # fmt: skip
     document = {
         "AWSTemplateFormatVersion": "2010-09-09",
         "Description": f"Steward: {seed.template.about}",
         "Parameters": {
             "SageMakerProjectName": {
                 "Type": "String", "AllowedPattern": _NAME,
-                "Description": "Lower-case letters, digits and hyphens, 2 to 20 characters.",
+                "ConstraintDescription": f"{_NAME}, not ending in a hyphen",
+                "Description": "Name of the project: lower-case letters, digits and hyphens, 2 to "
+                               "20 characters. Names resources, so it is chosen once.",
             },
             "SageMakerProjectId": {
                 "Type": "String", "Default": "", "Description": "Given by SageMaker.",
             },
+            "WithPipeline": {
+                "Type": "String", "Default": "yes", "AllowedValues": ["yes", "no"],
+                "Description": "Whether a CodePipeline takes each commit to main.",
+            },
+            "ExecutionMode": {
+                "Type": "String", "Default": "QUEUED", "AllowedValues": ["QUEUED", "SUPERSEDED"],
+                "Description": "What a newer commit does to one that waits in the pipeline.",
+            },
         },
-        "Resources": {"Repository": repository},
+        "Conditions": {"HasPipeline": {"Fn::Equals": [{"Ref": "WithPipeline"}, "yes"]}},
+        "Resources": {"Project": project, "Repository": repository, "Pipeline": pipeline},
         "Outputs": {"CloneUrl": {"Value": {"Fn::GetAtt": ["Repository", "CloneUrlHttp"]}}},
     }  # fmt: skip
     return json.dumps(document, indent=1)
 
 
+def export_of(catalogue: str) -> str:
+    """Return the export under which a catalogue's stack names the function that renders seeds."""
+    return f"{catalogue}-render-seed"
+
+
 def catalogue_template(
-    seeds: Sequence[Seed], urls: Mapping[str, str], principals: Sequence[str], bucket: str
+    seeds: Sequence[Seed], urls: Mapping[str, str], principals: Sequence[str], place: Place
 ) -> dict[str, Any]:
     """Return the catalogue's stack.
 
     Args:
         urls: Where each product's template lies, by the project template's name.
         principals: ARNs of roles that may launch products.
-        bucket: Holds the seeds, which the launch role reads.
+        place: Where products are launched.
     """
     resources: dict[str, Any] = {
         "Portfolio": {
@@ -111,7 +178,8 @@ def catalogue_template(
                 "Description": "Repositories of models under Steward's care.",
             },
         },
-        "LaunchRole": _launch_role(bucket),
+        "LaunchRole": launch_role(place.bucket, str(place.pipeline["UseKeyPolicyArn"])),
+        **renderer(place.bucket, place.catalogue, str(place.pipeline["UseKeyPolicyArn"])),
     }
     for seed in seeds:
         name = "".join(part.title() for part in seed.template.name.split("-"))
@@ -143,8 +211,8 @@ def catalogue_template(
                 "RoleArn": {"Fn::GetAtt": ["LaunchRole", "Arn"]},
             },
         }
-    for place, principal in enumerate(principals):
-        resources[f"Principal{place}"] = {
+    for number, principal in enumerate(principals):
+        resources[f"Principal{number}"] = {
             "Type": "AWS::ServiceCatalog::PortfolioPrincipalAssociation",
             "Properties": {"PortfolioId": {"Ref": "Portfolio"}, "PrincipalARN": principal,
                            "PrincipalType": "IAM"},
@@ -153,49 +221,11 @@ def catalogue_template(
         "AWSTemplateFormatVersion": "2010-09-09",
         "Description": "Steward's project templates, as SageMaker Studio and Service Catalog show.",
         "Resources": resources,
-        "Outputs": {"PortfolioId": {"Value": {"Ref": "Portfolio"}}},
-    }
-
-
-def _launch_role(bucket: str) -> dict[str, Any]:
-    repositories = {"Fn::Sub": "arn:${AWS::Partition}:codecommit:${AWS::Region}:"
-                               "${AWS::AccountId}:steward-*"}  # fmt: skip
-    stacks = {"Fn::Sub": "arn:${AWS::Partition}:cloudformation:${AWS::Region}:"
-                         "${AWS::AccountId}:stack/SC-*"}  # fmt: skip
-    return {
-        "Type": "AWS::IAM::Role",
-        "Properties": {
-            "AssumeRolePolicyDocument": {
-                "Version": "2012-10-17",
-                "Statement": [{
-                    "Effect": "Allow", "Action": "sts:AssumeRole",
-                    "Principal": {"Service": "servicecatalog.amazonaws.com"},
-                }],
+        "Outputs": {
+            "PortfolioId": {"Value": {"Ref": "Portfolio"}},
+            "RenderSeedArn": {
+                "Value": {"Fn::GetAtt": ["RenderSeed", "Arn"]},
+                "Export": {"Name": export_of(place.catalogue)},
             },
-            "Policies": [{
-                "PolicyName": "LaunchProjects",
-                "PolicyDocument": {
-                    "Version": "2012-10-17",
-                    "Statement": [
-                        {"Effect": "Allow", "Resource": repositories, "Action": [
-                            "codecommit:CreateCommit", "codecommit:CreateRepository",
-                            "codecommit:DeleteRepository", "codecommit:GetRepository",
-                            "codecommit:ListTagsForResource", "codecommit:TagResource",
-                            "codecommit:UntagResource",
-                        ]},
-                        {"Effect": "Allow", "Resource": {
-                            "Fn::Sub": f"arn:${{AWS::Partition}}:s3:::{bucket}/catalogue/*",
-                        }, "Action": ["s3:GetObject", "s3:GetObjectVersion"]},
-                        {"Effect": "Allow", "Resource": stacks, "Action": [
-                            "cloudformation:CreateStack", "cloudformation:DeleteStack",
-                            "cloudformation:DescribeStackEvents", "cloudformation:DescribeStacks",
-                            "cloudformation:SetStackPolicy", "cloudformation:UpdateStack",
-                        ]},
-                        {"Effect": "Allow", "Resource": "*", "Action": [
-                            "cloudformation:GetTemplateSummary", "cloudformation:ValidateTemplate",
-                        ]},
-                    ],
-                },
-            }],
         },
-    }  # fmt: skip
+    }

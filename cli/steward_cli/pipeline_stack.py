@@ -86,6 +86,18 @@ def parameters(
         "Branch": source.branch,
         "ExecutionMode": mode,
         "ApprovalTimeoutMinutes": approval_minutes(project.approval.lifetime_s),
+        **of_the_stack(target),
+    }
+    if source.connection:
+        known["ConnectionArn"] = source.connection
+    if source.bucket:
+        known |= {"SourceBucket": source.bucket, "SourceKey": source.key}
+    return known
+
+
+def of_the_stack(target: Target) -> dict[str, object]:
+    """Return the parameters that every pipeline beside a stack of Steward has."""
+    return {
         "DrivePipelineFunctionArn": target.output("DrivePipelineFunctionArn"),
         "ArtifactsBucket": target.output("ArtifactsBucketName"),
         "KeyArn": target.output("KeyArn"),
@@ -93,11 +105,6 @@ def parameters(
         "OwnerTopic": target.output("OwnerTopic"),
         "FailureQueueArn": target.output("ForwardDeliveryFailuresArn"),
     }
-    if source.connection:
-        known["ConnectionArn"] = source.connection
-    if source.bucket:
-        known |= {"SourceBucket": source.bucket, "SourceKey": source.key}
-    return known
 
 
 def deploy_pipeline(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from steward.domain.feature_groups import FeatureGroup
@@ -85,6 +86,51 @@ def with_resources(template: str, resources: Mapping[str, Any]) -> str:
     lines = "".join(f"  {name}: {json.dumps(body)}\n" for name, body in resources.items())
     before, outputs, after = template.partition("\nOutputs:\n")
     return f"{before}\n{lines}{outputs}{after}" if lines else template
+
+
+@dataclass(frozen=True)
+class BatchDoorway:
+    """What the schedule of a project's batches invokes, of the stack's outputs.
+
+    Attributes:
+        failures_arn: Queue for what could not be delivered.
+    """
+
+    group: str
+    function_arn: str
+    role_arn: str
+    failures_arn: str
+
+
+def batch_schedule(project: Project, doorway: BatchDoorway) -> dict[str, Any]:
+    """Return the schedule of a project's batches, none where it declares none.
+
+    EventBridge Scheduler delivers at least once: what the same input and version have scored is
+    not scored again.
+    """
+    if project.batch is None or project.batch.schedule is None:
+        return {}
+    due = {
+        "id": "<aws.scheduler.execution-id>", "source": "aws.scheduler",
+        "detail-type": "Batch Scoring Due", "time": "<aws.scheduler.scheduled-time>",
+        "detail": {"project": project.project},
+    }  # fmt: skip
+    schedule = {
+        "Name": f"{project.project}-batch",
+        "GroupName": doorway.group,
+        "Description": f"Batches of {project.project}",
+        "ScheduleExpression": project.batch.schedule,
+        "ScheduleExpressionTimezone": project.batch.timezone,
+        "FlexibleTimeWindow": {"Mode": "OFF"},
+        "Target": {
+            "Arn": doorway.function_arn,
+            "RoleArn": doorway.role_arn,
+            "Input": json.dumps(due),
+            "DeadLetterConfig": {"Arn": doorway.failures_arn},
+            "RetryPolicy": {"MaximumRetryAttempts": 3, "MaximumEventAgeInSeconds": 3600},
+        },
+    }
+    return {"BatchSchedule": {"Type": "AWS::Scheduler::Schedule", "Properties": schedule}}
 
 
 def staleness_limit(project: Project, group: FeatureGroup) -> int | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from steward.adapters.state import DynamoStateStore
+from steward.domain.batch_runs import PREFIX
 from steward.domain.feature_versions import consumers_of
 from steward.domain.versions import alias_item, version_item
 from steward.ports import Item, StateStore, Table
@@ -87,6 +88,11 @@ class StackState:
     def integrations(self, project: str) -> list[Item]:
         """Return the integrations of a project's commits, oldest first."""
         items = self._store.query(Table.RUNS, project, prefix="commit#")
+        return sorted(items, key=lambda item: str(item["started_at"]))
+
+    def batches(self, project: str) -> list[Item]:
+        """Return a project's batches, oldest first."""
+        items = self._store.query(Table.RUNS, project, prefix=PREFIX)
         return sorted(items, key=lambda item: str(item["started_at"]))
 
     def suppressed(self, project: str) -> list[Item]:

@@ -1,4 +1,4 @@
-"""``job.json``: what a run tells its jobs, and the rules for the values of a row.
+"""``job.json``: what a run tells its jobs.
 
 Kept free of third-party imports: every endpoint process reads it while somebody waits.
 """
@@ -8,148 +8,28 @@ from __future__ import annotations
 import csv
 import json
 import math
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from steward.domain.request_rules import (
+    BOOLEANS,
+    NUMBER,
+    TYPE_NAMES,
+    Feature,
+    InvalidRowError,
+    Value,
+    shown,
+)
 from steward_jobs.container import JobError
 
-Value = str | int | float | bool | None
 Task = Literal["binary", "regression"]
 
-_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
-_BOOLEANS = {"true": True, "false": False, "1": True, "0": False}
-_TYPE_NAMES = {
-    "float": "a finite number", "integer": "a whole number",
-    "string": "a string", "boolean": "true or false",
-}  # fmt: skip
-
-
-class InvalidRowError(Exception):
-    """A row that the model must not see.
-
-    Args:
-        message: A sentence that names everything.
-        row: Index of the row, 0-based; None when the fault is not in one row.
-        field: Name of the column at fault.
-        value: The value at fault, as it came.
-        allowed: What would be accepted.
-    """
-
-    def __init__(
-        self, message: str, *, row: int | None, field: str | None, value: object, allowed: str
-    ) -> None:
-        super().__init__(message)
-        self.row = row
-        self.field = field
-        self.value = value
-        self.allowed = allowed
-
-    def as_dict(self) -> dict[str, object]:
-        """Return what a client is told."""
-        return {
-            "row": self.row,
-            "field": self.field,
-            "value": _shown(self.value),
-            "allowed": self.allowed,
-            "message": str(self),
-        }
-
-
-@dataclass(frozen=True)
-class Feature:
-    """One input of the model and what it may be."""
-
-    name: str
-    type: str
-    nullable: bool = False
-    min: float | None = None
-    max: float | None = None
-    allowed: tuple[Value, ...] | None = None
-    pattern: str | None = None
-
-    @property
-    def rule(self) -> str:
-        """What is allowed, in words."""
-        words = _TYPE_NAMES[self.type]
-        if self.allowed is not None:
-            words += f" among {', '.join(json.dumps(value) for value in self.allowed)}"
-        if self.min is not None:
-            words += f", at least {self.min:g}"
-        if self.max is not None:
-            words += f", at most {self.max:g}"
-        if self.pattern is not None:
-            words += f" that matches {self.pattern}"
-        return words + (", or null" if self.nullable else "")
-
-    def check(self, value: object, row: int) -> Value:
-        """Return the value in the feature's type.
-
-        Raises:
-            InvalidRowError: It is not allowed.
-        """
-        if value is None:
-            if self.nullable:
-                return None
-            raise self._invalid(value, row)
-        typed = self._typed(value, row)
-        if isinstance(typed, int | float) and not isinstance(typed, bool):
-            below = self.min is not None and typed < self.min
-            above = self.max is not None and typed > self.max
-            if below or above:
-                raise self._invalid(value, row)
-        if self.allowed is not None and typed not in self.allowed:
-            raise self._invalid(value, row)
-        if self.pattern is not None and not re.fullmatch(self.pattern, str(typed)):
-            raise self._invalid(value, row)
-        return typed
-
-    def parse(self, text: str, row: int) -> Value:
-        """Return the value that a CSV cell means; an empty cell is null.
-
-        Raises:
-            InvalidRowError: It is not allowed.
-        """
-        if text == "":
-            return self.check(None, row)
-        if self.type in ("float", "integer"):
-            if not _NUMBER.fullmatch(text):
-                raise self._invalid(text, row)
-            whole = text.lstrip("+-").isdecimal() and len(text) < 20
-            return self.check(int(text) if whole else float(text), row)
-        if self.type == "boolean":
-            if text.lower() not in _BOOLEANS:
-                raise self._invalid(text, row)
-            return self.check(_BOOLEANS[text.lower()], row)
-        return self.check(text, row)
-
-    def _typed(self, value: object, row: int) -> Value:
-        if self.type == "string" and isinstance(value, str):
-            return value
-        if self.type == "boolean" and isinstance(value, bool):
-            return value
-        if self.type in ("float", "integer") and isinstance(value, int | float):
-            if isinstance(value, bool):
-                raise self._invalid(value, row)
-            try:
-                number = float(value)
-            except OverflowError:
-                raise self._invalid(value, row) from None
-            if not math.isfinite(number):
-                raise self._invalid(value, row)
-            if self.type == "float":
-                return number
-            if number.is_integer():
-                return int(value)
-        raise self._invalid(value, row)
-
-    def _invalid(self, value: object, row: int) -> InvalidRowError:
-        return InvalidRowError(
-            f"row {row}: {self.name} must be {self.rule}; got {_shown(value)!r}",
-            row=row, field=self.name, value=value, allowed=self.rule,
-        )  # fmt: skip
+__all__ = [
+    "BiasConfig", "Feature", "InvalidRowError", "JobConfig", "Task", "Value", "read_csv",
+    "read_job_config",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -197,7 +77,7 @@ class JobConfig:
         """
         if self.task == "binary":
             return float(self.is_positive(text, row))
-        if not _NUMBER.fullmatch(text) or not math.isfinite(float(text)):
+        if not NUMBER.fullmatch(text) or not math.isfinite(float(text)):
             raise JobError(f"row {row}: label {self.label} is {text!r}, not a finite number")
         return float(text)
 
@@ -207,12 +87,12 @@ class JobConfig:
         Raises:
             JobError: The cell is empty or not of the positive label's type.
         """
-        if isinstance(self.positive, bool) and text.lower() in _BOOLEANS:
-            return _BOOLEANS[text.lower()] is self.positive
+        if isinstance(self.positive, bool) and text.lower() in BOOLEANS:
+            return BOOLEANS[text.lower()] is self.positive
         if isinstance(self.positive, str) and text:
             return text == self.positive
         numeric = isinstance(self.positive, int | float) and not isinstance(self.positive, bool)
-        if numeric and _NUMBER.fullmatch(text):
+        if numeric and NUMBER.fullmatch(text):
             return float(text) == self.positive
         raise JobError(
             f"row {row}: label {self.label} is {text!r}, not of the type of {self.positive!r}"
@@ -245,7 +125,7 @@ class JobConfig:
         for name in given:
             if all(feature.name != name for feature in self.features):
                 raise InvalidRowError(
-                    f"row {row}: unknown field {_shown(name)!r}; the fields are {names}",
+                    f"row {row}: unknown field {shown(name)!r}; the fields are {names}",
                     row=row, field=str(name)[:100], value=given[name], allowed=names,
                 )  # fmt: skip
         for feature in self.features:
@@ -323,8 +203,8 @@ def _bias(document: Mapping[str, Any]) -> BiasConfig | None:
         return None
     types = dict(given["types"])
     for name, type_ in types.items():
-        if type_ not in _TYPE_NAMES:
-            raise ValueError(f"bias: {name} has type {type_!r}, not {', '.join(_TYPE_NAMES)}")
+        if type_ not in TYPE_NAMES:
+            raise ValueError(f"bias: {name} has type {type_!r}, not {', '.join(TYPE_NAMES)}")
     return BiasConfig(given["declared"], types, tuple(given["withheld"]))
 
 
@@ -348,8 +228,8 @@ def read_csv(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
 
 
 def _feature(document: Mapping[str, Any]) -> Feature:
-    if document["type"] not in _TYPE_NAMES:
-        raise ValueError(f"type {document['type']!r} is not one of {', '.join(_TYPE_NAMES)}")
+    if document["type"] not in TYPE_NAMES:
+        raise ValueError(f"type {document['type']!r} is not one of {', '.join(TYPE_NAMES)}")
     allowed = document.get("allowed")
     return Feature(
         name=document["name"],
@@ -360,15 +240,3 @@ def _feature(document: Mapping[str, Any]) -> Feature:
         allowed=None if allowed is None else tuple(allowed),
         pattern=document.get("pattern"),
     )
-
-
-def _shown(value: object) -> object:
-    """Return a value short enough to be told back, and possible in JSON."""
-    if value is None or isinstance(value, bool):
-        return value
-    if isinstance(value, float):
-        return value if math.isfinite(value) else str(value)
-    if isinstance(value, int) and abs(value) < 1 << 63:
-        return value
-    text = value if isinstance(value, str) else f"{type(value).__name__} {str(value)[:80]}"
-    return text if len(text) <= 100 else text[:97] + "..."

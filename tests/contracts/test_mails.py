@@ -128,6 +128,12 @@ MAILS: dict[str, Payload] = {
     ),
     "training_failed": events.TrainingFailed(run_id="3f9a1c0b7d2e-1", **FAILURE),
     "integration_failed": sample(events.IntegrationFailed),
+    "batch_scored": sample(events.BatchScored),
+    "batch_scoring_failed": sample(events.BatchScoringFailed),
+    "batch_scoring_failed_at_once": events.BatchScoringFailed(
+        batch_id="5d2e9a7b1c30-1", failed_state="StartBatch", error="NoStableVersionError",
+        cause="diabetes has no version in production", execution_arn="",
+    ),
     "staging_failed": events.StagingFailed(version=3, **FAILURE),
     "release_started": events.ReleaseStarted(
         release_id="00000003-1", version=3, stable_version=2, strategy="canary",

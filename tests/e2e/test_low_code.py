@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import re
 import shlex
@@ -12,7 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from steward.ports import Table
 from steward_cli.commands.project_remove import leftovers
+from support.account_inventory import inventory, left_behind
 from support.laboratory_stack import Laboratory, eventually
 from support.rendered import plain_templates
 
@@ -32,6 +35,7 @@ def test_the_tutorial_is_true(
     lab: Laboratory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    before = inventory(lab.target)
     monkeypatch.setattr("steward_cli.commands.project_new.repository_root", plain_templates)
     played = []
     for line in commands():
@@ -48,7 +52,7 @@ def test_the_tutorial_is_true(
         _wait_before(lab, words)
         person = words[words.index("--profile") + 1] if "--profile" in words else None
         plain = [word for word in words[1:] if word not in ("--profile", person)]
-        lab.steward(*plain, person=person)
+        answer = lab.steward(*plain, person=person)
         played.append(" ".join(plain[:2]))
     assert played[:4] == ["project new", "project check", "project add", "data put"]
     assert played[-1] == "project remove"
@@ -63,14 +67,50 @@ def test_the_tutorial_is_true(
         for score, row in zip(scores, sent, strict=True)
     )
     assert right > 0.9 * len(sent)
+    _is_recorded(lab, len(sent))
     assert leftovers(lab.target, NAME) == {}
+    left = left_behind(before, inventory(lab.target), NAME)
+    print(json.dumps({k: sorted(v) for k, v in left.items()}, indent=1), answer["retained"])
     # What was kept does not stand in the way of coming back, nor of going again.
+    declaration = tmp_path / NAME / "project.yaml"
+    text = declaration.read_text(encoding="utf-8").replace("batch: null\n", "")
+    section = 'batch: {input: {prefix: daily}, schedule: "rate(1 minute)"}\n'
+    declaration.write_text(text + section, encoding="utf-8")
     lab.steward("project", "add", NAME)
-    assert list(leftovers(lab.target, NAME)) == ["stacks", "declarations"]
+    assert list(leftovers(lab.target, NAME)) == ["schedules", "stacks", "declarations"]
+    _is_fired(lab)
     kept = lab.steward("project", "remove", NAME, "--yes")["retained"]
     assert kept["table versions"] >= 1
     assert kept[f"versions in steward-local-{NAME}"] == 1
     assert leftovers(lab.target, NAME) == {}
+
+
+def _is_recorded(lab: Laboratory, rows: int) -> None:
+    """The tutorial's batch: record, event's traces in cost and lineage, no model left over."""
+    [batch] = lab.state.batches(NAME)
+    assert (batch["status"], batch["version"], batch["rows"]) == ("succeeded", 1, rows)
+    manifest = json.loads(lab.read(batch["delivered"]["manifest_uri"]))
+    content = lab.read(manifest["scores_uri"])
+    assert manifest["scores_sha256"] == hashlib.sha256(content).hexdigest()
+    costs = eventually(
+        lambda: {c["kind"] for c in lab.state.costs(NAME) if c["run_id"] == batch["batch_id"]}
+        >= {"transform_job", "execution"}, "the cost of job and execution", within=120,
+    )  # fmt: skip
+    assert costs
+    node = f"predictions:{NAME}/v1/batch/{batch['batch_id']}"
+    upstream = eventually(
+        lambda: lab.state.store.query(Table.LINEAGE, node), "the batch's lineage", within=120
+    )
+    assert any(f"version:{NAME}/1" in str(item) for item in upstream)
+
+
+def _is_fired(lab: Laboratory) -> None:
+    """The schedule of the project's stack asks for a batch, and nothing is in production."""
+    batch = eventually(
+        lambda: [b for b in lab.state.batches(NAME) if b["trigger"]["kind"] == "schedule"],
+        "a batch by schedule", within=120,
+    )[0]  # fmt: skip
+    assert (batch["status"], batch["error"]) == ("failed", "NoStableVersionError")
 
 
 def rows_of(path: Path) -> list[dict[str, str]]:

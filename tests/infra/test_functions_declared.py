@@ -82,6 +82,8 @@ def test_control_functions_do_without_the_analytics_layer(function: Function) ->
         "JudgeStepFunction",
         "ProfileChunkFunction",
         "JudgeWindowFunction",
+        "PrepareBatchFunction",
+        "DeliverScoresFunction",
     }
     assert ("Layers" in properties) == (name in computes)
 

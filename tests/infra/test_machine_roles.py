@@ -35,6 +35,11 @@ _NEEDS: dict[str, set[str]] = {
         "sagemaker:StopProcessingJob", "sagemaker:ListTags", "sagemaker:AddTags", "iam:PassRole",
         "events:PutTargets", "events:PutRule", "events:DescribeRule",
     },
+    "sagemaker:createTransformJob.sync": {
+        "sagemaker:CreateTransformJob", "sagemaker:DescribeTransformJob",
+        "sagemaker:StopTransformJob", "sagemaker:ListTags", "sagemaker:AddTags",
+        "events:PutTargets", "events:PutRule", "events:DescribeRule",
+    },
     "sagemaker:createModel": {"sagemaker:CreateModel", "sagemaker:AddTags", "iam:PassRole"},
     "sagemaker:createEndpointConfig": {"sagemaker:CreateEndpointConfig", "sagemaker:AddTags"},
     "sagemaker:createEndpoint": {"sagemaker:CreateEndpoint", "sagemaker:AddTags"},
@@ -54,6 +59,7 @@ _NEEDS: dict[str, set[str]] = {
 _RULES = {
     "sagemaker:createTrainingJob.sync": "StepFunctionsGetEventsForSageMakerTrainingJobsRule",
     "sagemaker:createProcessingJob.sync": "StepFunctionsGetEventsForSageMakerProcessingJobsRule",
+    "sagemaker:createTransformJob.sync": "StepFunctionsGetEventsForSageMakerTransformJobsRule",
     "sagemaker:createHyperParameterTuningJob.sync": (
         "StepFunctionsGetEventsForSageMakerTuningJobsRule"
     ),

@@ -113,7 +113,8 @@ def test_one_function_puts_events_and_only_our_own() -> None:
         ("foundation", "PublishOutboxFunctionRole"),
         ("foundation", "ForwardRole"),  # of EventBridge itself: from the default bus to ours
         ("serving", "ClientPolicy"),  # of people's applications: single outcomes
-        ("access", "OperatorPolicy"),  # asks for rollback and reaping
+        ("access", "OperatorPolicy"),  # asks for rollback, reaping and scores of files
+        ("access", "ScientistPolicy"),  # asks for scores of files
         ("access", "AuditorPolicy"),  # denies it
     }
     assert putting.pop(("serving", "ClientPolicy")) == {
@@ -133,8 +134,13 @@ def test_one_function_puts_events_and_only_our_own() -> None:
     asking = putting.pop(("access", "OperatorPolicy"))
     assert asking["Condition"]["StringEquals"] == {
         "events:source": "steward.serving",
-        "events:detail-type": ["RollbackRequested", "ReapingRequested"],
+        "events:detail-type": ["RollbackRequested", "ReapingRequested", "BatchScoringRequested"],
     }
+    scientist = putting.pop(("access", "ScientistPolicy"))
+    assert scientist["Condition"]["StringEquals"] == {
+        "events:source": "steward.serving", "events:detail-type": "BatchScoringRequested",
+    }  # fmt: skip
+    assert scientist["Resource"] == {"Ref": "BusArn"}
     assert putting.pop(("access", "AuditorPolicy"))["Effect"] == "Deny"
     publisher = putting["foundation", "PublishOutboxFunctionRole"]
     assert publisher["Condition"] == {"ForAllValues:StringLike": {"events:source": "steward.*"}}

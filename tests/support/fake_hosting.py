@@ -98,6 +98,10 @@ class FakeHosting:
                 told.get("ServerlessUpdateConfig", {})
             )
 
+    def remove_model(self, name: str) -> None:
+        self._begin("remove_model", name)
+        self.models.pop(name, None)
+
     def remove(self, endpoint: str) -> None:
         found = self.endpoints.get(endpoint)
         if found is None:

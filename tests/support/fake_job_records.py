@@ -16,6 +16,7 @@ class FakeJobRecords:
     def __init__(self) -> None:
         self.training: dict[str, JobRecord] = {}
         self.processing: dict[str, JobRecord] = {}
+        self.transform: dict[str, JobRecord] = {}
         self.executions: dict[str, ExecutionRecord] = {}
 
     def training_job(self, name: str) -> JobRecord:
@@ -23,6 +24,9 @@ class FakeJobRecords:
 
     def processing_job(self, name: str) -> JobRecord:
         return _known(self.processing, name)
+
+    def transform_job(self, name: str) -> JobRecord:
+        return _known(self.transform, name)
 
     def execution(self, arn: str) -> ExecutionRecord:
         return _known(self.executions, arn)

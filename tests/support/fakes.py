@@ -170,6 +170,7 @@ class FakeObjects:
         self.knows_sha256 = True
         self._numbers = itertools.count(1)
         self._objects: dict[tuple[str, str], list[_Stored]] = {}
+        self.tags: dict[str, dict[str, str]] = {}
 
     def describe(self, bucket: str, key: str, version_id: str | None = None) -> ObjectInfo | None:
         stored = self._find(bucket, key, version_id)
@@ -190,7 +191,15 @@ class FakeObjects:
     def upload(self, path: str, uri: str, content_type: str = "application/octet-stream") -> str:
         return self.write(uri, Path(path).read_bytes(), content_type)
 
-    def write(self, uri: str, content: bytes, content_type: str = "application/json") -> str:
+    def write(
+        self,
+        uri: str,
+        content: bytes,
+        content_type: str = "application/json",
+        tags: Mapping[str, str] | None = None,
+    ) -> str:
+        if tags:
+            self.tags[uri] = dict(tags)
         stored = _Stored(bytes(content), content_type, f"v{next(self._numbers)}")
         self._objects.setdefault(_split(uri), []).append(stored)
         return _sha256(content)

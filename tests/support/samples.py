@@ -65,6 +65,41 @@ SAMPLES: list[e.Payload] = [
         commit_id=COMMIT,
         superseded_by="commit#2c4e6a7b2d3e0c9a7b2d3e1f0c9a7b2d3e1f0c9a#1",
     ),
+    e.BatchScoringRequested(
+        request_id="8c1d77e0-aa31-4a55-9d3e-0c9a7b2d3e1f", prefix="april", reason="asked for"
+    ),
+    e.BatchScored(
+        batch_id="5d2e9a7b1c30-1",
+        batch_key=DIGEST,
+        version=2,
+        input=[
+            {
+                "uri": "s3://data/batch-input/diabetes/april/ward.csv",
+                "sha256": DIGEST,
+                "size": 20480,
+                "version_id": "IYV3p45BT0ac8hjHg1houSdS1a.Mro8e",
+            }
+        ],
+        rows=218,
+        refused_rows=2,
+        scores_uri="s3://data/scores/diabetes/batch/5d2e9a7b1c30/scores.csv",
+        scores_sha256=DIGEST,
+        manifest_uri="s3://data/scores/diabetes/batch/5d2e9a7b1c30/manifest.json",
+        least=0.0213,
+        most=0.9641,
+        mean=0.3417,
+        transform_job="diabetes-5d2e9a7b1c30-1-batch",
+        execution_arn=EXECUTION.format("steward-score-batch", "diabetes_5d2e9a7b1c30-1"),
+    ),
+    e.BatchScoringFailed(
+        batch_id="5d2e9a7b1c30-1",
+        version=2,
+        failed_state="DeliverScores",
+        error="ScoresRejectedError",
+        cause="the batch is not delivered: rows is 217; allowed: 218, as many as were sent",
+        quarantine_uri="s3://data/quarantine/diabetes/batch-5d2e9a7b1c30-1/",
+        execution_arn=EXECUTION.format("steward-score-batch", "diabetes_5d2e9a7b1c30-1"),
+    ),
     e.DeliveryReceived(
         delivery_id=DIGEST,
         bucket="data",

@@ -48,10 +48,17 @@ def test_schedules_of_experiments_and_reminders_are_the_projects_own() -> None:
     assert not is_schedule_of("churn", reminder_name("churn-eu", 3, 1))
 
 
-def state(runs: list[str], releases: list[str]) -> Any:
+def test_the_schedule_of_batches_is_the_projects_own() -> None:
+    assert is_schedule_of("churn", "churn-batch")
+    assert not is_schedule_of("churn", "churn-eu-batch")
+    assert _pattern("churn").match("churn-v2-batch-5d2e9a7b1c30-1")
+
+
+def state(runs: list[str], releases: list[str], batches: list[str] | None = None) -> Any:
     return SimpleNamespace(
         runs=lambda _: [{"run_id": f"r{n}", "status": s} for n, s in enumerate(runs)],
         releases=lambda _: [{"release_id": f"{n}-1", "status": s} for n, s in enumerate(releases)],
+        batches=lambda _: [{"batch_id": f"b{n}", "status": s} for n, s in enumerate(batches or [])],
     )
 
 
@@ -70,5 +77,12 @@ def test_what_is_under_way_stops_it(runs: list[str], releases: list[str], says: 
     assert refused.value.code is Exit.CONFLICT
 
 
+def test_a_batch_under_way_stops_it_too() -> None:
+    with pytest.raises(CommandError, match="batch b1"):
+        refuse_flying(state([], [], ["succeeded", "running"]), "churn")
+
+
 def test_what_has_ended_does_not() -> None:
-    refuse_flying(state(["succeeded", "failed", "held"], ["completed", "rolled_back"]), "churn")
+    refuse_flying(
+        state(["succeeded", "failed", "held"], ["completed", "rolled_back"], ["failed"]), "churn"
+    )

@@ -1,212 +1,227 @@
-"""``steward batch``: score a file with the version in production, by a transform job."""
+"""``steward batch``: files scored whole with the version in production, by the stack's machine."""
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-from datetime import UTC, datetime
+import time
+import uuid
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from botocore.exceptions import ClientError, WaiterError
 from rich.console import Console
 
-from steward.domain.batch_scores import BatchManifest, Scores, check_scores
-from steward.domain.errors import RejectedError
-from steward.domain.names import sagemaker_name
+from steward.adapters.bus import EventBridgeBus
+from steward.adapters.objects import S3ObjectStore
+from steward.adapters.time import SystemClock, UuidIds
+from steward.contracts.events import BatchScoringRequested
+from steward.domain.batch_runs import MOST_BYTES, BatchStatus
 from steward.domain.principals import identity_of
-from steward_cli.batch_input import BatchInput, read_batch
-from steward_cli.console import CommandError, Exit, Json, progress, record, rejected, show
-from steward_cli.state import StackState
-from steward_cli.target import Target, choose, cost_tags
+from steward.ports import Item
+from steward.service.emission import Cause, event
+from steward_cli.console import CommandError, Exit, Json, progress, record, show, table
+from steward_cli.state import StackState, person
+from steward_cli.target import Target, choose
 
-app = typer.Typer(help="Batch: score a file with the version in production.")
-MOST_ATTEMPTS = 20
+app = typer.Typer(help="Batches: score files with the version in production, and look at them.")
 
-
-@app.callback()
-def batch() -> None:
-    """Score files."""
+Project = Annotated[str, typer.Argument(help="Project name.")]
+_ENDINGS = (".csv", ".csv.gz", ".jsonl", ".jsonl.gz", ".parquet")
+_BEGINS_WITHIN_S = 300
+"""A doorway that has said nothing for so long will not."""
 
 
 @app.command("score")
 def score(
     context: typer.Context,
-    project: Annotated[str, typer.Argument(help="Project name.")],
-    file: Annotated[Path, typer.Argument(help="CSV with a header: entity id and features.",
-                                         exists=True, dir_okay=False)],
+    project: Project,
+    file: Annotated[Path | None, typer.Argument(help="Entity id and features of each row; without "
+                                                "one the input that `batch.input` declares.",
+                                                exists=True, dir_okay=False)] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Write the scores here too.")] = None,
-    instance_type: Annotated[str | None, typer.Option("--instance-type", help="Of the job; that "
-                                                      "of training by default.")] = None,
+    reason: Annotated[str, typer.Option("--reason", help="Why; it stays on the batch.")] = "",
+    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Follow it to its end.")] = True,
+    timeout: Annotated[int, typer.Option("--timeout", help="Seconds to follow it.")] = 7200,
     json_: Json = False,
 ) -> None:  # fmt: skip
-    """Score a file by a SageMaker transform job, check the result, deliver it with a manifest.
+    """Have files scored by the stack, and follow the batch to its end.
 
-    Every row is judged by the rules of requests first. Delivered is all or nothing: as many rows
-    as were sent, with their ids, each with a possible score. The same file and version are scored
-    once; asking again shows what was delivered.
+    The machine judges every row by the rules of requests, runs a SageMaker transform job of the
+    version in production, checks the result and delivers it whole or not at all. The same input
+    and version are scored once; asking again shows what was delivered. It goes on without you.
 
     Example: `steward batch score churn april.csv --out scores.csv`
     """
     target = choose(context.obj)
     state = StackState(target)
-    from steward.domain.project import parse_project
-
-    declared = parse_project(state.project(project)["config"])
-    rows = read_batch(file, declared)
-    version = state.champion(project)
-    if version is None:
+    declared = state.project(project)["config"]
+    if file is None and not declared.get("batch"):
         raise CommandError(
-            f"{project} has no version in production", Exit.CONFLICT,
-            f"approve one: steward versions list {project}",
+            f"{project} declares no batch", Exit.USAGE,
+            "name a file, or add a section `batch` to project.yaml",
         )  # fmt: skip
-    batch_id = hashlib.sha256(f"{project}\n{version}\n{rows.sha256}".encode()).hexdigest()[:16]
-    prefix = f"batch/{project}/{batch_id}"
-    bucket = target.output("ArtifactsBucketName")
-    found = _object(target, bucket, f"{prefix}/delivered/manifest.json")
-    if found is not None:
-        manifest, again = BatchManifest.model_validate_json(found), True
-    else:
-        again = False
-        with progress(f"scoring {file.name}") as say:
-            manifest = _score(
-                target, declared.data.label.task, rows, project, version, batch_id,
-                instance_type or declared.training.instance_type, say,
-            )  # fmt: skip
+    with progress(f"scoring {file.name if file else declared['batch']['input']}") as say:
+        prefix = _upload(target, project, file) if file else None
+        wanted = BatchScoringRequested(
+            request_id=str(uuid.uuid4()), prefix=prefix, reason=reason
+        )  # fmt: skip
+        _ask(target, project, wanted)
+        if not wait:
+            asked = {"request_id": wanted.request_id, "status": "asked"}
+            show(asked, json_, lambda console: console.print(f"see `steward batch list {project}`"))
+            return
+        found = _follow(state, project, wanted.request_id, time.monotonic() + timeout, say)
+    if found["status"] != BatchStatus.SUCCEEDED:
+        code = Exit.CONFLICT if found["error"] == "NoStableVersionError" else Exit.FAILED
+        quarantine = found.get("quarantine_uri")
+        raise CommandError(
+            f"batch {found['batch_id']} failed in {found['failed_state']}: {found['error']}: "
+            f"{found['cause']}", code,
+            f"the refused result is in {quarantine}" if quarantine else
+            f"see `steward batch show {project} {found['batch_id']}`",
+        )  # fmt: skip
     if out is not None:
-        out.write_bytes(_object(target, bucket, f"{prefix}/delivered/scores.csv") or b"")
-    told = {**manifest.model_dump(mode="json"), "delivered_before": again}
+        out.write_bytes(S3ObjectStore(target.client("s3")).read(found["delivered"]["scores_uri"]))
+    told = {**found["delivered"], "delivered_before": found["delivered_before"]}
+    show(told, json_, lambda console: console.print(record(told)))
+
+
+@app.command("list")
+def list_batches(context: typer.Context, project: Project, json_: Json = False) -> None:
+    """List a project's batches, oldest first, and what was asked for and scored before.
+
+    Example: `steward batch list churn --json`
+    """
+    state = StackState(choose(context.obj))
+    state.project(project)
+    costs = state.dollars_by_run(project)
+    batches = [{**item, "dollars": costs.get(item["batch_id"])} for item in state.batches(project)]
+    suppressed = [item for item in state.suppressed(project) if "batch_id" in item]
 
     def render(console: Console) -> None:
-        console.print(record(told))
+        rows = [
+            (
+                item["batch_id"], item["status"], item["trigger"]["kind"], item.get("version"),
+                item.get("rows"), item.get("refused_rows"), item["started_at"],
+                "" if item["dollars"] is None else f"${item['dollars']:.4f}", item.get("error"),
+            )
+            for item in batches
+        ]  # fmt: skip
+        heads = ("batch", "status", "asked by", "version", "rows", "refused", "started", "cost",
+                 "error")  # fmt: skip
+        console.print(table(heads, rows))
+        for item in suppressed:
+            console.print(
+                f"[yellow]reused[/yellow] {item['batch_id']} at {item['at']}: {item['reason']}"
+            )
 
-    show(told, json_, render)
-
-
-def _score(
-    target: Target, task: str, rows: BatchInput, project: str, version: int, batch_id: str,
-    instance_type: str, say: Any,
-) -> BatchManifest:  # fmt: skip
-    bucket, prefix = target.output("ArtifactsBucketName"), f"batch/{project}/{batch_id}"
-    s3 = target.client("s3")
-    s3.put_object(Bucket=bucket, Key=f"{prefix}/input/rows.csv", Body=rows.body)
-    model = model_in_production(target, project, version)
-    job = _start(target, project, batch_id, model, f"s3://{bucket}/{prefix}", instance_type)
-    say(f"transform job {job}")
-    _wait(target, job)
-    answered = s3.get_object(Bucket=bucket, Key=f"{prefix}/output/rows.csv.out")["Body"].read()
-    say("checking the result")
-    try:
-        scores = check_scores(rows.ids, answered.decode().splitlines(), task)
-    except RejectedError as error:
-        raise rejected(error, Exit.FAILED, f"s3://{bucket}/{prefix}/output") from None
-    content = "".join(scores.lines()).encode()
-    delivered = f"{prefix}/delivered"
-    s3.put_object(Bucket=bucket, Key=f"{delivered}/scores.csv", Body=content)
-    manifest = _manifest(target, rows, scores, content, project, version, batch_id, job)
-    s3.put_object(
-        Bucket=bucket, Key=f"{delivered}/manifest.json",
-        Body=manifest.model_dump_json(indent=1).encode(), ContentType="application/json",
-    )  # fmt: skip
-    return manifest
+    show({"batches": batches, "suppressed": suppressed}, json_, render)
 
 
-def _manifest(
-    target: Target, rows: BatchInput, scores: Scores, content: bytes, project: str, version: int,
-    batch_id: str, job: str,
-) -> BatchManifest:  # fmt: skip
-    base = f"s3://{target.output('ArtifactsBucketName')}/batch/{project}/{batch_id}"
-    return BatchManifest(
-        project=project, version=version, batch_id=batch_id, input_uri=f"{base}/input/rows.csv",
-        input_sha256=rows.sha256, scores_uri=f"{base}/delivered/scores.csv",
-        scores_sha256=hashlib.sha256(content).hexdigest(), rows=len(scores.values),
-        least=min(scores.values), most=max(scores.values),
-        mean=sum(scores.values) / len(scores.values), transform_job=job,
-        requested_by=identity_of(target.identity()),
-        delivered_at=datetime.now(UTC).isoformat(timespec="milliseconds"),
-    )  # fmt: skip
+@app.command("show")
+def show_batch(
+    context: typer.Context,
+    project: Project,
+    batch: Annotated[str, typer.Argument(help="Batch id, as `batch list` shows it.")],
+    json_: Json = False,
+) -> None:
+    """Show one batch: pinned input, version, counts, what was delivered or why not.
+
+    Example: `steward batch show churn 5d2e9a7b1c30-1`
+    """
+    target = choose(context.obj)
+    state = StackState(target)
+    found = {item["batch_id"]: item for item in state.batches(project)}
+    if batch not in found:
+        known = ", ".join(found) or "none"
+        raise CommandError(f"{project} has no batch {batch!r}", Exit.NOT_FOUND, f"known: {known}")
+    item = {**found[batch], "dollars": state.dollars_by_run(project).get(batch)}
+
+    def render(console: Console) -> None:
+        console.print(record({name: item[name] for name in item if name != "run_id"}))
+        console.print(f"asked by {person(item['trigger']['actor'])}: {item['trigger']['cause']}")
+        link = target.console_url(f"states/home#/v2/executions/details/{item['batch_arn']}")
+        if link and item["batch_arn"]:
+            console.print(link)
+
+    show(item, json_, render)
 
 
-def model_in_production(target: Target, project: str, version: int) -> str:
-    """Return the SageMaker model behind the endpoint that the route gives the version.
+def _upload(target: Target, project: str, file: Path) -> str:
+    """Put a file where batches take theirs from, in a folder of its own bytes; return the folder.
 
     Raises:
-        CommandError: The route names no such endpoint.
+        CommandError: It is too large, or its name says no format that is read.
     """
-    route = StackState(target).route(project) or {}
-    arms = [arm for arm in route.get("arms", ()) if int(arm["version"]) == version]
-    if not arms:
-        raise CommandError(f"no endpoint answers with version {version}", Exit.CONFLICT)
-    sagemaker = target.client("sagemaker")
-    config = sagemaker.describe_endpoint(EndpointName=arms[0]["endpoint"])["EndpointConfigName"]
-    variants = sagemaker.describe_endpoint_config(EndpointConfigName=config)["ProductionVariants"]
-    named = [v for v in variants if v["VariantName"] == f"v{version}"] or variants
-    return str(named[0]["ModelName"])
-
-
-def _start(
-    target: Target, project: str, batch_id: str, model: str, base: str, instance_type: str
-) -> str:
-    """Start a transform job under a name that is not used yet; names are used once for good."""
-    sagemaker = target.client("sagemaker")
-    for attempt in range(1, MOST_ATTEMPTS + 1):
-        name = sagemaker_name(project, "batch", batch_id, attempt)
-        try:
-            sagemaker.create_transform_job(
-                TransformJobName=name,
-                ModelName=model,
-                BatchStrategy="MultiRecord",
-                MaxPayloadInMB=1,
-                TransformInput={
-                    "DataSource": {
-                        "S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": f"{base}/input/"}
-                    },
-                    "ContentType": "text/csv",
-                    "SplitType": "Line",
-                },
-                TransformOutput={
-                    "S3OutputPath": f"{base}/output", "AssembleWith": "Line", "Accept": "text/csv",
-                },
-                # The id goes past the model and comes back before its score.
-                DataProcessing={
-                    "InputFilter": "$[1:]", "JoinSource": "Input", "OutputFilter": "$[0,-1]",
-                },
-                TransformResources={"InstanceType": instance_type, "InstanceCount": 1},
-                Tags=cost_tags(target, project),
-            )  # fmt: skip
-        except ClientError as error:
-            if error.response["Error"]["Code"] != "ResourceInUse":
-                raise
-            continue
-        return name
-    raise CommandError(
-        f"batch {batch_id} was tried {MOST_ATTEMPTS} times", Exit.FAILED, "mend what made it fail"
-    )
-
-
-def _wait(target: Target, job: str) -> None:
-    sagemaker = target.client("sagemaker")
-    delay = 1 if target.engine else 15
-    with contextlib.suppress(WaiterError):  # The job says why; a description follows either way.
-        sagemaker.get_waiter("transform_job_completed_or_stopped").wait(
-            TransformJobName=job, WaiterConfig={"Delay": delay, "MaxAttempts": 5760 // delay}
-        )
-    described = sagemaker.describe_transform_job(TransformJobName=job)
-    if described["TransformJobStatus"] != "Completed":
+    name = file.name.lower()
+    ending = next((e for e in _ENDINGS if name.endswith(e)), None)
+    if ending is None:
         raise CommandError(
-            f"transform job {job} is {described['TransformJobStatus']}: "
-            f"{described.get('FailureReason', 'no reason given')}",
-            Exit.FAILED, "nothing was delivered; asking again starts another job",
+            f"{file} is of no known format", Exit.USAGE, f"allowed: {', '.join(_ENDINGS)}"
+        )
+    size = file.stat().st_size
+    if size > MOST_BYTES:
+        raise CommandError(
+            f"{file} has {size} bytes", Exit.USAGE,
+            f"allowed: at most {MOST_BYTES}; score it in parts",
         )  # fmt: skip
+    content = file.read_bytes()
+    folder = f"files/{hashlib.sha256(content).hexdigest()[:16]}"
+    target.client("s3").put_object(
+        Bucket=target.output("DataBucketName"), Body=content, ChecksumAlgorithm="SHA256",
+        Key=f"batch-input/{project}/{folder}/input{ending}",
+    )  # fmt: skip
+    return folder
 
 
-def _object(target: Target, bucket: str, key: str) -> bytes | None:
-    s3 = target.client("s3")
-    try:
-        body: bytes = s3.get_object(Bucket=bucket, Key=key)["Body"].read()
-    except ClientError as error:
-        if error.response["Error"]["Code"] in ("NoSuchKey", "404"):
-            return None
-        raise
-    return body
+def _ask(target: Target, project: str, wanted: BatchScoringRequested) -> None:
+    cause = Cause(project, wanted.request_id, "cli", identity_of(target.identity()))
+    asked = event(wanted, cause, SystemClock(), UuidIds())
+    EventBridgeBus(target.client("events"), target.output("BusName")).publish([asked])
+
+
+def _follow(state: StackState, project: str, request: str, deadline: float, say: Any) -> Item:
+    """Return the batch that a request led to, once it has ended.
+
+    Raises:
+        CommandError: It has not begun, or not ended, in time.
+    """
+    began, shown = time.monotonic(), ""
+    while time.monotonic() < deadline:
+        found = _of_request(state, project, request)
+        if found is None and time.monotonic() - began > _BEGINS_WITHIN_S:
+            raise CommandError(
+                f"nothing began within {_BEGINS_WITHIN_S} s", Exit.TIMED_OUT,
+                "see the dead-letter queues of StartBatch: steward doctor",
+            )  # fmt: skip
+        if found is not None and found["status"] != BatchStatus.RUNNING:
+            return found
+        words = _words(found)
+        if words != shown:
+            say(words)
+            shown = words
+        time.sleep(0.5 if found is None or time.monotonic() - began < 30 else 5)
+    raise CommandError(
+        f"the batch of {project} has not ended in time", Exit.TIMED_OUT,
+        f"it goes on: steward batch list {project}",
+    )  # fmt: skip
+
+
+def _of_request(state: StackState, project: str, request: str) -> Item | None:
+    batches = state.batches(project)
+    for item in batches:
+        if item["trigger"].get("request_id") == request:
+            return {**item, "delivered_before": False}
+    for item in state.suppressed(project):
+        if item["trigger"].get("request_id") == request:
+            known = [batch for batch in batches if batch["batch_id"] == item["batch_id"]]
+            return {**known[0], "delivered_before": True} if known else None
+    return None
+
+
+def _words(found: Item | None) -> str:
+    if found is None:
+        return "asked"
+    if "rows" not in found:
+        return f"batch {found['batch_id']}: judging rows for version {found['version']}"
+    return f"batch {found['batch_id']}: {found['rows']} rows with version {found['version']}"

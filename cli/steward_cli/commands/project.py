@@ -24,7 +24,13 @@ from steward_cli.pipeline_stack import (
     parse_source,
 )
 from steward_cli.project_board import Place, dashboard
-from steward_cli.project_stack import served_versions, with_feature_groups, with_resources
+from steward_cli.project_stack import (
+    BatchDoorway,
+    batch_schedule,
+    served_versions,
+    with_feature_groups,
+    with_resources,
+)
 from steward_cli.sources import Source, read_source
 from steward_cli.stacks import deploy
 from steward_cli.state import StackState, person, shares_of
@@ -178,7 +184,10 @@ def deploy_project_stack(target: Target, project: Project) -> str:
             key_arn=target.output("KeyArn"), role_arn=target.output("FeatureStoreRoleArn"),
             on_call_topic=target.output("OnCallTopic"),
         )  # fmt: skip
-    template = with_resources(template, {"Dashboard": dashboard(project, _place(target))})
+    resources = {"Dashboard": dashboard(project, _place(target))}
+    if project.batch is not None and project.batch.schedule is not None:
+        resources |= batch_schedule(project, _batch_doorway(target))
+    template = with_resources(template, resources)
     name = project_stack_name(target, project.project)
     errors, latency = project.alarms.errors, project.alarms.latency
     parameters = {
@@ -222,6 +231,13 @@ def _has_kept_group(target: Target, project: str, stack: str) -> str:
     except ClientError:
         return "false"
     return "true"
+
+
+def _batch_doorway(target: Target) -> BatchDoorway:
+    return BatchDoorway(
+        target.output("BatchScheduleGroup"), target.output("BatchFunctionArn"),
+        target.output("BatchScheduleRoleArn"), target.output("BatchFailuresArn"),
+    )  # fmt: skip
 
 
 def _place(target: Target) -> Place:

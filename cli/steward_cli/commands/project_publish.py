@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import tempfile
 from pathlib import Path
@@ -10,15 +11,16 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from steward_cli.catalogue import Seed, catalogue_template, product_template, zipped
+from steward_cli.catalogue import Place, Seed, catalogue_template, product_template, zipped
 from steward_cli.commands.local import repository_root
 from steward_cli.console import CommandError, Exit, Json, progress, show
+from steward_cli.pipeline_stack import of_the_stack
 from steward_cli.project_templates import render, templates_of
 from steward_cli.stacks import deploy
 from steward_cli.target import choose
 
 SEED_NAME = "my-project"
-"""Name in a seed: a product cannot write into the files of the repository that it makes."""
+"""Name in a seed, replaced by the project's own when a product is launched."""
 
 
 def publish_templates(
@@ -31,23 +33,32 @@ def publish_templates(
 ) -> None:  # fmt: skip
     """Publish the project templates as Service Catalog products that SageMaker Studio shows.
 
-    One stack holds portfolio, products, launch role and constraints; run it again to update. A
-    product makes a CodeCommit repository with the template's files in it; new AWS accounts have no
-    CodeCommit, and use `project new` with any forge.
+    One stack holds portfolio, products, launch role, constraints and the function that names
+    projects; run it again to update. A product makes a CodeCommit repository with the template's
+    files, named as it is asked for, and its pipeline; `project add` in a clone then brings the
+    project itself. New AWS accounts have no CodeCommit, and use `project new` with any forge.
 
     Example: `steward --target aws project publish-templates --principal ARN`
     """
     target = choose(context.obj)
     bucket = target.output("ArtifactsBucketName")
     seeds = seeds_of(repository_root())
+    pipeline = (repository_root() / "projects" / "pipeline.yaml").read_bytes()
     files = {seed.key: seed.archive for seed in seeds}
+    files[f"catalogue/pipeline/{hashlib.sha256(pipeline).hexdigest()}.yaml"] = pipeline
+    stack = f"{target.stack}-catalogue"
+    base = f"https://s3.{target.region}.amazonaws.com/{bucket}"
+    place = Place(
+        bucket, target.environment_name, stack, f"{base}/{list(files)[-1]}", of_the_stack(target)
+    )
     urls = {}
     for seed in seeds:
-        key = f"catalogue/{seed.template.name}/{seed.digest}.json"
-        files[key] = product_template(seed, bucket).encode()
-        urls[seed.template.name] = f"https://s3.{target.region}.amazonaws.com/{bucket}/{key}"
-    stack = f"{target.stack}-catalogue"
-    template = json.dumps(catalogue_template(seeds, urls, principal or [], bucket), indent=1)
+        product = product_template(seed, place, SEED_NAME).encode()
+        # What a product launches follows from its template too, so its name does.
+        key = f"catalogue/{seed.template.name}/{hashlib.sha256(product).hexdigest()}.json"
+        files[key] = product
+        urls[seed.template.name] = f"{base}/{key}"
+    template = json.dumps(catalogue_template(seeds, urls, principal or [], place), indent=1)
     if out is not None:
         out.write_text(template + "\n", encoding="utf-8")
     elif target.engine is not None:

@@ -9,10 +9,14 @@ import typer
 from botocore.exceptions import ClientError
 from rich.console import Console
 
+from steward.domain.batch_runs import BatchStatus
+from steward.domain.lineage import KINDS
+from steward.domain.lineage_items import names_partition, route_partition
 from steward.domain.names import package_group
 from steward.domain.releases import ReleaseStatus
+from steward.domain.run_cost import time_partition
 from steward.domain.runs import RunStatus
-from steward.ports import KEYS, Table
+from steward.ports import KEYS, StateStore, Table
 from steward_cli.console import CommandError, Exit, Json, progress, show, table
 from steward_cli.pipeline_stack import pipeline_stack_name
 from steward_cli.state import StackState
@@ -20,10 +24,7 @@ from steward_cli.target import Target, choose
 
 _FLYING = {RunStatus.RUNNING, RunStatus.WAITING}
 _RELEASING = {ReleaseStatus.RUNNING, ReleaseStatus.WAITING}
-_PREFIXES = (
-    ("DataBucketName", ("deliveries", "quarantine", "features", "datasets", "captures")),
-    ("ArtifactsBucketName", ("code", "models", "evaluations", "reports", "cards")),
-)
+_BUCKETS = ("DataBucketName", "ArtifactsBucketName", "CaptureBucketName", "LedgerBucketName")
 
 
 def remove(
@@ -67,13 +68,18 @@ def refuse_flying(state: StackState, project: str) -> None:
     """Refuse while something of the project runs: it would make again what is deleted.
 
     Raises:
-        CommandError: A run or a release is under way.
+        CommandError: A run, a release or a batch is under way.
     """
     busy = [f"run {run['run_id']}" for run in state.runs(project) if run["status"] in _FLYING]
     busy += [
         f"release {release['release_id']}"
         for release in state.releases(project)
         if release.get("status") in _RELEASING
+    ]
+    busy += [
+        f"batch {batch['batch_id']}"
+        for batch in state.batches(project)
+        if batch["status"] == BatchStatus.RUNNING
     ]
     if busy:
         raise CommandError(
@@ -141,30 +147,78 @@ def retained(target: Target, state: StackState, project: str) -> dict[str, int]:
     kept = {
         f"table {name}": len(state.store.query(name, project))
         for name, keys in KEYS.items()
-        if keys[0] == "project" and len(keys) > 1 and name not in (Table.ASSIGNMENTS,)
+        if keys[0] == "project" and len(keys) > 1
     }
-    s3 = target.client("s3")
-    for output, prefixes in _PREFIXES:
-        for prefix in prefixes:
-            pages = s3.get_paginator("list_objects_v2").paginate(
-                Bucket=target.output(output), Prefix=f"{prefix}/{project}/"
-            )
-            kept[f"objects {prefix}/{project}/"] = sum(page.get("KeyCount", 0) for page in pages)
+    kept[f"table {Table.COSTS}"] += len(state.store.query(Table.COSTS, time_partition(project)))
+    kept[f"table {Table.LINEAGE}"] = _lineage_items(state.store, project)
+    kept["table ledger"] = _count(
+        target, "dynamodb", "query", TableName=target.output("LedgerTable"), Select="COUNT",
+        KeyConditionExpression="project = :p", ExpressionAttributeValues={":p": {"S": project}},
+    )  # fmt: skip
+    for output in _BUCKETS:
+        kept |= _objects(target, target.output(output), project)
     group = package_group(target.environment_name, project)
     try:
-        pages = target.client("sagemaker").get_paginator("list_model_packages").paginate(
+        found = target.client("sagemaker").get_paginator("list_model_packages").paginate(
             ModelPackageGroupName=group
         )  # fmt: skip
-        kept[f"versions in {group}"] = sum(len(page["ModelPackageSummaryList"]) for page in pages)
+        kept[f"versions in {group}"] = sum(len(page["ModelPackageSummaryList"]) for page in found)
     except ClientError as error:
         if "does not exist" not in str(error):
             raise
+    else:
+        kept["model package groups"] = 1
+    cards = target.client("sagemaker").get_paginator("list_model_cards").paginate(
+        NameContains=f"{group}-v"
+    )  # fmt: skip
+    own = re.compile(rf"^{re.escape(group)}-v\d+$")
+    kept["model cards"] = sum(
+        bool(own.match(card["ModelCardName"])) for page in cards
+        for card in page["ModelCardSummaries"]
+    )  # fmt: skip
     return {name: count for name, count in kept.items() if count}
+
+
+def _objects(target: Target, bucket: str, project: str) -> dict[str, int]:
+    """Return the objects below each ``<folder>/<project>/`` of a bucket."""
+    s3 = target.client("s3")
+    folders = [
+        prefix["Prefix"]
+        for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Delimiter="/")
+        for prefix in page.get("CommonPrefixes", ())
+    ]
+    return {
+        f"objects {folder}{project}/": sum(
+            page.get("KeyCount", 0)
+            for page in s3.get_paginator("list_objects_v2").paginate(
+                Bucket=bucket, Prefix=f"{folder}{project}/"
+            )
+        )
+        for folder in folders
+    }
+
+
+def _lineage_items(store: StateStore, project: str) -> int:
+    """Return how many items of the lineage graph are about nodes that a project names."""
+    own = re.compile(rf"(?<![a-z0-9]){re.escape(project)}(?![a-z0-9])")
+    nodes = [
+        item["name"]
+        for kind in KINDS
+        for item in store.query(Table.LINEAGE, names_partition(kind))
+        if own.search(item["name"])
+    ]
+    items = sum(len(store.query(Table.LINEAGE, node)) for node in nodes)
+    return len(nodes) + items + len(store.query(Table.LINEAGE, route_partition(project)))
+
+
+def _count(target: Target, service: str, operation: str, **request: Any) -> int:
+    pages = target.client(service).get_paginator(operation).paginate(**request)
+    return sum(int(page["Count"]) for page in pages)
 
 
 def _pattern(project: str) -> re.Pattern[str]:
     """Match names of endpoints, configurations and models of this project and no other's."""
-    return re.compile(rf"^{re.escape(project)}-(v[1-9]\d*-(staging|prod)|variants-prod)(-|$)")
+    return re.compile(rf"^{re.escape(project)}-(v[1-9]\d*-(staging|prod|batch)|variants-prod)(-|$)")
 
 
 def _names(client: Any, operation: str, listed: str, name: str, project: str) -> list[str]:
@@ -173,9 +227,9 @@ def _names(client: Any, operation: str, listed: str, name: str, project: str) ->
 
 
 def is_schedule_of(project: str, name: str) -> bool:
-    """Return whether a schedule is an experiment's or an approval's reminder of this project."""
+    """Return whether a schedule is of this project: experiment, batches, approval's reminder."""
     own = re.escape(project)
-    return re.match(rf"^({own}-\d{{8}}-\d+|approval-{own}-v\d+-\d+)$", name) is not None
+    return re.match(rf"^({own}-(\d{{8}}-\d+|batch)|approval-{own}-v\d+-\d+)$", name) is not None
 
 
 def _schedules(target: Target, project: str) -> list[tuple[str, str]]:

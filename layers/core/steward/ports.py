@@ -259,8 +259,14 @@ class ObjectStore(Protocol):
         """Store a local file; return the SHA-256 of its bytes."""
         ...
 
-    def write(self, uri: str, content: bytes, content_type: str = "application/json") -> str:
-        """Store bytes; return their SHA-256."""
+    def write(
+        self,
+        uri: str,
+        content: bytes,
+        content_type: str = "application/json",
+        tags: Mapping[str, str] | None = None,
+    ) -> str:
+        """Store bytes, with tags that rules of the bucket may ask for; return their SHA-256."""
         ...
 
     def write_once(self, uri: str, content: bytes, content_type: str = "application/json") -> bool:
@@ -589,6 +595,10 @@ class Hosting(Protocol):
 
     def remove(self, endpoint: str) -> None:
         """Delete an endpoint and leave its configuration and models; what is gone is fine."""
+        ...
+
+    def remove_model(self, name: str) -> None:
+        """Delete a model; what is gone is fine."""
         ...
 
 
@@ -1019,6 +1029,14 @@ class JobRecords(Protocol):
 
     def processing_job(self, name: str) -> JobRecord:
         """Return what a processing job used.
+
+        Raises:
+            RejectedError: There is no such job.
+        """
+        ...
+
+    def transform_job(self, name: str) -> JobRecord:
+        """Return what a transform job used.
 
         Raises:
             RejectedError: There is no such job.

@@ -62,6 +62,7 @@ class Settings(BaseModel):
     release_machine: str = ""
     rollback_machine: str = ""
     tick_machine: str = ""
+    batch_machine: str = ""
     watch_machine: str = ""
     schedule_group: str = ""
     tick_function_arn: str = ""

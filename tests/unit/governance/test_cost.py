@@ -34,7 +34,7 @@ def change(kind: str, status: str, **detail: Any) -> Received:
         {
             "id": "e1", "source": source, "detail-type": kind, "time": "2026-01-05T09:00:00Z",
             "detail": {**detail, "status": status, "TrainingJobStatus": status,
-                       "ProcessingJobStatus": status},
+                       "ProcessingJobStatus": status, "TransformJobStatus": status},
         }
     )  # fmt: skip
 
@@ -84,6 +84,18 @@ def test_a_training_job_costs_its_instances_for_its_billable_time() -> None:
     (told,) = books.state.named("RunCostRecorded")
     assert told.meta.project == "diabetes"
     assert told.data.model_dump()["kind"] == "training_job"
+
+
+@pytest.mark.parametrize(
+    "name", ["diabetes-5d2e9a7b1c30-1-batch", "diabetes-5d2e9a7b1c30-1-batch-r10"]
+)
+def test_a_transform_job_is_priced_for_its_batch(name: str) -> None:
+    books = Books()
+    books.jobs.transform[name] = JobRecord("ml.m5.large", 2, 60)
+    assert books.record(job_ended(name=name, kind="Transform")) == f"job#{name}"
+    entry = books.entry(f"job#{name}")
+    assert (entry["run_id"], entry["kind"]) == ("5d2e9a7b1c30-1", "transform_job")
+    assert entry["dollars"] == pytest.approx(2 * 0.115 * 60 / 3600)
 
 
 @pytest.mark.parametrize("kind", ["eval-r1", "card-4a9a1c0b7d2e-0"])

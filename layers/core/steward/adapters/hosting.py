@@ -91,6 +91,10 @@ class SageMakerHosting:
         """Delete an endpoint and leave its configuration and models; what is gone is fine."""
         self._unless_gone("delete_endpoint", EndpointName=endpoint)
 
+    def remove_model(self, name: str) -> None:
+        """Delete a model; what is gone is fine."""
+        self._unless_gone("delete_model", ModelName=name)
+
     def _unless_there(self, operation: str, request: Mapping[str, Any]) -> None:
         try:
             self._call(operation, **request)

@@ -43,6 +43,14 @@ class AwsJobRecords:
         seconds = _between(job, "ProcessingStartTime", "ProcessingEndTime")
         return JobRecord(cluster["InstanceType"], cluster["InstanceCount"], seconds)
 
+    def transform_job(self, name: str) -> JobRecord:
+        """Return what a transform job used, from its start to its end."""
+        with translated(f"describe transform job {name}"):
+            job = self._clients.get("sagemaker").describe_transform_job(TransformJobName=name)
+        resources = job["TransformResources"]
+        seconds = _between(job, "TransformStartTime", "TransformEndTime")
+        return JobRecord(resources["InstanceType"], resources["InstanceCount"], seconds)
+
     def execution(self, arn: str) -> ExecutionRecord:
         """Return what an execution used.
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, cast
+from urllib.parse import urlencode
 
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 
@@ -117,11 +118,18 @@ class S3ObjectStore:
             self._client.upload_fileobj(stream, bucket, key, ExtraArgs=extra)
         return digest.hexdigest()
 
-    def write(self, uri: str, content: bytes, content_type: str = "application/json") -> str:
-        """Store bytes; return their SHA-256."""
+    def write(
+        self,
+        uri: str,
+        content: bytes,
+        content_type: str = "application/json",
+        tags: Mapping[str, str] | None = None,
+    ) -> str:
+        """Store bytes, with tags that rules of the bucket may ask for; return their SHA-256."""
         bucket, key = split_uri(uri)
         digest = hashlib.sha256(content)
-        self._put(bucket, key, content, digest.digest(), content_type)
+        tagging = {"Tagging": urlencode(tags)} if tags else {}
+        self._put(bucket, key, content, digest.digest(), content_type, **tagging)
         return digest.hexdigest()
 
     def write_once(self, uri: str, content: bytes, content_type: str = "application/json") -> bool:
@@ -141,7 +149,7 @@ class S3ObjectStore:
         body: bytes | BinaryIO,
         digest: bytes,
         content_type: str,
-        **condition: str,
+        **further: str,
     ) -> None:
         with translated(f"write s3://{bucket}/{key}"):
             self._client.put_object(
@@ -151,7 +159,7 @@ class S3ObjectStore:
                 ContentType=content_type,
                 ChecksumAlgorithm="SHA256",
                 ChecksumSHA256=base64.b64encode(digest).decode(),
-                **condition,
+                **further,
             )
 
     def open(self, uri: str) -> BinaryIO:

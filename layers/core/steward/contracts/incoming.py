@@ -88,6 +88,14 @@ class ProcessingJobStateChange(_Received):
     processing_job_status: str = Field(alias="ProcessingJobStatus")
 
 
+class TransformJobStateChange(_Received):
+    """``SageMaker Transform Job State Change``."""
+
+    transform_job_name: str = Field(alias="TransformJobName")
+    transform_job_arn: str = Field(alias="TransformJobArn")
+    transform_job_status: str = Field(alias="TransformJobStatus")
+
+
 class EndpointStateChange(_Received):
     """``SageMaker Endpoint State Change``; the status is in capitals here."""
 
@@ -164,6 +172,12 @@ class TickDue(_Received):
     release_id: str
 
 
+class BatchDue(_Received):
+    """What the schedule of a project's batches sends."""
+
+    project: str
+
+
 class ReminderDue(_Received):
     """What an approval's schedule sends: whose reminder it is, and the how-many-th."""
 
@@ -178,6 +192,7 @@ AWS_DETAILS: dict[tuple[str, str], type[BaseModel]] = {
     ("aws.sagemaker", "SageMaker Model Package State Change"): ModelPackageStateChange,
     ("aws.sagemaker", "SageMaker Training Job State Change"): TrainingJobStateChange,
     ("aws.sagemaker", "SageMaker Processing Job State Change"): ProcessingJobStateChange,
+    ("aws.sagemaker", "SageMaker Transform Job State Change"): TransformJobStateChange,
     ("aws.sagemaker", "SageMaker Endpoint State Change"): EndpointStateChange,
     ("aws.cloudwatch", "CloudWatch Alarm State Change"): AlarmStateChange,
     ("aws.states", "Step Functions Execution Status Change"): ExecutionStatusChange,
@@ -186,6 +201,7 @@ AWS_DETAILS: dict[tuple[str, str], type[BaseModel]] = {
     ("aws.events", "Scheduled Event"): Scheduled,
     ("aws.scheduler", "Scheduled Event"): TickDue,
     ("aws.scheduler", "Approval Reminder Due"): ReminderDue,
+    ("aws.scheduler", "Batch Scoring Due"): BatchDue,
 }
 
 

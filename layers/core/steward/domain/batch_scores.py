@@ -5,44 +5,57 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from steward.domain.errors import RejectedError
+from steward.domain.errors import ScoresRejectedError
+
+DRIFT_LEVEL = 0.001
+"""p-value below which a difference of scores is no chance; its size decides then."""
 
 
 class BatchManifest(BaseModel):
     """What was delivered, written after the scores: who sees it sees whole scores.
 
     Attributes:
-        batch_id: Of project, version and input: the same ones are scored once.
-        input_sha256: Of the file as it was given.
+        batch_key: Of project, version, input and parameters: the same ones are scored once.
+        batch_id: The attempt that delivered.
+        version: The stable version when the batch began.
+        input: The files, each with its object version and digest.
         scores_sha256: Of the delivered file.
-        rows: As many in the input as in the scores.
+        rows: Rows of the scores.
+        refused_rows: Rows of the input that broke the rules of requests.
+        refused_uri: Where they lie with the reason of each, None where there are none.
         least: Smallest score.
         most: Largest score.
         mean: Of all scores.
+        drift: Effect against held-out predictions, where it is checked.
         transform_job: Name of the job that asked the model.
-        requested_by: Verified caller.
+        requested_by: Who or what asked for the batch.
+        expires_after_days: Afterwards S3 deletes the scores.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
-    schema_version: Literal["1"] = "1"
+    schema_version: Literal["2"] = "2"
     project: str
     version: int = Field(ge=1)
+    batch_key: str
     batch_id: str
-    input_uri: str
-    input_sha256: str
+    input: list[dict[str, Any]]
     scores_uri: str
     scores_sha256: str
     rows: int = Field(ge=1)
+    refused_rows: int = Field(default=0, ge=0)
+    refused_uri: str | None = None
     least: float
     most: float
     mean: float
+    drift: float | None = None
     transform_job: str
     requested_by: str
+    expires_after_days: int | None = None
     delivered_at: str
 
 
@@ -60,46 +73,70 @@ class Scores:
             yield f"{_cell(entity)},{value!r}\n"
 
 
-def check_scores(ids: Sequence[str], answered: Sequence[str], task: str) -> Scores:
+def check_scores(
+    ids: Sequence[str],
+    answered: Sequence[str],
+    bounds: tuple[float | None, float | None],
+) -> Scores:
     """Return the scores of a batch, each with the id that was sent.
 
     Args:
         ids: As they were sent, in order.
         answered: Pairs of id and answer, one a line of CSV: what the job left.
-        task: ``binary`` answers lie in 0 to 1, those of a ``regression`` are finite.
+        bounds: Least and greatest score that is possible; finite all are.
 
     Raises:
-        RejectedError: A row is missing, doubled, of another id, without a score, or its score is
-            not possible. Nothing of such a batch is delivered.
+        ScoresRejectedError: A row is missing, doubled, of another id, without a score, or its
+            score is not possible. Nothing of such a batch is delivered.
     """
     if len(answered) != len(ids):
-        raise _refused("rows", len(answered), f"{len(ids)}, as many as were sent")
+        raise refused("rows", len(answered), f"{len(ids)}, as many as were sent")
     values: list[float] = []
     for row, (sent, line) in enumerate(zip(ids, answered, strict=True)):
         head, comma, tail = line.rpartition(",")
         came = _plain(head)
         if not comma or came != sent:
-            raise _refused(f"row {row} id", came, f"{sent!r}, as it was sent")
+            raise refused(f"row {row} id", came, f"{sent!r}, as it was sent")
         if not tail:
-            raise _refused(f"row {row} prediction", "", "a number")
-        values.append(_value(tail, row, task))
+            raise refused(f"row {row} prediction", "", "a number")
+        values.append(_value(tail, row, bounds))
     return Scores(list(ids), values)
 
 
-def _value(text: str, row: int, task: str) -> float:
-    allowed = "a number in 0 to 1" if task == "binary" else "a finite number"
+def _value(text: str, row: int, bounds: tuple[float | None, float | None]) -> float:
+    low, high = bounds
+    allowed = "a finite number"
+    if low is not None or high is not None:
+        least = "" if low is None else f", at least {low:g}"
+        allowed += least + ("" if high is None else f", at most {high:g}")
     try:
         value = float(text)
     except ValueError:
-        raise _refused(f"row {row} prediction", text, allowed) from None
-    if not math.isfinite(value) or (task == "binary" and not 0 <= value <= 1):
-        raise _refused(f"row {row} prediction", text, allowed)
+        raise refused(f"row {row} prediction", text, allowed) from None
+    inside = (low is None or value >= low) and (high is None or value <= high)
+    if not math.isfinite(value) or not inside:
+        raise refused(f"row {row} prediction", text, allowed)
     return value
 
 
-def _refused(field: str, value: object, allowed: str) -> RejectedError:
-    return RejectedError(
-        f"the batch is not delivered: {field} is {value!r}",
+def check_drift(p: float, effect: float, most: float) -> float:
+    """Return the effect of scores against held-out predictions, where it is small or chance.
+
+    Raises:
+        ScoresRejectedError: It is larger than ``most``, and the test says that it is no chance.
+    """
+    if effect > most and p < DRIFT_LEVEL:
+        raise refused(
+            "batch.checks.max_drift", round(effect, 4),
+            f"at most {most:g} against predictions on held-out rows (p = {p:.2g})",
+        )  # fmt: skip
+    return effect
+
+
+def refused(field: str, value: object, allowed: str) -> ScoresRejectedError:
+    """Return the error of a batch that is not delivered."""
+    return ScoresRejectedError(
+        f"the batch is not delivered: {field} is {value!r}; allowed: {allowed}",
         field=field, value=value, allowed=allowed,
     )  # fmt: skip
 

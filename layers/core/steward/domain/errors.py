@@ -182,6 +182,18 @@ class MethodRefusedError(RejectedError):
     """A statistical method is not valid for the design, such as a z-test on a bandit."""
 
 
+class NoStableVersionError(RejectedError):
+    """The project has no version in production that could score a batch."""
+
+
+class BatchInputRefusedError(RejectedError):
+    """The input of a batch is missing, unreadable, empty or breaks the rules of requests."""
+
+
+class ScoresRejectedError(RejectedError):
+    """What a transform job left is no whole and possible result; nothing of it is delivered."""
+
+
 class ReleaseEndedError(ConflictError):
     """The release was ended by somebody else, for instance by a rollback."""
 

@@ -3,7 +3,8 @@
 A node has a name that says what it is: ``s3://bucket/key?versionId=...``,
 ``delivery:<project>/<id>``, ``features:<project>/<group>/v<N>``, ``dataset:<project>/<id>``,
 ``run:<project>/<run id>``, ``version:<project>/<n>``, ``release:<project>/<release id>``,
-``endpoint:<name>`` and ``predictions:<project>/v<n>/<yyyy>/<mm>/<dd>/<hh>``.
+``endpoint:<name>``, ``predictions:<project>/v<n>/<yyyy>/<mm>/<dd>/<hh>`` and, of a batch,
+``predictions:<project>/v<n>/batch/<batch id>``.
 
 Two kinds of facts make the graph. Facts about a node are only ever added; its attributes at a
 time are their fold in order of time. An edge keeps the earliest and the latest time at which it
@@ -81,6 +82,11 @@ def production_endpoint(project: str, version: int) -> str:
 def predictions_node(project: str, version: int, hour: datetime) -> str:
     """Return the node of what a version answered within one hour (UTC)."""
     return f"predictions:{project}/v{version}/{hour.astimezone(UTC):%Y/%m/%d/%H}"
+
+
+def batch_node(project: str, version: int, batch_id: str) -> str:
+    """Return the node of what a version answered to one batch."""
+    return f"predictions:{project}/v{version}/batch/{batch_id}"
 
 
 def kind_of(node: str) -> str:
@@ -235,7 +241,7 @@ _LIFE = (
     "TrainingSucceeded", "VersionStaged", "ApprovalRequested", "VersionApproved",
     "VersionRejected", "ApprovalExpired", "ReleaseStarted", "TrafficShifted", "VersionPromoted",
     "ReleaseCompleted", "ReleaseRolledBack", "ReleaseFailed", "ReleaseNotPromoted",
-    "DeliveryDeleted",
+    "BatchScored", "DeliveryDeleted",
 )  # fmt: skip
 _RANKS = {what: rank for rank, what in enumerate(_LIFE)}
 

@@ -66,7 +66,7 @@ def job_name(project: str, run: str, kind: str, retry: int = 0) -> str:
     Args:
         project: Project name.
         run: Run id, which holds the attempt.
-        kind: ``train``, ``eval``, ``test`` or ``rehearse``.
+        kind: ``train``, ``eval``, ``test``, ``rehearse`` or ``batch``.
         retry: Redrives and retries of the state so far; each needs a fresh name.
     """
     suffix = [f"r{retry}"] if retry else []
@@ -143,7 +143,7 @@ def feature_group_name(environment: str, project: str, group: str, version: int)
 
 _JOB_NAME = re.compile(
     r"^(?P<project>[a-z][a-z0-9-]{1,19})-(?P<run>[0-9a-f]{12}-\d+)-"
-    r"(?:(?P<kind>train|eval|test|rehearse)(?:-r\d+)?|(?P<print>card)-[0-9a-f]{12}-\d)$"
+    r"(?:(?P<kind>train|eval|test|rehearse|batch)(?:-r\d+)?|(?P<print>card)-[0-9a-f]{12}-\d)$"
 )
 
 

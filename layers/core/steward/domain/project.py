@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self, get_args
 
 from pydantic import BaseModel, Field, StringConstraints, ValidationError, model_validator
 
+from steward.domain.batch_declaration import Batch
 from steward.domain.bias.declaration import Bias, check_bias
 from steward.domain.budget import Budget
 from steward.domain.cards.declaration import CardDeclaration
@@ -23,7 +24,7 @@ from steward.domain.errors import InvalidProjectError
 from steward.domain.feature_groups import FeatureColumn, FeatureGroup, FeatureUse, feature_columns
 from steward.domain.integration_declaration import Integration
 from steward.domain.monitoring.declaration import Monitoring
-from steward.domain.names import PROJECT_PATTERN
+from steward.domain.names import PRIMARY, PROJECT_PATTERN
 from steward.domain.policy.requirements import MetricGate, Requirements
 from steward.domain.policy.risk import Risk, check_tier
 from steward.domain.release_declaration import Release, Share
@@ -324,6 +325,7 @@ class Project(Strict):
         alarms: What takes a candidate out of traffic.
         monitoring: What is watched of a version that serves.
         bias: Who is compared with whom, before a release and live; null for nobody.
+        batch: Files that are scored whole; null for none.
         card: What people say of the model; everything else on its card comes from evidence.
         policy: Requirements beside those of the policy in force; stricter ones only, unless that
             policy allows others.
@@ -351,6 +353,7 @@ class Project(Strict):
     alarms: Alarms = Field(default_factory=Alarms)
     monitoring: Monitoring = Field(default_factory=Monitoring)
     bias: Bias | None = None
+    batch: Batch | None = None
     card: CardDeclaration = Field(default_factory=CardDeclaration)
     policy: Requirements = Field(default_factory=Requirements)
     risk: Risk | None = None
@@ -406,6 +409,15 @@ class Project(Strict):
             )  # fmt: skip
         except MisplacedError as error:
             raise error.below("bias") from None
+        return self
+
+    @model_validator(mode="after")
+    def _batches_have_a_source(self) -> Self:
+        if self.batch is not None:
+            try:
+                self.batch.check_source({PRIMARY, *self.data.sources})
+            except MisplacedError as error:
+                raise error.below("batch") from None
         return self
 
     @model_validator(mode="after")

@@ -64,7 +64,7 @@ _PAYLOADS = {
         "ExperimentEnded", "RollbackRequested", "RollbackFailed", "TickFailed",
         "ScheduleRepaired", "RouteDrifted", "RouteRepaired", "RouteRepairFailed",
         "EndpointIdle", "ReapingRequested", "EndpointReaped", "OutcomesRecorded",
-        "OutcomeObserved",
+        "OutcomeObserved", "BatchScoringRequested", "BatchScored", "BatchScoringFailed",
     ),
     "training": (
         "ProjectConfigured", "TrainingRequested", "CommitReceived", "CommitIntegrated",

@@ -379,3 +379,66 @@ class OutcomeObserved(Payload):
     entity_id: str | None = None
     outcome: bool | int | float | str
     observed_at: str
+
+
+class BatchScoringRequested(Payload):
+    """A person asks to score files.
+
+    Attributes:
+        request_id: By which who asked finds the batch, or why there is none.
+        prefix: Folder below ``batch-input/<project>/`` to score in place of the declared input.
+        reason: Why.
+    """
+
+    source: ClassVar[str] = "steward.serving"
+    request_id: str
+    prefix: str | None = None
+    reason: Told = ""
+
+
+class BatchScored(Payload):
+    """Scores of a batch passed their checks and were delivered.
+
+    Attributes:
+        version: The version that scored, in production when the batch began.
+        input: The files that were scored, each with its object version, twenty at most.
+        more_input: Further files, which the manifest names.
+        least: Smallest score.
+        most: Largest score.
+        mean: Of all scores.
+    """
+
+    source: ClassVar[str] = "steward.serving"
+    batch_id: str
+    batch_key: str
+    version: int
+    input: list[dict[str, Any]]
+    more_input: int = 0
+    rows: int
+    refused_rows: int
+    scores_uri: str
+    scores_sha256: str
+    manifest_uri: str
+    least: float
+    most: float
+    mean: float
+    transform_job: str
+    execution_arn: str
+
+
+class BatchScoringFailed(Payload):
+    """A batch ended without a result that anybody may use.
+
+    Attributes:
+        version: None where none was in production.
+        quarantine_uri: Where the refused result lies, None where there is none.
+    """
+
+    source: ClassVar[str] = "steward.serving"
+    batch_id: str
+    version: int | None = None
+    failed_state: str
+    error: Told
+    cause: Told
+    quarantine_uri: str | None = None
+    execution_arn: str

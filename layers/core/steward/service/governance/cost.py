@@ -13,6 +13,7 @@ from steward.contracts.incoming import (
     ProcessingJobStateChange,
     Received,
     TrainingJobStateChange,
+    TransformJobStateChange,
 )
 from steward.domain.errors import ConflictError, MalformedEventError, UnknownPriceError
 from steward.domain.names import job_of
@@ -133,6 +134,11 @@ def _use(received: Received, jobs: JobRecords, prices: PriceTable) -> _Use | str
             return _job(
                 change.processing_job_name, change.processing_job_status, "processing_job",
                 jobs.processing_job, prices,
+            )  # fmt: skip
+        case TransformJobStateChange():
+            return _job(
+                change.transform_job_name, change.transform_job_status, "transform_job",
+                jobs.transform_job, prices,
             )  # fmt: skip
         case ExecutionStatusChange():
             return _execution(change, jobs, prices)

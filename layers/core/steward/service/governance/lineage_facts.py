@@ -18,6 +18,7 @@ from steward.domain.lineage import (
     NodeFact,
     Report,
     Shift,
+    batch_node,
     dataset_node,
     delivery_node,
     edge,
@@ -293,6 +294,31 @@ def _not_promoted(told: _Telling) -> Facts:
     return Facts((about,))
 
 
+def _batch_scored(told: _Telling) -> Facts:
+    data: events.BatchScored = told.data
+    node = batch_node(told.project, data.version, data.batch_id)
+    scores = _object_of(data.scores_uri)
+    about = (
+        told.fact(
+            node, status="delivered", rows=data.rows, refused_rows=data.refused_rows,
+            manifest_uri=data.manifest_uri, transform_job=data.transform_job,
+        ),
+        told.fact(scores, sha256=data.scores_sha256, rows=data.rows),
+        *(
+            told.fact(_object_of(file["uri"], file.get("version_id")), sha256=file["sha256"])
+            for file in data.input
+        ),
+    )  # fmt: skip
+    parents = [_object_of(file["uri"], file.get("version_id")) for file in data.input]
+    made = told.made(node, version_node(told.project, data.version), *parents)
+    return Facts(about, (*made, *told.made(scores, node)))
+
+
+def _object_of(uri: str, version_id: str | None = None) -> str:
+    bucket, _, key = uri.removeprefix("s3://").partition("/")
+    return object_node(bucket, key, version_id)
+
+
 _TELLS: dict[type[events.Payload], Callable[[_Telling], Facts]] = {
     events.DeliveryReceived: _delivery_received,
     events.DatasetAccepted: _accepted,
@@ -320,6 +346,7 @@ _TELLS: dict[type[events.Payload], Callable[[_Telling], Facts]] = {
     events.ReleaseRolledBack: _rolled_back,
     events.ReleaseFailed: _release_failed,
     events.ReleaseNotPromoted: _not_promoted,
+    events.BatchScored: _batch_scored,
 }
 
 TELLING = tuple(payload.__name__ for payload in _TELLS)

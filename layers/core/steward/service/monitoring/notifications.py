@@ -461,6 +461,29 @@ def _endpoint_reaped(occasion: _Occasion) -> Letter:
     )
 
 
+def _batch_scored(occasion: _Occasion) -> Letter:
+    from steward.domain.mails import batch
+
+    data: events.BatchScored = occasion.data
+    return batch.batch_scored(
+        occasion.where, data.version, batch_id=data.batch_id, rows=data.rows,
+        refused_rows=data.refused_rows, scores_uri=data.scores_uri,
+        scores_sha256=data.scores_sha256, manifest_uri=data.manifest_uri, least=data.least,
+        most=data.most, mean=data.mean,
+    )  # fmt: skip
+
+
+def _batch_scoring_failed(occasion: _Occasion) -> Letter:
+    from steward.domain.mails import batch
+
+    data: events.BatchScoringFailed = occasion.data
+    return batch.batch_scoring_failed(
+        occasion.where, data.version, batch_id=data.batch_id, failed_state=data.failed_state,
+        error=data.error, cause=data.cause, quarantine_uri=data.quarantine_uri,
+        execution_arn=data.execution_arn,
+    )  # fmt: skip
+
+
 def _drift_detected(occasion: _Occasion) -> Letter:
     data: events.DriftDetected = occasion.data
     return monitoring.drift_detected(
@@ -642,6 +665,8 @@ _MAILS: dict[str, tuple[Sequence[str], _Write]] = {
     "RouteRepairFailed": ((ON_CALL,), _route_repair_failed),
     "EndpointIdle": ((OWNER,), _endpoint_idle),
     "EndpointReaped": ((OWNER,), _endpoint_reaped),
+    "BatchScored": ((OWNER,), _batch_scored),
+    "BatchScoringFailed": ((ON_CALL, OWNER), _batch_scoring_failed),
     "DriftDetected": ((ON_CALL, OWNER), _drift_detected),
     "PerformanceDegraded": ((ON_CALL, OWNER), _performance_degraded),
     "BiasDrifted": ((ON_CALL, OWNER), _bias_drifted),

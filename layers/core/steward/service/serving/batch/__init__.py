@@ -1,0 +1,1 @@
+"""Batch scoring: files scored whole by transform jobs of the version in production."""

@@ -1,0 +1,60 @@
+"""Reading the records of batches, typed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from steward.domain.batch_runs import PinnedFile, attempts_of, item_of_id
+from steward.domain.errors import MalformedEventError
+from steward.ports import Item, StateStore, Table
+
+WORK = "batch"
+"""Where the artifacts bucket holds what goes into a job and comes out, for some weeks."""
+
+
+def work_of(bucket: str, project: str, batch: str) -> str:
+    """Return the folder of a batch's work, without a slash at its end."""
+    return f"s3://{bucket}/{WORK}/{project}/{batch}"
+
+
+def record_of(state: StateStore, project: str, batch: str) -> Item:
+    """Return the record of a batch.
+
+    Raises:
+        MalformedEventError: There is none, so the input of the task is wrong.
+    """
+    key = {"project": project, "run_id": item_of_id(batch)}
+    found = state.get(Table.RUNS, key)
+    if found is None:
+        raise MalformedEventError(
+            f"project {project} has no batch {batch}", field="batch_id", value=batch,
+            allowed="the id of a batch that start_batch has recorded",
+        )  # fmt: skip
+    return found
+
+
+def latest_attempt(state: StateStore, project: str, key: str) -> Item | None:
+    """Return the newest attempt at a batch, None where there is none."""
+    found = state.query(Table.RUNS, project, prefix=attempts_of(key), newest_first=True, limit=1)
+    return found[0] if found else None
+
+
+def pinned(record: Item) -> list[PinnedFile]:
+    """Return the files of a batch's input."""
+    return [PinnedFile(**file) for file in record["input"]]
+
+
+def told(files: list[PinnedFile], most: int | None = None) -> list[dict[str, Any]]:
+    """Return files as events and manifests name them."""
+    return [
+        {
+            "uri": file.uri, "sha256": file.sha256, "size": file.size,
+            **({"version_id": file.version_id} if file.version_id else {}),
+        }
+        for file in files[:most]
+    ]  # fmt: skip
+
+
+def quarantine_of(bucket: str, record: Item) -> str:
+    """Return where the refused result of a batch lies."""
+    return f"s3://{bucket}/quarantine/{record['project']}/batch-{record['batch_id']}"

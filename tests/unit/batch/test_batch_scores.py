@@ -1,0 +1,47 @@
+"""Scores of a batch are all there, of the ids that were sent, and possible, or nothing is."""
+
+from __future__ import annotations
+
+import csv
+import io
+
+import pytest
+
+from steward.domain.batch_scores import check_scores
+from steward.domain.errors import RejectedError
+
+UNIT, FREE = (0.0, 1.0), (None, None)
+
+
+def test_scores_come_with_the_ids_that_were_sent_and_lose_nothing() -> None:
+    scores = check_scores(['a,"b', "c"], ['"a,""b",0.1', "c,0.30000000000000004"], UNIT)
+    rows = list(csv.reader(io.StringIO("".join(scores.lines()))))
+    assert rows == [["id", "prediction"], ['a,"b', "0.1"], ["c", "0.30000000000000004"]]
+
+
+@pytest.mark.parametrize(
+    ("answered", "bounds", "field"),
+    [
+        (["a,0.1"], UNIT, "rows"),
+        (["a,0.1", "b,0.2", "b,0.2"], UNIT, "rows"),
+        (["b,0.1", "a,0.2"], UNIT, "row 0 id"),
+        (["a,0.1", "a,0.1"], UNIT, "row 1 id"),
+        (["a,0.1", "0.2"], UNIT, "row 1 id"),
+        (["a,0.1", "b,"], UNIT, "row 1 prediction"),
+        (["a,0.1", "b,1.2"], UNIT, "row 1 prediction"),
+        (["a,0.1", "b,-0.1"], UNIT, "row 1 prediction"),
+        (["a,0.1", "b,nan"], UNIT, "row 1 prediction"),
+        (["a,1", "b,inf"], FREE, "row 1 prediction"),
+        (["a,1", "b,many"], FREE, "row 1 prediction"),
+    ],
+)
+def test_a_batch_with_one_fault_is_refused_whole(
+    answered: list[str], bounds: tuple[float | None, float | None], field: str
+) -> None:
+    with pytest.raises(RejectedError) as refused:
+        check_scores(["a", "b"], answered, bounds)
+    assert refused.value.field == field
+
+
+def test_a_regression_may_answer_any_finite_number() -> None:
+    assert check_scores(["a", "b"], ["a,-5", "b,1e9"], FREE).values == [-5.0, 1e9]
