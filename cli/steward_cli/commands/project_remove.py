@@ -22,7 +22,7 @@ _FLYING = {RunStatus.RUNNING, RunStatus.WAITING}
 _RELEASING = {ReleaseStatus.RUNNING, ReleaseStatus.WAITING}
 _PREFIXES = (
     ("DataBucketName", ("deliveries", "quarantine", "features", "datasets", "captures")),
-    ("ArtifactsBucketName", ("code", "models", "evaluations", "reports", "cards")),
+    ("ArtifactsBucketName", ("code", "models", "evaluations", "reports", "cards", "runs")),
 )
 
 
