@@ -15,6 +15,11 @@ from steward_cli.console import record, shortened, table
 _ELSEWHERE = frozenset({"config", "deliveries", "policy", "trained_on", "feature_deliveries"})
 
 
+def started_on(run: Mapping[str, Any]) -> int:
+    """Return of how many deliveries of the primary table a run was started."""
+    return int((run.get("deliveries") or {}).get("count", 0))
+
+
 def reused_text(run: Mapping[str, Any]) -> str:
     """Return which steps a run reused, and what that saved, for a list."""
     reused = [name for name, step in steps_of(run).items() if step["status"] == "reused"]
@@ -30,7 +35,7 @@ def show_run(run: Mapping[str, Any], console: Console, link: str | None) -> None
         name: value for name, value in run.items()
         if name not in _ELSEWHERE and not name.startswith("step_")
     }  # fmt: skip
-    shown["deliveries"] = len(run.get("deliveries") or [])
+    shown["deliveries"] = started_on(run)
     shown["took"] = _took(run)
     console.print(record(shown))
     if steps:

@@ -49,6 +49,17 @@ def test_what_is_written_once_is_never_replaced(objects: ObjectStore) -> None:
     assert objects.read("s3://data/verdicts/1.json") == CONTENT
 
 
+def test_an_earlier_version_is_read_as_it_was(objects: ObjectStore) -> None:
+    objects.write("s3://data/k", CONTENT)
+    first = objects.describe("data", "k")
+    assert first is not None
+    objects.write("s3://data/k", b"later")
+    assert objects.read("s3://data/k") == b"later"
+    assert objects.read("s3://data/k", first.version_id) == CONTENT
+    with pytest.raises(EvidenceIncompleteError):
+        objects.read("s3://data/gone", first.version_id)
+
+
 def test_an_empty_object_is_an_object(objects: ObjectStore) -> None:
     objects.write("s3://data/empty", b"")
 

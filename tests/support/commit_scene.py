@@ -275,7 +275,7 @@ class Commits(Scene):
         checked = self.check(fetched)
         self.activate(fetched, checked)
         command = StartTraining(project="diabetes", integration_id=name, correlation_id=name)
-        training = start_after(command, self.ports, self.objects)
+        training = start_after(command, self.ports)
         self.record_end(
             name, "succeeded", code_digest=checked.code_digest,
             config_digest=checked.config_digest, training=training,

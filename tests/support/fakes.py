@@ -182,8 +182,8 @@ class FakeObjects:
     def sha256(self, bucket: str, key: str, version_id: str | None = None) -> str:
         return _sha256(self._need(bucket, key, version_id).content)
 
-    def read(self, uri: str) -> bytes:
-        return self._need(*_split(uri)).content
+    def read(self, uri: str, version_id: str | None = None) -> bytes:
+        return self._need(*_split(uri), version_id).content
 
     def download(self, bucket: str, key: str, path: str, version_id: str | None = None) -> None:
         Path(path).write_bytes(self._need(bucket, key, version_id).content)

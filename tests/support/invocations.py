@@ -8,6 +8,7 @@ state machines' tasks: ``PYTHONPATH=tests python -m support.invocations`` writes
 from __future__ import annotations
 
 import ast
+import dataclasses
 import importlib
 import json
 import re
@@ -165,6 +166,10 @@ def _value(kind: Any, name: str) -> Any:
         return {}
     if origin is not None:
         return [_value(get_args(kind)[0], name.removesuffix("s"))]
+    if dataclasses.is_dataclass(kind):
+        hints = typing.get_type_hints(kind)
+        return {f.name: _value(hints[f.name], f.name) for f in dataclasses.fields(kind)
+                if f.default is dataclasses.MISSING}  # fmt: skip
     if isinstance(kind, type) and issubclass(kind, BaseModel):
         return json.loads(example(kind).model_dump_json())
     plain: dict[Any, Any] = {int: 2, float: 0.5, bool: False, Any: None, dict: {}, list: []}

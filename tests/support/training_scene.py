@@ -10,8 +10,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from steward.contracts.incoming import ExecutionStatusChange
+from steward.domain.delivery_lists import list_of
 from steward.domain.project import Project, parse_project
 from steward.ports import Item, Table
+from steward.service.delivery_lists import read_list
 from steward.service.training.conclude import conclude_execution
 from steward.service.training.start import Ports, start_training
 from steward.service.training.triggers import DeliveredObject, Trigger
@@ -88,7 +90,8 @@ class Scene:
     @property
     def ports(self) -> Ports:
         return Ports(
-            self.state, self.workflows, self.job_image, self.clock, self.ids, MACHINE
+            self.state, self.objects, self.workflows, self.job_image, self.clock, self.ids,
+            MACHINE, ARTIFACTS,
         )  # fmt: skip
 
     def configure(self, project: Project, code: bytes = CODE) -> None:
@@ -118,7 +121,7 @@ class Scene:
     def start(self, trigger: Trigger) -> dict[str, Any]:
         """Handle a trigger, a second later than what was before."""
         self.clock.advance(1)
-        return start_training(trigger, self.ports, self.objects)
+        return start_training(trigger, self.ports)
 
     def deliver(self, content: bytes) -> dict[str, Any]:
         """Upload a file and handle its event."""
@@ -131,6 +134,10 @@ class Scene:
         )  # fmt: skip
         assert item is not None
         return item
+
+    def deliveries(self, run_id: str) -> list[str]:
+        """Return the deliveries that a run was started for."""
+        return read_list(self.objects, list_of(self.run(run_id)["deliveries"]))
 
     def lock(self) -> Item | None:
         """Return the training lock."""

@@ -12,7 +12,8 @@ from steward_cli.run_text import reused_text, show_comparison, show_run
 
 FIRST: dict[str, Any] = {
     "project": "diabetes", "run_id": "aaaaaaaaaaaa-1", "status": "failed", "dataset_id": "9d2f",
-    "deliveries": ["d1", "d2"], "config_digest": "c0", "code_digest": "k0",
+    "deliveries": {"uri": "s3://a/1", "sha256": "11", "count": 2},
+    "config_digest": "c0", "code_digest": "k0",
     "config": {"training": {"instance_type": "ml.m5.large", "hyperparameters": {"C": 0.1}}},
     "started_at": "2026-11-29T22:00:00.000+00:00", "ended_at": "2026-11-29T22:01:30.500+00:00",
     "step_training": {
@@ -22,7 +23,7 @@ FIRST: dict[str, Any] = {
 }  # fmt: skip
 SECOND: dict[str, Any] = {
     **FIRST, "run_id": "bbbbbbbbbbbb-1", "status": "succeeded", "version": 3, "verdict": "pass",
-    "deliveries": ["d1", "d3"],
+    "deliveries": {"uri": "s3://a/2", "sha256": "22", "count": 2},
     "config": {"training": {"instance_type": "ml.m5.large", "hyperparameters": {"C": 0.2}}},
     "step_training": {
         "key": "k", "status": "reused", "reused_from": "aaaaaaaaaaaa-1", "saved_s": 72,
@@ -60,7 +61,9 @@ def test_a_reused_step_names_the_run_that_carried_it_out_and_what_was_saved() ->
 
 
 def test_two_runs_differ_where_they_differ() -> None:
-    found = compare_runs(FIRST, SECOND, (None, EVALUATION), (0.01, None))
+    found = compare_runs(
+        FIRST, SECOND, (None, EVALUATION), (0.01, None), (["d1", "d2"], ["d1", "d3"])
+    )
     assert found["inputs"]["code_digest"]["same"] is True
     assert found["inputs"]["deliveries"] == {
         "a": 2, "b": 2, "same": False, "only_a": ["d2"], "only_b": ["d3"],

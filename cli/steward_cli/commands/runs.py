@@ -10,11 +10,12 @@ from rich.console import Console
 
 from steward.adapters.objects import S3ObjectStore
 from steward.domain.errors import StewardError
-from steward.domain.run_comparison import compare_runs, saved_dollars
+from steward.domain.run_comparison import compare_runs, saved_dollars, trained_list
 from steward.ports import Item
+from steward.service.delivery_lists import read_list
 from steward_cli.console import CommandError, Exit, Json, progress, show, table
 from steward_cli.function_urls import call
-from steward_cli.run_text import reused_text, show_comparison, show_run
+from steward_cli.run_text import reused_text, show_comparison, show_run, started_on
 from steward_cli.state import StackState
 from steward_cli.target import Target, choose
 
@@ -49,7 +50,7 @@ def list_runs(context: typer.Context, project: Project, json_: Json = False) -> 
                 run["run_id"],
                 run["status"],
                 (run.get("trigger") or {}).get("kind"),
-                len(run.get("deliveries") or []),
+                started_on(run),
                 run.get("version"),
                 run.get("started_at"),
                 "" if run["dollars"] is None else f"${run['dollars']:.4f}",
@@ -153,6 +154,7 @@ def compare(
     found = compare_runs(
         a, b, (_evaluation(target, a), _evaluation(target, b)),
         (costs.get(first), costs.get(second)),
+        (_deliveries(target, a), _deliveries(target, b)),
     )  # fmt: skip
     show(found, json_, lambda console: show_comparison(found, console))
 
@@ -174,6 +176,17 @@ def _evaluation(target: Target, run: Item) -> dict[str, Any] | None:
     except (StewardError, ValueError):
         return None
     return found if isinstance(found, dict) else None
+
+
+def _deliveries(target: Target, run: Item) -> list[str] | None:
+    """Return what a run trained on, or None where the list is gone or may not be read."""
+    listed = trained_list(run)
+    if listed is None:
+        return []
+    try:
+        return read_list(S3ObjectStore(target.client("s3")), listed)
+    except StewardError:
+        return None
 
 
 def _change(target: Target, body: dict[str, Any], json_: bool) -> None:

@@ -18,11 +18,13 @@ def handler(request: Request) -> Response:
         )
     ports = Ports(
         state=app().state,
+        objects=app().objects,
         workflows=app().workflows,
         job_image=app().job_image,
         clock=app().clock,
         ids=app().ids,
         machine=app().settings.need("training_machine"),
+        artifacts_bucket=app().settings.need("artifacts_bucket"),
     )
     actor = identity_of(request.caller_arn, app().settings.roles_of_persons)
     return Response(200, change_run(request.parsed(ChangeRun), actor, request.request_id, ports))

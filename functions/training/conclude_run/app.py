@@ -14,11 +14,13 @@ def handler(received: Received) -> dict[str, Any]:
     """Return what was done."""
     ports = Ports(
         state=app().state,
+        objects=app().objects,
         workflows=app().workflows,
         job_image=app().job_image,
         clock=app().clock,
         ids=app().ids,
         machine=app().settings.need("training_machine"),
+        artifacts_bucket=app().settings.need("artifacts_bucket"),
     )
     if isinstance(received.detail, ExecutionStatusChange):
         return conclude_execution(received.detail, received.id, ports)

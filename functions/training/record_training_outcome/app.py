@@ -9,4 +9,6 @@ from steward.service.training.outcome import record_training_outcome
 @step(RecordTrainingOutcome)
 def handler(command: RecordTrainingOutcome) -> RecordedOutcome:
     """Return the outcome, which is the machine's output."""
-    return record_training_outcome(command, state=app().state, clock=app().clock, ids=app().ids)
+    return record_training_outcome(
+        command, state=app().state, objects=app().objects, clock=app().clock, ids=app().ids
+    )

@@ -14,18 +14,20 @@ from steward.service.training.triggers import Ignored, trigger_of
 def _ports() -> Ports:
     return Ports(
         state=app().state,
+        objects=app().objects,
         workflows=app().workflows,
         job_image=app().job_image,
         clock=app().clock,
         ids=app().ids,
         machine=app().settings.need("training_machine"),
+        artifacts_bucket=app().settings.need("artifacts_bucket"),
     )
 
 
 @step(StartTraining)
 def task(command: StartTraining) -> StartedTraining:
     """Return what came of asking for a run because of a commit."""
-    return start_after(command, _ports(), app().objects)
+    return start_after(command, _ports())
 
 
 @on_event("Object Created", "TrainingRequested", "RetrainingRequested", "Scheduled Event")
@@ -34,7 +36,7 @@ def event(received: Received) -> dict[str, Any]:
     trigger = trigger_of(received, data_bucket=app().settings.need("data_bucket"))
     if isinstance(trigger, Ignored):
         return {"outcome": "ignored", "reason": trigger.reason}
-    return start_training(trigger, _ports(), app().objects)
+    return start_training(trigger, _ports())
 
 
 handler = task_or_event(task, event, task_key="integration_id")

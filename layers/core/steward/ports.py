@@ -243,11 +243,11 @@ class ObjectStore(Protocol):
         """Return the SHA-256 of the object's bytes, streaming them if S3 does not know it."""
         ...
 
-    def read(self, uri: str) -> bytes:
-        """Return an object's bytes.
+    def read(self, uri: str, version_id: str | None = None) -> bytes:
+        """Return an object's bytes, of its newest version by default.
 
         Raises:
-            EvidenceIncompleteError: There is no such object.
+            EvidenceIncompleteError: There is no such object or version.
         """
         ...
 

@@ -182,7 +182,15 @@ def test_a_candidate_that_passes_is_registered() -> None:
         assert register[name] == SCENARIO["compared"][name]
     assert register["bias"] is None
     recorded = played.arguments["RecordSuccess"][0]["Payload"]
-    assert recorded["deliveries"] == ["d1", "d2"]
+    assert recorded["deliveries"] == SCENARIO["validated"]["accepted"]
+
+
+def test_ten_thousand_deliveries_leave_every_state_far_below_what_aws_lets_through() -> None:
+    many = {**SCENARIO["resolved"]["deliveries"], "count": 10_000, "sha256": "a" * 64}
+    resolved = {**SCENARIO["resolved"], "deliveries": many}
+    played = run(resolved=resolved, validated={"accepted": many, "rejected": 0})
+    given = [text for calls in played.arguments.values() for text in calls]
+    assert max(len(json.dumps(arguments)) for arguments in given) < 16 * 1024
 
 
 EARLIER = "s3://artifacts/evaluations/diabetes/0a0a0a0a0a0a-1"

@@ -20,7 +20,8 @@ from steward.domain.splits import part_of
 from steward.domain.workspace import Limits
 from steward.ports import Table
 from steward.service.data.dataset import build_dataset
-from support.training_scene import DATA, HEADER, Scene, csv_of, declaration
+from steward.service.delivery_lists import write_list
+from support.training_scene import ARTIFACTS, DATA, HEADER, Scene, csv_of, declaration
 
 FIRST, SECOND = csv_of(1, 60), csv_of(41, 120, seed=8)
 
@@ -127,8 +128,9 @@ def test_an_event_of_very_many_deliveries_names_the_first_and_counts_the_others(
         received_at = f"2027-01-01T00:{number // 60:02d}:{number % 60:02d}.000+00:00"
         item = {**known, "delivery_id": ids[-1], "key": key, "version_id": None, "rows": 1}
         scene.state.put(Table.DELIVERIES, {**item, "received_at": received_at})
+    listed = write_list(scene.objects, ARTIFACTS, "diabetes", ids)
     run = scene.run(run_id)
-    scene.state.put(Table.RUNS, {**run, "deliveries": ids})
+    scene.state.put(Table.RUNS, {**run, "deliveries": listed.as_item()})
     built = build(scene, tmp_path, run_id)
     [told] = scene.state.named("DatasetBuilt")
     payload = told.data

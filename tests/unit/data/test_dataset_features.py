@@ -14,7 +14,9 @@ import pytest
 
 from steward.contracts.events import DatasetBuilt
 from steward.domain.datasets import canonical_row, multiset_digest
+from steward.domain.delivery_lists import list_of
 from steward.domain.errors import FeaturesPendingError, InvalidProjectError
+from steward.service.delivery_lists import read_list
 from support.dataset_scene import START, DatasetScene, asked, lab, lab_rows
 from support.feature_scene import labs, project_of
 
@@ -198,10 +200,10 @@ def test_a_run_pins_versions_and_feature_deliveries_and_its_key_tells_them_apart
     delivery = scene.put_source(lab(ROWS))
     run = scene.scene.run(scene.accept(asked(1, 320)))
     assert run["feature_views"] == [{"group": "labs", "version": 1}]
-    assert run["feature_deliveries"] == [delivery]
+    assert read_list(scene.scene.objects, list_of(run["feature_deliveries"])) == [delivery]
     other = DatasetScene(tmp_path)
     without = other.scene.run(other.accept(asked(1, 320)))
-    assert without["feature_deliveries"] == []
+    assert without["feature_deliveries"] is None
     assert without["run_key"] != run["run_key"]
 
 

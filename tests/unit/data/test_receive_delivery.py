@@ -111,7 +111,7 @@ def test_accepted_files_of_a_source_are_no_part_of_a_runs_deliveries(
 ) -> None:
     receive_delivery(created(scene, GOOD, "deliveries/diabetes/labs/1.csv"), bench)
     run_id = scene.deliver(csv_of(1, 30))["run_id"]
-    assert len(scene.run(run_id)["deliveries"]) == 1
+    assert len(scene.deliveries(run_id)) == 1
 
 
 def test_the_same_bytes_are_judged_once(scene: Scene, bench: Bench) -> None:

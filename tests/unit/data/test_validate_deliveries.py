@@ -23,6 +23,7 @@ from steward.ports import Item, Table
 from steward.service.data.deliveries import fetch_accepted
 from steward.service.data.judging import Bench
 from steward.service.data.validation import validate_deliveries
+from steward.service.delivery_lists import read_list
 from support.training_scene import ARTIFACTS, DATA, Scene, csv_of, declaration
 
 GOOD, MORE = csv_of(1, 30), csv_of(31, 60)
@@ -53,7 +54,8 @@ def test_a_good_delivery_is_accepted_with_a_report(scene: Scene, tmp_path: Path)
     run_id = scene.deliver(GOOD)["run_id"]
     validated = validate(scene, run_id, tmp_path)
     [item] = deliveries(scene).values()
-    assert validated == ValidatedDeliveries(accepted=[item["delivery_id"]], rejected=[])
+    assert read_list(scene.objects, validated.accepted) == [item["delivery_id"]]
+    assert validated.rejected == 0
     assert (item["status"], item["rows"]) == ("accepted", 30)
     report = json.loads(scene.objects.read(item["report_uri"]))
     assert report["verdict"] == "accepted"
@@ -85,7 +87,7 @@ def test_a_bad_delivery_beside_a_good_one_leaves_the_good_one(scene: Scene, tmp_
     scene.end(first, "FAILED")
     run_id = scene.deliver(BAD)["run_id"]
     validated = validate(scene, run_id, tmp_path)
-    assert (len(validated.accepted), len(validated.rejected)) == (1, 1)
+    assert (validated.accepted.count, validated.rejected) == (1, 1)
 
 
 def test_nothing_new_is_no_reason_to_train_again(scene: Scene, tmp_path: Path) -> None:
@@ -105,7 +107,7 @@ def test_new_code_is_a_reason_to_train_without_the_rejected_delivery(
     scene.state.put(Table.DELIVERIES, {**item, "rows": 30})
     run_id = scene.deliver(BAD)["run_id"]
     validated = validate(scene, run_id, tmp_path, trains_without_new_data=True)
-    assert validated.accepted == [item["delivery_id"]]
+    assert read_list(scene.objects, validated.accepted) == [item["delivery_id"]]
 
 
 def test_the_task_again_keeps_every_verdict_and_says_nothing_twice(

@@ -60,7 +60,9 @@ def test_a_recorded_failure_is_not_reported_twice(scene: Scene) -> None:
         execution_arn="arn", failed_state="TrainCandidate", error="States.TaskFailed",
         cause='{"FailureReason": "ExecuteUserScriptError: the solver diverged"}',
     )  # fmt: skip
-    record_training_outcome(command, state=scene.state, clock=scene.clock, ids=scene.ids)
+    record_training_outcome(
+        command, state=scene.state, objects=scene.objects, clock=scene.clock, ids=scene.ids
+    )
     scene.end(run_id, "FAILED")
     run = scene.run(run_id)
     assert run["cause"] == "ExecuteUserScriptError: the solver diverged"

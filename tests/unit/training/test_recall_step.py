@@ -22,6 +22,7 @@ from support.training_scene import ARTIFACTS, Scene
 
 MODEL = b"the model"
 BASE = {
+    "deliveries": {"uri": "s3://a/runs/d.json", "sha256": "5e", "count": 1},
     "dataset": {
         "dataset_id": "9d2f", "manifest_uri": "s3://d/m", "train_uri": "s3://d/t",
         "heldout_uri": "s3://d/h", "config_uri": "s3://d/c/", "config_digest": "cd",
@@ -41,7 +42,8 @@ class Runs(Scene):
     def command(self, run_id: str, **changes: Any) -> RecallStep:
         run = {
             "project": "diabetes", "run_id": run_id, "author": "tess", "config_digest": "c0",
-            "code_digest": "c1", "image": "jobs@sha256:0f", "deliveries": ["d1"],
+            "code_digest": "c1", "image": "jobs@sha256:0f",
+            "deliveries": BASE["deliveries"],
             "trains_without_new_data": False, "code_uri": "s3://a/c", "champion": None,
             "hyperparameters": {"C": "0.1"}, "instance_type": "ml.m5.large",
             "max_runtime_s": 600, "spot": False, "training_timeout_s": 2400,

@@ -15,10 +15,11 @@ from steward.domain.policy.platform import PLATFORM
 from steward.domain.policy.waivers import waiver_digest
 from steward.domain.project import parse_project
 from steward.ports import Equals, Table, Update
+from steward.service.delivery_lists import write_list
 from steward.service.policy_in_force import POLICY_KEY
 from steward.service.training.outcome import record_training_outcome
 from steward.service.training.triggers import Trigger, TriggerKind
-from support.training_scene import Scene, csv_of, declaration
+from support.training_scene import ARTIFACTS, Scene, csv_of, declaration
 
 FIRST, SECOND, THIRD = csv_of(1, 30), csv_of(31, 60), csv_of(61, 90)
 
@@ -30,11 +31,16 @@ def scene() -> Scene:
 
 def succeed(scene: Scene, run_id: str, deliveries: list[str] | None = None) -> None:
     run = scene.run(run_id)
+    trained_on = run["deliveries"]
+    if deliveries is not None:
+        trained_on = write_list(scene.objects, ARTIFACTS, "diabetes", deliveries)
     command = RecordTrainingOutcome(
         project="diabetes", run_id=run_id, correlation_id=run_id, outcome="succeeded",
-        execution_arn=run["execution_arn"], version=1, deliveries=deliveries or run["deliveries"],
+        execution_arn=run["execution_arn"], version=1, deliveries=trained_on,
     )  # fmt: skip
-    record_training_outcome(command, state=scene.state, clock=scene.clock, ids=scene.ids)
+    record_training_outcome(
+        command, state=scene.state, objects=scene.objects, clock=scene.clock, ids=scene.ids
+    )
 
 
 def test_the_first_delivery_starts_a_run_with_lock_event_and_pinned_configuration(
@@ -45,7 +51,7 @@ def test_the_first_delivery_starts_a_run_with_lock_event_and_pinned_configuratio
     run = scene.run(begun["run_id"])
     delivery_id = hashlib.sha256(FIRST).hexdigest()
     assert begun["outcome"] == "started"
-    assert run["deliveries"] == [delivery_id]
+    assert scene.deliveries(run["run_id"]) == [delivery_id]
     assert run["config"] == scene.project.model_dump(mode="json")
     assert run["author"] == "000000000000/tess"
     assert run["trigger"] == {
@@ -129,7 +135,9 @@ def held(scene: Scene) -> str:
         execution_arn=run["execution_arn"], version=None, verdict="hold",
         deliveries=run["deliveries"],
     )  # fmt: skip
-    record_training_outcome(command, state=scene.state, clock=scene.clock, ids=scene.ids)
+    record_training_outcome(
+        command, state=scene.state, objects=scene.objects, clock=scene.clock, ids=scene.ids
+    )
     scene.end(run_id)
     return run_id
 
@@ -196,7 +204,9 @@ def test_what_succeeded_or_was_held_is_suppressed(scene: Scene, status: str) -> 
         execution_arn=run["execution_arn"], version=1, verdict="hold",
         deliveries=run["deliveries"],
     )  # fmt: skip
-    record_training_outcome(command, state=scene.state, clock=scene.clock, ids=scene.ids)
+    record_training_outcome(
+        command, state=scene.state, objects=scene.objects, clock=scene.clock, ids=scene.ids
+    )
     scene.end(first["run_id"])
 
     again = scene.deliver(FIRST)
@@ -272,7 +282,7 @@ def test_a_second_delivery_waits_and_begins_with_all_deliveries(scene: Scene) ->
     assert concluded["lock"] == "passed on"
     run = scene.run(second["run_id"])
     assert run["status"] == "running"
-    assert len(run["deliveries"]) == 2
+    assert run["deliveries"]["count"] == 2
     assert run["execution_arn"] in scene.workflows.executions
     assert scene.lock()["owner"] == second["run_id"]  # type: ignore[index]
 
@@ -284,7 +294,7 @@ def test_of_waiting_runs_the_latest_wins_and_no_delivery_is_lost(scene: Scene) -
 
     assert third["superseded"] == second["run_id"]
     assert scene.run(second["run_id"])["status"] == "superseded"
-    assert len(scene.run(third["run_id"])["deliveries"]) == 3
+    assert len(scene.deliveries(third["run_id"])) == 3
     scene.end(first["run_id"], "FAILED")
     assert scene.run(third["run_id"])["status"] == "running"
 
@@ -298,7 +308,7 @@ def test_the_waiting_runs_key_is_computed_anew_when_it_begins(scene: Scene) -> N
 
     assert concluded["outcome"] == "started"
     assert scene.run(waiting["run_id"])["status"] == "superseded"
-    assert scene.run(concluded["run_id"])["deliveries"] == [hashlib.sha256(SECOND).hexdigest()]
+    assert scene.deliveries(concluded["run_id"]) == [hashlib.sha256(SECOND).hexdigest()]
 
 
 def test_a_waiting_run_whose_work_is_done_ends_and_the_lock_is_freed(scene: Scene) -> None:
@@ -364,7 +374,7 @@ def test_without_a_job_image_the_run_fails_clearly_and_the_delivery_waits_for_th
     scene.job_image.value = image
     begun = scene.start(scene.request())
     assert begun["outcome"] == "started"
-    assert len(scene.run(begun["run_id"])["deliveries"]) == 1
+    assert len(scene.deliveries(begun["run_id"])) == 1
 
 
 def test_an_unknown_project_is_refused(scene: Scene) -> None:
@@ -463,7 +473,7 @@ def test_deliveries_are_kept_until_an_alarm_starts_a_run_with_all_of_them() -> N
     begun = scene.start(asking(scene, 2))
     run = scene.run(begun["run_id"])
     assert begun["outcome"] == "started"
-    assert len(run["deliveries"]) == 2
+    assert run["deliveries"]["count"] == 2
     assert (run["trigger"]["kind"], run["trigger"]["attempt"]) == ("drift", "retrain-2")
 
 

@@ -92,9 +92,9 @@ class S3ObjectStore:
                 digest.update(chunk)
         return digest.hexdigest()
 
-    def read(self, uri: str) -> bytes:
-        """Return an object's bytes."""
-        with self.open(uri) as stream:
+    def read(self, uri: str, version_id: str | None = None) -> bytes:
+        """Return an object's bytes, of its newest version by default."""
+        with self._stream(*split_uri(uri), version_id) as stream:
             return stream.read()
 
     def download(self, bucket: str, key: str, path: str, version_id: str | None = None) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from steward.domain.delivery_lists import DeliveryList, list_of
 from steward.domain.steps import SCHEMAS, step_attribute
 
 Document = Mapping[str, Any]
@@ -34,6 +35,7 @@ def compare_runs(
     second: Document,
     evaluations: tuple[Document | None, Document | None],
     dollars: tuple[float | None, float | None],
+    deliveries: tuple[Sequence[str] | None, Sequence[str] | None],
 ) -> dict[str, Any]:
     """Return inputs, parameters, metrics, outcome, cost and reused steps, each of both runs.
 
@@ -42,13 +44,14 @@ def compare_runs(
         second: The other's.
         evaluations: ``evaluation.json`` of each, where there is one.
         dollars: Cost of each, where it is known.
+        deliveries: What each trained on, None where the list cannot be read.
     """
     both = (first, second)
     parameters = [_parameters(run) for run in both]
     rows = {name: _pair(*(run.get(name) for run in both)) for name in _INPUTS}
     return {
         "runs": [run["run_id"] for run in both],
-        "inputs": {**rows, "deliveries": _deliveries(*both)},
+        "inputs": {**rows, "deliveries": _deliveries(both, deliveries)},
         "parameters": {
             name: _pair(*(known.get(name) for known in parameters))
             for name in sorted({*parameters[0], *parameters[1]})
@@ -65,11 +68,24 @@ def _pair(a: Any, b: Any) -> dict[str, Any]:
     return {"a": a, "b": b, "same": a == b}
 
 
-def _deliveries(first: Document, second: Document) -> dict[str, Any]:
-    a, b = (set(run.get("trained_on") or run.get("deliveries") or []) for run in (first, second))
+def trained_list(run: Document) -> DeliveryList | None:
+    """Return the list of what a run trained on, or was started for; None where it had none."""
+    item = run.get("trained_on") or run.get("deliveries")
+    return list_of(item) if item else None
+
+
+def _deliveries(
+    runs: tuple[Document, Document], named: tuple[Sequence[str] | None, Sequence[str] | None]
+) -> dict[str, Any]:
+    lists = [trained_list(run) for run in runs]
+    digests = [listed and listed.sha256 for listed in lists]
+    a, b = (set(ids or ()) for ids in named)
+    known = None not in named
     return {
-        "a": len(a), "b": len(b), "same": a == b,
-        "only_a": sorted(a - b)[:20], "only_b": sorted(b - a)[:20],
+        "a": lists[0].count if lists[0] else 0, "b": lists[1].count if lists[1] else 0,
+        "same": digests[0] == digests[1],
+        "only_a": sorted(a - b)[:20] if known else None,
+        "only_b": sorted(b - a)[:20] if known else None,
     }  # fmt: skip
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from steward.domain.delivery_lists import DeliveryList
+
 
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
@@ -21,15 +23,20 @@ class ValidateDeliveries(_Strict):
     project: str
     run_id: str
     correlation_id: str
-    deliveries: list[str] = Field(min_length=1)
+    deliveries: DeliveryList
     trains_without_new_data: bool = False
 
 
 class ValidatedDeliveries(_Strict):
-    """What came of the deliveries, each list in order of receipt."""
+    """What came of the deliveries.
 
-    accepted: list[str]
-    rejected: list[str]
+    Attributes:
+        accepted: Those that the dataset is built of.
+        rejected: How many broke a rule.
+    """
+
+    accepted: DeliveryList
+    rejected: int
 
 
 class MadeJoin(_Strict):
@@ -54,7 +61,7 @@ class BuildDataset(_Strict):
     project: str
     run_id: str
     correlation_id: str
-    deliveries: list[str] = Field(min_length=1)
+    deliveries: DeliveryList
     join: MadeJoin | None = None
 
 

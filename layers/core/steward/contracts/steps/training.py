@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from steward.contracts.steps.data import BuiltDataset
 from steward.contracts.steps.registry import BaselineReference
+from steward.domain.delivery_lists import DeliveryList
 
 
 class _Strict(BaseModel):
@@ -64,7 +65,7 @@ class ResolvedRun(_Strict):
     config_digest: str
     code_digest: str
     image: str
-    deliveries: list[str]
+    deliveries: DeliveryList
     trains_without_new_data: bool
     code_uri: str
     hyperparameters: dict[str, str]
@@ -195,7 +196,7 @@ class RecordTrainingOutcome(_Strict):
     correlation_id: str
     outcome: Literal["succeeded", "held", "failed"]
     execution_arn: str
-    deliveries: list[str] = Field(default_factory=list)
+    deliveries: DeliveryList | None = None
     dataset_id: str | None = None
     evaluation_uri: str | None = None
     comparison_uri: str | None = None

@@ -26,6 +26,7 @@ from steward.service.data.feature_files import (
     joined_views,
     views_of,
 )
+from steward.service.delivery_lists import read_list
 from steward.service.emission import Cause, event
 from steward.service.pinned import pinned_run
 from steward.service.step_cache import StepCache
@@ -63,7 +64,7 @@ def build_dataset(
     """
     run = pinned_run(state, command.project, command.run_id)
     project = run.project
-    deliveries = deliveries_of(state, command.project, command.deliveries)
+    deliveries = deliveries_of(state, command.project, read_list(objects, command.deliveries))
     for delivery in deliveries:
         if delivery["status"] != DeliveryStatus.ACCEPTED:
             raise DatasetRejectedError(
@@ -76,7 +77,7 @@ def build_dataset(
     )
     began = clock.now()
     if command.join is None:
-        views = joined_views(state, run, deliveries, data_bucket)
+        views = joined_views(state, objects, run, deliveries, data_bucket)
         found = cache.recall("dataset", dataset_key(project, sources, views))
         if isinstance(found, KeptStep):
             built = _again(found, project, command.run_id, objects)

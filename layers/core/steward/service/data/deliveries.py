@@ -12,12 +12,15 @@ from steward.ports import Item, ObjectStore, StateStore, Table
 def deliveries_of(state: StateStore, project: str, ids: list[str]) -> list[Item]:
     """Return deliveries in order of receipt; deliveries of one moment by their digest.
 
+    One query reads all deliveries of the project: a run takes nearly all of them.
+
     Raises:
         MalformedEventError: One of them is not known.
     """
+    known = {item["delivery_id"]: item for item in state.query(Table.DELIVERIES, project)}
     found = []
     for delivery_id in dict.fromkeys(ids):
-        item = state.get(Table.DELIVERIES, {"project": project, "delivery_id": delivery_id})
+        item = known.get(delivery_id)
         if item is None:
             raise MalformedEventError(
                 f"project {project} has no delivery {delivery_id}",

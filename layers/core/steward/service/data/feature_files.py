@@ -8,11 +8,13 @@ from typing import Any
 
 from steward.domain.dataset_features import PinnedView, Registered, pinned_views
 from steward.domain.datasets import file_digest
+from steward.domain.delivery_lists import list_of
 from steward.domain.errors import EvidenceIncompleteError, FeaturesPendingError
 from steward.domain.feature_versions import (
     STREAM,
     group_item,
     materialisation_item,
+    materialisation_prefix,
     streamed_prefix,
 )
 from steward.domain.manifests import (
@@ -27,13 +29,18 @@ from steward.domain.names import PRIMARY
 from steward.domain.runs import UNUSABLE
 from steward.ports import Item, ObjectStore, StateStore, Table
 from steward.service.data.deliveries import deliveries_of
+from steward.service.delivery_lists import read_list
 from steward.service.pinned import PinnedRun
 
 DONE = "done"
 
 
 def joined_views(
-    state: StateStore, run: PinnedRun, primary: list[Item], data_bucket: str
+    state: StateStore,
+    objects: ObjectStore,
+    run: PinnedRun,
+    primary: list[Item],
+    data_bucket: str,
 ) -> list[JoinedView]:
     """Return the views of a run with the files that its deliveries were made into.
 
@@ -53,7 +60,11 @@ def joined_views(
     views = views_of(state, run)
     if not views:
         return []
-    others = deliveries_of(state, project.project, run.item.get("feature_deliveries", []))
+    pinned = run.item.get("feature_deliveries")
+    others = (
+        deliveries_of(state, project.project, read_list(objects, list_of(pinned)))
+        if pinned else []
+    )  # fmt: skip
     found = [
         _with_files(state, project.project, view, [*primary, *others], data_bucket)
         for view in views
@@ -85,13 +96,15 @@ def _with_files(
     files: list[FeatureFile] = []
     sources: list[SourceObject] = []
     group = view.group
+    prefix = materialisation_prefix(group.feature_group, view.version)
+    known = {i["item"]: i for i in state.query(Table.FEATURES, project, prefix=prefix)}
     for delivery in deliveries:
         delivery_id = delivery["delivery_id"]
         of_group = delivery.get("table", PRIMARY) == group.source
         if not of_group or delivery["status"] in UNUSABLE:
             continue
         item = materialisation_item(group.feature_group, view.version, delivery_id)
-        made = state.get(Table.FEATURES, {"project": project, "item": item})
+        made = known.get(item)
         if made is None or made["status"] != DONE:
             raise FeaturesPendingError(
                 f"{view.label} of the delivery {delivery_id} is"

@@ -9,8 +9,12 @@ from steward.domain.runs import DeliveryStatus
 from steward.ports import Item
 from steward.service.data.deliveries import deliveries_of
 from steward.service.data.judging import Bench, Judgement, event_times_of, judge_delivery
+from steward.service.delivery_lists import read_list, write_list
 from steward.service.emission import Cause
 from steward.service.pinned import pinned_run
+
+_NAMED = 10
+"""Deliveries that a message names."""
 
 
 def validate_deliveries(command: ValidateDeliveries, bench: Bench) -> ValidatedDeliveries:
@@ -31,7 +35,8 @@ def validate_deliveries(command: ValidateDeliveries, bench: Bench) -> ValidatedD
     accepted: list[Item] = []
     rejected: list[str] = []
     judged_now = 0
-    for known in deliveries_of(bench.state, command.project, command.deliveries):
+    ids = read_list(bench.objects, command.deliveries)
+    for known in deliveries_of(bench.state, command.project, ids):
         delivery = known
         if known["status"] == DeliveryStatus.RECEIVED:
             delivery = judge_delivery(known, judgement, bench)
@@ -44,7 +49,7 @@ def validate_deliveries(command: ValidateDeliveries, bench: Bench) -> ValidatedD
     if not accepted or not fresh:
         raise DatasetRejectedError(
             f"nothing new to train on: {len(rejected)} deliveries broke a rule",
-            field="deliveries", value=", ".join(rejected),
+            field="deliveries", value=_named(rejected),
             allowed="files that keep the rules of project.yaml; see their report.json",
         )  # fmt: skip
     rows = sum(int(delivery["rows"]) for delivery in accepted)
@@ -54,6 +59,12 @@ def validate_deliveries(command: ValidateDeliveries, bench: Bench) -> ValidatedD
             field="data.minimum_rows", value=rows,
             allowed=f"at least {run.project.data.minimum_rows}",
         )  # fmt: skip
-    return ValidatedDeliveries(
-        accepted=[delivery["delivery_id"] for delivery in accepted], rejected=rejected
-    )
+    kept = [delivery["delivery_id"] for delivery in accepted]
+    listed = write_list(bench.objects, bench.artifacts_bucket, command.project, kept)
+    return ValidatedDeliveries(accepted=listed, rejected=len(rejected))
+
+
+def _named(rejected: list[str]) -> str:
+    """Return the first of the rejected deliveries and how many more there are."""
+    more = len(rejected) - _NAMED
+    return ", ".join(rejected[:_NAMED]) + (f" and {more} more" if more > 0 else "")

@@ -369,7 +369,7 @@ def _record_run(
         "trigger": trigger, "config": configured["config"], "author": bringer,
         "config_digest": command.config_digest, "code_digest": command.code_digest,
         "correlation_id": command.correlation_id, "requested_at": now, "started_at": now,
-        "ended_at": now, "deliveries": [], "policy": policy.model_dump(mode="json"),
+        "ended_at": now, "policy": policy.model_dump(mode="json"),
     }  # fmt: skip
     told = []
     if promoted is not None and command.imported is not None:

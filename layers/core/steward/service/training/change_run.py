@@ -14,19 +14,20 @@ from steward.domain.errors import (
 )
 from steward.domain.locks import training_lock
 from steward.domain.names import run_id as run_id_of
-from steward.domain.runs import Lease, RunStatus, Work
+from steward.domain.runs import Lease, RunStatus
 from steward.ports import Change, Equals, Item, Table, Update
 from steward.service.emission import Cause, event
 from steward.service.training.ledger import (
     head_of,
     lease_of,
+    lists_of,
     new_run,
-    pins_of,
     put_head,
     put_run,
     run_of,
     set_status,
     take_lock,
+    work_of,
 )
 from steward.service.training.start import Ports, begin, start_execution
 from steward.service.training.triggers import Trigger
@@ -148,18 +149,15 @@ def _again(
     run: Item, reason: str, actor: str, request_id: str, lease: Lease | None, ports: Ports
 ) -> dict[str, Any]:
     """Begin the next attempt with everything pinned as it was."""
-    pins = pins_of(run)
-    work = Work(
-        run["project"], frozenset(run["deliveries"]), run["config_digest"], run["code_digest"],
-        run["image"], pins.views, pins.deliveries,
-    )  # fmt: skip
+    work = work_of(run, ports.objects)
     head = head_of(ports.state, work.project, run["run_key"])
     attempt = int(run["attempt"]) + 1
     why = f"run {run['run_id']} is resumed: {reason}"
     trigger = Trigger("request", work.project, request_id, actor, why)
     made = new_run(
-        run_id_of(run["run_key"], attempt), attempt, RunStatus.RUNNING, work=work, configured=run,
-        trigger=trigger, machine=ports.machine, now=ports.now(),
+        run_id_of(run["run_key"], attempt), attempt, RunStatus.RUNNING, work=work,
+        lists=lists_of(run), configured=run, trigger=trigger, machine=ports.machine,
+        now=ports.now(),
     )  # fmt: skip
     made["resumes"] = run["run_id"]
     payload = TrainingStarted(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from steward.domain.delivery_lists import DeliveryList, list_of
 from steward.domain.feature_versions import label_of, parse_label, pin_versions
 from steward.domain.locks import training_lock
 from steward.domain.names import PRIMARY
@@ -25,11 +26,13 @@ from steward.ports import (
     Condition,
     Equals,
     Item,
+    ObjectStore,
     Put,
     StateStore,
     Table,
     Update,
 )
+from steward.service.delivery_lists import read_list, write_list
 from steward.service.training.triggers import Trigger
 
 if TYPE_CHECKING:
@@ -105,10 +108,42 @@ def feature_pins(state: StateStore, project: Project) -> FeaturePins:
     return FeaturePins(tuple(label_of(p["group"], p["version"]) for p in pins), deliveries)
 
 
-def pins_of(run: Item) -> FeaturePins:
-    """Return what a run took of the feature groups."""
-    views = tuple(label_of(v["group"], int(v["version"])) for v in run.get("feature_views", []))
-    return FeaturePins(views, frozenset(run.get("feature_deliveries", [])))
+@dataclass(frozen=True)
+class PinnedLists:
+    """The deliveries of a run as its item names them: the primary table's and the others'."""
+
+    primary: DeliveryList
+    features: DeliveryList | None
+
+
+def pin_lists(work: Work, objects: ObjectStore, bucket: str) -> PinnedLists:
+    """Write the deliveries of a run once, before anything names them."""
+    primary = write_list(objects, bucket, work.project, work.deliveries)
+    others = work.feature_deliveries
+    return PinnedLists(
+        primary, write_list(objects, bucket, work.project, others) if others else None
+    )
+
+
+def lists_of(run: Item) -> PinnedLists:
+    """Return the lists that a run's item names."""
+    others = run.get("feature_deliveries")
+    return PinnedLists(list_of(run["deliveries"]), list_of(others) if others else None)
+
+
+def work_of(run: Item, objects: ObjectStore) -> Work:
+    """Return the work that a run was started for.
+
+    Raises:
+        EvidenceIncompleteError: A list of its deliveries is gone, or is another one.
+    """
+    lists = lists_of(run)
+    return Work(
+        run["project"], frozenset(read_list(objects, lists.primary)), run["config_digest"],
+        run["code_digest"], run["image"],
+        tuple(label_of(v["group"], int(v["version"])) for v in run.get("feature_views", [])),
+        frozenset(read_list(objects, lists.features) if lists.features else ()),
+    )  # fmt: skip
 
 
 def new_run(
@@ -117,6 +152,7 @@ def new_run(
     status: RunStatus,
     *,
     work: Work,
+    lists: PinnedLists,
     configured: Item,
     trigger: Trigger,
     machine: str,
@@ -133,7 +169,7 @@ def new_run(
             "kind": trigger.kind, "event_id": trigger.event_id, "actor": trigger.actor,
             "cause": trigger.cause, **({"attempt": trigger.attempt} if trigger.attempt else {}),
         },
-        "deliveries": sorted(work.deliveries),
+        "deliveries": lists.primary.as_item(),
         "config": configured["config"],
         "config_digest": work.config_digest,
         "code_digest": work.code_digest,
@@ -146,7 +182,7 @@ def new_run(
             {"group": group, "version": version}
             for group, version in map(parse_label, work.feature_views)
         ],
-        "feature_deliveries": sorted(work.feature_deliveries),
+        "feature_deliveries": lists.features.as_item() if lists.features else None,
         "execution_arn": execution_arn(machine, run_id),
         **({} if trigger.use_cache else {"use_cache": False}),
         "queued_at" if status is RunStatus.WAITING else "started_at": now,

@@ -6,11 +6,13 @@ import json
 
 from steward.contracts.events import CandidateHeld, Payload, TrainingFailed, TrainingSucceeded
 from steward.contracts.steps.training import RecordedOutcome, RecordTrainingOutcome
+from steward.domain.delivery_lists import DeliveryList
 from steward.domain.errors import MalformedEventError
-from steward.domain.runs import RunStatus, Work, head_item
-from steward.ports import Change, Clock, Ids, Item, Put, StateStore, Table
+from steward.domain.runs import RunStatus, head_item
+from steward.ports import Change, Clock, Ids, Item, ObjectStore, Put, StateStore, Table
+from steward.service.delivery_lists import read_list
 from steward.service.emission import Cause, event
-from steward.service.training.ledger import pins_of, run_of, set_status
+from steward.service.training.ledger import lists_of, run_of, set_status, work_of
 
 MAX_CAUSE = 4000
 _FACTS = (
@@ -20,7 +22,12 @@ _FACTS = (
 
 
 def record_training_outcome(
-    command: RecordTrainingOutcome, *, state: StateStore, clock: Clock, ids: Ids
+    command: RecordTrainingOutcome,
+    *,
+    state: StateStore,
+    objects: ObjectStore,
+    clock: Clock,
+    ids: Ids,
 ) -> RecordedOutcome:
     """Set the run's status and publish what happened, in one transaction.
 
@@ -49,11 +56,11 @@ def record_training_outcome(
         **{name: value for name, value in facts.items() if value not in (None, [])},
         "ended_at": clock.now().isoformat(timespec="milliseconds"),
     }
-    if command.deliveries:
-        attributes["trained_on"] = sorted(command.deliveries)
+    if command.deliveries is not None:
+        attributes["trained_on"] = command.deliveries.as_item()
     changes = set_status(run, status, attributes)
     if status is not RunStatus.FAILED:
-        changes.extend(_same_work(run, command.deliveries, status))
+        changes.extend(_same_work(run, command.deliveries, status, objects))
     cause = Cause(command.project, command.correlation_id, command.run_id)
     state.commit(changes, [event(_payload(command), cause, clock, ids)])
     return recorded
@@ -75,14 +82,12 @@ def _readable(cause: str) -> str:
     return str(reason or cause)[:MAX_CAUSE]
 
 
-def _same_work(run: Item, deliveries: list[str], status: RunStatus) -> list[Change]:
-    if not deliveries or sorted(deliveries) == sorted(run["deliveries"]):
+def _same_work(
+    run: Item, trained_on: DeliveryList | None, status: RunStatus, objects: ObjectStore
+) -> list[Change]:
+    if trained_on is None or trained_on.sha256 == lists_of(run).primary.sha256:
         return []
-    pins = pins_of(run)
-    work = Work(
-        run["project"], frozenset(deliveries), run["config_digest"], run["code_digest"],
-        run["image"], pins.views, pins.deliveries,
-    )  # fmt: skip
+    work = work_of(run, objects).on(read_list(objects, trained_on))
     head = {
         "project": work.project, "run_id": head_item(work.key), "latest": run["run_id"],
         "attempt": run["attempt"], "status": status.value,

@@ -8,11 +8,11 @@ from steward.contracts.steps.training import Champion, ResolvedRun, ResolveRun
 from steward.domain.declaration import Scalar
 from steward.domain.errors import EvidenceIncompleteError
 from steward.domain.names import job_name
-from steward.domain.runs import DeliveryStatus, RunStatus, Work
+from steward.domain.runs import RunStatus
 from steward.domain.versions import alias_item, version_item
 from steward.ports import Item, ObjectStore, StateStore, Table
 from steward.service.pinned import pinned_run
-from steward.service.training.ledger import head_of, pins_of
+from steward.service.training.ledger import head_of, lists_of, usable_deliveries, work_of
 from steward.service.training.tuning_plan import tuning_plan
 
 if TYPE_CHECKING:
@@ -50,8 +50,8 @@ def resolve_run(
         config_digest=item["config_digest"],
         code_digest=item["code_digest"],
         image=item["image"],
-        deliveries=item["deliveries"],
-        trains_without_new_data=_has_other_reason(state, command.project, item),
+        deliveries=lists_of(item).primary,
+        trains_without_new_data=_has_other_reason(state, objects, item),
         code_uri=item["code_uri"],
         hyperparameters=hyperparameters,
         instance_type=project.training.instance_type,
@@ -100,21 +100,12 @@ def _champion(state: StateStore, project: str) -> Champion | None:
     return Champion(version=number, artifact_uri=version["artifact_uri"])
 
 
-def _has_other_reason(state: StateStore, project: str, item: dict[str, object]) -> bool:
+def _has_other_reason(state: StateStore, objects: ObjectStore, item: Item) -> bool:
     """Return whether what was accepted before, alone, would be work not done yet."""
-    deliveries = item["deliveries"]
-    assert isinstance(deliveries, list)
-    before = []
-    for delivery_id in deliveries:
-        known = state.get(Table.DELIVERIES, {"project": project, "delivery_id": delivery_id})
-        if known is not None and known["status"] == DeliveryStatus.ACCEPTED:
-            before.append(delivery_id)
+    work = work_of(item, objects)
+    accepted, _ = usable_deliveries(state, work.project)
+    before = work.deliveries.intersection(accepted)
     if not before:
         return False
-    pins = pins_of(item)
-    work = Work(
-        project, frozenset(before), str(item["config_digest"]), str(item["code_digest"]),
-        str(item["image"]), pins.views, pins.deliveries,
-    )  # fmt: skip
-    head = head_of(state, project, work.key)
+    head = head_of(state, work.project, work.on(before).key)
     return head is None or head.status not in (RunStatus.SUCCEEDED, RunStatus.HELD)

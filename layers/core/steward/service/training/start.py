@@ -56,6 +56,7 @@ from steward.service.training.ledger import (
     head_of,
     lease_of,
     new_run,
+    pin_lists,
     put_head,
     put_run,
     run_of,
@@ -76,21 +77,27 @@ _NOTHING = Suppress("", RunStatus.FAILED, "")
 
 @dataclass(frozen=True)
 class Ports:
-    """What starting and concluding runs works with."""
+    """What starting and concluding runs works with.
+
+    Attributes:
+        artifacts_bucket: Where the lists of the runs' deliveries are written.
+    """
 
     state: StateStore
+    objects: ObjectStore
     workflows: Workflows
     job_image: JobImage
     clock: Clock
     ids: Ids
     machine: str
+    artifacts_bucket: str
 
     def now(self) -> str:
         """Return the time as items and events hold it."""
         return self.clock.now().isoformat(timespec="milliseconds")
 
 
-def start_training(trigger: Trigger, ports: Ports, objects: ObjectStore) -> dict[str, Any]:
+def start_training(trigger: Trigger, ports: Ports) -> dict[str, Any]:
     """Handle a trigger; the same event may come again at any point and changes nothing more.
 
     A delivery is recorded first, under the digest of its bytes. Then run, key head, lock and
@@ -116,7 +123,7 @@ def start_training(trigger: Trigger, ports: Ports, objects: ObjectStore) -> dict
         source = source_of(trigger.delivery.path, sources)
         if source != PRIMARY:
             return {"outcome": "ignored", "reason": f"{source} trains nothing by itself"}
-        refused = _record_delivery(trigger, configured, ports, objects)
+        refused = _record_delivery(trigger, configured, ports)
         if refused is not None:
             return _suppress(trigger, "", refused, ports)
     starting = (configured["config"].get("training") or {}).get("start_on")
@@ -188,13 +195,11 @@ def _image(job_image: JobImage) -> tuple[str, JobImageMissingError | None]:
         return "", error
 
 
-def _record_delivery(
-    trigger: Trigger, configured: Item, ports: Ports, objects: ObjectStore
-) -> Suppress | None:
+def _record_delivery(trigger: Trigger, configured: Item, ports: Ports) -> Suppress | None:
     """Record the delivered bytes once; return a reason when they may not lead to a run."""
     delivered = trigger.delivery
     assert delivered is not None
-    digest = objects.sha256(delivered.bucket, delivered.key, delivered.version_id)
+    digest = ports.objects.sha256(delivered.bucket, delivered.key, delivered.version_id)
     key = {"project": trigger.project, "delivery_id": digest}
     received = {"status": DeliveryStatus.RECEIVED.value, "received_at": ports.now()}
     item = {
@@ -319,7 +324,8 @@ def _run_changes(
 ) -> tuple[dict[str, Any], list[Change]]:
     """Return the run's item and the changes that write it and supersede the waiting one."""
     run = new_run(
-        decision.run_id, decision.attempt, status, work=work, configured=configured,
+        decision.run_id, decision.attempt, status, work=work,
+        lists=pin_lists(work, ports.objects, ports.artifacts_bucket), configured=configured,
         trigger=trigger, machine=ports.machine, now=ports.now(),
     )  # fmt: skip
     changes: list[Change] = []
