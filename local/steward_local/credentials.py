@@ -1,6 +1,7 @@
-"""The account's root is one random key per engine, and its signature is checked."""
+"""Roots of accounts: a random key for the engine's own, their numbers for others; all signed."""
 
 import os
+import re
 import time
 from collections.abc import Callable
 from typing import Any
@@ -9,16 +10,21 @@ from ministack.core import iam_evaluator
 from ministack.services import sts
 
 Check = Callable[[str], bool]
+_ACCOUNT = re.compile(r"\d{12}")
 
 
-def only_configured_root(_original: Check) -> Check:
-    """Take no key for the root's but the configured one.
+def only_signed_roots(_original: Check) -> Check:
+    """Take the configured key for the root's, and another account's number for that one's root.
 
-    MiniStack also accepts an absent key, `test` and any account number.
+    Both sign with the engine's secret. MiniStack also accepts an absent key, `test` and the own
+    account's number, and asks none of them for a signature.
     """
 
     def is_root_access_key(access_key_id: str) -> bool:
-        return bool(access_key_id) and access_key_id == os.environ["AWS_ACCESS_KEY_ID"]
+        if access_key_id == os.environ["AWS_ACCESS_KEY_ID"]:
+            return bool(access_key_id)
+        other = access_key_id != os.environ.get("MINISTACK_ACCOUNT_ID", "000000000000")
+        return other and bool(_ACCOUNT.fullmatch(access_key_id))
 
     return is_root_access_key
 

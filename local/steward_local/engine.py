@@ -20,7 +20,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from steward_local import pace
@@ -95,6 +95,10 @@ class Engine:
     def process(self) -> ProcessId:
         """The server process, named beyond pid reuse."""
         return ProcessId(self.pid, self.started)
+
+    def seen_by(self, account: str) -> "Engine":
+        """Return this engine as the root of another account, whose key is the account's number."""
+        return replace(self, access_key=account, account=account)
 
     def environment(self) -> dict[str, str]:
         """Return the variables that point `aws`, boto3 and `sam` at this engine as its root."""

@@ -89,14 +89,14 @@ PATCHES: tuple[Patch, ...] = (
     _patch(
         "core.iam_evaluator:is_root_access_key",
         ("access_key_id",),
-        "credentials:only_configured_root",
-        "take one random key for the account's root",
+        "credentials:only_signed_roots",
+        "take one random key for the root, and an account's number for another's",
     ),
     _patch(
         "services.sts:is_root_access_key",
         ("access_key_id",),
-        "credentials:only_configured_root",
-        "take one random key for the account's root",
+        "credentials:only_signed_roots",
+        "take one random key for the root, and an account's number for another's",
     ),
     _patch(
         "services.sts:_evict_expired_sessions",
