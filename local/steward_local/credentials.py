@@ -63,20 +63,34 @@ def forget_expired_sessions(_original: Callable[[], None]) -> Callable[[], None]
     return evict_expired_sessions
 
 
-def name_the_role(original: Callable[..., Any]) -> Callable[..., Any]:
-    """Give `aws:PrincipalArn` of a role session as the role's ARN, as AWS does.
+def resolve_as_aws_does(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Give `aws:PrincipalArn` of a role session as the role's ARN, and a bucket's own account.
+
+    MiniStack takes the caller's account for `aws:ResourceAccount` of every bucket.
 
     Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html
     """
 
     def resolve_condition_key(key: str, ctx: Any) -> Any:
         value = original(key, ctx)
-        if key.lower() != "aws:principalarn" or ":assumed-role/" not in str(value):
+        name = key.lower()
+        if name in ("aws:resourceaccount", "s3:resourceaccount"):
+            return _owner_of_bucket(ctx.resource_arn) or value
+        if name != "aws:principalarn" or ":assumed-role/" not in str(value):
             return value
         from ministack.services import iam
 
-        account, name = str(value).split(":")[4], str(value).split("/")[1]
-        role = iam._roles.get_scoped(account, None, name)
+        account, role_name = str(value).split(":")[4], str(value).split("/")[1]
+        role = iam._roles.get_scoped(account, None, role_name)
         return role["Arn"] if role else value
 
     return resolve_condition_key
+
+
+def _owner_of_bucket(arn: str) -> str | None:
+    if not arn.startswith("arn:aws:s3:::"):
+        return None
+    from ministack.services import s3
+
+    owner: str | None = s3._bucket_owner_account(arn.split(":::")[1].partition("/")[0])
+    return owner

@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +44,11 @@ def sam_command() -> Path:
 
 
 def deploy(
-    engine: Engine, on_line: Callable[[str], None], *, project: Path = _REPOSITORY
+    engine: Engine,
+    on_line: Callable[[str], None],
+    *,
+    project: Path = _REPOSITORY,
+    parameters: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
     """Build, package and deploy the project's template; return the root stack's outputs.
 
@@ -56,6 +60,7 @@ def deploy(
         engine: Where to.
         on_line: Told every line that the SAM CLI prints.
         project: Directory of template.yaml and samconfig.toml.
+        parameters: Of the template, beside and before those in samconfig.toml.
 
     Raises:
         DeployError: `sam` failed; the message ends with its last lines.
@@ -65,6 +70,9 @@ def deploy(
         template = _package(engine, on_line, project)
     arguments = ["deploy", "--config-env", _CONFIG_ENVIRONMENT, "--template-file", str(template)]
     arguments += ["--config-file", str(project / "samconfig.toml")]
+    if parameters:
+        added = [f"{name}={value}" for name, value in parameters.items()]
+        arguments += ["--parameter-overrides", *_overrides(project).split(), *added]
     _run(engine, arguments, project, on_line)
     return outputs(engine, stack_name(project))
 
@@ -136,10 +144,22 @@ def build(engine: Engine, on_line: Callable[[str], None], *, project: Path = _RE
     stamp.write_text(digest)
 
 
+def _environment_of(project: Path) -> dict[str, Any]:
+    """Return the local environment in samconfig.toml."""
+    with (project / "samconfig.toml").open("rb") as file:
+        found: dict[str, Any] = tomllib.load(file).get(_CONFIG_ENVIRONMENT, {})
+    return found
+
+
+def _overrides(project: Path) -> str:
+    """Return the template's parameters in samconfig.toml."""
+    parameters = _environment_of(project).get("deploy", {}).get("parameters", {})
+    return str(parameters.get("parameter_overrides", ""))
+
+
 def stack_name(project: Path = _REPOSITORY) -> str:
     """Return the root stack's name of the local environment in samconfig.toml."""
-    with (project / "samconfig.toml").open("rb") as file:
-        environment = tomllib.load(file).get(_CONFIG_ENVIRONMENT, {})
+    environment = _environment_of(project)
     for command in ("deploy", "global"):
         name = environment.get(command, {}).get("parameters", {}).get("stack_name")
         if name:

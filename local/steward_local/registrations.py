@@ -113,7 +113,7 @@ PATCHES: tuple[Patch, ...] = (
     _patch(
         "core.iam_evaluator:_resolve_condition_key",
         ("key", "ctx"),
-        "credentials:name_the_role",
+        "credentials:resolve_as_aws_does",
         "compare a session's aws:PrincipalArn with its role",
     ),
     _patch(
@@ -371,6 +371,9 @@ PATCHES: tuple[Patch, ...] = (
 )
 
 READS: tuple[Ground, ...] = (
+    Ground("services.s3:_bucket_owner_account", ("name",), "know whose bucket a policy speaks of"),
+    Ground("services.eventbridge:_event_bus_policies", (), "admit what other accounts send"),
+    Ground("services.eventbridge:_remove_permission", ("data",), "remove a bus's policy"),
     Ground("services.s3:_bucket_object_lock", (), "lock the objects of a template's bucket"),
     Ground(
         "services.s3:_put_object_lock_configuration",

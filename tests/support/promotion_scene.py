@@ -76,8 +76,8 @@ class Crossing:
         })  # fmt: skip
         digest = self.objects.write(f"{base}/evidence.json", evidence)
         vote = {
-            "identity": APPROVER, "decision": "approve", "principal_arn": "arn", "at": "2026-01-12T09:00:00.000+00:00",
-            "evidence_digest": digest, "comment": "",
+            "identity": APPROVER, "decision": "approve", "principal_arn": "arn",
+            "at": "2026-01-12T09:00:00.000+00:00", "evidence_digest": digest, "comment": "",
         }  # fmt: skip
         item: Item = {
             "project": PROJECT, "item": "version#00000003", "version": 3, "state": "approved",

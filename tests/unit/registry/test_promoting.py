@@ -112,15 +112,21 @@ def test_a_lost_answer_is_mended_by_asking_again(two: Crossing) -> None:
 
 
 def test_a_lost_race_of_two_deliveries_is_answered_the_same_next_time(two: Crossing) -> None:
+    def first() -> None:
+        two.arrives()
+
     two.offer()
-    two.prod.state.before_commit += [lambda: None, lambda: None, lambda: two.arrives() and None]
+    two.prod.state.before_commit += [lambda: None, lambda: None, first]
     with pytest.raises(ConflictError):
         two.arrives()
     assert two.arrives()["became"] == 1
 
 
 def test_two_who_ask_at_once_make_one_offer(two: Crossing) -> None:
-    two.dev.state.before_commit.append(lambda: two.offer() and None)
+    def first() -> None:
+        two.offer()
+
+    two.dev.state.before_commit.append(first)
     with pytest.raises(ConflictError):
         two.offer()
     assert two.offer()["attempt"] == 1

@@ -46,9 +46,7 @@ def describe_export(
     digests = {name: part["sha256"] for name, part in parts.items()}
     uris[EVIDENCE], digests[EVIDENCE] = str(item["evidence_uri"]), str(item["evidence_digest"])
     uris[EXAMPLES] = f"{item['manifest_uri'].rpartition('/')[0]}/examples.json"
-    members = [
-        _member(objects, name, uri, digests.get(name)) for name, uri in sorted(uris.items())
-    ]
+    members = [_member(objects, name, uri, digests.get(name)) for name, uri in sorted(uris.items())]
     source = Source(
         account=exporter.account, region=exporter.region, environment=exporter.environment,
         project=project, version=version, author=str(item["author"]),
