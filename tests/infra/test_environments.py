@@ -93,7 +93,9 @@ def test_the_receiving_role_reads_what_lies_ready_for_it_in_the_one_account() ->
         for statement in policy["PolicyDocument"]["Statement"]
         if "PromoteFrom" in json.dumps(statement)
     ]
-    reading, decrypting = foreign
+    describing, reading, decrypting = foreign
+    assert describing["Action"] == "sagemaker:DescribeModelPackage"
+    assert describing["Resource"]["Fn::Sub"][1]["Account"] == account_of("PromoteFrom")
     assert reading["Resource"]["Fn::Sub"].endswith(":s3:::*/exports/${AWS::AccountId}/*")
     owner = reading["Condition"]["StringEquals"]
     assert owner == {"s3:ResourceAccount": account_of("PromoteFrom")}

@@ -43,6 +43,33 @@ def test_an_accounts_number_is_its_roots_key_and_needs_the_secret(
             identity(forged)
 
 
+def test_a_version_is_described_by_another_account_where_its_groups_policy_says_so(
+    account: Account, other: Account
+) -> None:
+    sagemaker, group = account.client("sagemaker"), unique("group")
+    sagemaker.create_model_package_group(ModelPackageGroupName=group)
+    arn = sagemaker.create_model_package(ModelPackageGroupName=group)["ModelPackageArn"]
+    theirs = other.client("sagemaker")
+
+    def refused() -> bool:
+        with pytest.raises(ClientError) as error:
+            theirs.describe_model_package(ModelPackageName=arn)
+        return bool(error.value.response["Error"]["Code"] == "AccessDeniedException")
+
+    assert refused()
+    statement = {
+        "Effect": "Allow", "Principal": {"AWS": f"arn:aws:iam::{OTHER}:root"},
+        "Action": "sagemaker:DescribeModelPackage", "Resource": f"{arn.rsplit('/', 1)[0]}/*",
+    }  # fmt: skip
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    sagemaker.put_model_package_group_policy(ModelPackageGroupName=group, ResourcePolicy=policy)
+    kept = sagemaker.get_model_package_group_policy(ModelPackageGroupName=group)
+    assert kept["ResourcePolicy"] == policy
+    assert theirs.describe_model_package(ModelPackageName=arn)["ModelPackageVersion"] == 1
+    sagemaker.delete_model_package_group_policy(ModelPackageGroupName=group)
+    assert refused()
+
+
 def _statement(policy: Account, bus: str, statement: dict[str, Any]) -> str:
     """Deploy a bus with a policy of one statement by CloudFormation; return the bus's ARN."""
     template = {

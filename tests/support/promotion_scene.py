@@ -28,6 +28,7 @@ DEV_BUS = f"arn:aws:events:us-east-1:{DEV}:event-bus/steward-dev-promotions"
 PROD_BUS = f"arn:aws:events:us-east-1:{PROD}:event-bus/steward-prod-promotions"
 AUTHOR, APPROVER, BY = f"{DEV}/tess", f"{DEV}/ada", f"{DEV}/zoe"
 EXPORTS = "dev-exports"
+PACKAGE = f"arn:aws:sagemaker:us-east-1:{DEV}:model-package/steward-dev-{PROJECT}/3"
 POLICY = pinned(platform_policy(), "platform", parse_project(CONFIG)).model_dump(mode="json")
 
 
@@ -85,8 +86,10 @@ class Crossing:
             "evidence_digest": digest, "evidence_uri": f"{base}/evidence.json", "quorum": 1,
             "expires_at": "2026-01-19T09:00:00.000+00:00", "policy": policy, "approvals": [vote],
             "manifest_uri": f"{base}/manifest", "correlation_id": "run-1",
+            "model_package_arn": PACKAGE,
         }  # fmt: skip
         self.dev.state.put(Table.VERSIONS, {**item, **changes})
+        self.dev.registry.packages[PACKAGE] = {"ModelApprovalStatus": "Approved"}
 
     def offer(self, environment: str = "prod", by: str = BY) -> dict[str, Any]:
         """Ask in dev."""
@@ -115,6 +118,7 @@ class Crossing:
                     job_image=Image(), clock=self.prod.clock, ids=self.prod.ids,
                     environment="prod", data_bucket="data", artifacts_bucket=BUCKET,
                 ),
+                registry_in=lambda _region: self.dev.registry,
                 account=PROD, origin=self.origin,
             ),
         )  # fmt: skip

@@ -248,6 +248,7 @@ SAMPLES: list[e.Payload] = [
         export_uri=f"s3://steward-dev-exports/exports/111111111111/diabetes/{DIGEST}",
         export_digest=DIGEST,
         terms_digest=DIGEST,
+        model_package_arn="arn:aws:sagemaker:us-east-1:000000000000:model-package/steward-dev-diabetes/2",
     ),
     e.OfferAnswered(version=2, offer_id=DIGEST, environment="prod", became=1),
     e.PromotionRefused(

@@ -25,6 +25,7 @@ from steward_cli.pipeline_stack import (
 )
 from steward_cli.project_board import Place, dashboard
 from steward_cli.project_stack import served_versions, with_feature_groups, with_resources
+from steward_cli.shared_versions import share_versions
 from steward_cli.sources import Source, read_source
 from steward_cli.stacks import deploy
 from steward_cli.state import StackState, person, shares_of
@@ -197,7 +198,9 @@ def deploy_project_stack(target: Target, project: Project) -> str:
         "OnCallTopic": target.output("OnCallTopic"),
         "GatewayLogGroup": target.output("GatewayLogGroup"),
     }
-    return deploy(target, name, project.project, template, parameters)
+    stack = deploy(target, name, project.project, template, parameters)
+    share_versions(target, project.project)
+    return stack
 
 
 def _has_kept_group(target: Target, project: str, stack: str) -> str:

@@ -23,5 +23,7 @@ def handler(received: Received) -> object:
         data_bucket=settings.need("data_bucket"),
         artifacts_bucket=settings.need("artifacts_bucket"),
     )
-    ports = ReceivePorts(imports, settings.need("account_id"), neighbour(settings.promote_from))
+    ports = ReceivePorts(
+        imports, app().registry_in, settings.need("account_id"), neighbour(settings.promote_from)
+    )
     return receive_offer(received, ports)

@@ -26,6 +26,7 @@ class Doorways:
             self.two.prod, steward_environment="prod", account_id=PROD, promote_from=DEV_BUS,
             data_bucket="data", artifacts_bucket="artifacts",
         )  # fmt: skip
+        self.prod.registry_in = lambda _region: self.two.dev.registry  # type: ignore[attr-defined]
 
     def _app(self, scene: Scene, **settings: str) -> FakeApp:
         return FakeApp(

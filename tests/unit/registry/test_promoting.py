@@ -31,6 +31,7 @@ from support.promotion_scene import (
     BY,
     DEV,
     EXPORTS,
+    PACKAGE,
     POLICY,
     PROD,
     PROD_BUS,
@@ -176,12 +177,39 @@ def test_an_account_that_is_no_neighbour_gets_no_answer(two: Crossing) -> None:
 def test_a_manifest_of_a_third_account_is_refused(two: Crossing) -> None:
     two.origin = Neighbour("arn", STRANGER)
     two.offer(by=f"{STRANGER}/eve")
-    assert two.arrives(account=STRANGER)["field"] == "source.account"
+    theirs = PACKAGE.replace(DEV, STRANGER)
+    two.dev.registry.packages[theirs] = {"ModelApprovalStatus": "Approved"}
+    answer = two.arrives(account=STRANGER, model_package_arn=theirs)
+    assert answer["field"] == "source.account"
 
 
 def test_nobody_of_another_account_is_named_as_who_asks(two: Crossing) -> None:
     two.offer(by=f"{PROD}/ana")
     assert two.arrives()["field"] == "actor"
+
+
+@pytest.mark.parametrize(
+    "arn",
+    [
+        "",
+        PACKAGE.replace(DEV, STRANGER),
+        PACKAGE.replace("/3", "/4"),
+        PACKAGE.replace("model-package", "endpoint"),
+    ],
+)
+def test_the_registry_of_the_account_that_offers_must_know_the_version(
+    two: Crossing, arn: str
+) -> None:
+    assert refusal(two, model_package_arn=arn)[1] == "model_package_arn"
+
+
+def test_a_version_that_the_registry_there_does_not_call_approved_is_refused(
+    two: Crossing,
+) -> None:
+    two.dev.registry.packages[PACKAGE]["ModelApprovalStatus"] = "Rejected"
+    two.offer()
+    answer = two.arrives()
+    assert answer["message"] == f"the registry there says Rejected of {PACKAGE}"
 
 
 @pytest.mark.parametrize(

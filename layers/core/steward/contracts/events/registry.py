@@ -135,6 +135,7 @@ class VersionOffered(Payload):
         export_uri: Folder of the manifest, its members and the terms.
         export_digest: SHA-256 of ``manifest.json``.
         terms_digest: SHA-256 of ``terms.json``.
+        model_package_arn: Its record in the registry there, which says that it was approved.
     """
 
     source: ClassVar[str] = "steward.registry"
@@ -144,6 +145,7 @@ class VersionOffered(Payload):
     export_uri: str
     export_digest: str
     terms_digest: str
+    model_package_arn: str
 
 
 class OfferAnswered(Payload):

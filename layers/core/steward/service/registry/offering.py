@@ -136,6 +136,7 @@ def _lay_ready(
         version=manifest.source.version, environment=environment, export_uri=folder,
         offer_id=offer_id(goal.bus_arn, environment, project, manifest.digest, attempt),
         export_digest=manifest.digest, terms_digest=terms_digest,
+        model_package_arn=str(item["model_package_arn"]),
     )  # fmt: skip
     return offered, model.sha256
 

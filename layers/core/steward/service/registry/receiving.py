@@ -6,6 +6,8 @@ byte of it is compared with the digest of the manifest that the offer names.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -36,12 +38,14 @@ from steward.domain.version_archive import (
     import_uri,
     parse_manifest,
 )
-from steward.ports import Absent, ObjectStore, Put, Table
+from steward.ports import Absent, ModelRegistry, ObjectStore, Put, Table
 from steward.service.emission import Cause, event
 from steward.service.registry.imports import ImportPorts, import_promoted
 
 if TYPE_CHECKING:
     from steward.contracts.incoming import Received
+
+_PACKAGE = re.compile(r"^arn:aws[a-z-]*:sagemaker:([a-z0-9-]+):(\d{12}):model-package/[\w-]+/\d+$")
 
 
 @dataclass(frozen=True)
@@ -50,11 +54,13 @@ class ReceivePorts:
 
     Attributes:
         imports: Of the import that it ends in.
+        registry_in: SageMaker Model Registry of a region.
         account: The own one: exports for it lie in a folder of that name.
         origin: The environment before; None where no version comes from elsewhere.
     """
 
     imports: ImportPorts
+    registry_in: Callable[[str], ModelRegistry]
     account: str
     origin: Neighbour | None
 
@@ -117,6 +123,7 @@ def _take(received: Received, offer: VersionOffered, ports: ReceivePorts) -> int
             f"{by!r} is nobody of account {received.account}", field="actor", value=by,
             allowed=f"{received.account}/NAME",
         )  # fmt: skip
+    _check_approved_there(offer, received.account, ports)
     check_export_folder(offer.export_uri, ports.account, project, offer.export_digest)
     objects = ports.imports.objects
     try:
@@ -129,6 +136,29 @@ def _take(received: Received, offer: VersionOffered, ports: ReceivePorts) -> int
             value=offer.export_uri, allowed="what the sender's bucket and key let us read",
         ) from None  # fmt: skip
     return import_promoted(request, terms, by=by, ports=ports.imports).version
+
+
+def _check_approved_there(offer: VersionOffered, account: str, ports: ReceivePorts) -> None:
+    """Raise unless the registry of the account that offers says that the version is approved."""
+    arn = offer.model_package_arn
+    found = _PACKAGE.match(arn)
+    if found is None or found[2] != account:
+        raise RejectedError(
+            f"{arn!r} is no model package of account {account}", field="model_package_arn",
+            value=arn, allowed=f"a model package of account {account}",
+        )  # fmt: skip
+    try:
+        status = str(ports.registry_in(found[1]).describe(arn).get("ModelApprovalStatus"))
+    except (AccessDeniedError, RejectedError) as denied:
+        raise NotAuthorizedError(
+            f"{arn} may not be described, or is gone: {denied}", field="model_package_arn",
+            value=arn, allowed="a model package group shared by `steward project add` there",
+        ) from None  # fmt: skip
+    if status != "Approved":
+        raise RejectedError(
+            f"the registry there says {status} of {arn}", field="model_package_arn",
+            value=status, allowed="Approved",
+        )  # fmt: skip
 
 
 def _manifest(received: Received, offer: VersionOffered, objects: ObjectStore) -> Manifest:
