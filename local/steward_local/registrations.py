@@ -117,6 +117,12 @@ PATCHES: tuple[Patch, ...] = (
         "compare a session's aws:PrincipalArn with its role",
     ),
     _patch(
+        "services.s3:_copy_object",
+        ("bucket_name", "dest_key", "headers"),
+        "object_copies:across_accounts",
+        "copy objects of another account",
+    ),
+    _patch(
         "core.iam_evaluator:enforce",
         ("access_key_id", "iam_action", "service", "region", "resource_arn", "service_context"),
         "credentials:serve_unsigned_links",
@@ -371,6 +377,16 @@ PATCHES: tuple[Patch, ...] = (
 )
 
 READS: tuple[Ground, ...] = (
+    Ground(
+        "services.s3:_get_object",
+        ("bucket_name", "key", "headers", "query_params"),
+        "read what is copied from another account",
+    ),
+    Ground(
+        "services.s3:_put_object",
+        ("bucket_name", "key", "body", "headers"),
+        "write what is copied from another account",
+    ),
     Ground("services.s3:_bucket_owner_account", ("name",), "know whose bucket a policy speaks of"),
     Ground("services.eventbridge:_event_bus_policies", (), "admit what other accounts send"),
     Ground("services.eventbridge:_remove_permission", ("data",), "remove a bus's policy"),

@@ -1,5 +1,7 @@
 """Two accounts on one embedded AWS: keys, buses and objects across the border."""
 
+import base64
+import hashlib
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -182,5 +184,19 @@ def test_objects_of_another_account_need_its_bucket_policy_and_an_own_permission
         Bucket=bucket, Policy=json.dumps({"Version": "2012-10-17", "Statement": [statement]})
     )
     assert read(reader, f"exports/{OTHER}/a") == b"x"
+    theirs = other.client("s3")
+    theirs.create_bucket(Bucket=f"{bucket}-theirs")
+    for _ in range(2):
+        theirs.copy_object(
+            Bucket=f"{bucket}-theirs", Key="b", ChecksumAlgorithm="SHA256",
+            CopySource={"Bucket": bucket, "Key": f"exports/{OTHER}/a"},
+        )  # fmt: skip
+    copied = theirs.get_object(Bucket=f"{bucket}-theirs", Key="b", ChecksumMode="ENABLED")
+    assert copied["Body"].read() == b"x"
+    assert copied["ChecksumSHA256"] == base64.b64encode(hashlib.sha256(b"x").digest()).decode()
+    with pytest.raises(ClientError):
+        theirs.copy_object(
+            Bucket=f"{bucket}-theirs", Key="c", CopySource={"Bucket": bucket, "Key": "models/a"}
+        )
     assert refused(reader, "models/a")
     assert refused(idle, f"exports/{OTHER}/a")
