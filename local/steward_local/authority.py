@@ -91,6 +91,28 @@ class Principal:
         on = "" if resource == "*" else f" on resource: {resource}"
         return f"User: {self.arn} is not authorized to perform: {action}{on} {reason}"
 
+    def foreign_denial(
+        self, action: str, resource: str, policy: Any, context: dict[str, Any]
+    ) -> str | None:
+        """The message of the refusal by the policy of another account's resource, or None."""
+        question = iam_evaluator.EvalContext(
+            principal_arn=self.arn,
+            principal_type=self.info.type if self.info else "Root",
+            principal_account=self.arn.split(":")[4],
+            action=action,
+            resource_arn=resource,
+            region=get_region(),
+            service_context={key.lower(): value for key, value in context.items()},
+            secure_transport=True,
+        )
+        found = iam_evaluator.evaluate_resource_policy(policy, question) if policy else None
+        if found is not None and found.decision == "Allow":
+            return None
+        return (
+            f"User: {self.arn} is not authorized to perform: {action} on resource: {resource} "
+            f"because no resource-based policy allows the {action} action"
+        )
+
     def require(self, action: str, resource: str, context: dict[str, Any] | None = None) -> None:
         """Raise `AccessDeniedError` unless the principal may do `action` on `resource`."""
         message = self.denial(action, resource, context)

@@ -1,6 +1,7 @@
-"""The account's root is one random key per engine, and its signature is checked."""
+"""Roots of accounts: a random key for the engine's own, their numbers for others; all signed."""
 
 import os
+import re
 import time
 from collections.abc import Callable
 from typing import Any
@@ -9,16 +10,21 @@ from ministack.core import iam_evaluator
 from ministack.services import sts
 
 Check = Callable[[str], bool]
+_ACCOUNT = re.compile(r"\d{12}")
 
 
-def only_configured_root(_original: Check) -> Check:
-    """Take no key for the root's but the configured one.
+def only_signed_roots(_original: Check) -> Check:
+    """Take the configured key for the root's, and another account's number for that one's root.
 
-    MiniStack also accepts an absent key, `test` and any account number.
+    Both sign with the engine's secret. MiniStack also accepts an absent key, `test` and the own
+    account's number, and asks none of them for a signature.
     """
 
     def is_root_access_key(access_key_id: str) -> bool:
-        return bool(access_key_id) and access_key_id == os.environ["AWS_ACCESS_KEY_ID"]
+        if access_key_id == os.environ["AWS_ACCESS_KEY_ID"]:
+            return bool(access_key_id)
+        other = access_key_id != os.environ.get("MINISTACK_ACCOUNT_ID", "000000000000")
+        return other and bool(_ACCOUNT.fullmatch(access_key_id))
 
     return is_root_access_key
 
@@ -57,20 +63,34 @@ def forget_expired_sessions(_original: Callable[[], None]) -> Callable[[], None]
     return evict_expired_sessions
 
 
-def name_the_role(original: Callable[..., Any]) -> Callable[..., Any]:
-    """Give `aws:PrincipalArn` of a role session as the role's ARN, as AWS does.
+def resolve_as_aws_does(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Give `aws:PrincipalArn` of a role session as the role's ARN, and a bucket's own account.
+
+    MiniStack takes the caller's account for `aws:ResourceAccount` of every bucket.
 
     Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html
     """
 
     def resolve_condition_key(key: str, ctx: Any) -> Any:
         value = original(key, ctx)
-        if key.lower() != "aws:principalarn" or ":assumed-role/" not in str(value):
+        name = key.lower()
+        if name in ("aws:resourceaccount", "s3:resourceaccount"):
+            return _owner_of_bucket(ctx.resource_arn) or value
+        if name != "aws:principalarn" or ":assumed-role/" not in str(value):
             return value
         from ministack.services import iam
 
-        account, name = str(value).split(":")[4], str(value).split("/")[1]
-        role = iam._roles.get_scoped(account, None, name)
+        account, role_name = str(value).split(":")[4], str(value).split("/")[1]
+        role = iam._roles.get_scoped(account, None, role_name)
         return role["Arn"] if role else value
 
     return resolve_condition_key
+
+
+def _owner_of_bucket(arn: str) -> str | None:
+    if not arn.startswith("arn:aws:s3:::"):
+        return None
+    from ministack.services import s3
+
+    owner: str | None = s3._bucket_owner_account(arn.split(":::")[1].partition("/")[0])
+    return owner

@@ -4,11 +4,12 @@ import contextlib
 import fcntl
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ _BUILT = Path(".aws-sam") / "build" / "template.yaml"
 # What `sam package` made of that build: the template and its artifacts.
 _PACKAGE = Path(".aws-sam") / "steward-package"
 _ARTIFACTS_BUCKET = "steward-local-artifacts"
+_BUCKET_OF_ACCOUNT = re.compile(rb"steward-local-artifacts-\d{12}")
 _LAST_LINES = 25
 
 
@@ -42,7 +44,11 @@ def sam_command() -> Path:
 
 
 def deploy(
-    engine: Engine, on_line: Callable[[str], None], *, project: Path = _REPOSITORY
+    engine: Engine,
+    on_line: Callable[[str], None],
+    *,
+    project: Path = _REPOSITORY,
+    parameters: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
     """Build, package and deploy the project's template; return the root stack's outputs.
 
@@ -54,6 +60,7 @@ def deploy(
         engine: Where to.
         on_line: Told every line that the SAM CLI prints.
         project: Directory of template.yaml and samconfig.toml.
+        parameters: Of the template, beside and before those in samconfig.toml.
 
     Raises:
         DeployError: `sam` failed; the message ends with its last lines.
@@ -63,6 +70,9 @@ def deploy(
         template = _package(engine, on_line, project)
     arguments = ["deploy", "--config-env", _CONFIG_ENVIRONMENT, "--template-file", str(template)]
     arguments += ["--config-file", str(project / "samconfig.toml")]
+    if parameters:
+        added = [f"{name}={value}" for name, value in parameters.items()]
+        arguments += ["--parameter-overrides", *_overrides(project).split(), *added]
     _run(engine, arguments, project, on_line)
     return outputs(engine, stack_name(project))
 
@@ -82,20 +92,20 @@ def _package(engine: Engine, on_line: Callable[[str], None], project: Path) -> P
     folder = project / _PACKAGE
     template, stamp, objects = folder / "template.yaml", folder / "stamp", folder / "objects"
     digest = (project / _STAMP).read_text()
+    bucket = f"{_ARTIFACTS_BUCKET}-{engine.account}"
     with contextlib.closing(_client(engine, "s3")) as s3:
-        s3.create_bucket(Bucket=_ARTIFACTS_BUCKET)
+        s3.create_bucket(Bucket=bucket)
         if stamp.is_file() and stamp.read_text() == digest:
             on_line("Nothing changed since the last `sam package`; uploading its artifacts.")
             for path in sorted(objects.iterdir()):
-                with path.open("rb") as body:
-                    s3.put_object(Bucket=_ARTIFACTS_BUCKET, Key=path.name, Body=body)
-            return template
+                s3.put_object(Bucket=bucket, Key=path.name, Body=_of_bucket(path, bucket))
+            return _own(template, bucket)
         shutil.rmtree(folder, ignore_errors=True)
         objects.mkdir(parents=True)
-        arguments = ["package", "--s3-bucket", _ARTIFACTS_BUCKET]
+        arguments = ["package", "--s3-bucket", bucket]
         _run(engine, [*arguments, "--output-template-file", str(template)], project, on_line)
-        for item in s3.list_objects_v2(Bucket=_ARTIFACTS_BUCKET)["Contents"]:
-            s3.download_file(_ARTIFACTS_BUCKET, item["Key"], str(objects / item["Key"]))
+        for item in s3.list_objects_v2(Bucket=bucket)["Contents"]:
+            s3.download_file(bucket, item["Key"], str(objects / item["Key"]))
     # SAM names nested templates by this engine's URL, and would take it for a path; S3's own
     # name holds for every engine.
     named = template.read_text().replace(
@@ -104,6 +114,21 @@ def _package(engine: Engine, on_line: Callable[[str], None], project: Path) -> P
     template.write_text(named)
     stamp.write_text(digest)
     return template
+
+
+def _of_bucket(path: Path, bucket: str) -> bytes:
+    """Return a packaged file; a template names the artifacts in this account's bucket."""
+    content = path.read_bytes()
+    if path.suffix != ".template":
+        return content
+    return _BUCKET_OF_ACCOUNT.sub(bucket.encode(), content)
+
+
+def _own(template: Path, bucket: str) -> Path:
+    """Write the root template for this account's bucket beside the packaged one."""
+    own = template.with_name(f"{bucket}.yaml")
+    own.write_bytes(_BUCKET_OF_ACCOUNT.sub(bucket.encode(), template.read_bytes()))
+    return own
 
 
 def build(engine: Engine, on_line: Callable[[str], None], *, project: Path = _REPOSITORY) -> None:
@@ -119,10 +144,22 @@ def build(engine: Engine, on_line: Callable[[str], None], *, project: Path = _RE
     stamp.write_text(digest)
 
 
+def _environment_of(project: Path) -> dict[str, Any]:
+    """Return the local environment in samconfig.toml."""
+    with (project / "samconfig.toml").open("rb") as file:
+        found: dict[str, Any] = tomllib.load(file).get(_CONFIG_ENVIRONMENT, {})
+    return found
+
+
+def _overrides(project: Path) -> str:
+    """Return the template's parameters in samconfig.toml."""
+    parameters = _environment_of(project).get("deploy", {}).get("parameters", {})
+    return str(parameters.get("parameter_overrides", ""))
+
+
 def stack_name(project: Path = _REPOSITORY) -> str:
     """Return the root stack's name of the local environment in samconfig.toml."""
-    with (project / "samconfig.toml").open("rb") as file:
-        environment = tomllib.load(file).get(_CONFIG_ENVIRONMENT, {})
+    environment = _environment_of(project)
     for command in ("deploy", "global"):
         name = environment.get(command, {}).get("parameters", {}).get("stack_name")
         if name:

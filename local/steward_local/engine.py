@@ -20,7 +20,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from steward_local import pace
@@ -48,7 +48,6 @@ _HOST = "127.0.0.1"
 _HEALTHY_WITHIN_SECONDS = 60
 _GRACE_SECONDS = 6
 _log = logging.getLogger(__name__)
-_ACCOUNT_VARIABLE = "MINISTACK_ACCOUNT_ID"
 # Servers started by this process: their end is collected by `stop`.
 _servers: dict[int, subprocess.Popen[bytes]] = {}
 
@@ -63,6 +62,7 @@ class Engine:
         secret_key: Its secret.
         pid: Server process; `started` is its start time in clock ticks since boot.
         time_scale: Waits last 1/time_scale of their time on AWS.
+        account: Whose root the keys are.
     """
 
     state_dir: Path
@@ -96,6 +96,19 @@ class Engine:
         """The server process, named beyond pid reuse."""
         return ProcessId(self.pid, self.started)
 
+    def seen_by(self, account: str) -> "Engine":
+        """Return this engine as the root of another account, whose key is the account's number."""
+        return replace(self, access_key=account, account=account)
+
+    def recorded_in(self, state_dir: Path) -> "Engine":
+        """Record this engine in a directory of its own, so that commands there find it.
+
+        Only the directory that it was started in stops it.
+        """
+        seen = replace(self, state_dir=state_dir.resolve())
+        _write_record(seen)
+        return seen
+
     def environment(self) -> dict[str, str]:
         """Return the variables that point `aws`, boto3 and `sam` at this engine as its root."""
         return {
@@ -116,7 +129,6 @@ def start(
     time_scale: float = 1.0,
     confirm_mail: bool = True,
     offline_store_delay: float = 15 * 60,
-    account: str = "000000000000",
     on_message: Callable[[str], None] = _log.info,
 ) -> Engine:
     """Start an engine on loopback and return it once it answers.
@@ -129,7 +141,6 @@ def start(
             confirmation mail and stays pending until its link is followed.
         offline_store_delay: Seconds of AWS's time that the feature store buffers records
             before it writes them to its offline store.
-        account: The account's number, for two engines that are two accounts.
         on_message: Told what was cleaned up.
 
     Raises:
@@ -159,7 +170,6 @@ def start(
                 pace.TIME_SCALE_VARIABLE: str(time_scale),
                 "STEWARD_CONFIRM_MAIL": "1" if confirm_mail else "0",
                 "STEWARD_OFFLINE_STORE_SECONDS": str(offline_store_delay),
-                _ACCOUNT_VARIABLE: account,
             }
             return _launch(directory, listener, settings)
 
@@ -341,7 +351,6 @@ def _launch(directory: Path, listener: socket.socket, settings: dict[str, str]) 
         access_key=access_key,
         secret_key=secret_key,
         time_scale=float(settings[pace.TIME_SCALE_VARIABLE]),
-        account=settings[_ACCOUNT_VARIABLE],
     )
     try:
         _wait_until_healthy(engine, server)

@@ -89,14 +89,14 @@ PATCHES: tuple[Patch, ...] = (
     _patch(
         "core.iam_evaluator:is_root_access_key",
         ("access_key_id",),
-        "credentials:only_configured_root",
-        "take one random key for the account's root",
+        "credentials:only_signed_roots",
+        "take one random key for the root, and an account's number for another's",
     ),
     _patch(
         "services.sts:is_root_access_key",
         ("access_key_id",),
-        "credentials:only_configured_root",
-        "take one random key for the account's root",
+        "credentials:only_signed_roots",
+        "take one random key for the root, and an account's number for another's",
     ),
     _patch(
         "services.sts:_evict_expired_sessions",
@@ -113,8 +113,14 @@ PATCHES: tuple[Patch, ...] = (
     _patch(
         "core.iam_evaluator:_resolve_condition_key",
         ("key", "ctx"),
-        "credentials:name_the_role",
+        "credentials:resolve_as_aws_does",
         "compare a session's aws:PrincipalArn with its role",
+    ),
+    _patch(
+        "services.s3:_copy_object",
+        ("bucket_name", "dest_key", "headers"),
+        "object_copies:across_accounts",
+        "copy objects of another account",
     ),
     _patch(
         "core.iam_evaluator:enforce",
@@ -371,6 +377,19 @@ PATCHES: tuple[Patch, ...] = (
 )
 
 READS: tuple[Ground, ...] = (
+    Ground(
+        "services.s3:_get_object",
+        ("bucket_name", "key", "headers", "query_params"),
+        "read what is copied from another account",
+    ),
+    Ground(
+        "services.s3:_put_object",
+        ("bucket_name", "key", "body", "headers"),
+        "write what is copied from another account",
+    ),
+    Ground("services.s3:_bucket_owner_account", ("name",), "know whose bucket a policy speaks of"),
+    Ground("services.eventbridge:_event_bus_policies", (), "admit what other accounts send"),
+    Ground("services.eventbridge:_remove_permission", ("data",), "remove a bus's policy"),
     Ground("services.s3:_bucket_object_lock", (), "lock the objects of a template's bucket"),
     Ground(
         "services.s3:_put_object_lock_configuration",

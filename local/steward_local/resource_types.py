@@ -20,6 +20,11 @@ def with_missing_types(original: Handlers) -> Handlers:
         "update": _update_archive,
         "delete": _delete_archive,
     }
+    original["AWS::Events::EventBusPolicy"] = {
+        "create": _create_bus_policy,
+        "update": _update_bus_policy,
+        "delete": _delete_bus_policy,
+    }
     original["AWS::SageMaker::ModelPackageGroup"] = {
         "create": _create_group,
         "delete": _delete_group,
@@ -108,6 +113,33 @@ def _delete_archive(physical_id: str, _props: Properties) -> None:
 
     if physical_id in eventbridge._archives:
         eventbridge._delete_archive({"ArchiveName": physical_id})
+
+
+def _create_bus_policy(_logical_id: str, props: Properties, _stack: str) -> tuple[str, Properties]:
+    """Put one statement into a bus's policy, under the name that the template gives it."""
+    from ministack.services import eventbridge
+
+    bus, name = str(props.get("EventBusName") or "default"), str(props["StatementId"])
+    policy = eventbridge._event_bus_policies.setdefault(
+        bus, {"Version": "2012-10-17", "Statement": []}
+    )
+    others = [one for one in policy["Statement"] if one.get("Sid") != name]
+    policy["Statement"] = [*others, {**props["Statement"], "Sid": name}]
+    return f"{bus}|{name}", {}
+
+
+def _update_bus_policy(
+    physical_id: str, old: Properties, new: Properties, stack: str
+) -> tuple[str, Properties]:
+    _delete_bus_policy(physical_id, old)
+    return _create_bus_policy("", new, stack)
+
+
+def _delete_bus_policy(physical_id: str, _props: Properties) -> None:
+    from ministack.services import eventbridge
+
+    bus, _, name = physical_id.rpartition("|")
+    eventbridge._remove_permission({"EventBusName": bus, "StatementId": name})
 
 
 def _create_group(_logical_id: str, props: Properties, _stack: str) -> tuple[str, Properties]:

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from ministack.core.responses import get_account_id, request_scope
 from ministack.services import cloudwatch, eventbridge
 
 from steward_local import authority, lifecycle, schedule_requests
@@ -22,6 +23,7 @@ Invoke = Callable[..., None]
 
 _log = logging.getLogger(__name__)
 _RETRIES = 185
+_PUT = "events:PutEvents"
 SCHEDULER = schedule_requests.SERVICE
 _FIRST_PAUSE_SECONDS = 1.0
 _LONGEST_PAUSE_SECONDS = 600.0
@@ -88,19 +90,32 @@ def _send(target: JsonObject, event: JsonObject, rule: JsonObject, view: Any, se
 def _forward(
     sender: Sender, arn: str, event: JsonObject, rule: JsonObject, payload: str | None
 ) -> None:
-    """Pass an event to another bus as it is: same id, time, source and detail type."""
+    """Pass an event to another bus as it is: same id, account, time, source and detail type.
+
+    A bus of another account takes it where the rule's role may put events there and the bus's
+    own policy admits that role: both, as for every call across accounts.
+    """
+    bus = eventbridge.parse_arn(arn)
+    name = bus.resource.partition("/")[2]
+    keys = {"events:source": event["Source"], "events:detail-type": event["DetailType"]}
+    foreign = bus.account_id != get_account_id()
+    with request_scope(bus.account_id, bus.region):
+        policy, exists = eventbridge._event_bus_policies.get(name), name in eventbridge._event_buses
     if isinstance(sender, authority.Principal):
-        message = sender.denial("events:PutEvents", arn)
+        message = sender.denial(_PUT, arn, keys)
+        if foreign and message is None:
+            message = sender.foreign_denial(_PUT, arn, policy, keys)
+    elif foreign:
+        message = f"A rule needs a role to put events onto {arn}, a bus of another account"
     else:
-        name = arn.partition(":event-bus/")[2]
-        policy = eventbridge._event_bus_policies.get(name)
-        message = sender.denial("events:PutEvents", arn, policy)
+        message = sender.denial(_PUT, arn, policy)
     if message:
         raise DeliveryError("NO_PERMISSIONS", message)
-    if arn.partition(":event-bus/")[2] not in eventbridge._event_buses:
+    if not exists:
         raise DeliveryError("RESOURCE_NOT_FOUND", f"Event bus {arn} does not exist")
     path = set(event.get("_DispatchPath") or [])
-    eventbridge._dispatch_to_event_bus(eventbridge.parse_arn(arn), event, rule, path, payload)
+    with request_scope(bus.account_id, bus.region):
+        eventbridge._dispatch_to_event_bus(bus, event, rule, path, payload)
 
 
 def _count(metric: str, rule: JsonObject) -> None:

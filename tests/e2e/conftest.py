@@ -17,6 +17,8 @@ from steward_local import engine as engines
 from support.laboratory_stack import Laboratory
 
 TIME_SCALE = 10.0
+NEXT_BUS = "arn:aws:events:us-east-1:222222222222:event-bus/steward-local-promotions"
+"""The environment that versions go to: the same stack in another account of the same AWS."""
 
 
 @pytest.fixture(scope="session")
@@ -28,7 +30,7 @@ def choice(tmp_path_factory: pytest.TempPathFactory) -> Choice:
 @pytest.fixture(scope="session")
 def stack(choice: Choice) -> Iterator[Target]:
     """The deployed stack, as its administrator; stopped whatever happens."""
-    engine, _ = start_and_deploy(choice, None, TIME_SCALE)
+    engine, _ = start_and_deploy(choice, None, TIME_SCALE, {"PromoteTo": NEXT_BUS})
     try:
         target = local_target(engine, choice)
         hire(target, choice.state_dir)

@@ -6,23 +6,21 @@ import hashlib
 import http.server
 import json
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from steward.domain.webhooks import verify
 from steward.ports import Table
 from steward_cli.commands import version_labels, webhooks
-from steward_cli.commands.local import start_and_deploy
-from steward_cli.commands.version_promotion import promote
+from steward_cli.commands.local import deploy_stack
 from steward_cli.console import CommandError
 from steward_cli.demo.people import hire
 from steward_cli.target import Choice, local_target
-from steward_local import engine as engines
 from support.laboratory_stack import Laboratory, eventually
 
 pytestmark = pytest.mark.e2e
@@ -179,18 +177,20 @@ def test_a_corrupted_archive_registers_nothing(
 
 
 @pytest.fixture(scope="module")
-def elsewhere(tmp_path_factory: pytest.TempPathFactory, projects: Path) -> Iterator[Laboratory]:
-    """The stack in another account, on an engine of its own."""
+def elsewhere(
+    lab: Laboratory, tmp_path_factory: pytest.TempPathFactory, projects: Path
+) -> Laboratory:
+    """The stack in another account of the same AWS, which takes versions of the first one."""
     choice = Choice("local", state_dir=tmp_path_factory.mktemp("elsewhere"))
-    engine, _ = start_and_deploy(choice, None, 10.0, account=ELSEWHERE)
-    try:
-        target = local_target(engine, choice)
-        hire(target, choice.state_dir)
-        other = Laboratory(target, choice, projects, tmp_path_factory.mktemp("other-lab"))
-        as_editors(other)
-        yield other
-    finally:
-        engines.stop(choice.state_dir)
+    assert lab.target.engine is not None
+    engine = lab.target.engine.seen_by(ELSEWHERE).recorded_in(choice.state_dir)
+    bus = lab.target.output("PromotionsBusArn")
+    deploy_stack(engine, lambda _line: None, {"PromoteFrom": bus})
+    target = local_target(engine, choice)
+    hire(target, choice.state_dir)
+    other = Laboratory(target, choice, projects, tmp_path_factory.mktemp("other-lab"))
+    as_editors(other)
+    return other
 
 
 def test_another_account_imports_a_version_with_its_evidence_and_without_its_approval(
@@ -223,27 +223,45 @@ def test_another_account_imports_a_version_with_its_evidence_and_without_its_app
     assert elsewhere.approve("landing", 1)["state"] == "approved"
 
 
-def test_a_promotion_brings_the_same_artifact_and_an_account_that_is_not_trusted_none(
+def test_a_promotion_crosses_two_accounts_as_an_offer_and_an_answer(
     lab: Laboratory, two: tuple[int, int], elsewhere: Laboratory
 ) -> None:
     source = lab.state.version(NAME, two[0])  # approved by the test before
-    answer = promote(lab.target, lab.theo, NAME, two[0], "local")
-    item = lab.state.version(NAME, answer["version"])
-    artifacts = [lab.read(one["artifact_uri"]) for one in (source, item)]
-    assert hashlib.sha256(artifacts[0]).hexdigest() == answer["artifact"]
-    assert artifacts[0] == artifacts[1]
+    words = ("versions", "promote", NAME, str(two[0]), "--to")
+    refused = lab.steward_error("--profile", "theo", *words, "prod")
+    assert "this environment is local, not prod" in refused
+    elsewhere.add_project(NAME)
+    answer = lab.steward(*words, "local", person="theo")
+    assert answer == lab.steward(*words, "local", person="theo")
+    item = elsewhere.version(NAME, answer["became"], "registered", "pending", within=90)
+    ours, theirs = lab.read(source["artifact_uri"]), elsewhere.read(item["artifact_uri"])
+    assert ours == theirs
+    assert hashlib.sha256(theirs).hexdigest() == answer["artifact"]
     assert (item["author"], item["approvals"]) == (source["author"], [])
     assert item["imported"]["approvers"] == ["000000000000/ana"]
-    key = f"exported#{two[0]:08d}#000000000000#local"
-    kept = lab.state._store.get(Table.VERSIONS, {"project": NAME, "item": key})
-    assert kept is not None
-    assert (kept["became"], kept["approvers"]) == (answer["version"], ["000000000000/ana"])
+    assert item["imported"]["promoted_by"] == "000000000000/theo"
+    told = {
+        (place, record["what"]): record
+        for place, one in (("here", lab), ("there", elsewhere))
+        for record in one.steward("audit", "show", NAME, "--limit", "200")
+    }
+    assert ("here", "VersionExported") in told, sorted(told)
+    assert ("there", "VersionImported") in told, sorted(told)
 
-    elsewhere.add_project(NAME)
-    with pytest.raises(CommandError) as refused:
-        promote(lab.target, elsewhere.theo, NAME, two[0], "local")
-    assert "a version of account 000000000000 may not come" in refused.value.message
-    assert elsewhere.state.versions(NAME) == []
+
+def test_another_account_reads_nothing_of_ours_but_what_was_laid_ready_for_it(
+    lab: Laboratory, two: tuple[int, int], elsewhere: Laboratory
+) -> None:
+    s3, mine = elsewhere.target.client("s3"), lab.state.version(NAME, two[0])
+    bucket, _, key = mine["artifact_uri"].removeprefix("s3://").partition("/")
+    with pytest.raises(ClientError) as refused:
+        s3.get_object(Bucket=bucket, Key=key)
+    assert refused.value.response["Error"]["Code"] == "AccessDenied"
+    events = elsewhere.target.client("events")
+    entry = {"Source": "steward.registry", "DetailType": "VersionApproved", "Detail": "{}"}
+    own_bus = lab.target.output("PromotionsBusArn").removesuffix("-promotions")
+    put = events.put_events(Entries=[{**entry, "EventBusName": own_bus}])
+    assert put["FailedEntryCount"] == 1
 
 
 def test_an_own_artifact_becomes_a_version_with_what_is_unproven_named(

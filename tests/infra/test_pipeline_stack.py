@@ -171,19 +171,3 @@ def test_logs_have_the_key_and_a_failure_is_mailed_with_a_queue_for_what_is_not(
     for rule in of_type(TEMPLATE, "AWS::Events::Rule").values():
         for one in rule["Properties"]["Targets"]:
             assert one["DeadLetterConfig"]["Arn"] == {"Ref": "FailureQueueArn"}
-
-
-def test_another_account_may_take_one_role_under_a_name_that_begins_with_it() -> None:
-    registry = load(ROOT / "stacks" / "registry.yaml")["Resources"]
-    role = registry["PromotionRole"]
-    [statement] = role["Properties"]["AssumeRolePolicyDocument"]["Statement"]
-    assert role["Condition"] == "HasTrustedAccounts"
-    assert statement["Condition"] == {
-        "StringLike": {"sts:RoleSessionName": "${aws:PrincipalAccount}-*"}
-    }
-    allowed = registry["PromotionPolicy"]["Properties"]["PolicyDocument"]["Statement"]
-    names = {action for one in allowed for action in as_list(one["Action"])}
-    assert names == {
-        "lambda:InvokeFunctionUrl", "lambda:InvokeFunction", "cloudformation:DescribeStacks",
-        "s3:PutObject", "kms:Decrypt", "kms:GenerateDataKey",
-    }  # fmt: skip

@@ -112,6 +112,8 @@ def test_one_function_puts_events_and_only_our_own() -> None:
     assert set(putting) == {
         ("foundation", "PublishOutboxFunctionRole"),
         ("foundation", "ForwardRole"),  # of EventBridge itself: from the default bus to ours
+        ("foundation", "OfferRole"),  # of EventBridge: to the next environment
+        ("foundation", "AnswerRole"),  # of EventBridge: to the environment before
         ("serving", "ClientPolicy"),  # of people's applications: single outcomes
         ("access", "OperatorPolicy"),  # asks for rollback, reaping and scores of files
         ("access", "ScientistPolicy"),  # asks for scores of files
@@ -144,6 +146,8 @@ def test_one_function_puts_events_and_only_our_own() -> None:
     assert putting.pop(("access", "AuditorPolicy"))["Effect"] == "Deny"
     publisher = putting["foundation", "PublishOutboxFunctionRole"]
     assert publisher["Condition"] == {"ForAllValues:StringLike": {"events:source": "steward.*"}}
+    assert putting.pop(("foundation", "OfferRole"))["Resource"] == {"Ref": "PromoteTo"}
+    assert putting.pop(("foundation", "AnswerRole"))["Resource"] == {"Ref": "PromoteFrom"}
     for statement in putting.values():
         assert statement["Resource"] == {"Fn::GetAtt": ["Bus", "Arn"]}
 

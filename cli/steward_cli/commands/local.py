@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -71,9 +72,18 @@ def _running(state_dir: Path) -> engines.Engine | None:
 
 
 def start_and_deploy(
-    choice: Choice, port: int | None, time_scale: float, account: str = "000000000000"
+    choice: Choice,
+    port: int | None,
+    time_scale: float,
+    parameters: Mapping[str, str] | None = None,
 ) -> tuple[engines.Engine, dict[str, str]]:
     """Start an engine and deploy the stack; on failure or Ctrl-C nothing is left running.
+
+    Args:
+        choice: Where the engine keeps its state.
+        port: Of the engine; a free one by default.
+        time_scale: Factor by which waits are shortened.
+        parameters: Of the template, beside those in samconfig.toml.
 
     Raises:
         CommandError: An engine runs already, the port is taken, or the deployment failed.
@@ -81,9 +91,8 @@ def start_and_deploy(
     with progress("starting the embedded AWS") as say:
         try:
             engine = engines.start(
-                choice.state_dir, port=port, time_scale=time_scale, account=account,
-                on_message=say,
-            )  # fmt: skip
+                choice.state_dir, port=port, time_scale=time_scale, on_message=say
+            )
         except EngineAlreadyRunningError as error:
             raise CommandError(
                 str(error), Exit.CONFLICT, "use it, or stop it: steward down"
@@ -92,14 +101,22 @@ def start_and_deploy(
             raise CommandError(str(error)) from None
         try:
             say("building and deploying the stack")
-            outputs = deploy(engine, on_line=lambda line: say(line.strip()[:100]))
-            publish_image(engine, outputs["JobImageParameterName"])
+            outputs = deploy_stack(engine, say, parameters)
         except BaseException as error:
             engines.stop(choice.state_dir)
             if isinstance(error, EngineError):
                 raise CommandError(str(error)) from None
             raise
     return engine, outputs
+
+
+def deploy_stack(
+    engine: engines.Engine, say: Callable[[str], None], parameters: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """Deploy the stack into the account that the engine is seen by; return its outputs."""
+    outputs = deploy(engine, on_line=lambda line: say(line.strip()[:100]), parameters=parameters)
+    publish_image(engine, outputs["JobImageParameterName"])
+    return outputs
 
 
 def publish_image(engine: engines.Engine, parameter: str) -> None:

@@ -31,6 +31,7 @@ from steward_cli.project_stack import (
     with_feature_groups,
     with_resources,
 )
+from steward_cli.shared_versions import share_versions
 from steward_cli.sources import Source, read_source
 from steward_cli.stacks import deploy
 from steward_cli.state import StackState, person, shares_of
@@ -206,7 +207,9 @@ def deploy_project_stack(target: Target, project: Project) -> str:
         "OnCallTopic": target.output("OnCallTopic"),
         "GatewayLogGroup": target.output("GatewayLogGroup"),
     }
-    return deploy(target, name, project.project, template, parameters)
+    stack = deploy(target, name, project.project, template, parameters)
+    share_versions(target, project.project)
+    return stack
 
 
 def _has_kept_group(target: Target, project: str, stack: str) -> str:

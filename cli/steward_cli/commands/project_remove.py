@@ -19,6 +19,7 @@ from steward.domain.runs import RunStatus
 from steward.ports import KEYS, StateStore, Table
 from steward_cli.console import CommandError, Exit, Json, progress, show, table
 from steward_cli.pipeline_stack import pipeline_stack_name
+from steward_cli.shared_versions import withdraw_versions
 from steward_cli.state import StackState
 from steward_cli.target import Target, choose
 
@@ -127,6 +128,7 @@ def take_down(target: Target, project: str, say: Any) -> dict[str, list[str]]:
         _unless_gone(sagemaker.delete_endpoint_config, EndpointConfigName=name)
     for name in found.get("models", []):
         _unless_gone(sagemaker.delete_model, ModelName=name)
+    withdraw_versions(target, project)
     cloudformation = target.client("cloudformation")
     for name in found.get("stacks", []):
         say(f"stack {name}")

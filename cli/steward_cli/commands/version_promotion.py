@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-import json
-import re
-import tempfile
-from pathlib import Path
+import time
+from collections.abc import Callable
 from typing import Annotated, Any
 
-import boto3
 import typer
-from botocore.exceptions import ClientError
 from rich.console import Console
 
-from steward.domain.approvals import Ballot
-from steward.domain.version_archive import MANIFEST, read_archive
-from steward_cli.commands.version_transfer import bring, exported, write_export
+from steward.ports import Item, Table
 from steward_cli.console import CommandError, Exit, Json, progress, show
 from steward_cli.function_urls import call
 from steward_cli.state import StackState
 from steward_cli.target import Target, choose
 
 Project = Annotated[str, typer.Argument(help="Project name, the same in both environments.")]
-ENVIRONMENTS = ("dev", "staging", "prod")
-_IN_SESSION = re.compile(r"[^\w+=,.@-]")
+ENVIRONMENTS = ("local", "dev", "staging", "prod")
+_OFFER_TIMEOUT_S = 600.0
+_SHOWN = (
+    "project", "version", "environment", "account", "attempt", "status", "became", "artifact",
+    "export_digest", "offer_id",
+)  # fmt: skip
 
 
 def promote_version(
@@ -31,99 +29,78 @@ def promote_version(
     project: Project,
     version: Annotated[int, typer.Argument(min=1, help="Version number.")],
     to: Annotated[str, typer.Option("--to", help="Environment: dev, staging or prod.")],
-    role: Annotated[
-        str | None,
-        typer.Option("--role", help="PromotionRoleArn of the other account's stack."),
-    ] = None,
-    stack: Annotated[
-        str | None, typer.Option("--to-stack", help="Stack there; default steward-ENVIRONMENT.")
-    ] = None,
+    within: Annotated[
+        float, typer.Option("--within", min=0, help="Seconds to wait for the answer; 0: do not.")
+    ] = 900.0,
     json_: Json = False,
 ) -> None:
-    """Bring an approved version to another environment: the same artifact, built once.
+    """Offer an approved version to the next environment: the same artifact, built once.
 
-    It is staged there and waits for an approval there. Both ledgers keep who had approved.
+    That environment fetches it, judges it by its own policy and answers. There it is staged and
+    waits for an approval. Asking again does no harm: what is lost on the way is sent again.
 
     Example: `steward versions promote diabetes 2 --to prod`
     """
     if to not in ENVIRONMENTS:
         raise CommandError(f"--to {to!r}", Exit.USAGE, f"allowed: {', '.join(ENVIRONMENTS)}")
     target = choose(context.obj)
-    goal = other_target(target, stack or f"steward-{to}", role)
-    with progress(f"promote {project} {version} to {to}"):
-        answer = promote(target, goal, project, version, to)
+    with progress(f"promote {project} {version} to {to}") as told:
+        found = promote(target, project, version, to, within_s=within, told=told)
 
     def render(console: Console) -> None:
+        where = f"{to} (account {found['account']})"
+        if found["status"] == "offered":
+            console.print(f"{project} {version} is offered to {where}; ask again for its answer")
+            return
         console.print(
-            f"{project} {version} is {answer['version']} in {to}: the artifact "
-            f"{answer['artifact'][:12]}; it goes into staging there"
+            f"{project} {version} is {found['became']} in {where}: the artifact "
+            f"{found['artifact'][:12]}; it goes into staging there"
         )
 
-    show(answer, json_, render)
+    show(found, json_, render)
 
 
-def other_target(target: Target, stack: str, role: str | None) -> Target:
-    """Return a stack of this account, or of another through its promotion role.
-
-    Raises:
-        CommandError: The role may not be taken: the other stack does not trust this account.
-    """
-    if role is None:
-        return Target(target.kind, stack, target.region, target.session, target.engine)
-    account, name = target.identity().split(":")[4], target.identity().rsplit("/", 1)[-1]
-    session = _IN_SESSION.sub("-", f"{account}-{name}")[:64]
-    try:
-        taken = target.client("sts").assume_role(RoleArn=role, RoleSessionName=session)
-    except ClientError as error:
-        raise CommandError(
-            f"cannot take {role}: {error.response['Error']['Message']}", Exit.DENIED,
-            f"the other stack needs TrustedAccounts with {account}, and you sts:AssumeRole on it",
-        ) from None  # fmt: skip
-    own = taken["Credentials"]
-    there = boto3.Session(
-        aws_access_key_id=own["AccessKeyId"], aws_secret_access_key=own["SecretAccessKey"],
-        aws_session_token=own["SessionToken"], region_name=target.region,
-    )  # fmt: skip
-    return Target(target.kind, stack, target.region, there, target.engine)
-
-
-def promote(target: Target, goal: Target, project: str, version: int, to: str) -> dict[str, Any]:
-    """Export here, import there and record it here.
-
-    Returns:
-        What the other environment answered, with the digests.
+def promote(
+    target: Target,
+    project: str,
+    version: int,
+    to: str,
+    *,
+    within_s: float = 900.0,
+    told: Callable[[str], None] = lambda _text: None,
+) -> dict[str, Any]:
+    """Offer a version and wait for the answer of the next environment; return how it stands.
 
     Raises:
-        CommandError: The version was never approved, or the stack is not the environment.
+        CommandError: It cannot be offered, the next environment refused it, or it has not
+            answered in time.
     """
-    item = StackState(target).version(project, version)
-    ballot = Ballot.model_validate(item)
-    if not ballot.was_carried:
+    url = target.output("PromotionUrl")
+    if not url.startswith("http"):
         raise CommandError(
-            f"{ballot.name} is {ballot.state}: only an approved version is promoted",
-            Exit.CONFLICT, "approve it here first",
+            f"versions go nowhere from {target.stack}", Exit.USAGE,
+            "deploy it with PromoteTo=arn:aws:events:REGION:ACCOUNT:event-bus/STACK-promotions",
         )  # fmt: skip
-    if goal.environment_name != to:
+    told("laying the export ready")
+    body = {"project": project, "version": version, "environment": to}
+    offered = call(target, url, "POST", body, timeout_s=_OFFER_TIMEOUT_S).raise_for_status().body
+    key = f"offer#{version:08d}#{offered['account']}#{to}"
+    state, deadline = StackState(target), time.monotonic() + within_s
+    found: Item = offered
+    while found["status"] == "offered" and time.monotonic() < deadline:
+        told(f"offered to account {offered['account']}; it fetches and judges")
+        time.sleep(0.5)
+        found = state.store.get(Table.VERSIONS, {"project": project, "item": key}) or found
+    if found["status"] == "refused":
         raise CommandError(
-            f"{goal.stack} is {goal.environment_name}, not {to}", Exit.USAGE,
-            "name its stack with --to-stack",
+            f"{to} refused: {found['error']}: {found['message']}", Exit.CONFLICT,
+            f"field: {found['field']}" if found.get("field") else None,
+            refusal={name: found.get(name) for name in ("error", "field", "message")},
         )  # fmt: skip
-    manifest, uris = exported(target, project, version)
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        archive, files = folder / "version.tar", folder / "files"
-        files.mkdir()
-        write_export(target, manifest, uris, archive)
-        read_archive(archive, files)
-        (files / MANIFEST).write_bytes(manifest.content())
-        named = {one: files / one for one in (MANIFEST, *(m.name for m in manifest.members))}
-        told = {"approvers": ballot.approvers, "policy": item["policy"]}
-        answer = bring(goal, project, named, promotion=json.loads(json.dumps(told, default=int)))
-    body = {
-        "action": "exported", "project": project, "version": version, "environment": to,
-        "account": goal.identity().split(":")[4], "became": answer["version"],
-        "export_digest": manifest.digest,
-    }  # fmt: skip
-    call(target, target.output("RegistryUrl"), "POST", body).raise_for_status()
-    artifact = next(m.sha256 for m in manifest.members if m.name == "model.tar.gz")
-    return {**answer, "export_digest": manifest.digest, "artifact": artifact}
+    if found["status"] == "offered" and within_s > 0:
+        raise CommandError(
+            f"{to} has not answered within {within_s:.0f} s",
+            Exit.TIMED_OUT,
+            "ask again: nothing is done twice; see the alarms of both stacks",
+        )
+    return {name: found[name] for name in _SHOWN if found.get(name) is not None}

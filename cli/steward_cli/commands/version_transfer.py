@@ -12,26 +12,23 @@ import typer
 from rich.console import Console
 
 from steward.adapters.objects import S3ObjectStore
-from steward.domain.errors import EvidenceIncompleteError
 from steward.domain.version_archive import (
     EVALUATION,
     EVIDENCE,
     EXAMPLES,
     MANIFEST,
     MAX_MODEL_BYTES,
-    MEMBERS,
     MODEL,
     Manifest,
     Member,
-    Source,
     check_evidence_of,
     check_model,
     import_digest,
     import_uri,
-    named_parts,
     read_archive,
     write_archive,
 )
+from steward.service.registry.exporting import Exporter, describe_export
 from steward_cli.console import CommandError, Exit, Json, progress, show
 from steward_cli.function_urls import call
 from steward_cli.state import StackState
@@ -77,36 +74,10 @@ def exported(target: Target, project: str, version: int) -> tuple[Manifest, dict
     Raises:
         EvidenceIncompleteError: Nothing is frozen yet, or something changed since.
     """
+    account = str(target.client("sts").get_caller_identity()["Account"])
+    exporter = Exporter(account, target.region, target.environment_name)
     item = StackState(target).version(project, version)
-    if not item.get("evidence_digest"):
-        raise EvidenceIncompleteError(
-            f"{project} {version} is {item['state']}: its evidence is not frozen",
-            field="state", value=item["state"], allowed="a version that was staged",
-        )  # fmt: skip
-    objects = S3ObjectStore(target.client("s3"))
-    evidence = json.loads(objects.read(item["evidence_uri"]))
-    uris = {name: part["uri"] for name, part in named_parts(evidence).items()}
-    digests = {name: part["sha256"] for name, part in named_parts(evidence).items()}
-    uris[EVIDENCE], digests[EVIDENCE] = str(item["evidence_uri"]), str(item["evidence_digest"])
-    uris[EXAMPLES] = f"{item['manifest_uri'].rpartition('/')[0]}/examples.json"
-    members = []
-    for name, uri in sorted(uris.items()):
-        bucket, _, key = uri.removeprefix("s3://").partition("/")
-        info, found = objects.describe(bucket, key), objects.sha256(bucket, key)
-        if info is None or found != digests.get(name, found):
-            raise EvidenceIncompleteError(
-                f"{uri} changed since the evidence was frozen", field=name, value=found,
-                allowed=digests.get(name),
-            )  # fmt: skip
-        members.append(Member(name=name, size=info.size, sha256=found))
-    source = Source(
-        account=str(target.client("sts").get_caller_identity()["Account"]),
-        region=target.region, environment=target.environment_name, project=project,
-        version=version, author=str(item["author"]), job_image=str(item["job_image"]),
-        code_digest=str(item["code_digest"]), evidence_digest=str(item["evidence_digest"]),
-    )  # fmt: skip
-    missing = sorted(MEMBERS - set(uris))
-    return Manifest(source=source, members=members, missing=missing), uris
+    return describe_export(item, S3ObjectStore(target.client("s3")), exporter)
 
 
 def write_export(target: Target, manifest: Manifest, uris: dict[str, str], path: Path) -> None:
@@ -192,19 +163,13 @@ def _files(
     return files
 
 
-def bring(
-    target: Target,
-    project: str,
-    files: dict[str, Path],
-    promotion: dict[str, Any] | None = None,
-) -> dict[str, Any]:
+def bring(target: Target, project: str, files: dict[str, Path]) -> dict[str, Any]:
     """Upload files and have them registered as a version; return what the function answered.
 
     Args:
         target: Where they are brought to.
         project: Whose version it becomes.
         files: By member name.
-        promotion: What the environment says that they come from, None for any other import.
 
     Raises:
         CommandError: The function refused them, with the reason.
@@ -221,8 +186,6 @@ def bring(
         "project": project,
         "members": [{"name": member.name, "sha256": member.sha256} for member in members],
     }
-    if promotion is not None:
-        body["promotion"] = promotion
     url = target.output("ImportUrl")
     answer = call(target, url, "POST", body, timeout_s=_IMPORT_TIMEOUT_S).raise_for_status()
     return {**answer.body, "import_digest": digest}

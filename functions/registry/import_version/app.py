@@ -5,7 +5,6 @@ from steward.contracts.approval import parse_request
 from steward.contracts.registry import ImportVersion
 from steward.entrypoint import Request, Response, on_request
 from steward.service.registry.imports import ImportPorts, import_version
-from steward.service.registry.promoting import Trust
 
 
 @on_request
@@ -27,7 +26,6 @@ def handler(request: Request) -> Response:
             environment=app().settings.steward_environment,
             data_bucket=app().settings.need("data_bucket"),
             artifacts_bucket=app().settings.need("artifacts_bucket"),
-            trust=Trust.of(app().settings.trusted_accounts, app().settings.promotion_role),
         ),
     )
     return Response(200, registered.model_dump())

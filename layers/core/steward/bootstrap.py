@@ -185,6 +185,15 @@ class App:
 
         return SageMakerModelRegistry(self.clients.get("sagemaker"))
 
+    def registry_in(self, region: str) -> ModelRegistry:
+        """SageMaker Model Registry of a region, of whatever account an ARN names."""
+        from steward.adapters.clients import Clients
+        from steward.adapters.registry import SageMakerModelRegistry
+
+        if region == self.settings.aws_region:
+            return self.registry
+        return SageMakerModelRegistry(Clients(region).get("sagemaker"))
+
     @cached_property
     def model_cards(self) -> ModelCards:
         """SageMaker Model Cards."""

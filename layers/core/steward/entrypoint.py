@@ -168,6 +168,7 @@ def parse_event(event: object) -> Received:
         time=envelope.time,
         source=envelope.source,
         detail_type=envelope.detail_type,
+        account=envelope.account,
         resources=envelope.resources,
         replayed=envelope.replay_name is not None,
         meta=meta,

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from ministack.core import iam_evaluator
+from ministack.core.responses import request_scope
+
 from steward_local.authority import Principal
 from steward_local.sagemaker import jobs, model_card_schema, state_events, store
 from steward_local.sagemaker.errors import ApiError, invalid
@@ -71,6 +74,34 @@ def delete_group(params: dict[str, Any], _caller: Principal) -> dict[str, Any]:
             )
         del at.package_groups[name.lower()]
         at.tags.pop(group["ModelPackageGroupArn"], None)
+        at.group_policies.pop(group["ModelPackageGroupArn"], None)
+    return {}
+
+
+def put_policy(params: dict[str, Any], _caller: Principal) -> dict[str, Any]:
+    """`PutModelPackageGroupPolicy`: who else may read the group and its versions."""
+    group = _group(params["ModelPackageGroupName"])
+    problem = iam_evaluator.validate_policy_document(params["ResourcePolicy"])
+    if problem:
+        raise invalid(f"Invalid resource policy: {problem}")
+    store.current().group_policies[group["ModelPackageGroupArn"]] = params["ResourcePolicy"]
+    return {"ModelPackageGroupArn": group["ModelPackageGroupArn"]}
+
+
+def get_policy(params: dict[str, Any], _caller: Principal) -> dict[str, Any]:
+    """`GetModelPackageGroupPolicy`."""
+    arn = _group(params["ModelPackageGroupName"])["ModelPackageGroupArn"]
+    policy = store.current().group_policies.get(arn)
+    if policy is None:
+        raise invalid(f"Cannot find resource policy for {arn}")
+    return {"ResourcePolicy": policy}
+
+
+def delete_policy(params: dict[str, Any], _caller: Principal) -> dict[str, Any]:
+    """`DeleteModelPackageGroupPolicy`."""
+    arn = _group(params["ModelPackageGroupName"])["ModelPackageGroupArn"]
+    if store.current().group_policies.pop(arn, None) is None:
+        raise invalid(f"Cannot find resource policy for {arn}")
     return {}
 
 
@@ -171,9 +202,20 @@ def find(name_or_arn: str) -> dict[str, Any]:
     return package
 
 
-def describe(params: dict[str, Any], _caller: Principal) -> dict[str, Any]:
-    """`DescribeModelPackage`."""
-    return find(params["ModelPackageName"])
+def describe(params: dict[str, Any], caller: Principal) -> dict[str, Any]:
+    """`DescribeModelPackage`, of another account where the group's policy admits the caller."""
+    name = params["ModelPackageName"]
+    parts = name.split(":")
+    if len(parts) < 6 or parts[4] in ("", store.current().account):
+        return find(name)
+    with request_scope(parts[4], parts[3]):
+        group = parts[5].split("/")[1]
+        arn = store.current().arn("model-package-group", group)
+        policy = store.current().group_policies.get(arn)
+        denied = caller.foreign_denial("sagemaker:DescribeModelPackage", name, policy, {})
+        if denied:
+            raise ApiError("AccessDeniedException", denied)
+        return find(name)
 
 
 def update(params: dict[str, Any], caller: Principal) -> dict[str, Any]:

@@ -71,6 +71,9 @@ OPERATIONS: dict[str, Operation] = {
     "DescribeModelPackageGroup": packages.describe_group,
     "DeleteModelPackageGroup": packages.delete_group,
     "ListModelPackageGroups": packages.list_groups,
+    "PutModelPackageGroupPolicy": packages.put_policy,
+    "GetModelPackageGroupPolicy": packages.get_policy,
+    "DeleteModelPackageGroupPolicy": packages.delete_policy,
     "CreateModelPackage": packages.create,
     "DescribeModelPackage": packages.describe,
     "UpdateModelPackage": packages.update,
@@ -133,6 +136,7 @@ _KINDS = {
 _SUBJECTS = {
     "EndpointWeightsAndCapacities": "Endpoint",
     "FeatureMetadata": "FeatureGroup",
+    "ModelPackageGroupPolicy": "ModelPackageGroup",
     "ModelCardExportJob": "ModelCard",
 }
 
@@ -181,7 +185,7 @@ def resource_of(operation: str, params: dict[str, Any]) -> str:
 
 
 def _named_by(operation: str) -> tuple[str, ...]:
-    subject = re.sub(r"^(Create|Describe|Delete|Update|Stop)", "", operation)
+    subject = re.sub(r"^(Create|Describe|Delete|Update|Stop|Put|Get)", "", operation)
     return (f"{_SUBJECTS.get(subject, subject)}Name",)
 
 

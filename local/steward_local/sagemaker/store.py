@@ -68,6 +68,7 @@ class Store:
     lineage_entities: dict[str, Record] = field(default_factory=dict)
     lineage_associations: dict[tuple[str, str], Record] = field(default_factory=dict)
     last_version: dict[str, int] = field(default_factory=dict)
+    group_policies: dict[str, str] = field(default_factory=dict)
     client_tokens: dict[str, str] = field(default_factory=dict)
     tags: dict[str, dict[str, str]] = field(default_factory=dict)
 

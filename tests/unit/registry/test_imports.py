@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
-import tarfile
-from typing import Any
 
 import pytest
 
-from steward.contracts.registry import ImportVersion, NamedFile
 from steward.contracts.waivers import GrantWaiver
 from steward.domain.errors import (
     EvidenceIncompleteError,
@@ -22,72 +18,10 @@ from steward.domain.version_archive import Manifest, Member, Source, import_dige
 from steward.ports import Table
 from steward.service.governance.replay import replay_version
 from steward.service.registry.cards import frozen_card
-from steward.service.registry.imports import ImportPorts, import_version
 from steward.service.registry.waiving import Signed, grant_waiver
 from support.card_scene import bias, explanation
-from support.registry_scene import BUCKET, CONFIG, PROJECT, Scene, evaluation, session, user
-
-IMAGE = "local/steward-jobs@sha256:" + "1" * 64
-EVALUATION = json.dumps(evaluation(champion=False)).encode()
-EXAMPLES = b'{"cases": []}'
-
-
-def model(name: str = "model.json") -> bytes:
-    out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode="w:gz") as archive:
-        archive.addfile(tarfile.TarInfo(name))
-    return out.getvalue()
-
-
-MODEL = model()
-
-
-class Image:
-    def uri(self) -> str:
-        return IMAGE
-
-
-class Importing:
-    """A registry into which files are imported."""
-
-    def __init__(self) -> None:
-        self.scene = Scene()
-        self.scene.state.put(Table.PROJECTS, {"project": PROJECT, "config": CONFIG})
-
-    def upload(self, files: dict[str, bytes]) -> ImportVersion:
-        """Put files where an import finds them; return the request."""
-        named = {
-            name: self.scene.objects.write(f"s3://{BUCKET}/given/{name}", content)
-            for name, content in files.items()
-        }
-        request = ImportVersion(
-            project=PROJECT,
-            members=[NamedFile(name=name, sha256=digest) for name, digest in named.items()],
-        )
-        digest = import_digest(request.members)
-        for name, content in files.items():
-            self.scene.objects.write(import_uri(BUCKET, PROJECT, digest, name), content)
-        return request
-
-    def register(self, request: ImportVersion, caller: str = user("tess")) -> int:
-        scene = self.scene
-        return import_version(
-            request, caller_arn=caller, person_roles=frozenset({"Approver"}),
-            ports=ImportPorts(
-                state=scene.state, objects=scene.objects, registry=scene.registry,
-                job_image=Image(), clock=scene.clock, ids=scene.ids, environment="dev",
-                data_bucket="data", artifacts_bucket=BUCKET,
-            ),
-        ).version  # fmt: skip
-
-    def evidence(self, version: int = 1) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(
-            self.scene.objects.read(self.scene.item(version)["evidence_uri"])
-        )
-        return found
-
-
-OWN = {"model.tar.gz": MODEL, "evaluation.json": EVALUATION, "examples.json": EXAMPLES}
+from support.import_scene import EVALUATION, IMAGE, MODEL, OWN, Importing, model
+from support.registry_scene import BUCKET, CONFIG, PROJECT, Scene, session, user
 
 
 def archived(**beside: bytes) -> dict[str, bytes]:

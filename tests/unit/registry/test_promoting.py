@@ -1,4 +1,4 @@
-"""From one environment to the next: whose version, by whom, under which policy."""
+"""From one environment to the next: offered, fetched by digest, judged, answered, recorded."""
 
 from __future__ import annotations
 
@@ -7,191 +7,342 @@ from typing import Any
 
 import pytest
 
-from steward.contracts.registry import ImportVersion, Promotion, RecordExport
-from steward.domain.errors import EvidenceIncompleteError, NotAuthorizedError, RejectedError
-from steward.domain.policy.in_force import pinned
-from steward.domain.policy.platform import platform_policy
-from steward.domain.project import parse_project
-from steward.domain.version_archive import (
-    Manifest,
-    Member,
-    Source,
-    import_digest,
-    import_uri,
+from steward.domain.errors import (
+    ConflictError,
+    EvidenceIncompleteError,
+    NotAuthorizedError,
+    RejectedError,
 )
-from steward.ports import Table
-from steward.service.registry.changes import change_version
-from steward.service.registry.imports import ImportPorts, import_version
-from steward.service.registry.promoting import Trust
-from support.registry_scene import BUCKET, CONFIG, PROJECT, Scene, user
-from unit.registry.test_imports import IMAGE, OWN, Image, Importing
+from steward.domain.offers import (
+    TERMS,
+    Neighbour,
+    Terms,
+    check_export_folder,
+    neighbour,
+    parse_terms,
+)
+from steward.domain.policy.platform import platform_policy
+from steward.domain.version_archive import MAX_JSON_BYTES
+from steward.ports import Delete, Table
+from support.import_scene import IMAGE, MODEL
+from support.promotion_scene import (
+    APPROVER,
+    AUTHOR,
+    BY,
+    DEV,
+    EXPORTS,
+    PACKAGE,
+    POLICY,
+    PROD,
+    PROD_BUS,
+    Crossing,
+)
+from support.registry_scene import PROJECT
 
-DEV, HERE = "222222222222", "000000000000"
-AUTHOR, APPROVER = f"{DEV}/tess", f"{DEV}/ada"
-ROLE = "steward-prod-PromotionRole"
-BY = f"arn:aws:sts::{HERE}:assumed-role/{ROLE}/{DEV}-zoe"
-TRUST = Trust(frozenset({DEV}), ROLE)
-POLICY = pinned(platform_policy(), "platform", parse_project(CONFIG)).model_dump(mode="json")
-
-
-class Promoting(Importing):
-    """An environment to which a version is promoted."""
-
-    def request(self, *, policy: dict[str, Any] = POLICY, **about: Any) -> ImportVersion:
-        files = {**OWN, "dataset_manifest.json": b'{"rows": 300}', "baseline.json": b"{}"}
-        objects = Scene().objects
-        part = {n: {"uri": f"s3://x/{n}", "sha256": objects.write(f"s3://x/{n}", c)}
-                for n, c in files.items()}  # fmt: skip
-        named = {k: policy[k] for k in ("name", "digest", "tier")}
-        evidence = {
-            "artifact": part["model.tar.gz"], "evaluation": part["evaluation.json"],
-            "baseline": part["baseline.json"], "gate": {"verdict": "pass", "policy": named},
-            "dataset": {"dataset_id": "d7", "manifest": part["dataset_manifest.json"]},
-        }  # fmt: skip
-        files["evidence.json"] = json.dumps(evidence).encode()
-        digests = {n: objects.write(f"s3://x/{n}", c) for n, c in files.items()}
-        members = [Member(name=n, size=len(c), sha256=digests[n])
-                   for n, c in sorted(files.items())]  # fmt: skip
-        source = Source(**{
-            "account": DEV, "region": "us-east-1", "environment": "dev", "project": "credit",
-            "version": 3, "author": AUTHOR, "job_image": IMAGE, "code_digest": "c" * 64,
-            "evidence_digest": digests["evidence.json"], **about.pop("source", {}),
-        })  # fmt: skip
-        files["manifest.json"] = Manifest(source=source, members=members, missing=[]).content()
-        told = Promotion(**{"approvers": [AUTHOR, APPROVER], "policy": policy, **about})
-        return self.upload(files).model_copy(update={"promotion": told})
-
-    def promote(self, request: ImportVersion, caller: str = BY, trust: Trust = TRUST) -> int:
-        scene = self.scene
-        return import_version(
-            request, caller_arn=caller, person_roles=frozenset({"Approver"}),
-            ports=ImportPorts(
-                state=scene.state, objects=scene.objects, registry=scene.registry,
-                job_image=Image(), clock=scene.clock, ids=scene.ids, environment="prod",
-                data_bucket="data", artifacts_bucket=BUCKET, trust=trust,
-            ),
-        ).version  # fmt: skip
+STRANGER = "333333333333"
 
 
 @pytest.fixture
-def goal() -> Promoting:
-    return Promoting()
+def two() -> Crossing:
+    return Crossing()
 
 
-def test_a_promotion_keeps_artifact_author_and_who_approved(goal: Promoting) -> None:
-    request = goal.request()
-    assert goal.promote(request) == goal.promote(request) == 1
-    item = goal.scene.item(1)
-    assert (item["author"], item["trainer"]) == (AUTHOR, f"{DEV}/zoe")
-    assert item["state"] == "registered"
-    assert item["approvals"] == []
+def refusal(two: Crossing, **changes: Any) -> tuple[str | None, str | None]:
+    """Offer, let it arrive, and return error and field of the answer; nothing is registered."""
+    two.offer()
+    answer = two.arrives(**changes)
+    assert "became" not in answer
+    assert two.prod.state.query(Table.VERSIONS, PROJECT, prefix="version#") == []
+    return answer.get("error"), answer.get("field")
+
+
+def test_the_same_artifact_arrives_with_its_author_and_who_approved(two: Crossing) -> None:
+    found = two.promoted()
+    assert (found["recorded"], found["status"], found["became"]) == (True, "received", 1)
+    item = two.prod.item(1)
+    assert two.objects.read(item["artifact_uri"]) == MODEL
+    assert (item["author"], item["trainer"]) == (AUTHOR, BY)
+    assert (item["state"], item["approvals"]) == ("registered", [])
     assert item["imported"]["approvers"] == [APPROVER]
-    assert item["imported"]["promoted_by"] == f"{DEV}/zoe"
+    assert item["imported"]["promoted_by"] == BY
     assert "image" not in item["imported"]["unproven"]
-    artifact = goal.scene.objects.read(item["artifact_uri"])
-    assert artifact == OWN["model.tar.gz"]
-    told: Any = goal.scene.state.named("VersionImported")
-    assert [one.data.approvers for one in told] == [[APPROVER]]
-    assert told[0].data.origin["account"] == DEV
-
-
-def test_what_was_promoted_can_be_promoted_again(goal: Promoting) -> None:
-    goal.promote(goal.request())
-    item = goal.scene.item(1)
     assert item["policy"]["digest"] == item["gate"]["policy"]["digest"] == POLICY["digest"]
 
 
-def test_another_image_is_named_as_unproven(goal: Promoting) -> None:
-    goal.promote(goal.request(source={"job_image": "local/x@sha256:" + "2" * 64}))
-    assert "image" in goal.scene.item(1)["imported"]["unproven"]
+def test_both_environments_tell_of_it_under_one_correlation_id(two: Crossing) -> None:
+    two.promoted()
+    [imported] = two.prod.state.named("VersionImported")
+    [exported] = two.dev.state.named("VersionExported")
+    data: Any = exported.data
+    assert (data.account, data.became, data.approvers) == (PROD, 1, [APPROVER])
+    assert imported.data.approvers == [APPROVER]  # type: ignore[attr-defined]
+    [answer] = two.prod.state.named("OfferAnswered")
+    assert two.sent().meta.correlation_id == answer.meta.correlation_id == "run-1"
+    assert two.sent().meta.actor == BY
+
+
+def test_what_lies_ready_is_of_one_account_and_holds_terms_beside_the_export(
+    two: Crossing,
+) -> None:
+    two.offer()
+    assert two.folder().startswith(f"s3://{EXPORTS}/exports/{PROD}/{PROJECT}/")
+    terms = parse_terms(two.objects.read(f"{two.folder()}/{TERMS}"))
+    assert terms == Terms(approvers=[APPROVER], policy=POLICY)
+
+
+def test_an_offer_that_comes_twice_is_one_version_with_one_answer(two: Crossing) -> None:
+    two.offer()
+    first, again = two.arrives(), two.arrives()
+    assert again == {"again": True, **first}
+    assert len(two.prod.state.query(Table.VERSIONS, PROJECT, prefix="version#")) == 1
+    answers = two.prod.state.named("OfferAnswered")
+    assert [one.data for one in answers] == [answers[0].data] * 2
+    assert (two.answers()["recorded"], two.answers()["recorded"]) == (True, False)
+    assert len(two.dev.state.named("VersionExported")) == 1
+
+
+def test_a_lost_answer_is_mended_by_asking_again(two: Crossing) -> None:
+    before = two.offer()
+    two.arrives()
+    again = two.offer()
+    assert (again["status"], again["offer_id"]) == ("offered", before["offer_id"])
+    two.arrives()
+    assert two.answers()["became"] == 1
+    assert two.offer()["status"] == "received"
+    assert len(two.dev.state.named("VersionOffered")) == 2
+
+
+def test_a_lost_race_of_two_deliveries_is_answered_the_same_next_time(two: Crossing) -> None:
+    def first() -> None:
+        two.arrives()
+
+    two.offer()
+    two.prod.state.before_commit += [lambda: None, lambda: None, first]
+    with pytest.raises(ConflictError):
+        two.arrives()
+    assert two.arrives()["became"] == 1
+
+
+def test_two_who_ask_at_once_make_one_offer(two: Crossing) -> None:
+    def first() -> None:
+        two.offer()
+
+    two.dev.state.before_commit.append(first)
+    with pytest.raises(ConflictError):
+        two.offer()
+    assert two.offer()["attempt"] == 1
+
+
+def test_a_refusal_comes_back_and_asking_again_is_a_new_attempt(two: Crossing) -> None:
+    two.objects.denied.add(EXPORTS)
+    first = two.promoted()
+    assert (first["status"], first["error"], first["field"]) == (
+        "refused", "NotAuthorizedError", "export_uri",
+    )  # fmt: skip
+    [told] = two.dev.state.named("PromotionRefused")
+    assert "may not be read" in told.data.message  # type: ignore[attr-defined]
+    two.objects.denied.clear()
+    late = two.prod.state.named("OfferAnswered")[0]
+    assert two.offer()["attempt"] == 2
+    assert two.answers(late)["recorded"] is False
+    two.arrives()
+    assert two.answers()["status"] == "received"
+
+
+def test_an_old_offer_that_is_replayed_changes_nothing(two: Crossing) -> None:
+    two.objects.denied.add(EXPORTS)
+    two.promoted()
+    old = two.sent()
+    two.objects.denied.clear()
+    two.promoted()
+    assert two.arrives(old)["error"] == "NotAuthorizedError"
+    assert two.answers()["recorded"] is False
+    assert len(two.prod.state.query(Table.VERSIONS, PROJECT, prefix="version#")) == 1
+
+
+def test_an_account_that_is_no_neighbour_gets_no_answer(two: Crossing) -> None:
+    two.offer()
+    with pytest.raises(NotAuthorizedError) as refused:
+        two.arrives(account=STRANGER)
+    assert (refused.value.field, refused.value.allowed) == ("account", DEV)
+    two.arrives()
+    with pytest.raises(NotAuthorizedError):
+        two.answers(account=STRANGER)
+    two.origin = None
+    with pytest.raises(NotAuthorizedError):
+        two.arrives()
+    assert two.answers()["status"] == "received"
+
+
+def test_a_manifest_of_a_third_account_is_refused(two: Crossing) -> None:
+    two.origin = Neighbour("arn", STRANGER)
+    two.offer(by=f"{STRANGER}/eve")
+    theirs = PACKAGE.replace(DEV, STRANGER)
+    two.dev.registry.packages[theirs] = {"ModelApprovalStatus": "Approved"}
+    answer = two.arrives(account=STRANGER, model_package_arn=theirs)
+    assert answer["field"] == "source.account"
+
+
+def test_nobody_of_another_account_is_named_as_who_asks(two: Crossing) -> None:
+    two.offer(by=f"{PROD}/ana")
+    assert two.arrives()["field"] == "actor"
 
 
 @pytest.mark.parametrize(
-    ("caller", "trust"),
+    "arn",
     [
-        (BY, Trust(frozenset(), ROLE)),
-        (BY, Trust(frozenset({DEV}), "")),
-        (BY.replace(f"{DEV}-zoe", "333333333333-zoe"), TRUST),
-        (BY.replace(ROLE, "Other"), TRUST),
-        (user("tess"), TRUST),
+        "",
+        PACKAGE.replace(DEV, STRANGER),
+        PACKAGE.replace("/3", "/4"),
+        PACKAGE.replace("model-package", "endpoint"),
     ],
-    ids=["not trusted", "no role", "another account's session", "another role", "a user here"],
 )
-def test_a_version_comes_only_from_the_trusted_account_that_brings_it(
-    goal: Promoting, caller: str, trust: Trust
+def test_the_registry_of_the_account_that_offers_must_know_the_version(
+    two: Crossing, arn: str
 ) -> None:
-    with pytest.raises(NotAuthorizedError) as refused:
-        goal.promote(goal.request(), caller, trust)
-    assert (refused.value.field, refused.value.value) == ("source.account", DEV)
+    assert refusal(two, model_package_arn=arn)[1] == "model_package_arn"
 
 
-def test_between_two_stacks_of_one_account_a_person_brings_it(goal: Promoting) -> None:
-    goal.promote(goal.request(source={"account": HERE}), user("zoe"), Trust())
-    assert goal.scene.item(1)["trainer"] == f"{HERE}/zoe"
+def test_a_version_that_the_registry_there_does_not_call_approved_is_refused(
+    two: Crossing,
+) -> None:
+    two.dev.registry.packages[PACKAGE]["ModelApprovalStatus"] = "Rejected"
+    two.offer()
+    answer = two.arrives()
+    assert answer["message"] == f"the registry there says Rejected of {PACKAGE}"
 
 
-def test_a_stricter_policy_here_refuses_with_its_key(goal: Promoting) -> None:
+@pytest.mark.parametrize(
+    "uri",
+    [
+        f"s3://artifacts/exports/{STRANGER}/{PROJECT}/" + "0" * 64,
+        "s3://artifacts/models/diabetes/secret",
+        f"s3://artifacts/exports/{PROD}/{PROJECT}/../" + "0" * 64,
+        f"s3:///exports/{PROD}/{PROJECT}/" + "0" * 64,
+        f"https://evil/exports/{PROD}/{PROJECT}/" + "0" * 64,
+    ],
+)
+def test_only_the_folder_for_this_account_is_read(two: Crossing, uri: str) -> None:
+    assert refusal(two, export_uri=uri) == ("RejectedError", "export_uri")
+    with pytest.raises(RejectedError):
+        check_export_folder(uri, PROD, PROJECT, "0" * 64)
+
+
+def test_bytes_that_changed_after_the_offer_are_refused(two: Crossing) -> None:
+    two.offer()
+    for name in ("model.tar.gz", "manifest.json", TERMS):
+        crossing = Crossing()
+        crossing.offer()
+        uri = f"{crossing.folder()}/{name}"
+        content = bytearray(crossing.objects.read(uri))
+        content[-2] ^= 1
+        crossing.objects.write(uri, bytes(content))
+        answer = crossing.arrives()
+        assert (answer["error"], answer["field"]) == ("EvidenceIncompleteError", name)
+
+
+def test_a_file_that_changed_before_the_offer_is_not_offered(two: Crossing) -> None:
+    two.objects.write("s3://artifacts-dev/artifact", b"another model")
+    with pytest.raises(EvidenceIncompleteError, match="changed since the evidence was frozen"):
+        two.offer()
+    assert two.dev.state.named("VersionOffered") == []
+
+
+def test_a_member_above_its_size_is_refused_before_it_is_copied(two: Crossing) -> None:
+    two.offer()
+    two.objects.write(f"{two.folder()}/evaluation.json", b"0" * (MAX_JSON_BYTES + 1))
+    answer = two.arrives()
+    assert answer["field"] == "evaluation.json"
+    assert list(two.objects.list("artifacts", "imports/")) == []
+
+
+def test_an_export_that_the_sender_removed_is_refused(two: Crossing) -> None:
+    two.offer()
+    for info in list(two.objects.versions(EXPORTS, "")):
+        two.objects.remove(EXPORTS, info.key, str(info.version_id))
+    assert two.arrives()["field"] == "manifest.json"
+
+
+def test_another_environment_than_the_one_that_was_asked_for_is_refused(two: Crossing) -> None:
+    two.offer("staging")
+    answer = two.arrives()
+    assert answer["message"] == "this environment is prod, not staging"
+    assert two.answers()["status"] == "refused"
+
+
+def test_a_project_that_is_not_declared_there_is_refused(two: Crossing) -> None:
+    two.prod.state.commit([Delete(Table.PROJECTS, {"project": PROJECT})])
+    assert refusal(two) == ("ProjectNotFoundError", "project")
+
+
+def test_a_stricter_policy_there_refuses_with_its_key(two: Crossing) -> None:
     document = platform_policy().model_dump(mode="json", exclude_none=True)
     for tier in document["tiers"].values():
         tier["quorum"] = 3
-    goal.scene.state.put(
+    two.prod.state.put(
         Table.VERSIONS, {"project": "#organisation", "item": "policy", "document": document}
     )
-    with pytest.raises(RejectedError) as refused:
-        goal.promote(goal.request())
-    assert refused.value.field == "policy.quorum"
-    assert "stricter" in str(refused.value)
+    assert refusal(two) == ("RejectedError", "policy.quorum")
 
 
-def test_a_policy_that_the_evidence_does_not_name_is_refused(goal: Promoting) -> None:
+def test_a_policy_that_the_evidence_does_not_name_is_refused(two: Crossing) -> None:
     looser = json.loads(json.dumps(POLICY))
     looser["requirements"]["quorum"] = 9
-    request = goal.request()
-    assert request.promotion is not None
-    forged = request.promotion.model_copy(update={"policy": looser})
-    with pytest.raises(EvidenceIncompleteError, match="not the one that the evidence names"):
-        goal.promote(request.model_copy(update={"promotion": forged}))
+    two.offer()
+    digest = two.objects.write(
+        f"{two.folder()}/{TERMS}", Terms(approvers=[APPROVER], policy=looser).content()
+    )
+    answer = two.arrives(terms_digest=digest)
+    assert (answer["error"], answer["field"]) == ("EvidenceIncompleteError", "terms.policy")
 
 
-def test_an_artifact_of_another_digest_is_refused(goal: Promoting) -> None:
-    request = goal.request()
-    digest = next(m for m in request.members if m.name == "model.tar.gz").sha256
-    uri = import_uri(BUCKET, PROJECT, import_digest(request.members), "model.tar.gz")
-    goal.scene.objects.write(uri, b"another model")
-    with pytest.raises(EvidenceIncompleteError) as refused:
-        goal.promote(request)
-    assert (refused.value.field, refused.value.allowed) == ("model.tar.gz", digest)
-
-
-def test_files_that_are_no_archive_are_no_promotion(goal: Promoting) -> None:
-    told = Promotion(approvers=[APPROVER], policy=POLICY)
-    with pytest.raises(EvidenceIncompleteError, match="only an archive"):
-        goal.promote(goal.upload(dict(OWN)).model_copy(update={"promotion": told}))
-
-
-def test_the_authors_own_approval_is_none(goal: Promoting) -> None:
+def test_terms_of_another_shape_are_refused_with_their_field() -> None:
     with pytest.raises(RejectedError) as refused:
-        goal.promote(goal.request(approvers=[AUTHOR.upper()]))
-    assert refused.value.field == "promotion.approvers"
+        parse_terms(b'{"approvers": [], "policy": {}}')
+    assert refused.value.field == "terms.approvers"
 
 
-def test_an_export_is_recorded_once_with_who_had_approved() -> None:
-    scene = Scene()
-    digest = scene.pending().evidence_digest
-    request = RecordExport(
-        action="exported", project=PROJECT, version=1, environment="prod", account=HERE, became=7,
-        export_digest="e" * 64,
-    )  # fmt: skip
+def test_the_authors_own_approval_is_none(two: Crossing) -> None:
+    item = two.dev.item(3)
+    two.approved(approvals=[{**item["approvals"][0], "identity": AUTHOR.upper()}])
+    assert refusal(two) == ("RejectedError", "terms.approvers")
 
-    def record() -> bool:
-        return bool(change_version(
-            request, actor=f"{DEV}/zoe", request_id="r1", state=scene.state, clock=scene.clock,
-            ids=scene.ids,
-        )["recorded"])  # fmt: skip
 
-    with pytest.raises(RejectedError, match="never approved"):
-        record()
-    scene.decide(user("ada"), digest)
-    assert (record(), record()) == (True, False)
-    [told] = scene.state.named("VersionExported")
-    assert (told.data.became, told.data.approvers) == (7, ["000000000000/ada"])  # type: ignore[attr-defined]
+def test_another_image_is_named_as_unproven(two: Crossing) -> None:
+    two.approved(job_image=IMAGE.replace("1" * 64, "2" * 64))
+    two.promoted()
+    assert "image" in two.prod.item(1)["imported"]["unproven"]
+
+
+def test_what_was_never_approved_is_not_offered(two: Crossing) -> None:
+    two.approved(approvals=[], state="pending")
+    with pytest.raises(RejectedError, match="only an approved version is promoted"):
+        two.offer()
+
+
+def test_an_environment_without_a_next_one_offers_nothing(two: Crossing) -> None:
+    two.goal = None
+    with pytest.raises(RejectedError) as refused:
+        two.offer()
+    assert refused.value.field == "PromoteTo"
+
+
+def test_an_answer_to_what_was_never_offered_is_refused(two: Crossing) -> None:
+    two.offer()
+    two.arrives()
+    with pytest.raises(RejectedError, match="was never offered"):
+        two.answers(version=4)
+
+
+def test_two_stacks_of_one_account_promote_alike(two: Crossing) -> None:
+    here = Neighbour(PROD_BUS.replace(PROD, DEV), DEV)
+    two.goal = here
+    two.offer()
+    assert f"/exports/{DEV}/" in two.folder()
+
+
+def test_a_neighbour_is_known_by_the_arn_of_its_bus() -> None:
+    assert neighbour("") is None
+    assert neighbour(PROD_BUS) == Neighbour(PROD_BUS, PROD)
+    with pytest.raises(RejectedError):
+        neighbour("steward-prod-promotions")

@@ -206,7 +206,11 @@ AWS_DETAILS: dict[tuple[str, str], type[BaseModel]] = {
 
 
 class Received(BaseModel):
-    """A typed event as a handler gets it: one of AWS's or one of ours."""
+    """A typed event as a handler gets it: one of AWS's or one of ours.
+
+    Attributes:
+        account: Whose it is; EventBridge fills it in, and a rule that forwards an event keeps it.
+    """
 
     model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True, defer_build=True)
 
@@ -214,6 +218,7 @@ class Received(BaseModel):
     time: str
     source: str
     detail_type: str
+    account: str = ""
     resources: list[str]
     replayed: bool
     meta: Meta | None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
@@ -51,24 +51,7 @@ class ArchiveVersion(_Strict):
     reason: str = Field(min_length=1, max_length=1000)
 
 
-class RecordExport(_Strict):
-    """Keep that a version went to another environment.
-
-    Attributes:
-        account: Where it went.
-        became: Its number there.
-    """
-
-    action: Literal["exported"]
-    project: str
-    version: int = Field(ge=1)
-    environment: str = Field(min_length=1, max_length=20)
-    account: str = Field(pattern="^[0-9]{12}$")
-    became: int = Field(ge=1)
-    export_digest: str = Field(pattern="^[0-9a-f]{64}$")
-
-
-RegistryRequest = SetAlias | LabelVersion | ArchiveVersion | RecordExport
+RegistryRequest = SetAlias | LabelVersion | ArchiveVersion
 
 
 def parse_registry_request(value: object) -> RegistryRequest:
@@ -101,28 +84,19 @@ class NamedFile(_Strict):
     sha256: str = Field(pattern="^[0-9a-f]{64}$")
 
 
-class Promotion(_Strict):
-    """What the environment before says of a version that comes from it.
-
-    Attributes:
-        approvers: Who approved it there; it counts for nothing here and is kept.
-        policy: What its gate judged by, as pinned there; the evidence holds its digest.
-    """
-
-    approvers: list[str] = Field(min_length=1, max_length=50)
-    policy: dict[str, Any]
-
-
 class ImportVersion(_Strict):
-    """``POST`` to the import URL: register these files as a version.
-
-    Attributes:
-        promotion: Given where an environment's approved version comes to the next one.
-    """
+    """``POST`` to the import URL: register these files as a version."""
 
     project: str
     members: list[NamedFile] = Field(min_length=1, max_length=20)
-    promotion: Promotion | None = None
+
+
+class OfferVersion(_Strict):
+    """``POST`` to the promotion URL: lay a version ready for the next environment."""
+
+    project: str
+    version: int = Field(ge=1)
+    environment: str = Field(min_length=1, max_length=20)
 
 
 class AddWebhook(_Strict):

@@ -54,8 +54,9 @@ _PAYLOADS = {
     "registry": (
         "VersionRegistered", "ApprovalRequested", "VersionApproved", "VersionRejected",
         "ApprovalReminder", "ApprovalExpired", "ApprovalBypassed", "VersionPromoted",
-        "VersionStateChanged", "VersionAliased", "VersionDescribed", "VersionExported",
-        "VersionImported", "ReviewDue", "ReviewRecorded",
+        "VersionStateChanged", "VersionAliased", "VersionDescribed", "VersionOffered",
+        "OfferAnswered", "VersionExported", "PromotionRefused", "VersionImported",
+        "ReviewDue", "ReviewRecorded",
     ),
     "serving": (
         "VersionStaged", "StagingFailed", "ReleaseStarted", "ReleaseQueued",

@@ -126,6 +126,50 @@ class VersionDescribed(Payload):
     description: str
 
 
+class VersionOffered(Payload):
+    """An approved version lies ready for the next environment, which fetches it from there.
+
+    Attributes:
+        offer_id: Of this attempt; the same offer again has the same.
+        environment: Whom it is for.
+        export_uri: Folder of the manifest, its members and the terms.
+        export_digest: SHA-256 of ``manifest.json``.
+        terms_digest: SHA-256 of ``terms.json``.
+        model_package_arn: Its record in the registry there, which says that it was approved.
+    """
+
+    source: ClassVar[str] = "steward.registry"
+    version: int
+    offer_id: str
+    environment: str
+    export_uri: str
+    export_digest: str
+    terms_digest: str
+    model_package_arn: str
+
+
+class OfferAnswered(Payload):
+    """This environment took the version that was offered, or refused it.
+
+    Attributes:
+        version: Its number where it was offered.
+        environment: Who answers.
+        became: Its number here; None where it was refused.
+        error: Name of the error that refused it; None where it was taken.
+        field: What was at fault.
+        message: Why, for a person.
+    """
+
+    source: ClassVar[str] = "steward.registry"
+    version: int
+    offer_id: str
+    environment: str
+    became: int | None = None
+    error: str | None = None
+    field: str | None = None
+    message: str = ""
+
+
 class VersionExported(Payload):
     """A version went to another environment, where it is number ``became``."""
 
@@ -136,6 +180,26 @@ class VersionExported(Payload):
     became: int
     export_digest: str
     approvers: list[str]
+
+
+class PromotionRefused(Payload):
+    """The next environment refused a version.
+
+    Attributes:
+        by: Who had asked for it.
+        error: Name of the error there.
+        field: What was at fault there.
+        message: Why, for a person.
+    """
+
+    source: ClassVar[str] = "steward.registry"
+    version: int
+    environment: str
+    account: str
+    by: str
+    error: str
+    field: str | None
+    message: str
 
 
 class VersionImported(Payload):

@@ -7,14 +7,12 @@ from typing import Any
 from steward.contracts.registry import (
     ArchiveVersion,
     LabelVersion,
-    RecordExport,
     RegistryRequest,
     SetAlias,
 )
 from steward.ports import Clock, Ids, Item, StateStore
 from steward.service.registry.aliases import Move, move_alias
 from steward.service.registry.labelling import describe_version
-from steward.service.registry.promoting import record_export
 from steward.service.registry.transitions import archive_version
 
 _SHOWN = ("project", "version", "state", "tags", "description", "archived_because")
@@ -70,10 +68,6 @@ def change_version(
                     clock=clock,
                     ids=ids,
                 )
-            )
-        case RecordExport():
-            return record_export(
-                request, actor=actor, causation_id=request_id, state=state, clock=clock, ids=ids
             )
         case ArchiveVersion():
             return _view(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from steward.contracts.events import VersionImported
@@ -58,12 +58,13 @@ from steward.ports import (
 from steward.service.emission import Cause, event
 from steward.service.policy_in_force import pin_policy
 from steward.service.registry.import_judging import VERDICT, judge_import
-from steward.service.registry.promoting import Accepted, Promoted, Trust, check_promotion
+from steward.service.registry.promoting import Accepted, Promoted, check_terms
 from steward.service.registry.records import versions_of
 from steward.service.registry.registration import register_version
 
 if TYPE_CHECKING:
     from steward.contracts.registry import ImportVersion
+    from steward.domain.offers import Terms
     from steward.domain.policy.in_force import PinnedPolicy
 
 _BROUGHT = ("code", "dataset", "comparison", "gate")
@@ -80,7 +81,6 @@ class ImportPorts:
         environment: The deployment environment.
         data_bucket: Where dataset manifests and recorded examples lie.
         artifacts_bucket: Where models, evaluations and what is imported lie.
-        trust: Whose versions may be promoted to this environment.
     """
 
     state: StateStore
@@ -92,7 +92,6 @@ class ImportPorts:
     environment: str
     data_bucket: str
     artifacts_bucket: str
-    trust: Trust = field(default_factory=Trust)
 
 
 def import_version(
@@ -110,30 +109,56 @@ def import_version(
         RejectedError: A file may do harm or cannot be read; or the policy in force holds the bias
             or explanation that an archive brought.
     """
-    configured = ports.state.get(Table.PROJECTS, {"project": request.project})
-    if configured is None:
-        raise ProjectNotFoundError(
-            f"no project {request.project!r}", field="project", value=request.project,
-            allowed="a configured project: `steward project list`",
-        )  # fmt: skip
+    from steward.domain.project import parse_project  # large: paid by an import
+
+    configured = _configured(request.project, ports.state)
     brought = _Brought(request, ports)
     brought.check()
     bringer = identity_of(caller_arn, person_roles)
     author = bringer if is_person(caller_arn, person_roles) else UNKNOWN_AUTHOR
-    promoted = None
-    if request.promotion is not None:
-        promoted = check_promotion(
-            request.promotion, brought.promoted(), caller_arn=caller_arn, configured=configured,
-            trust=ports.trust, state=ports.state,
-        )  # fmt: skip
-        author, bringer = promoted.author, promoted.by
-    if promoted is not None:
-        policy = promoted.policy
-    else:
-        from steward.domain.project import parse_project  # large: paid by an import
+    policy = pin_policy(ports.state, parse_project(configured["config"]))
+    command = brought.judged(brought.registered(configured, author), policy)
+    return _register(command, configured, bringer, policy, ports, None)
 
-        policy = pin_policy(ports.state, parse_project(configured["config"]))
-    command = brought.judged(brought.registered(configured, author, promoted), policy)
+
+def import_promoted(
+    request: ImportVersion, terms: Terms, *, by: str, ports: ImportPorts
+) -> RegisteredVersion:
+    """Register what the environment before offered, as a version that waits for its staging.
+
+    It is checked as any import. Its author is the one of before, and its policy the one that its
+    gate judged by there.
+
+    Raises:
+        ProjectNotFoundError: The project is not configured here.
+        EvidenceIncompleteError: A file is not what its digest says, or the policy is another.
+        RejectedError: The policy here requires more, or as for any import.
+    """
+    configured = _configured(request.project, ports.state)
+    brought = _Brought(request, ports)
+    brought.check()
+    accepted = check_terms(
+        terms, brought.promoted(), by=by, configured=configured, state=ports.state
+    )
+    registered = brought.registered(configured, accepted.author, accepted)
+    command = brought.judged(registered, accepted.policy)
+    return _register(command, configured, accepted.by, accepted.policy, ports, accepted)
+
+
+def _configured(project: str, state: StateStore) -> Item:
+    configured = state.get(Table.PROJECTS, {"project": project})
+    if configured is None:
+        raise ProjectNotFoundError(
+            f"no project {project!r}", field="project", value=project,
+            allowed="a configured project: `steward project list`",
+        )  # fmt: skip
+    return configured
+
+
+def _register(
+    command: RegisterVersion, configured: Item, bringer: str, policy: PinnedPolicy,
+    ports: ImportPorts, promoted: Accepted | None,
+) -> RegisteredVersion:  # fmt: skip
     _record_run(command, configured, bringer, policy, ports, promoted)
     return register_version(
         command, state=ports.state, registry=ports.registry, clock=ports.clock, ids=ports.ids,

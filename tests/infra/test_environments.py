@@ -1,0 +1,121 @@
+"""What another account reaches of a stack: one bus, one folder, one key, and nothing else."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support.templates import CHILDREN, as_list, load, load_child, of_type, transformed
+
+FOUNDATION = load_child("foundation")["Resources"]
+OWN_BUS = ({"Ref": "BusName"}, {"Ref": "Bus"})
+
+
+def account_of(parameter: str) -> dict[str, Any]:
+    """Return the account in an ARN that is a parameter, as templates take it."""
+    return {"Fn::Select": [4, {"Fn::Split": [":", {"Ref": parameter}]}]}
+
+
+@pytest.mark.parametrize("path", CHILDREN, ids=lambda path: path.stem)
+def test_a_rule_takes_no_event_of_another_account_for_its_own(path: Path) -> None:
+    """Our own bus admits no other account; on any other bus a rule names whose events it takes."""
+    neighbours = {
+        "ReceiveOfferFunctionOnVersionOfferedRule": account_of("PromoteFrom"),
+        "RecordAnswerFunctionOnOfferAnsweredRule": account_of("PromoteTo"),
+    }
+    for name, resource in of_type(transformed(path), "AWS::Events::Rule").items():
+        rule = resource["Properties"]
+        bus = rule.get("EventBusName")
+        if bus in OWN_BUS or "ScheduleExpression" in rule:
+            continue
+        [account] = rule["EventPattern"]["account"]
+        assert bus in (None, {"Ref": "PromotionsBus"}), name
+        assert account == (neighbours[name] if bus else {"Ref": "AWS::AccountId"}), name
+
+
+def test_our_own_bus_is_open_to_nobody_and_the_promotions_bus_to_two_kinds_of_event() -> None:
+    opened = {
+        name: policy["Properties"]
+        for path in CHILDREN
+        for name, policy in of_type(load(path), "AWS::Events::EventBusPolicy").items()
+    }
+    wanted = {
+        "OffersBusPolicy": ("PromoteFrom", "VersionOffered", "TakesVersions"),
+        "AnswersBusPolicy": ("PromoteTo", "OfferAnswered", "SendsVersions"),
+    }
+    assert set(opened) == set(wanted)
+    for name, (neighbour, kind, condition) in wanted.items():
+        policy, statement = opened[name], opened[name]["Statement"]
+        assert FOUNDATION[name]["Condition"] == condition
+        assert policy["EventBusName"] == {"Ref": "PromotionsBus"}
+        assert statement["Action"] == "events:PutEvents"
+        [principal] = statement["Principal"].values()
+        assert principal["Fn::Sub"][1]["Account"] == account_of(neighbour)
+        assert statement["Condition"]["StringEquals"] == {
+            "events:source": "steward.registry", "events:detail-type": kind,
+        }  # fmt: skip
+
+
+def test_the_next_environment_reads_its_folder_of_the_exports_bucket_and_no_other_bucket() -> None:
+    for path in CHILDREN:
+        for name, policy in of_type(load(path), "AWS::S3::BucketPolicy").items():
+            for statement in policy["Properties"]["PolicyDocument"]["Statement"]:
+                if "PromoteTo" not in json.dumps(statement):
+                    continue
+                assert name == "ExportsBucketPolicy"
+                assert set(as_list(statement["Action"])) == {"s3:GetObject", "s3:GetObjectTagging"}
+                place, names = statement["Resource"]["Fn::Sub"]
+                assert place == "${ExportsBucket.Arn}/exports/${Account}/*"
+                assert names == {"Account": account_of("PromoteTo")}
+
+
+def test_another_account_decrypts_with_the_exports_key_alone_and_through_s3() -> None:
+    ours, theirs = FOUNDATION["Key"], FOUNDATION["ExportKey"]
+    assert "PromoteTo" not in json.dumps(ours)
+    [statement] = [
+        one for one in theirs["Properties"]["KeyPolicy"]["Statement"]
+        if "PromoteTo" in json.dumps(one)
+    ]  # fmt: skip
+    assert statement["Action"] == "kms:Decrypt"
+    assert "kms:ViaService" in statement["Condition"]["StringLike"]
+
+
+def test_the_receiving_role_reads_what_lies_ready_for_it_in_the_one_account() -> None:
+    registry = transformed(next(path for path in CHILDREN if path.stem == "registry"))
+    role = registry["Resources"]["ReceiveOfferFunctionRole"]
+    assert role["Condition"] == "TakesVersions"
+    foreign = [
+        statement
+        for policy in role["Properties"]["Policies"]
+        for statement in policy["PolicyDocument"]["Statement"]
+        if "PromoteFrom" in json.dumps(statement)
+    ]
+    describing, reading, decrypting = foreign
+    assert describing["Action"] == "sagemaker:DescribeModelPackage"
+    assert describing["Resource"]["Fn::Sub"][1]["Account"] == account_of("PromoteFrom")
+    assert reading["Resource"]["Fn::Sub"].endswith(":s3:::*/exports/${AWS::AccountId}/*")
+    owner = reading["Condition"]["StringEquals"]
+    assert owner == {"s3:ResourceAccount": account_of("PromoteFrom")}
+    assert decrypting["Action"] == "kms:Decrypt"
+    assert decrypting["Resource"]["Fn::Sub"][1]["Account"] == account_of("PromoteFrom")
+
+
+def test_a_stack_without_neighbours_has_nothing_of_promotion() -> None:
+    kinds = (
+        "Offer",
+        "AnswersBus",
+        "AnswerRole",
+        "RecordAnswer",
+        "ExportKey",
+        "ExportsB",
+        "Promotions",
+    )
+    for path in CHILDREN:
+        for name, resource in transformed(path)["Resources"].items():
+            if name.startswith(kinds) or "Offer" in name:
+                assert resource.get("Condition") in (
+                    "SendsVersions", "TakesVersions", "HasNeighbour",
+                ), name  # fmt: skip
