@@ -7,7 +7,7 @@ import io
 import json
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -198,7 +198,7 @@ class MonitoringScene:
                 time=at.isoformat(timespec="milliseconds"), features=request["features"],
                 prediction=request["prediction"],
             )  # fmt: skip
-            lines.append({"capture": asdict(exposure)})
+            lines.append({"capture": dict(vars(exposure))})
         return lines
 
     def capture(self, lines: Sequence[dict[str, Any]], hour: float, name: str = "") -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict
 from datetime import datetime
 
 from steward.domain.exposures import Exposure
@@ -57,7 +56,7 @@ class Telemetry:
             Whether the line was written.
         """
         try:
-            line = json.dumps({"capture": asdict(exposure)}, separators=(",", ":"), allow_nan=False)
+            line = json.dumps({"capture": vars(exposure)}, separators=(",", ":"), allow_nan=False)
             if len(line.encode()) > MAX_LINE_BYTES:
                 raise ValueError("the exposure is too long for a log event")
             self._write(line + "\n")
