@@ -155,13 +155,13 @@ def test_sagemaker_s_own_errors_are_not_the_caller_s(
 def test_a_late_answer_is_given_up_in_time_and_not_asked_for_again(
     sagemaker: SageMakerEndpoints, runtime: RuntimeServer
 ) -> None:
-    runtime.scripts[NAME] = Script(delay_s=4)
+    runtime.scripts[NAME] = Script(delay_s=8)
 
     begun = time.monotonic()
     with pytest.raises(DependencyError, match=r"timed out|timeout"):
         ask(sagemaker, timeout_s=0.2)
 
-    assert time.monotonic() - begun < 3.5
+    assert time.monotonic() - begun < 7
     assert len(runtime.requests) == 1
 
 

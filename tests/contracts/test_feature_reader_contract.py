@@ -151,9 +151,9 @@ def test_no_fault_of_the_function_is_the_callers(
 def test_a_late_answer_is_given_up_in_time(
     adapter: LambdaFeatureReader, runtime: RuntimeServer
 ) -> None:
-    runtime.scripts["functions"] = Script(delay_s=1.5)
+    runtime.scripts["functions"] = Script(delay_s=6)
     begun = time.monotonic()
     with pytest.raises(DependencyError, match=r"timed out|timeout"):
         adapter.read(COMMAND, timeout_s=0.2)
-    assert time.monotonic() - begun < 1.2
+    assert time.monotonic() - begun < 5
     assert len(runtime.requests) == 1
