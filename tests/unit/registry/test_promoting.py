@@ -273,6 +273,7 @@ def test_another_environment_than_the_one_that_was_asked_for_is_refused(two: Cro
 def test_a_project_that_is_not_declared_there_is_refused(two: Crossing) -> None:
     two.prod.state.commit([Delete(Table.PROJECTS, {"project": PROJECT})])
     assert refusal(two) == ("ProjectNotFoundError", "project")
+    assert list(two.objects.list("artifacts", "imports/")) == []
 
 
 def test_a_stricter_policy_there_refuses_with_its_key(two: Crossing) -> None:

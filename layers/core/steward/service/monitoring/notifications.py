@@ -106,6 +106,16 @@ def _rejected(occasion: _Occasion) -> Letter:
     )
 
 
+def _promotion_refused(occasion: _Occasion) -> Letter:
+    from steward.domain.mails import approvals
+
+    data: events.PromotionRefused = occasion.data
+    return approvals.promotion_refused(
+        occasion.where, data.version, environment=data.environment, by=data.by, error=data.error,
+        message=data.message,
+    )  # fmt: skip
+
+
 def _expired(occasion: _Occasion) -> Letter:
     from steward.domain.mails import approvals
 
@@ -614,6 +624,7 @@ _MAILS: dict[type[events.Payload], tuple[Sequence[str], _Write]] = {
     events.ApprovalRequested: ((APPROVER,), _approval_requested),
     events.VersionApproved: ((OWNER,), _approved),
     events.VersionRejected: ((OWNER,), _rejected),
+    events.PromotionRefused: ((OWNER,), _promotion_refused),
     events.ReviewDue: ((OWNER, APPROVER), _review_due),
     events.ApprovalExpired: ((OWNER,), _expired),
     events.ApprovalReminder: ((APPROVER,), _reminded),
