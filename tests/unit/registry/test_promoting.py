@@ -335,6 +335,13 @@ def test_an_answer_to_what_was_never_offered_is_refused(two: Crossing) -> None:
         two.answers(version=4)
 
 
+def test_a_next_environment_that_was_made_anew_is_offered_it_again(two: Crossing) -> None:
+    two.promoted()
+    two.goal = Neighbour(PROD_BUS.replace("steward-prod", "steward-prod2"), PROD)
+    again = two.offer()
+    assert (again["status"], again["attempt"]) == ("offered", 1)
+
+
 def test_two_stacks_of_one_account_promote_alike(two: Crossing) -> None:
     here = Neighbour(PROD_BUS.replace(PROD, DEV), DEV)
     two.goal = here
