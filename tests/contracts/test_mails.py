@@ -92,6 +92,7 @@ MAILS: dict[str, Payload] = {
         version=3, evidence_digest="a1" * 32, by="000000000000/ana",
         comment="Slice sex 2 looks thin; wait for the next delivery.",
     ),
+    "promotion_refused": sample(events.PromotionRefused),
     "attribution_drift": sample(events.DriftDetected).model_copy(update={
         "kind": "attribution", "columns": ["bmi", "age"], "p": 0.0002, "effect": 0.21,
         "horizon": 1, "rows": 100, "odds": "0.05 in 336 looks",

@@ -273,6 +273,7 @@ def test_another_environment_than_the_one_that_was_asked_for_is_refused(two: Cro
 def test_a_project_that_is_not_declared_there_is_refused(two: Crossing) -> None:
     two.prod.state.commit([Delete(Table.PROJECTS, {"project": PROJECT})])
     assert refusal(two) == ("ProjectNotFoundError", "project")
+    assert list(two.objects.list("artifacts", "imports/")) == []
 
 
 def test_a_stricter_policy_there_refuses_with_its_key(two: Crossing) -> None:
@@ -332,6 +333,13 @@ def test_an_answer_to_what_was_never_offered_is_refused(two: Crossing) -> None:
     two.arrives()
     with pytest.raises(RejectedError, match="was never offered"):
         two.answers(version=4)
+
+
+def test_a_next_environment_that_was_made_anew_is_offered_it_again(two: Crossing) -> None:
+    two.promoted()
+    two.goal = Neighbour(PROD_BUS.replace("steward-prod", "steward-prod2"), PROD)
+    again = two.offer()
+    assert (again["status"], again["attempt"]) == ("offered", 1)
 
 
 def test_two_stacks_of_one_account_promote_alike(two: Crossing) -> None:

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from steward.contracts.events.envelope import Payload
+from pydantic import Field
+
+from steward.contracts.events.envelope import Payload, Told
+
+_SHA256 = "^[0-9a-f]{64}$"
 
 
 class VersionRegistered(Payload):
@@ -140,11 +144,11 @@ class VersionOffered(Payload):
 
     source: ClassVar[str] = "steward.registry"
     version: int
-    offer_id: str
+    offer_id: str = Field(pattern=_SHA256)
     environment: str
     export_uri: str
-    export_digest: str
-    terms_digest: str
+    export_digest: str = Field(pattern=_SHA256)
+    terms_digest: str = Field(pattern=_SHA256)
     model_package_arn: str
 
 
@@ -167,7 +171,7 @@ class OfferAnswered(Payload):
     became: int | None = None
     error: str | None = None
     field: str | None = None
-    message: str = ""
+    message: Told = ""
 
 
 class VersionExported(Payload):
@@ -199,7 +203,7 @@ class PromotionRefused(Payload):
     by: str
     error: str
     field: str | None
-    message: str
+    message: Told
 
 
 class VersionImported(Payload):

@@ -267,6 +267,25 @@ def rejected(where: Where, version: int, by: str, comment: str, digest: str) -> 
     )
 
 
+def promotion_refused(
+    where: Where, version: int, *, environment: str, by: str, error: str, message: str
+) -> Letter:
+    """Tell the owner that the next environment refused a version, and why."""
+    return letter(
+        where,
+        f"{environment} refused {where.project} {version}",
+        paragraph(
+            f"Version {version} of {where.project} was offered to {environment} and refused there. "
+            "Nothing of it is registered there, and nothing changes here."
+        ),
+        facts("Refusal", [("Asked for by", by), ("Error", error), ("Why", shortened(message))]),
+        commands(
+            "To offer it again when that is mended",
+            f"steward versions promote {where.project} {version} --to {environment}",
+        ),
+    )
+
+
 def expired(where: Where, version: int, expired_at: str) -> Letter:
     """Tell the owner that nobody decided in time."""
     return letter(

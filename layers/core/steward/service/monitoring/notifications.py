@@ -106,6 +106,16 @@ def _rejected(occasion: _Occasion) -> Letter:
     )
 
 
+def _promotion_refused(occasion: _Occasion) -> Letter:
+    from steward.domain.mails import approvals
+
+    data: events.PromotionRefused = occasion.data
+    return approvals.promotion_refused(
+        occasion.where, data.version, environment=data.environment, by=data.by, error=data.error,
+        message=data.message,
+    )  # fmt: skip
+
+
 def _expired(occasion: _Occasion) -> Letter:
     from steward.domain.mails import approvals
 
@@ -638,6 +648,7 @@ _MAILS: dict[str, tuple[Sequence[str], _Write]] = {
     "ApprovalRequested": ((APPROVER,), _approval_requested),
     "VersionApproved": ((OWNER,), _approved),
     "VersionRejected": ((OWNER,), _rejected),
+    "PromotionRefused": ((OWNER,), _promotion_refused),
     "ReviewDue": ((OWNER, APPROVER), _review_due),
     "ApprovalExpired": ((OWNER,), _expired),
     "ApprovalReminder": ((APPROVER,), _reminded),

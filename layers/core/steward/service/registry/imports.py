@@ -111,7 +111,7 @@ def import_version(
     """
     from steward.domain.project import parse_project  # large: paid by an import
 
-    configured = _configured(request.project, ports.state)
+    configured = configured_project(request.project, ports.state)
     brought = _Brought(request, ports)
     brought.check()
     bringer = identity_of(caller_arn, person_roles)
@@ -134,7 +134,7 @@ def import_promoted(
         EvidenceIncompleteError: A file is not what its digest says, or the policy is another.
         RejectedError: The policy here requires more, or as for any import.
     """
-    configured = _configured(request.project, ports.state)
+    configured = configured_project(request.project, ports.state)
     brought = _Brought(request, ports)
     brought.check()
     accepted = check_terms(
@@ -145,7 +145,12 @@ def import_promoted(
     return _register(command, configured, accepted.by, accepted.policy, ports, accepted)
 
 
-def _configured(project: str, state: StateStore) -> Item:
+def configured_project(project: str, state: StateStore) -> Item:
+    """Return a project's item.
+
+    Raises:
+        ProjectNotFoundError: It is not configured here.
+    """
     configured = state.get(Table.PROJECTS, {"project": project})
     if configured is None:
         raise ProjectNotFoundError(

@@ -93,14 +93,16 @@ def offer_version(
             allowed="a version that enough people approved",
         )  # fmt: skip
     known = ports.state.get(Table.VERSIONS, _key(request.project, request.version, goal, request))
-    if known and known["status"] == RECEIVED:
+    there = known is not None and known["bus_arn"] == goal.bus_arn
+    if known and there and known["status"] == RECEIVED:
         return view(known)
-    attempt = 1 if known is None else int(known["attempt"]) + (known["status"] == REFUSED)
+    attempt = int(known["attempt"]) + (known["status"] == REFUSED) if known and there else 1
     offered, artifact = _lay_ready(item, Terms(approvers=ballot.approvers, policy=item["policy"]),
                                    request.environment, goal, attempt, ports)  # fmt: skip
     kept = {
         **_key(request.project, request.version, goal, request), "version": request.version,
         "environment": request.environment, "account": goal.account, "attempt": attempt,
+        "bus_arn": goal.bus_arn,
         "status": OFFERED, "offer_id": offered.offer_id, "export_digest": offered.export_digest,
         "artifact": artifact, "approvers": ballot.approvers, "by": actor,
         "at": ports.clock.now().isoformat(timespec="milliseconds"),

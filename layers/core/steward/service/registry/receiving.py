@@ -40,7 +40,7 @@ from steward.domain.version_archive import (
 )
 from steward.ports import Absent, ModelRegistry, ObjectStore, Put, Table
 from steward.service.emission import Cause, event
-from steward.service.registry.imports import ImportPorts, import_promoted
+from steward.service.registry.imports import ImportPorts, configured_project, import_promoted
 
 if TYPE_CHECKING:
     from steward.contracts.incoming import Received
@@ -123,6 +123,7 @@ def _take(received: Received, offer: VersionOffered, ports: ReceivePorts) -> int
             f"{by!r} is nobody of account {received.account}", field="actor", value=by,
             allowed=f"{received.account}/NAME",
         )  # fmt: skip
+    configured_project(project, ports.imports.state)
     _check_approved_there(offer, received.account, ports)
     check_export_folder(offer.export_uri, ports.account, project, offer.export_digest)
     objects = ports.imports.objects
