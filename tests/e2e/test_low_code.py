@@ -31,6 +31,7 @@ def commands() -> list[str]:
     return re.findall(r"(?m)^\$ (.*)$", text)
 
 
+@pytest.mark.timeout(900)
 def test_the_tutorial_is_true(
     lab: Laboratory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
