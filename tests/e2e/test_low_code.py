@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import hashlib
 import json
@@ -93,18 +94,26 @@ def _is_all_listed(lab: Laboratory, before: Inventory, printed: dict[str, int]) 
     outputs = lab.target.outputs
     tables = {outputs[f"{table.title()}Table"]: str(table) for table in Table}
     tables[outputs["LedgerTable"]] = "ledger"
-    seen: list[tuple[dict[str, int], dict[str, int]]] = []
+    differ: dict[str, tuple[int, int]] = {}
+    listed: dict[str, int] = {}
 
     def agree() -> bool:
         left = left_behind(before, inventory(lab.target), NAME)
-        seen.append((counted(left, NAME, tables), retained(lab.target, lab.state, NAME)))
-        return seen[-1][0] == seen[-1][1]
+        there = counted(left, NAME, tables)
+        listed.clear()
+        listed.update(retained(lab.target, lab.state, NAME))
+        differ.clear()
+        differ.update(
+            (place, (there.get(place, 0), listed.get(place, 0)))
+            for place in there.keys() | listed.keys()
+            if there.get(place) != listed.get(place)
+        )
+        return not differ
 
-    try:
-        eventually(agree, "the same count", within=90)
-    except AssertionError:
-        assert seen[-1][0] == seen[-1][1]
-    assert printed.keys() <= seen[-1][1].keys()
+    with contextlib.suppress(AssertionError):
+        eventually(agree, "the same count", within=60)
+    assert differ == {}, f"places with (there, listed): {differ}"
+    assert printed.keys() <= listed.keys()
 
 
 def _is_recorded(lab: Laboratory, rows: int) -> None:

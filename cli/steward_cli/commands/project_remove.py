@@ -153,7 +153,7 @@ def retained(target: Target, state: StackState, project: str) -> dict[str, int]:
     kept[f"table {Table.LINEAGE}"] = _lineage_items(state.store, project)
     kept["table ledger"] = _count(
         target, "dynamodb", "query", TableName=target.output("LedgerTable"), Select="COUNT",
-        KeyConditionExpression="project = :p", ExpressionAttributeValues={":p": {"S": project}},
+        KeyConditionExpression="#p = :p", ExpressionAttributeNames={"#p": "project"}, ExpressionAttributeValues={":p": {"S": project}},
     )  # fmt: skip
     for output in _BUCKETS:
         kept |= _objects(target, target.output(output), project)
