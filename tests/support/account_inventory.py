@@ -12,6 +12,9 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
+_OF_SAGEMAKER = "/aws/sagemaker/"
+"""Logs that SageMaker keeps for all jobs of an account, made with the first one."""
+
 Inventory = dict[str, set[str]]
 """Names of things by kind."""
 
@@ -125,7 +128,11 @@ def left_behind(before: Inventory, after: Inventory, project: str) -> Inventory:
     own = re.compile(rf"(?<![a-z0-9]){re.escape(project)}(?![a-z0-9])")
     new = {kind: after[kind] - before[kind] for kind in after}
     kept = {
-        kind: {name for name in names if kind in STRUCTURE or own.search(name)}
+        kind: {
+            name
+            for name in names
+            if own.search(name) or (kind in STRUCTURE and not name.startswith(_OF_SAGEMAKER))
+        }
         for kind, names in new.items()
     }
     return {kind: names for kind, names in kept.items() if names}
@@ -142,8 +149,9 @@ def counted(left: Inventory, project: str, tables: dict[str, str]) -> dict[str, 
 
     def place(kind: str, name: str) -> str:
         if kind == "objects":
-            folder, _, rest = name.partition("/")[2].partition("/")
-            return f"objects {folder}/{project}/" if rest.startswith(f"{project}/") else name
+            parts = name.split("/")[1:-1]
+            at = parts.index(project) + 1 if project in parts else 0
+            return f"objects {'/'.join(parts[:at])}/" if at else name
         if kind == "items":
             table = name.partition(":")[0]
             return f"table {tables.get(table, table)}"
