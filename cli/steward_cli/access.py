@@ -49,6 +49,7 @@ ACTIONS: tuple[Action, ...] = (
     _action("change_run", "start, resume and cancel a run", "steward runs resume", "scientist",
             "operator"),
     _action("deliver_data", "deliver data", "steward data put", "scientist"),
+    _action("score_batch", "have files scored", "steward batch score", "scientist", "operator"),
     _action("decide", "approve or reject a version", "steward approve", "approver"),
     _action("print_card", "have a card made a PDF by the stack", "steward card pdf",
             "scientist", "approver"),

@@ -26,6 +26,7 @@ _OUTPUTS = {
     Table.FEATURES: "FeaturesTable",
     Table.EXPERIMENTS: "ExperimentsTable",
     Table.MONITORING: "MonitoringTable",
+    Table.ASSIGNMENTS: "AssignmentsTable",
 }
 
 

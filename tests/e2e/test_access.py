@@ -114,6 +114,9 @@ TRIES: dict[str, Try] = {
     "roll_back": lambda site, person: _publish(
         person, site, "RollbackRequested", "steward.serving", {"reason": "a test"}
     ),
+    "score_batch": lambda site, person: _publish(
+        person, site, "BatchScoringRequested", "steward.serving", {"request_id": "matrix"}
+    ),
     "reap": lambda site, person: _publish(
         person, site, "ReapingRequested", "steward.serving", {"endpoints": []}
     ),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -172,3 +174,37 @@ def test_scheduler_has_one_target_with_a_queue_and_its_function_one_of_its_own(
     assert config["DestinationConfig"]["OnFailure"]["Destination"] == {
         "Fn::GetAtt": [f"{target}HandlingFailures", "Arn"]
     }
+
+
+def _handled(folder: Path) -> set[str] | None:
+    """The detail-types that a doorway takes, None where it takes any of ours."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse((folder / "app.py").read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "on_event":
+            if any(isinstance(argument, ast.Starred) for argument in node.args):
+                return None
+            found |= {ast.literal_eval(argument) for argument in node.args}
+    return found
+
+
+def _sent(events: dict[str, Any]) -> set[str]:
+    """The detail-types that a function's rules send it."""
+    patterns = [
+        about["Properties"]["Pattern"]
+        for about in events.values()
+        if about["Type"] == "EventBridgeRule"
+    ]
+    every = [part for pattern in patterns for part in pattern.get("$or", [pattern])]
+    return {kind for pattern in every for kind in pattern.get("detail-type", [])}
+
+
+def test_a_doorway_takes_every_event_that_its_rules_send() -> None:
+    surprised = {}
+    for path in CHILDREN:
+        for name, resource in of_type(load(path), "AWS::Serverless::Function").items():
+            properties = resource["Properties"]
+            handled = _handled((path.parent / properties["CodeUri"]).resolve())
+            sent = _sent(properties.get("Events", {}))
+            if handled is not None and sent - handled:
+                surprised[name] = sent - handled
+    assert surprised == {}

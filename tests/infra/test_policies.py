@@ -55,6 +55,7 @@ _AWS_MANAGED = (
 )
 
 _SCHEDULING = {
+    "AdministratorPolicy": "BatchScheduleRole",  # with a project\'s stack
     "ScheduleTicksFunctionRole": "ScheduleRole",
     "ScheduleRemindersFunctionRole": "ReminderRole",
 }
@@ -91,7 +92,8 @@ def test_a_role_is_passed_to_one_service_alone(path: Path) -> None:
             passed = _SCHEDULING.get(name)
             assert service == ("scheduler" if passed else "sagemaker") + ".amazonaws.com", name
             if passed:
-                assert statement["Resource"] == {"Fn::GetAtt": [passed, "Arn"]}
+                given = statement["Resource"]
+                assert given in ({"Fn::GetAtt": [passed, "Arn"]}, {"Ref": f"{passed}Arn"})
 
 
 @by_child

@@ -9,8 +9,11 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
+
+_OF_SAGEMAKER = "/aws/sagemaker/"
+"""Logs that SageMaker keeps for all jobs of an account, made with the first one."""
 
 Inventory = dict[str, set[str]]
 """Names of things by kind."""
@@ -122,21 +125,38 @@ def left_behind(before: Inventory, after: Inventory, project: str) -> Inventory:
 
     Jobs and requests of other projects that end meanwhile bear those projects' names.
     """
-    own = re.compile(rf"(?<![a-z0-9]){re.escape(project)}(?![a-z0-9]|-v2\b)")
+    own = re.compile(rf"(?<![a-z0-9]){re.escape(project)}(?![a-z0-9])")
     new = {kind: after[kind] - before[kind] for kind in after}
     kept = {
-        kind: {name for name in names if kind in STRUCTURE or own.search(name)}
+        kind: {
+            name
+            for name in names
+            if own.search(name) or (kind in STRUCTURE and not name.startswith(_OF_SAGEMAKER))
+        }
         for kind, names in new.items()
     }
     return {kind: names for kind, names in kept.items() if names}
 
 
-def counted(left: Inventory, project: str, place: Callable[[str, str], str]) -> dict[str, int]:
-    """Return how many things there are by place, as a person is told.
+def counted(left: Inventory, project: str, tables: dict[str, str]) -> dict[str, int]:
+    """Return how many things there are by place, in the words of `steward project remove`.
 
     Args:
         left: The things.
         project: Whose they are.
-        place: Says where a thing of a kind is.
+        tables: Role of each table by its physical name.
     """
+
+    def place(kind: str, name: str) -> str:
+        if kind == "objects":
+            parts = name.split("/")[1:-1]
+            at = parts.index(project) + 1 if project in parts else 0
+            return f"objects {'/'.join(parts[:at])}/" if at else name
+        if kind == "items":
+            table = name.partition(":")[0]
+            return f"table {tables.get(table, table)}"
+        if kind == "packages":
+            return f"versions in {name.split('/')[-2]}"
+        return {"package groups": "model package groups"}.get(kind, kind)
+
     return dict(Counter(place(kind, name) for kind, names in left.items() for name in names))

@@ -9,6 +9,7 @@ import typer
 from botocore.exceptions import ClientError
 from rich.console import Console
 
+from steward.adapters.ledger import INDEX
 from steward.domain.batch_runs import BatchStatus
 from steward.domain.lineage import KINDS
 from steward.domain.lineage_items import names_partition, route_partition
@@ -16,7 +17,7 @@ from steward.domain.names import package_group
 from steward.domain.releases import ReleaseStatus
 from steward.domain.run_cost import time_partition
 from steward.domain.runs import RunStatus
-from steward.ports import KEYS, StateStore, Table
+from steward.ports import KEYS, Delete, StateStore, Table
 from steward_cli.console import CommandError, Exit, Json, progress, show, table
 from steward_cli.pipeline_stack import pipeline_stack_name
 from steward_cli.shared_versions import withdraw_versions
@@ -119,6 +120,10 @@ def take_down(target: Target, project: str, say: Any) -> dict[str, list[str]]:
     say("route and declaration")
     for output in ("RoutesTable", "ProjectsTable"):
         dynamodb.delete_item(TableName=target.output(output), Key={"project": {"S": project}})
+    locks = StackState(target).store
+    for lock in [str(item["lock"]) for item in locks.scan(Table.LOCKS)]:
+        if lock.startswith(f"{project}/"):
+            locks.commit([Delete(Table.LOCKS, {"lock": lock})])
     for group, name in _schedules(target, project):
         _unless_gone(scheduler.delete_schedule, GroupName=group, Name=name)
     say("endpoints")
@@ -153,10 +158,8 @@ def retained(target: Target, state: StackState, project: str) -> dict[str, int]:
     }
     kept[f"table {Table.COSTS}"] += len(state.store.query(Table.COSTS, time_partition(project)))
     kept[f"table {Table.LINEAGE}"] = _lineage_items(state.store, project)
-    kept["table ledger"] = _count(
-        target, "dynamodb", "query", TableName=target.output("LedgerTable"), Select="COUNT",
-        KeyConditionExpression="project = :p", ExpressionAttributeValues={":p": {"S": project}},
-    )  # fmt: skip
+    kept["table ledger"] = _ledger_items(target, project)
+    kept["log groups"] = _logs(target, project)
     for output in _BUCKETS:
         kept |= _objects(target, target.output(output), project)
     group = package_group(target.environment_name, project)
@@ -189,6 +192,7 @@ def _objects(target: Target, bucket: str, project: str) -> dict[str, int]:
         for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Delimiter="/")
         for prefix in page.get("CommonPrefixes", ())
     ]
+    folders += ["lineage/openlineage/"] * ("lineage/" in folders)
     return {
         f"objects {folder}{project}/": sum(
             page.get("KeyCount", 0)
@@ -213,9 +217,27 @@ def _lineage_items(store: StateStore, project: str) -> int:
     return len(nodes) + items + len(store.query(Table.LINEAGE, route_partition(project)))
 
 
-def _count(target: Target, service: str, operation: str, **request: Any) -> int:
-    pages = target.client(service).get_paginator(operation).paginate(**request)
-    return sum(int(page["Count"]) for page in pages)
+def _ledger_items(target: Target, project: str) -> int:
+    """Return how many items the ledger has of a project: its chain, and the place in the index."""
+    dynamodb, table_name = target.client("dynamodb"), target.output("LedgerTable")
+    pages = dynamodb.get_paginator("query").paginate(
+        TableName=table_name, Select="COUNT", KeyConditionExpression="#p = :p",
+        ExpressionAttributeNames={"#p": "project"},
+        ExpressionAttributeValues={":p": {"S": project}},
+    )  # fmt: skip
+    index = {"project": {"S": INDEX}, "item": {"S": project}}
+    listed = "Item" in dynamodb.get_item(TableName=table_name, Key=index)
+    return sum(int(page["Count"]) for page in pages) + listed
+
+
+def _logs(target: Target, project: str) -> int:
+    """Return how many log groups SageMaker made for the project's endpoints."""
+    ours, base = _pattern(project), "/aws/sagemaker/Endpoints/"
+    pages = target.client("logs").get_paginator("describe_log_groups").paginate(
+        logGroupNamePrefix=f"{base}{project}-v"
+    )  # fmt: skip
+    names = [group["logGroupName"] for page in pages for group in page["logGroups"]]
+    return sum(bool(ours.match(name.removeprefix(base))) for name in names)
 
 
 def _pattern(project: str) -> re.Pattern[str]:

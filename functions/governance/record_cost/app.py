@@ -11,6 +11,7 @@ from steward.service.governance.cost import record_cost
 @on_event(
     "SageMaker Training Job State Change",
     "SageMaker Processing Job State Change",
+    "SageMaker Transform Job State Change",
     "Step Functions Execution Status Change",
 )
 def handler(received: Received) -> str:

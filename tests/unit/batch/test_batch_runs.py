@@ -191,6 +191,16 @@ def test_bytes_that_changed_since_they_were_pinned_are_not_scored(scene: Batches
     assert scored(scene)[1] == ["p1", "0.305"]
 
 
+def test_a_version_that_was_trained_on_other_columns_scores_nothing(scene: Batches) -> None:
+    uri = f"s3://{DATA}/datasets/{PROJECT}/abc/examples.json"
+    recorded = json.loads(scene.objects.read(uri))
+    recorded["features"] = ["bmi", "age", "sex"]
+    scene.objects.write(uri, json.dumps(recorded).encode())
+    batch = scene.due()["batch_id"]
+    assert scene.run(batch) == "failed"
+    assert "other columns" in scene.record(batch)["cause"]
+
+
 def test_what_failed_is_tried_again_as_the_next_attempt(scene: Batches) -> None:
     first = scene.due("tick-1")["batch_id"]
     scene.run(first, lambda line: "nan")

@@ -38,8 +38,8 @@ def deliver_scores(
     """Check the scores of a batch and write them, the manifest last.
 
     They lie below ``scores/<project>/<output>/<key>/`` of the data bucket, which is the same for
-    every attempt at the same batch: a manifest that is there stays. Nothing is written there
-    unless every check passed. A refused result goes to
+    every attempt at the same batch, as their scores are. Nothing is written there unless every
+    check passed. A refused result goes to
     ``quarantine/<project>/batch-<id>/`` with ``report.json``.
 
     Raises:

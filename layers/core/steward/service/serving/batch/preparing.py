@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,8 +11,12 @@ from typing import TYPE_CHECKING
 from steward.contracts.steps.batch import PrepareBatch, PreparedBatch
 from steward.domain.batch_rows import BatchRows, judge_rows, read_rows, request_features
 from steward.domain.batch_runs import PinnedFile, batch_model, transform_job
-from steward.domain.errors import BatchInputRefusedError
-from steward.ports import ObjectStore, StateStore, Table, Update
+from steward.domain.errors import (
+    BatchInputRefusedError,
+    EvidenceIncompleteError,
+    RejectedError,
+)
+from steward.ports import Item, ObjectStore, StateStore, Table, Update
 from steward.service.serving.batch.records import pinned, record_of, work_of
 from steward.service.serving.hosting import model_request
 from steward.service.serving.records import project_of, version_of
@@ -33,14 +38,18 @@ def prepare_batch(
     Refused rows are kept with their reasons. A repeated call writes the same objects.
 
     Raises:
-        BatchInputRefusedError: The input is gone, unreadable, empty, or too many rows break rules.
+        BatchInputRefusedError: The input is gone, unreadable, empty, or too many rows break rules;
+            or the version takes other columns than are declared now.
         EvidenceIncompleteError: The version's record lacks artifact or image.
     """
     from steward.domain.batch_declaration import Batch
 
     record = record_of(state, command.project, command.batch_id)
     batch = Batch.model_validate(record["batch"])
-    rows = _rows(pinned(record), project_of(state, command.project), objects)
+    project = project_of(state, command.project)
+    version = version_of(state, command.project, int(record["version"]))
+    _require_columns(project, version, objects)
+    rows = _rows(pinned(record), project, objects)
     work = work_of(artifacts_bucket, command.project, command.batch_id)
     if rows.refused:
         refused = "".join(row.line() for row in rows.refused)
@@ -49,8 +58,7 @@ def prepare_batch(
     parts = rows.parts(batch.instance_count)
     for number, part in enumerate(parts):
         objects.write(f"{work}/input/part-{number:04d}.csv", part.encode(), "text/csv")
-    version = int(record["version"])
-    model = batch_model(command.project, version, command.batch_id)
+    model = batch_model(command.project, int(record["version"]), command.batch_id)
     counted = {
         "rows": len(rows.ids), "refused_rows": len(rows.refused), "parts": len(parts),
         "model": model,
@@ -58,7 +66,7 @@ def prepare_batch(
     key = {"project": command.project, "run_id": record["run_id"]}
     state.commit([Update(Table.RUNS, key, set=counted)])
     return PreparedBatch(
-        model=model_request(version_of(state, command.project, version), model, role_arn),
+        model=model_request(version, model, role_arn),
         model_name=model,
         job=transform_job(command.project, command.batch_id),
         input_uri=f"{work}/input/",
@@ -69,6 +77,25 @@ def prepare_batch(
         rows=len(rows.ids),
         refused_rows=len(rows.refused),
     )
+
+
+def _require_columns(project: Project, version: Item, objects: ObjectStore) -> None:
+    """Refuse a version that takes other columns than are declared now: CSV goes by their order.
+
+    What a version takes is recorded beside its dataset; an imported version may have no record.
+    """
+    manifest = str(version.get("manifest_uri") or "")
+    try:
+        recorded = json.loads(objects.read(f"{manifest.rsplit('/', 1)[0]}/examples.json"))
+    except (EvidenceIncompleteError, RejectedError):
+        return
+    takes = recorded.get("features")
+    declared = [feature.name for feature in request_features(project)]
+    if takes is not None and takes != declared:
+        raise BatchInputRefusedError(
+            f"version {version['version']} takes other columns than project.yaml declares now",
+            field="data.columns", value=", ".join(declared)[:300], allowed=", ".join(takes)[:300],
+        )  # fmt: skip
 
 
 def _rows(files: list[PinnedFile], project: Project, objects: ObjectStore) -> BatchRows:
