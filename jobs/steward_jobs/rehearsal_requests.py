@@ -90,7 +90,7 @@ def _ask_once(port: int, case: dict[str, Any]) -> Answer:
 def _field(answer: bytes) -> str:
     """Return the field that a refusal names, without its value: a captured one is a person's."""
     try:
-        return f"field {json.loads(answer)['field']}"
+        return f"field {json.loads(answer)['error']['field']}"
     except (ValueError, KeyError, TypeError):
         return "see what the model answers to its own bad examples"
 

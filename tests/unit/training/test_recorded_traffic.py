@@ -276,7 +276,8 @@ def test_an_answer_keeps_names_types_and_range_of_todays(
 def test_the_refusal_of_a_captured_request_is_told_without_its_value(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    refusal = json.dumps({"field": "age", "value": 131, "message": "131 is above 120"}).encode()
+    error = {"row": 0, "field": "age", "value": 131, "message": "131 is above 120"}
+    refusal = json.dumps({"error": error}).encode()
     monkeypatch.setattr(requests, "send", lambda *_: (400, refusal))
     told = requests.ask(1, case(), None).fault
     assert told == "x: status 400 instead of 200: field age"
