@@ -72,7 +72,7 @@ def _ask_once(port: int, case: dict[str, Any]) -> Answer:
         return Answer(f"{case['name']}: no answer ({type(error).__name__})", [])
     wanted = case["expect"]
     if status != wanted["status"]:
-        told = answer[:200].decode(errors="replace")
+        told = _field(answer) if "answered" in case else answer[:200].decode(errors="replace")
         return Answer(f"{case['name']}: status {status} instead of {wanted['status']}: {told}", [])
     if case["kind"] != "valid":
         named = wanted["field"] in answer.decode(errors="replace")
@@ -85,6 +85,14 @@ def _ask_once(port: int, case: dict[str, Any]) -> Answer:
         return Answer(f"{case['name']}: {count} predictions instead of {wanted['predictions']}", [])
     wrong = next((why for one in found if (why := _wrong(one, case.get("answered")))), None)
     return Answer(f"{case['name']}: {wrong}" if wrong else None, found)
+
+
+def _field(answer: bytes) -> str:
+    """Return the field that a refusal names, without its value: a captured one is a person's."""
+    try:
+        return f"field {json.loads(answer)['error']['field']}"
+    except (ValueError, KeyError, TypeError):
+        return "see what the model answers to its own bad examples"
 
 
 def send(port: int, method: str, path: str, body: bytes, content: str) -> tuple[int, bytes]:

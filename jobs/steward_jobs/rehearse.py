@@ -17,8 +17,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from steward_jobs import bounded
-from steward_jobs import rehearsal_requests as requests
+from steward_jobs import bounded, rehearsal_requests
 from steward_jobs.container import JobError, base_dir, log, write_failure
 
 RESULT = "rehearsal.json"
@@ -46,7 +45,7 @@ def main(_arguments: list[str]) -> int:
 def _rehearse(given: Path) -> dict[str, Any]:
     try:
         told = json.loads((given / "rehearsal.json").read_text(encoding="utf-8"))
-        cases = requests.cases(given)
+        cases = rehearsal_requests.cases(given)
     except (OSError, ValueError, KeyError) as error:
         raise JobError(f"the rehearsal's input is not whole: {error!r}") from error
     with tempfile.TemporaryDirectory(prefix="rehearsal-") as scratch:
@@ -65,13 +64,13 @@ def _rehearse(given: Path) -> dict[str, Any]:
             text = reason.read_text(encoding="utf-8") if reason.is_file() else ending.output
             return _failed(f"training on the sample failed: {text[-1500:].strip()}")
         faults, answers = _ask(base, cases, told.get("max_latency_ms"))
-    recorded = requests.described(given, cases, answers)
+    recorded = rehearsal_requests.described(given, cases, answers)
     if faults:
         why = f"{len(faults)} of {len(cases)} requests broke the contract: {faults[0]}"
         return {**_failed(why, faults), "recorded": recorded}
     summary = f"trained on {told['sample']} in {seconds} s; {len(cases)} requests kept the contract"
     return {
-        "passed": True, "summary": summary + requests.told(given, recorded), "failed": [],
+        "passed": True, "summary": summary + rehearsal_requests.told(given, recorded), "failed": [],
         "train_s": seconds, "recorded": recorded,
     }  # fmt: skip
 
@@ -101,7 +100,7 @@ def _lay_out(given: Path, base: Path, hyperparameters: dict[str, str]) -> None:
 
 def _ask(
     base: Path, cases: list[dict[str, Any]], limit_ms: float | None
-) -> tuple[list[str], list[requests.Answer]]:
+) -> tuple[list[str], list[rehearsal_requests.Answer]]:
     """Serve the model and return what broke the contract, and the answer to each request."""
     port = _free_port()
     variables = _variables(base, SAGEMAKER_BIND_TO_PORT=str(port))
@@ -112,7 +111,7 @@ def _ask(
     try:
         if not _is_up(process, port):
             return ["the model does not come up: see the job's log"], []
-        answers = [requests.ask(port, case, limit_ms) for case in cases]
+        answers = [rehearsal_requests.ask(port, case, limit_ms) for case in cases]
         return [answer.fault for answer in answers if answer.fault], answers
     finally:
         process.send_signal(signal.SIGTERM)
@@ -133,7 +132,7 @@ def _is_up(process: subprocess.Popen[bytes], port: int) -> bool:
     deadline = time.monotonic() + _START_S
     while time.monotonic() < deadline and process.poll() is None:
         try:
-            if requests.send(port, "GET", "/ping", b"", "application/json")[0] == 200:
+            if rehearsal_requests.send(port, "GET", "/ping", b"", "application/json")[0] == 200:
                 return True
         except OSError:
             pass

@@ -224,7 +224,7 @@ def stop(state_dir: Path | str = DEFAULT_STATE_DIR) -> None:
         family |= set(marked(engine.engine_id))
         for member in family:
             send(member, signal.SIGKILL)
-        left = wait_ended(family, timeout=5)
+        left = wait_ended(family, timeout=30)
         if left:
             raise EngineStopError(f"Processes {[member.pid for member in left]} survived SIGKILL.")
         _clean_up(engine)
@@ -269,7 +269,7 @@ def _clean_up(engine: Engine) -> None:
     left = marked(engine.engine_id)
     for member in left:
         send(member, signal.SIGKILL)
-    wait_ended(left, timeout=5)
+    wait_ended(left, timeout=30)
     _record(engine.state_dir).unlink(missing_ok=True)
     shutil.rmtree(engine.state_dir / "tmp", ignore_errors=True)
 

@@ -167,7 +167,7 @@ def steward(choice: Choice, *arguments: str) -> subprocess.CompletedProcess[str]
         [command, *options, "lineage", *arguments],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=240,
         check=False,
     )
 

@@ -62,9 +62,7 @@ def test_the_commit_was_tested_and_rehearsed_before_its_run(facts: Facts) -> Non
     assert facts.commit["status"] == "succeeded"
     assert "passed" in facts.commit["tests"]["summary"]
     assert "trained on" in facts.commit["rehearsal"]["summary"]
-    recorded = facts.commit["rehearsal"]["recorded"]
-    assert (recorded["origin"], recorded["versions"]) == ("captured", [2]), recorded
-    assert recorded["scores"]["compared"] == recorded["asked"] > 0
+    assert facts.commit["rehearsal"]["recorded"]["origin"] == "examples"
     [version] = [item for item in facts.versions if int(item["version"]) == 3]
     assert version["run_id"] == facts.commit["training_run_id"]
     assert version["author"] == facts.commit["author"]

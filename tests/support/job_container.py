@@ -204,7 +204,7 @@ class Endpoint:
         self, method: str, path: str, body: str | bytes = b"", headers: Mapping[str, str] = {}
     ) -> Answer:
         """One request on its own connection."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         try:
             connection.request(method, path, body, dict(headers))
             response = connection.getresponse()
@@ -215,7 +215,7 @@ class Endpoint:
     def stop(self) -> list[dict[str, Any]]:
         """Send SIGTERM, wait for the end and return the structured log lines."""
         self.process.terminate()
-        out, _ = self.process.communicate(timeout=20)
+        out, _ = self.process.communicate(timeout=60)
         return [json.loads(line) for line in out.splitlines() if line.startswith("{")]
 
 
@@ -229,7 +229,7 @@ def serving(base: Path, model: Path, **environment: str) -> Iterator[Endpoint]:
     process = Container(base).start("serve", SAGEMAKER_BIND_TO_PORT=str(port), **environment)
     endpoint = Endpoint(process, port)
     try:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 90
         while process.poll() is None and time.monotonic() < deadline:
             try:
                 if endpoint.request("GET", "/ping").status == 200:

@@ -142,7 +142,7 @@ class Laboratory:
         command = [str(Path(sys.executable).with_name("steward")), "--target", "local"]
         run = subprocess.run(
             [*command, "--state-dir", str(self.choice.state_dir), *words],
-            capture_output=True, text=True, timeout=120, check=False,
+            capture_output=True, text=True, timeout=240, check=False,
         )  # fmt: skip
         assert run.returncode != 0, run.stdout
         return " ".join(run.stderr.split())

@@ -273,6 +273,19 @@ def test_an_answer_keeps_names_types_and_range_of_todays(
     assert fault is None if why is None else why in str(fault)
 
 
+def test_the_refusal_of_a_captured_request_is_told_without_its_value(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    error = {"row": 0, "field": "age", "value": 131, "message": "131 is above 120"}
+    refusal = json.dumps({"error": error}).encode()
+    monkeypatch.setattr(requests, "send", lambda *_: (400, refusal))
+    told = requests.ask(1, case(), None).fault
+    assert told == "x: status 400 instead of 200: field age"
+    own = case()
+    del own["answered"]
+    assert "131" in str(requests.ask(1, own, None).fault)
+
+
 def test_an_answer_that_is_late_three_times_breaks_the_contract(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
