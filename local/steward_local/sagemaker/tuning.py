@@ -250,6 +250,22 @@ def describe(params: dict[str, Any], _caller: Principal) -> dict[str, Any]:
         return dict(_find(params["HyperParameterTuningJobName"]).record)
 
 
+def list_jobs(params: dict[str, Any], _caller: Principal) -> dict[str, Any]:
+    """`ListHyperParameterTuningJobs`."""
+    at = store.current()
+    with at.lock:
+        answer = jobs.summaries(
+            at.tuning_jobs, params, "HyperParameterTuningJob", "HyperParameterTuningJobStatus"
+        )
+    listed = answer["HyperParameterTuningJobSummaries"]
+    answer["HyperParameterTuningJobSummaries"] = [
+        {**{k: v for k, v in one.items() if k not in (_CONFIG, _DEFINITION)},
+         "Strategy": one[_CONFIG]["Strategy"], "ResourceLimits": one[_CONFIG]["ResourceLimits"]}
+        for one in listed
+    ]  # fmt: skip
+    return answer
+
+
 def stop(params: dict[str, Any], _caller: Principal) -> dict[str, Any]:
     """`StopHyperParameterTuningJob`: its training jobs stop too."""
     job = _find(params["HyperParameterTuningJobName"])
