@@ -64,7 +64,7 @@ def test_a_training_job_of_other_inputs_is_passed_over() -> None:
 
 def test_a_search_is_its_best_job() -> None:
     name = "HyperParameterTuningJob"
-    counts = {"TrainingJobStatusCounters": {}, "ObjectiveStatusCounters": {}}
+    counts: dict[str, Any] = {"TrainingJobStatusCounters": {}, "ObjectiveStatusCounters": {}}
     config = {
         "Strategy": "Random",
         "ResourceLimits": {"MaxParallelTrainingJobs": 1, "MaxNumberOfTrainingJobs": 2},

@@ -321,7 +321,7 @@ def test_a_champion_that_cannot_be_read_is_evaluated_against_without_a_key(
     scene: Runs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     champion = {"version": 1, "artifact_uri": f"s3://{ARTIFACTS}/models/diabetes/1/model.tar.gz"}
-    scene.objects.write(champion["artifact_uri"], b"champion")
+    scene.objects.write(str(champion["artifact_uri"]), b"champion")
     scene.whole(FIRST, champion=champion)
     hashed = scene.objects.sha256
 
