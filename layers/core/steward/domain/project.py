@@ -33,13 +33,21 @@ from steward.domain.training_declaration import Training
 
 
 class Split(Strict):
-    """Shares of entities, assigned for good by a salted hash; the rest trains.
+    """Who trains and who judges: shares of entities by a salted hash, or earlier and later times.
 
     Attributes:
+        by: `entity` holds out entities, for good. `time` holds out the latest rows: those whose
+            prediction was asked for within `horizon_days` of the newest one. A row trains when it
+            was asked for and its label known before all that judges; a row in between does
+            neither.
+        horizon_days: How much of the latest time judges, with `by: time`.
         salt: Decides who belongs where; another salt would mix the parts of earlier versions.
-        traffic: Entities whose requests are answered and never trained on.
-        heldout: Entities that judge versions.
+        traffic: Share of entities whose requests are answered and never trained on.
+        heldout: Share of entities that judge versions; without meaning for `by: time`.
     """
+
+    by: Literal["entity", "time"] = "entity"
+    horizon_days: int | None = Field(default=None, ge=1, le=3660)
 
     salt: str = Field(default="steward", min_length=1, max_length=64)
     traffic: Share = 0.3
@@ -49,6 +57,8 @@ class Split(Strict):
     def _leaves_training(self) -> Self:
         if self.traffic + self.heldout >= 1:
             raise ValueError("traffic + heldout must stay below 1, so that rows are left to train")
+        if (self.by == "time") != (self.horizon_days is not None):
+            raise ValueError("horizon_days is how much of the time judges: it goes with by: time")
         return self
 
 
@@ -406,6 +416,17 @@ class Project(Strict):
             )  # fmt: skip
         except MisplacedError as error:
             raise error.below("bias") from None
+        return self
+
+    @model_validator(mode="after")
+    def _is_split_by_what_is_known(self) -> Self:
+        if self.split.by == "time":
+            for role in ("prediction_time", "label_known_at"):
+                if getattr(self.data, role) is None:
+                    raise MisplacedError(
+                        "split.by", f"time needs data.{role}: without it no later row can be told "
+                        "from an earlier one", "time", f"entity, or declare data.{role}",
+                    )  # fmt: skip
         return self
 
     @model_validator(mode="after")
