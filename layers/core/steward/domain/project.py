@@ -97,6 +97,8 @@ class Evaluation(Strict):
         slices: Rows that are judged apart.
         slice_confidence: One-sided; a slice stops a candidate only when it is proved worse.
         slice_minimum_rows: Thinner slices are reported as not judged.
+        season_days: Of a forecast that is split by time: the season of the seasonal-naive forecast
+            that is evaluated beside it, as information. Null for none.
     """
 
     loss: Literal["brier", "log_loss", "squared_error", "zero_one", "absolute_error"] = "brier"
@@ -108,6 +110,7 @@ class Evaluation(Strict):
     slices: list[Slice] = Field(default_factory=list)
     slice_confidence: float = Field(default=0.99, ge=0.5, lt=1)
     slice_minimum_rows: int = Field(default=25, ge=2)
+    season_days: int | None = Field(default=None, ge=1, le=366)
 
     @model_validator(mode="before")
     @classmethod
@@ -420,6 +423,11 @@ class Project(Strict):
 
     @model_validator(mode="after")
     def _is_split_by_what_is_known(self) -> Self:
+        if self.evaluation.season_days is not None and self.split.by != "time":
+            raise MisplacedError(
+                "evaluation.season_days", "a series that judges has no earlier rows here",
+                str(self.evaluation.season_days), "null, or split.by: time",
+            )  # fmt: skip
         if self.split.by == "time":
             for role in ("prediction_time", "label_known_at"):
                 if getattr(self.data, role) is None:

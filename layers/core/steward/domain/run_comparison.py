@@ -115,6 +115,10 @@ def _metrics(evaluations: tuple[Document | None, Document | None]) -> dict[str, 
         {found["metric"]: found for found in (document or {}).get("metrics", [])}
         for document in evaluations
     ]
+    for one, document in zip(known, evaluations, strict=True):
+        for simple in (document or {}).get("simple_forecasts", []):
+            named = {f"{simple['name']}: {m['metric']}": m for m in simple["metrics"]}
+            one.update(named)
     names = sorted({*known[0], *known[1]})
     return {name: {side: _estimate(k.get(name)) for side, k in zip("ab", known, strict=True)}
             for name in names}  # fmt: skip

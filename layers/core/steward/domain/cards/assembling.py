@@ -16,7 +16,9 @@ from steward.domain.cards.evidence_rows import (
     listed,
     metrics_of,
     printable,
+    simple_group,
     slices_group,
+    training_text,
 )
 from steward.domain.digests import digest_of
 from steward.domain.errors import EvidenceIncompleteError
@@ -255,6 +257,9 @@ def _evaluation(maker: _Maker) -> Section:
                   f"{staged.get('passed')} of {staged.get('checks')} checks passed"
                   if staged else None, "smoke", missing="a smoke test in staging"),
     ]  # fmt: skip
+    if compared := training_text(evaluation):
+        label = "Built-in model, on training rows left out"
+        statements.append(maker.say("evaluation.training", label, compared, "evaluation"))
     metrics = Group(
         name="metrics", title="Metrics on held-out rows", axis="metric", source="evaluation",
         estimates=metrics_of(evaluation),
@@ -262,6 +267,7 @@ def _evaluation(maker: _Maker) -> Section:
     groups: list[Group | None] = [
         metrics,
         champion_group(evaluation),
+        simple_group(evaluation),
         comparison_group(comparison),
         slices_group(evaluation),
         *judged,
