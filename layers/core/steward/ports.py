@@ -958,11 +958,13 @@ class JobRecord:
         instance_type: Such as ``ml.m5.large``.
         instance_count: Instances that ran side by side.
         seconds: Billable seconds of each instance; 0 where the job never got one.
+        worked_s: Seconds that it trained, of a job on spare capacity; None of any other.
     """
 
     instance_type: str
     instance_count: int
     seconds: float
+    worked_s: float | None = None
 
 
 @dataclass(frozen=True)

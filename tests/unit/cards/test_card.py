@@ -74,7 +74,8 @@ def test_what_needs_no_model_and_what_training_measured_stand_beside_as_informat
         {"name": "seasonal_naive", "metrics": [mae], "without_season": 3}
     ]
     documents["evaluation"]["training"] = {
-        "kept": "linear", "loss": "mae", "losses": {"linear": 2.0, "boosting": 2.25}, "reason": "so",
+        "kept": "linear", "loss": "mae", "losses": {"linear": 2.0, "boosting": 2.25},
+        "reason": "so",
     }  # fmt: skip
     made = card(documents=documents)
     [group] = [g for s in made.sections for g in s.groups if g.name == "simple"]

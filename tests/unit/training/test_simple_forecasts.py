@@ -77,15 +77,10 @@ def test_a_column_that_is_not_there_is_named(tmp_path: Path) -> None:
         forecasts_of(config(7, prediction_time="when"), *files(tmp_path))
 
 
-FIGURES = {
-    "kind": "linear",
-    "figures": {
-        "loss": "mae",
-        "losses": {"linear": 1.5, "constant": 2.0},
-        "reason": "so",
-        "trees": 0,
-    },
-}
+MEASURED: dict[str, Any] = {
+    "loss": "mae", "losses": {"linear": 1.5, "constant": 2.0}, "reason": "so", "trees": 0,
+}  # fmt: skip
+FIGURES: dict[str, Any] = {"kind": "linear", "figures": MEASURED}
 
 
 def test_the_figures_of_the_built_in_model_are_read(tmp_path: Path) -> None:
@@ -99,7 +94,7 @@ def test_the_figures_of_the_built_in_model_are_read(tmp_path: Path) -> None:
     "content",
     [
         "no json", "[]", "{}", json.dumps({**FIGURES, "figures": {"loss": "mae"}}),
-        json.dumps({**FIGURES, "figures": {**FIGURES["figures"], "losses": {"a": math.nan}}}),  # type: ignore[dict-item]
+        json.dumps({**FIGURES, "figures": {**MEASURED, "losses": {"a": math.nan}}}),
     ],
 )  # fmt: skip
 def test_a_model_of_own_code_has_no_such_figures(tmp_path: Path, content: str) -> None:

@@ -99,8 +99,9 @@ def simple_group(evaluation: Mapping[str, Any]) -> Group | None:
     if not found:
         return None
     return Group(
-        name="simple", title="Without a model, on the same rows: information, which decides nothing",
-        axis="metric", source="evaluation", estimates=found,
+        name="simple", axis="metric",
+        title="Without a model, on the same rows: information, which decides nothing",
+        source="evaluation", estimates=found,
     )  # fmt: skip
 
 
