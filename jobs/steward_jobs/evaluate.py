@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING, Literal
 
 from steward_jobs.container import JobError, base_dir, log, only_archive, unpack, write_failure
 from steward_jobs.job_config import JobConfig, read_job_config
+from steward_jobs.training_figures import training_figures
 
 if TYPE_CHECKING:
+    from steward.domain.evaluation_report import SimpleForecast, TrainingFigures
     from steward.domain.evaluation_results import Evaluation
     from steward.domain.monitoring.baseline import AttributionBaseline
     from steward.domain.predictions import Floats
@@ -91,12 +93,13 @@ def _evaluate(folder: Path) -> None:
                 raise JobError(f"the candidate's code failed ({answers.stage}): {answers.reason}")
             beside = _finish(champion, len(heldout.entities)) if champion else None
             attribution = _explained(explaining, folder / "output")
+            figures = training_figures(place / "candidate")
         finally:
             for running in (candidate, champion, explaining):
                 if isinstance(running, _Running):
                     running.process.kill()
                     running.process.wait()
-    _write(folder, job, heldout, answers, beside, attribution)
+    _write(folder, job, heldout, answers, beside, attribution, figures)
     log("evaluation_completed", rows=len(heldout.entities),
         seconds=round(time.perf_counter() - started, 3))  # fmt: skip
 
@@ -180,6 +183,7 @@ def _write(
     answers: Floats,
     beside: Floats | _Failure | None,
     attribution: AttributionBaseline | None,
+    figures: TrainingFigures | None,
 ) -> None:
     import numpy as np
 
@@ -203,6 +207,8 @@ def _write(
         heldout_sha256=heldout.sha256,
         feature_means=heldout.feature_means,
         champion=champion,
+        simple_forecasts=_simple(job, folder, heldout, labels),
+        training=figures,
     )
     target.mkdir(parents=True, exist_ok=True)
     (target / "evaluation.json").write_text(report.model_dump_json(indent=2), encoding="utf-8")
@@ -226,7 +232,23 @@ def _write(
     log("evaluated", **shown, champion=champion.status)
 
 
-def _judge(job: JobConfig, heldout: Heldout, labels: Floats, answers: Floats) -> Evaluation:
+def _simple(job: JobConfig, folder: Path, heldout: Heldout, labels: Floats) -> list[SimpleForecast]:
+    from steward.domain.evaluation_report import SimpleForecast
+    from steward_jobs.simple_forecasts import forecasts_of
+
+    files = folder / "train" / "train.csv", folder / "heldout" / "heldout.csv"
+    return [
+        SimpleForecast(
+            name=found.name, without_season=found.without_season,
+            metrics=_judge(job, heldout, labels, found.answers, with_slices=False).metrics,
+        )
+        for found in forecasts_of(job, *files)
+    ]  # fmt: skip
+
+
+def _judge(
+    job: JobConfig, heldout: Heldout, labels: Floats, answers: Floats, *, with_slices: bool = True
+) -> Evaluation:
     from steward.domain.evaluation import evaluate
 
     plan = job.evaluation
@@ -235,7 +257,7 @@ def _judge(job: JobConfig, heldout: Heldout, labels: Floats, answers: Floats) ->
         labels,
         answers,
         task=job.task,
-        slices=heldout.slices,
+        slices=heldout.slices if with_slices else {},
         confidence=INTERVAL_CONFIDENCE,
         bootstrap_samples=plan["bootstrap_samples"],
         seed=plan["seed"],

@@ -56,6 +56,7 @@ class JobConfig:
         bias: Who is compared with whom, None where nobody is.
         task: ``binary`` models answer a probability, ``regression`` models a number.
         positive: None of a regression.
+        prediction_time: Column that says when a prediction was asked for, where there is one.
     """
 
     project: str
@@ -68,6 +69,7 @@ class JobConfig:
     unit: Literal["entity", "event"] = "entity"
     bias: BiasConfig | None = None
     task: Task = "binary"
+    prediction_time: str | None = None
 
     def target_of(self, text: str, row: int) -> float:
         """Return what the label cell of a row says: 1 or 0, or the number of a regression.
@@ -172,6 +174,7 @@ def read_job_config(path: Path) -> JobConfig:
             unit=_unit(document),
             bias=_bias(document),
             task=task,
+            prediction_time=document.get("prediction_time"),
         )
     except FileNotFoundError:
         raise JobError(f"{path.name} is missing in {path.parent}") from None

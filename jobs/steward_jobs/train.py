@@ -49,7 +49,6 @@ def _train(base: Path) -> None:
             raise JobError(f"the source has no {needed}; its files: {_names(code)}")
     model.mkdir(parents=True, exist_ok=True)
     (base / "output" / "data").mkdir(parents=True, exist_ok=True)
-    (base / "checkpoints").mkdir(exist_ok=True)
     # SageMaker's own, such as _tuning_objective_metric, are none of the script's arguments.
     foreign = ("sagemaker_", "_")
     own = {name: v for name, v in hyperparameters.items() if not name.startswith(foreign)}
@@ -58,7 +57,9 @@ def _train(base: Path) -> None:
     _run_script(
         [sys.executable, str(code / program), *arguments],
         code,
-        _script_environment(base, channels, own) | _withheld(base, channels, job),
+        _script_environment(base, channels, own)
+        | {"SM_CHECKPOINT_DIR": str(_checkpoints(base, hyperparameters))}
+        | _withheld(base, channels, job),
     )
     shutil.copytree(
         code, model / "code", dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__")
@@ -92,11 +93,23 @@ def _script_environment(
         "SM_MODEL_DIR": str(base / "model"),
         "SM_OUTPUT_DATA_DIR": str(base / "output" / "data"),
         "SM_MODULE_DIR": str(base / "code"),
-        "SM_CHECKPOINT_DIR": str(base / "checkpoints"),
         "SM_HPS": json.dumps(hyperparameters),
         "SM_CHANNELS": json.dumps(names),
         **{f"SM_CHANNEL_{name.upper()}": str(channels / name) for name in names},
     }
+
+
+def _checkpoints(base: Path, hyperparameters: dict[str, str]) -> Path:
+    """Return the script's folder of checkpoints; each job of a search has one of its own.
+
+    All of them are given the same prefix in S3, and a job whose capacity was taken back keeps its
+    name.
+    """
+    folder = base / "checkpoints"
+    if "_tuning_objective_metric" in hyperparameters:
+        folder /= os.environ.get("TRAINING_JOB_NAME", "")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 def _withheld(base: Path, channels: Path, job: JobConfig) -> dict[str, str]:

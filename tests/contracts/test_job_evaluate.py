@@ -50,6 +50,11 @@ def test_a_first_version_is_evaluated_alone(model: Path, tmp_path: Path) -> None
     assert done.returncode == 0, done.stderr
     report = EvaluationReport.model_validate(container.output("evaluation.json"))
     assert (report.rows, report.entities, report.champion.status) == (70, 70, "absent")
+    [constant] = report.simple_forecasts
+    assert (constant.name, report.training) == ("constant", None)
+    beside = {found.metric: found.value for found in constant.metrics}
+    assert beside["roc_auc"] == 0.5
+    assert 0.2095 < (beside["brier"] or 0) < 0.3
     assert report.metric("brier").value == pytest.approx(0.2095, abs=5e-4)
     assert {(s.column, s.value) for s in report.slices} == {
         ("age", "< 45"), ("age", "45 to < 60"), ("age", ">= 60"), ("sex", "1"), ("sex", "2"),
@@ -90,7 +95,7 @@ def test_a_model_against_itself_is_no_difference(model: Path, tmp_path: Path) ->
     with (tmp_path / "processing" / "output" / "predictions.csv").open(newline="") as lines:
         rows = read_predictions(lines)
     assert rows.champion is not None
-    plan = PROJECT.evaluation.model_dump(exclude={"slices"})
+    plan = PROJECT.evaluation.model_dump(exclude={"slices", "season_days"})
     found = compare(
         rows.entities, rows.labels, rows.candidate, rows.champion,
         slices=rows.slices, settings=ComparisonSettings(**plan),
@@ -101,8 +106,13 @@ def test_a_model_against_itself_is_no_difference(model: Path, tmp_path: Path) ->
 
 def test_modules_of_the_two_models_do_not_meet(tmp_path: Path) -> None:
     container = Container(tmp_path)
-    container.prepare_evaluation(_answering("0.25"), HELDOUT, JOB, champion=_answering("0.75"))
+    figures = {"loss": "brier", "losses": {"linear": 0.2, "constant": 0.25}, "reason": "so"}
+    built_in = {"model.json": json.dumps({"kind": "linear", "figures": figures})}
+    container.prepare_evaluation(
+        {**_answering("0.25"), **built_in}, HELDOUT, JOB, champion=_answering("0.75")
+    )
     assert container.run("evaluate").returncode == 0
+    assert container.output("evaluation.json")["training"] == {"kept": "linear", **figures}
     with (tmp_path / "processing" / "output" / "predictions.csv").open(newline="") as lines:
         rows = read_predictions(lines)
     assert rows.champion is not None

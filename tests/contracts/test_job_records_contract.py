@@ -100,6 +100,15 @@ def test_a_training_job_is_billed_by_sagemakers_own_count(aws: Clients) -> None:
         assert records.training_job("t") == JobRecord("ml.m5.large", 2, 95)
 
 
+def test_a_job_on_spare_capacity_tells_how_long_it_worked(aws: Clients) -> None:
+    spot = {
+        **TRAINING, "EnableManagedSpotTraining": True, "BillableTimeInSeconds": 30,
+        "TrainingTimeInSeconds": 100,
+    }  # fmt: skip
+    with answering(aws.get("sagemaker"), "describe_training_job", spot):
+        assert AwsJobRecords(aws).training_job("t") == JobRecord("ml.m5.large", 2, 30, 100)
+
+
 def test_a_job_that_never_started_used_nothing(aws: Clients) -> None:
     early = {key: value for key, value in TRAINING.items() if key != "TrainingStartTime"}
     with answering(aws.get("sagemaker"), "describe_training_job", early):

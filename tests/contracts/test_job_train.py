@@ -40,8 +40,9 @@ def test_the_script_sees_the_channels_and_its_hyperparameters(tmp_path: Path) ->
     container = Container(tmp_path)
     container.prepare_training(
         {"train.py": show, "inference.py": INFERENCE}, ROWS, JOB,
-        C="0.1", sagemaker_job_name="ignored", quoted='"text"',
+        C="0.1", sagemaker_job_name="ignored", quoted='"text"', _tuning_objective_metric="loss",
     )  # fmt: skip
+    container.environment["TRAINING_JOB_NAME"] = "t-1-001"
     assert container.run("train").returncode == 0
     arguments, variables = json.loads((tmp_path / "model" / "seen.json").read_text())
     assert arguments == ["--C", "0.1", "--quoted", "text"]
@@ -49,6 +50,8 @@ def test_the_script_sees_the_channels_and_its_hyperparameters(tmp_path: Path) ->
     assert variables["SM_CHANNEL_TRAIN"] == str(tmp_path / "input" / "data" / "train")
     assert variables["SM_CHANNEL_CONFIG"] == str(tmp_path / "input" / "data" / "config")
     assert Path(variables["SM_OUTPUT_DATA_DIR"]).is_dir()
+    assert variables["SM_CHECKPOINT_DIR"] == str(tmp_path / "checkpoints" / "t-1-001")
+    assert Path(variables["SM_CHECKPOINT_DIR"]).is_dir()
 
 
 @pytest.mark.parametrize(

@@ -278,6 +278,12 @@ def send(payload: Payload, *, replayed: bool = False, actor: str = "steward") ->
     ]
     release = {"project": "diabetes", "release_id": "00000003-1", "version": 3, "shifts": shifts}
     scene.state.put(Table.RELEASES, release)
+    reused = {
+        "key": "5e", "status": "reused", "reused_from": "0a0a0a0a0a0a-1", "saved_s": 72,
+        "saved_dollars": 0.0023,
+    }  # fmt: skip
+    run = {"project": "diabetes", "run_id": "3f9a1c0b7d2e-1", "step_training": reused}
+    scene.state.put(Table.RUNS, run)
     about = received(payload, replayed=replayed, actor=actor)
     notify_people(about, state=scene.state, mail=mail, environment="dev", region="us-east-1")
     return mail

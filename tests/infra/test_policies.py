@@ -43,6 +43,9 @@ _NO_RESOURCE_LEVEL = {
     "sagemaker:ListAssociations",
     "sagemaker:ListEndpoints",
     "sagemaker:ListModelPackages",
+    "sagemaker:ListTrainingJobs",
+    "sagemaker:ListProcessingJobs",
+    "sagemaker:ListHyperParameterTuningJobs",
 }
 # SAM attaches these to functions and machines: write logs, write trace segments, read streams
 # and queues.

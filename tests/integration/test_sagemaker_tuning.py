@@ -88,6 +88,43 @@ def test_a_search_of_which_nothing_succeeds_fails_with_the_reason(lab: Laborator
     assert "No training job succeeded after 1 attempts" in job["FailureReason"]
 
 
+def test_a_search_on_spare_capacity_stops_early_what_is_behind_and_survives_a_failing_job(
+    lab: Laboratory,
+) -> None:
+    request = request_of(
+        lab, {"score": "C", "epochs": 4, "epoch_s": 0.4}, Strategy="Grid",
+        ResourceLimits={"MaxNumberOfTrainingJobs": 4, "MaxParallelTrainingJobs": 1},
+        TrainingJobEarlyStoppingType="Auto",
+        ParameterRanges={
+            "CategoricalParameterRanges": [{"Name": "C", "Values": ["none", "0.3", "0.4", "0.9"]}]
+        },
+    )  # fmt: skip
+    definition = request["TrainingJobDefinition"]
+    bucket = definition["OutputDataConfig"]["S3OutputPath"]
+    definition |= {
+        "EnableManagedSpotTraining": True, "CheckpointConfig": {"S3Uri": f"{bucket}/checkpoints"},
+        "StoppingCondition": {"MaxRuntimeInSeconds": 60, "MaxWaitTimeInSeconds": 90},
+    }  # fmt: skip
+    lab.sagemaker.create_hyper_parameter_tuning_job(**request)
+    name = request["HyperParameterTuningJobName"]
+    job = ended(lab, name)
+    counters = job["TrainingJobStatusCounters"]
+    assert job["HyperParameterTuningJobStatus"] == "Completed"
+    assert job["BestTrainingJob"]["TunedHyperParameters"] == {"C": "0.3"}
+    # 0.4 and 0.9 are worse than 0.3, the one that completed, from their first epoch on.
+    assert [counters[kind] for kind in ("Completed", "Stopped", "NonRetryableError")] == [1, 2, 1]
+    assert job["ObjectiveStatusCounters"] == {"Succeeded": 3, "Pending": 0, "Failed": 1}
+    child = lab.trained(job["BestTrainingJob"]["TrainingJobName"])
+    assert child["EnableManagedSpotTraining"] is True
+    assert child["BillableTimeInSeconds"] <= child["TrainingTimeInSeconds"]
+    listed = lab.sagemaker.list_hyper_parameter_tuning_jobs(
+        NameContains=name, StatusEquals="Completed"
+    )["HyperParameterTuningJobSummaries"]
+    assert [(one["HyperParameterTuningJobName"], one["Strategy"]) for one in listed] == [
+        (name, "Grid")
+    ]
+
+
 def test_stopping_a_search_stops_its_training_jobs(lab: Laboratory) -> None:
     request = request_of(lab, {"sleep": 60})
     name = request["HyperParameterTuningJobName"]
@@ -115,6 +152,11 @@ def test_stopping_a_search_stops_its_training_jobs(lab: Laboratory) -> None:
             "cannot exceed",
         ),
         ({"ParameterRanges": {}}, "names no hyperparameter"),
+        ({"Strategy": "Hyperband"}, "has the strategies Bayesian, Random, Grid"),
+        (
+            {"TuningJobCompletionCriteria": {"TargetObjectiveMetricValue": 0.5}},
+            "has no TuningJobCompletionCriteria",
+        ),
     ],
 )
 def test_a_search_that_aws_refuses_is_refused(

@@ -31,7 +31,10 @@ SECOND: dict[str, Any] = {
     },
     "step_evaluation": {"key": "e", "status": "missed", "reason": "nothing was kept"},
 }  # fmt: skip
-EVALUATION = {"metrics": [{"metric": "brier", "value": 0.17, "lower": 0.15, "upper": 0.19}]}
+EVALUATION = {
+    "metrics": [{"metric": "brier", "value": 0.17, "lower": 0.15, "upper": 0.19}],
+    "simple_forecasts": [{"name": "constant", "metrics": [{"metric": "brier", "value": 0.25}]}],
+}
 
 
 def printed(render: Any) -> str:
@@ -72,6 +75,7 @@ def test_two_runs_differ_where_they_differ() -> None:
     assert found["parameters"]["instance_type"]["same"] is True
     assert found["metrics"]["brier"]["a"] is None
     assert found["metrics"]["brier"]["b"] == {"value": 0.17, "lower": 0.15, "upper": 0.19}
+    assert found["metrics"]["constant: brier"]["b"]["value"] == 0.25
     assert found["saved_dollars"] == {"a": 0, "b": 0.0023, "same": False}
     text = printed(lambda console: show_comparison(found, console))
     assert "0.1700 (0.1500 to 0.1900)" in text

@@ -28,7 +28,7 @@ from support.job_container import DIABETES, load_project
 Floats = NDArray[np.float64]
 
 PROJECT = load_project(DIABETES)
-PLAN = ComparisonSettings(**PROJECT.evaluation.model_dump(exclude={"slices"}))
+PLAN = ComparisonSettings(**PROJECT.evaluation.model_dump(exclude={"slices", "season_days"}))
 REPETITIONS = 200
 IDS = [str(row["patient_id"]) for row in patients()]
 VALUES = np.array([[float(row[name] or 0) for name in FEATURES] for row in patients()])

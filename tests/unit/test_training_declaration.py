@@ -77,4 +77,10 @@ def test_a_search_that_makes_no_sense_is_refused(change: dict[str, Any], reason:
 def test_what_is_searched_has_no_value_and_no_spare_capacity() -> None:
     plan = {"objective": OBJECTIVE, "ranges": {"C": {"min": 0.1, "max": 1}}}
     assert "searched by tuning.ranges as well" in refusal(tuning=plan, hyperparameters={"C": 1})
-    assert "leave spot or tuning out" in refusal(tuning=plan, spot={"max_wait_s": 9000})
+    searched = training(tuning=plan, max_runtime_s=600, spot={"max_wait_s": 900})
+    assert searched.tuning is not None
+    rounds = -(-searched.tuning.max_jobs // searched.tuning.parallel_jobs)
+    assert searched.longest_s == rounds * 1500
+    told = refusal(tuning={**plan, "strategy": "Hyperband"})
+    assert "Hyperband is not supported" in told
+    assert "allowed: Bayesian, Random, Grid" in told

@@ -96,15 +96,23 @@ def _facts(manifest: dict[str, Any]) -> dict[str, Any]:
         "left out": ", ".join(
             f"{number} {name.replace('_', ' ')}"
             for name, number in manifest["counts"].items()
-            if name in ("labels_unknown", "superseded", "without_label", "traffic")
+            if name in _LEFT_OUT
         ),
         "set aside": f"{sum(aside.values())} rows of {sum(map(bool, aside.values()))} deliveries",
         "rows with later knowledge": manifest["knowledge"]["rows_with_later_knowledge"],
-        "split": f"{manifest['split']['salt']}, seed {manifest['seed']}",
+        "split": f"{_split(manifest['split'])}, seed {manifest['seed']}",
         "code": manifest["code"]["sha256"][:12],
         "engine": f"{manifest['engine']['name']} {manifest['engine']['version']}",
         "digest of all rows": manifest["logical_digest"],
     }  # fmt: skip
+
+
+_LEFT_OUT = ("labels_unknown", "superseded", "without_label", "traffic", "across_the_border")
+
+
+def _split(split: dict[str, Any]) -> str:
+    """Return what parts the rows: a salt, or the border of a split by time."""
+    return f"later than {split['border']} judges" if split.get("border") else str(split["salt"])
 
 
 @app.command("rebuild")

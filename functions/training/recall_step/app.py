@@ -10,5 +10,10 @@ from steward.service.training.recall import recall_step
 def handler(command: RecallStep) -> RecalledStep:
     """Return the next step that is to be carried out, and what is reused."""
     return recall_step(
-        command, state=app().state, objects=app().objects, clock=app().clock, ids=app().ids
+        command,
+        state=app().state,
+        objects=app().objects,
+        jobs=app().finished_jobs,
+        clock=app().clock,
+        ids=app().ids,
     )

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         FailureQueue,
         FeatureReader,
         FeatureRecords,
+        FinishedJobs,
         Hosting,
         Ids,
         JobImage,
@@ -341,6 +342,13 @@ class App:
         from steward.adapters.job_records import AwsJobRecords
 
         return AwsJobRecords(self.clients)
+
+    @cached_property
+    def finished_jobs(self) -> FinishedJobs:
+        """Completed jobs that carried steps out."""
+        from steward.adapters.finished_jobs import AwsFinishedJobs
+
+        return AwsFinishedJobs(self.clients)
 
     @cached_property
     def lineage_backend(self) -> LineageBackend:

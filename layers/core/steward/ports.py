@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Protocol
 
 if TYPE_CHECKING:
     from steward.contracts.events import Event
@@ -968,11 +968,13 @@ class JobRecord:
         instance_type: Such as ``ml.m5.large``.
         instance_count: Instances that ran side by side.
         seconds: Billable seconds of each instance; 0 where the job never got one.
+        worked_s: Seconds that it trained, of a job on spare capacity; None of any other.
     """
 
     instance_type: str
     instance_count: int
     seconds: float
+    worked_s: float | None = None
 
 
 @dataclass(frozen=True)
@@ -1049,6 +1051,36 @@ class JobRecords(Protocol):
         Raises:
             RejectedError: There is no such execution.
         """
+        ...
+
+
+@dataclass(frozen=True)
+class FinishedJob:
+    """A SageMaker job that completed.
+
+    Attributes:
+        name: Its name; of a search, that of the best training job.
+        run_id: The run that it was for, as its tag says.
+        output_uri: The model's archive, or the prefix that a processing job wrote.
+        seconds: Billable seconds; None for a search, whose jobs are many.
+        tuned: The hyperparameters that a search chose.
+    """
+
+    name: str
+    run_id: str
+    output_uri: str
+    seconds: float | None = None
+    tuned: Mapping[str, str] = field(default_factory=dict)
+
+
+JobKind = Literal["training", "tuning", "evaluation"]
+
+
+class FinishedJobs(Protocol):
+    """Completed jobs that carried a step out, by the step's key in their tags."""
+
+    def find(self, kind: JobKind, contains: str, step_key: str) -> FinishedJob | None:
+        """Return the newest completed job with this tag whose name holds a text."""
         ...
 
 

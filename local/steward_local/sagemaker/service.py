@@ -44,6 +44,7 @@ OPERATIONS: dict[str, Operation] = {
     "CreateHyperParameterTuningJob": tuning.create,
     "DescribeHyperParameterTuningJob": tuning.describe,
     "StopHyperParameterTuningJob": tuning.stop,
+    "ListHyperParameterTuningJobs": tuning.list_jobs,
     "ListTrainingJobsForHyperParameterTuningJob": tuning.list_training_jobs,
     "CreateProcessingJob": processing.create,
     "DescribeProcessingJob": processing.describe,

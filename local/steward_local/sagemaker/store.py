@@ -20,10 +20,15 @@ def now() -> float:
 
 @dataclass
 class Job:
-    """A training, processing or transform job: its description and the handles of its run."""
+    """A training, processing or transform job: its description and the handles of its run.
+
+    Attributes:
+        metrics: What its log said of each metric, in order.
+    """
 
     record: Record
     request: Record
+    metrics: dict[str, list[float]] = field(default_factory=dict)
     stop: threading.Event = field(default_factory=threading.Event)
     done: threading.Event = field(default_factory=threading.Event)
     _lock: threading.Lock = field(default_factory=threading.Lock)

@@ -215,6 +215,7 @@ def _note(at: Store, job: Job, metric: str, text: str, role: authority.Principal
         return
     moment = now()
     with at.lock:
+        job.metrics.setdefault(metric, []).append(value)
         known = job.record.setdefault("FinalMetricDataList", [])
         known[:] = [item for item in known if item["MetricName"] != metric]
         known.append({"MetricName": metric, "Value": value, "Timestamp": moment})

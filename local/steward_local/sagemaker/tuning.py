@@ -2,11 +2,12 @@
 
 Sources: API reference of ``CreateHyperParameterTuningJob`` and "How Hyperparameter Tuning with
 Amazon SageMaker AI Works" (developer guide). One training job definition, no warm start, no
-Hyperband, no early stopping: a request for these is refused or, for ``Auto``, has no effect.
+Hyperband, no criteria of completion beside the number of jobs: a request for these is refused.
 """
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
 import threading
 import zlib
@@ -16,6 +17,7 @@ from ministack.core.responses import new_uuid
 
 from steward_local.authority import Principal
 from steward_local.sagemaker import jobs, store, training
+from steward_local.sagemaker.early_stopping import is_behind
 from steward_local.sagemaker.errors import ApiError, invalid
 from steward_local.sagemaker.search import Search, Trial
 from steward_local.sagemaker.store import Job, Store, now
@@ -64,6 +66,12 @@ def _check(params: dict[str, Any]) -> None:
         raise invalid("The embedded SageMaker tunes one TrainingJobDefinition without warm start.")
     if config["Strategy"] not in _STRATEGIES:
         raise invalid(f"The embedded SageMaker has the strategies {', '.join(_STRATEGIES)}.")
+    for member, given in (
+        ("TuningJobCompletionCriteria", config), ("MaxRuntimeInSeconds", config["ResourceLimits"]),
+        ("Autotune", params), ("RetryStrategy", definition),
+    ):  # fmt: skip
+        if member in given:
+            raise invalid(f"The embedded SageMaker has no {member} of tuning jobs.")
     objective = config.get("HyperParameterTuningJobObjective")
     if objective is None:
         raise invalid("HyperParameterTuningJobObjective is required.")
@@ -111,6 +119,8 @@ class _Tuner:
         self._search = Search(config["Strategy"], config.get("ParameterRanges", {}), seed)
         self._lock = threading.Lock()
         self._tried: list[Trial] = []
+        self._stops_early = config.get("TrainingJobEarlyStoppingType", "Off") == "Auto"
+        self._epochs: list[list[float]] = []
         self._best: tuple[float, dict[str, Any]] | None = None
         self._proposed = 0
 
@@ -157,11 +167,24 @@ class _Tuner:
         child.record["TuningJobArn"] = self._job.record["HyperParameterTuningJobArn"]
         done = threading.Event()
         child.when_done(done.set)
+        early = False
         while not done.wait(0.05):
-            if self._job.stop.is_set() and not child.stop.is_set():
-                training.stop({"TrainingJobName": request["TrainingJobName"]}, self._caller)
+            if child.stop.is_set():
+                continue
+            early = self._is_behind(child)
+            if early or self._job.stop.is_set():
+                with contextlib.suppress(ApiError):  # it has ended meanwhile
+                    training.stop({"TrainingJobName": request["TrainingJobName"]}, self._caller)
         self._count("InProgress", -1)
-        self._judge(child, parameters, point)
+        self._judge(child, parameters, point, early=early)
+
+    def _is_behind(self, child: Job) -> bool:
+        """Return whether early stopping ends a training job."""
+        if not self._stops_early or child.record["TrainingJobStatus"] != "InProgress":
+            return False
+        with self._lock, self._at.lock:
+            values = list(child.metrics.get(self._objective["MetricName"], []))
+            return is_behind(values, self._epochs, self._objective["Type"])
 
     def _request(self, number: int, parameters: dict[str, str]) -> dict[str, Any]:
         definition = self._job.request[_DEFINITION]
@@ -177,7 +200,10 @@ class _Tuner:
             "Tags": [{"Key": key, "Value": value} for key, value in tags.items()],
         }  # fmt: skip
 
-    def _judge(self, child: Job, parameters: dict[str, str], point: tuple[float, ...]) -> None:
+    def _judge(
+        self, child: Job, parameters: dict[str, str], point: tuple[float, ...], *, early: bool
+    ) -> None:
+        """Count what came of a training job; the search learns from one that was stopped early."""
         record = child.record
         status = record["TrainingJobStatus"]
         counter = {"Completed": "Completed", "Stopped": "Stopped"}.get(status, "NonRetryableError")
@@ -187,12 +213,15 @@ class _Tuner:
                   if m["MetricName"] == metric]  # fmt: skip
         with self._lock, self._at.lock:
             outcome = self._job.record["ObjectiveStatusCounters"]
-            if status != "Completed" or not values:
+            if not values or (status != "Completed" and not early):
                 outcome["Failed"] += 1
                 return
             outcome["Succeeded"] += 1
             score = values[-1] if self._objective["Type"] == "Minimize" else -values[-1]
             self._tried.append(Trial(parameters, point, score))
+            if status != "Completed":
+                return
+            self._epochs.append(list(child.metrics[metric]))
             if self._best is None or score < self._best[0]:
                 self._best = (score, _summary(record, parameters, self._objective, values[-1]))
                 self._job.record["BestTrainingJob"] = self._best[1]
@@ -248,6 +277,22 @@ def describe(params: dict[str, Any], _caller: Principal) -> dict[str, Any]:
     """`DescribeHyperParameterTuningJob`."""
     with store.current().lock:
         return dict(_find(params["HyperParameterTuningJobName"]).record)
+
+
+def list_jobs(params: dict[str, Any], _caller: Principal) -> dict[str, Any]:
+    """`ListHyperParameterTuningJobs`."""
+    at = store.current()
+    with at.lock:
+        answer = jobs.summaries(
+            at.tuning_jobs, params, "HyperParameterTuningJob", "HyperParameterTuningJobStatus"
+        )
+    listed = answer["HyperParameterTuningJobSummaries"]
+    answer["HyperParameterTuningJobSummaries"] = [
+        {**{k: v for k, v in one.items() if k not in (_CONFIG, _DEFINITION)},
+         "Strategy": one[_CONFIG]["Strategy"], "ResourceLimits": one[_CONFIG]["ResourceLimits"]}
+        for one in listed
+    ]  # fmt: skip
+    return answer
 
 
 def stop(params: dict[str, Any], _caller: Principal) -> dict[str, Any]:

@@ -54,7 +54,9 @@ def train() -> None:
         count_up(plan["steps"], BASE / "checkpoints/step")
     if plan.get("score"):
         known = json.loads((BASE / "input/config/hyperparameters.json").read_text())
-        print(f"loss={(float(known[plan['score']]) - 0.3) ** 2:.6f}", flush=True)  # noqa: T201
+        for _ in range(plan.get("epochs", 1)):
+            print(f"loss={(float(known[plan['score']]) - 0.3) ** 2:.6f}", flush=True)  # noqa: T201
+            time.sleep(plan.get("epoch_s", 0))
     follow(plan, BASE / "output/failure")
     model = BASE / "model"
     for source in sorted((BASE / "input/data").rglob("*")):

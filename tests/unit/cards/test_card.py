@@ -67,6 +67,25 @@ def test_a_metric_that_is_no_finite_number_is_refused_with_its_place(value: Any)
     assert "finite" in str(refused.value.allowed)
 
 
+def test_what_needs_no_model_and_what_training_measured_stand_beside_as_information() -> None:
+    documents = evidence()
+    mae = {"metric": "mae", "value": 2.5, "lower": 2.0, "upper": 3.0, "undefined_because": None}
+    documents["evaluation"]["simple_forecasts"] = [
+        {"name": "seasonal_naive", "metrics": [mae], "without_season": 3}
+    ]
+    documents["evaluation"]["training"] = {
+        "kept": "linear", "loss": "mae", "losses": {"linear": 2.0, "boosting": 2.25},
+        "reason": "so",
+    }  # fmt: skip
+    made = card(documents=documents)
+    [group] = [g for s in made.sections for g in s.groups if g.name == "simple"]
+    [estimate] = group.estimates
+    assert (estimate.name, estimate.value) == ("seasonal naive: mae", 2.5)
+    assert "3 rows without a day a season before" in estimate.note
+    told = made.statement("evaluation.training").value
+    assert told == "mae linear 2, boosting 2.25; linear was kept: so"
+
+
 def test_bias_that_is_no_list_is_refused_with_its_place() -> None:
     documents = evidence()
     documents["bias"]["facets"] = {"sex": 1}

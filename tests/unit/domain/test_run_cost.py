@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -76,6 +77,72 @@ def test_a_run_that_reused_its_training_says_nothing_of_its_time() -> None:
 def test_an_instance_without_a_price_is_refused() -> None:
     with pytest.raises(UnknownPriceError, match=r"ml\.zz9\.large"):
         estimate(PlannedRun("ml.zz9.large", 60), [])
+
+
+def sized(seconds: float, megabytes: float) -> PastRun:
+    return replace(ran(seconds), data_bytes=int(megabytes * 1e6))
+
+
+def test_the_time_grows_with_the_data_and_never_shrinks_with_it() -> None:
+    past = [sized(100, 10), sized(120, 12)]
+
+    tenfold = part(estimate(replace(PLANNED, data_bytes=int(100e6)), past), "training")
+    assert tenfold.expected == pytest.approx(1000 * HOUR / 3600)
+    assert "scaled up to 10 times by size" in tenfold.basis
+    little = part(estimate(replace(PLANNED, data_bytes=int(1e6)), past), "training")
+    assert little.basis == "2 runs: 110 s, high 240 s"
+
+
+def test_runs_of_the_same_size_tell_more_than_small_ones() -> None:
+    past = [sized(50, 1) for _ in range(9)] + [sized(900, 95) for _ in range(9)]
+
+    found = part(estimate(replace(PLANNED, data_bytes=int(95e6)), past), "training")
+    assert found.basis == "9 runs: 900 s, high 900 s"
+
+
+def test_runs_whose_size_nobody_noted_count_as_they_are() -> None:
+    found = part(estimate(replace(PLANNED, data_bytes=int(1e9)), [ran(100)]), "training")
+    assert found.basis == "1 run: 100 s, high 200 s"
+
+
+def test_a_search_is_its_jobs_times_the_time_of_one() -> None:
+    search = replace(PLANNED, jobs=20, parallel_jobs=4)
+    past = [replace(ran(1000), training_jobs=10)]
+
+    found = part(estimate(search, past), "training")
+    assert found.expected == pytest.approx(20 * 100 * HOUR / 3600)
+    assert found.high == pytest.approx(20 * 200 * HOUR / 3600)
+    assert "a search of 20 such jobs, 4 at a time, is over after about 500 s" in found.basis
+    first = part(estimate(search, []), "training")
+    assert first.high == pytest.approx(20 * HOUR)  # each job may run up to its limit
+
+
+def test_spare_capacity_is_taken_off_as_it_was_measured_and_not_before() -> None:
+    spot = replace(PLANNED, spot=True)
+
+    unmeasured = part(estimate(spot, [ran(100)]), "training")
+    assert unmeasured.expected == pytest.approx(100 * HOUR / 3600)
+    assert "its saving not measured yet: list price" in unmeasured.basis
+    past = [replace(ran(100), billed_share=share) for share in (0.2, 0.4, 0.3)]
+    measured = part(estimate(spot, past), "training")
+    assert measured.expected == pytest.approx(0.3 * 100 * HOUR / 3600)
+    assert "billed 30 % of the time in 3 runs" in measured.basis
+    # Who goes back to capacity that stays pays for all of the time.
+    assert part(estimate(PLANNED, past), "training").expected == pytest.approx(100 * HOUR / 3600)
+
+
+def test_a_past_search_on_spare_capacity_is_counted_whole() -> None:
+    def job(number: int, billed: float, worked: float) -> dict[str, Any]:
+        detail = {"instance_type": "ml.m5.large", "instance_count": 1, "billable_s": billed,
+                  "worked_s": worked}  # fmt: skip
+        return {"run_id": "r", "kind": "training_job", "at": f"2026-01-0{number}", "detail": detail}
+
+    ended = {"machine": "steward-train-candidate", "status": "SUCCEEDED", "transitions": 31,
+             "function_dollars": 0.001}  # fmt: skip
+    execution = {"run_id": "r", "kind": "execution", "at": "2026-01-09", "detail": ended}
+    [run] = past_runs([job(1, 30, 100), job(2, 10, 20), execution], "train-candidate")
+    assert (run.training_s, run.training_jobs) == (120, 2)
+    assert run.billed_share == pytest.approx(40 / 120)
 
 
 def test_the_high_value_covers_the_next_run_as_often_as_it_says() -> None:

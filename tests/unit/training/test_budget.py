@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from steward.domain.errors import BudgetExceededError, InvalidProjectError
+from steward.domain.prices import US_EAST_1
 from steward.domain.project import parse_project
 from steward.domain.run_cost import time_item, time_partition
 from steward.ports import Item, Table
@@ -47,6 +48,29 @@ def test_a_run_that_may_cost_more_than_a_run_may_is_refused_with_field_value_and
     assert "at most 0.01" in run["refusal"]["allowed"]
     assert scene.workflows.executions == {}
     assert scene.lock() is None
+
+
+def test_the_estimate_follows_the_size_that_earlier_runs_noted() -> None:
+    scene = scene_of()
+    job = {"instance_type": "ml.m5.large", "instance_count": 1, "billable_s": 100}
+    run = {"machine": "steward-train-candidate", "status": "SUCCEEDED", "transitions": 30,
+           "function_dollars": 0.001}  # fmt: skip
+    for kind, detail in (("training_job", job), ("execution", run)):
+        item = {"run_id": "earlier-1", "kind": kind, "dollars": 0.1, "at": "2026-01-04",
+                "detail": detail}  # fmt: skip
+        place = {"project": time_partition("diabetes"), "entry": time_item("2026-01-04", kind)}
+        scene.state.put(Table.COSTS, {**item, **place})
+    content = csv_of(1, 40)
+    noted = {"data_bytes": len(content) // 4}
+    scene.state.put(Table.RUNS, {"project": "diabetes", "run_id": "earlier-1", "estimate": noted})
+
+    begun = scene.run(scene.deliver(content)["run_id"])
+
+    assert begun["estimate"]["data_bytes"] == len(content)
+    training = begun["estimate"]["parts"][0]
+    assert "scaled up to 4" in training["basis"]
+    hourly = US_EAST_1.instance_hour["ml.m5.large"]
+    assert training["expected"] == pytest.approx(400 * hourly / 3600, rel=0.01)
 
 
 def test_a_refusal_is_told_once_as_a_failed_run() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
@@ -15,9 +16,16 @@ from steward.contracts.steps.training import (
     RecalledStep,
     RecallStep,
 )
-from steward.domain.errors import EvidenceIncompleteError, MalformedEventError, ThrottledError
-from steward.ports import Table
+from steward.domain.errors import (
+    AccessDeniedError,
+    DependencyError,
+    EvidenceIncompleteError,
+    MalformedEventError,
+    ThrottledError,
+)
+from steward.ports import FinishedJob, Table
 from steward.service.training.recall import recall_step
+from support.fake_finished_jobs import FakeFinishedJobs
 from support.training_scene import ARTIFACTS, Scene
 
 MODEL = b"the model"
@@ -31,8 +39,11 @@ BASE = {
 }  # fmt: skip
 
 
+@dataclass
 class Runs(Scene):
     """Runs of one project that look for their steps."""
+
+    jobs: FakeFinishedJobs = field(default_factory=FakeFinishedJobs)
 
     def new_run(self, name: str, **attributes: Any) -> str:
         item = {"project": "diabetes", "run_id": name, "status": "running", **attributes}
@@ -66,7 +77,7 @@ class Runs(Scene):
     def recall(self, run_id: str, **changes: Any) -> RecalledStep:
         return recall_step(
             self.command(run_id, **changes), state=self.state, objects=self.objects,
-            clock=self.clock, ids=self.ids,
+            jobs=self.jobs, clock=self.clock, ids=self.ids,
         )  # fmt: skip
 
     def train(self, run_id: str, content: bytes = MODEL) -> DoneTraining:
@@ -263,15 +274,157 @@ def test_a_job_that_left_nothing_is_incomplete_evidence(scene: Runs) -> None:
         scene.recall(FIRST, training=trained, evaluation=done)
 
 
-def test_a_throttled_look_up_is_no_miss(scene: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("error", [ThrottledError, AccessDeniedError, DependencyError])
+def test_a_lookup_that_fails_lets_the_step_run_and_says_so(
+    scene: Runs, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
     scene.whole(FIRST)
 
-    def throttled(*_: Any, **__: Any) -> Any:
-        raise ThrottledError("slow down")
+    def refused(*_: Any, **__: Any) -> Any:
+        raise error("no")
 
-    monkeypatch.setattr(scene.objects, "describe", throttled)
-    with pytest.raises(ThrottledError):
-        scene.recall(SECOND)
+    monkeypatch.setattr(scene.objects, "describe", refused)
+    assert scene.recall(SECOND).next == "training"
+    reason = scene.noted(SECOND, "training")["reason"]
+    assert reason == f"the step cache could not be read: {error.__name__}: no"
+    monkeypatch.undo()
+    last = scene.whole(SECOND)
+    assert (last.next, last.evaluated_in) == ("comparison", FIRST)  # the model is the same
+
+
+@pytest.mark.parametrize("error", [ThrottledError, AccessDeniedError])
+def test_a_run_table_that_cannot_be_read_and_written_stops_no_lookup(
+    scene: Runs, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
+    scene.whole(FIRST)
+    command = scene.command(SECOND)
+    read = scene.state.get
+
+    def refused(table: Table, key: dict[str, str]) -> Any:
+        if key.get("run_id", "").startswith("step#"):
+            raise error("no")
+        return read(table, key)
+
+    def unwritten(*_: Any, **__: Any) -> None:
+        raise error("no")
+
+    monkeypatch.setattr(scene.state, "get", refused)
+    monkeypatch.setattr(scene.state, "commit", unwritten)
+    answer = recall_step(
+        command, state=scene.state, objects=scene.objects, jobs=scene.jobs, clock=scene.clock,
+        ids=scene.ids,
+    )  # fmt: skip
+    assert answer.next == "training"
+
+
+def test_a_champion_that_cannot_be_read_is_evaluated_against_without_a_key(
+    scene: Runs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    champion = {"version": 1, "artifact_uri": f"s3://{ARTIFACTS}/models/diabetes/1/model.tar.gz"}
+    scene.objects.write(str(champion["artifact_uri"]), b"champion")
+    scene.whole(FIRST, champion=champion)
+    hashed = scene.objects.sha256
+
+    def refused(bucket: str, key: str, version_id: str | None = None) -> str:
+        if key.startswith("models/diabetes/1/"):
+            raise AccessDeniedError("no")
+        return hashed(bucket, key, version_id)
+
+    monkeypatch.setattr(scene.objects, "sha256", refused)
+    answer = scene.recall(SECOND, champion=champion)
+    assert (answer.next, answer.step_key) == ("evaluation", "")
+    assert "could not be read" in scene.noted(SECOND, "evaluation")["reason"]
+    done = scene.evaluate(SECOND)
+    answer = scene.recall(SECOND, champion=champion, evaluation=done)
+    assert (answer.next, answer.evaluated_in) == ("comparison", SECOND)
+
+
+AGAIN = "aaaaaaaaaaaa-2"
+
+
+def completed(scene: Runs, **changes: Any) -> None:
+    """Let the jobs of the first attempt complete; its execution dies before anything is kept."""
+    scene.new_run(AGAIN)
+    asked = scene.recall(FIRST, **changes)
+    model = scene.train(FIRST)
+    kind = "tuning" if asked.next == "tuning" else "training"
+    job = FinishedJob(model.job, FIRST, model.model_uri, 72.0)
+    scene.jobs.add(kind, asked.step_key, job)  # type: ignore[arg-type]
+
+
+def test_a_training_that_completed_before_its_execution_died_is_not_repeated(scene: Runs) -> None:
+    completed(scene)
+    answer = scene.recall(AGAIN)
+    assert (answer.next, answer.model_uri) == ("evaluation", scene.train(FIRST).model_uri)
+    noted = scene.noted(AGAIN, "training")
+    assert (noted["status"], noted["reused_from"], noted["saved_s"]) == ("reused", FIRST, 72)
+    [told] = scene.state.named("StepReused")
+    assert told.data.reused_from == FIRST  # type: ignore[attr-defined]
+    assert scene.recall(SECOND).model_uri == answer.model_uri  # it is kept from now on
+    assert scene.jobs.asked == [
+        ("training", "aaaaaaaaaaaa-"), ("training", "aaaaaaaaaaaa-"),
+        ("evaluation", "aaaaaaaaaaaa-"), ("evaluation", "bbbbbbbbbbbb-"),
+    ]  # fmt: skip
+
+
+def test_a_search_that_completed_is_found_with_what_it_chose(scene: Runs) -> None:
+    tuning = {"job": "t-a", "config": {"Strategy": "Random"}, "metric_definitions": []}
+    scene.new_run(AGAIN)
+    asked = scene.recall(FIRST, tuning=tuning)
+    model = scene.train(FIRST)
+    job = FinishedJob("t-a-003", FIRST, model.model_uri, None, {"C": "0.4"})
+    scene.jobs.add("tuning", asked.step_key, job)
+    assert scene.recall(AGAIN, tuning=tuning).next == "evaluation"
+    assert scene.noted(AGAIN, "training")["tuned"] == {"C": "0.4"}
+
+
+def test_an_evaluation_that_completed_is_not_repeated(scene: Runs) -> None:
+    completed(scene)
+    asked = scene.recall(AGAIN)
+    done = scene.evaluate(FIRST)
+    uri = f"s3://{ARTIFACTS}/evaluations/diabetes/{FIRST}"
+    scene.jobs.add("evaluation", asked.step_key, FinishedJob(done.job, FIRST, uri, 40.0))
+    answer = scene.recall(AGAIN)
+    assert (answer.next, answer.evaluations_uri, answer.evaluated_in) == ("comparison", uri, FIRST)
+
+
+@pytest.mark.parametrize(
+    "change", [{"code_digest": "c2"}, {"dataset_id": "other"}, {"hyperparameters": {"C": "9"}}]
+)
+def test_a_completed_job_of_other_inputs_is_not_taken(scene: Runs, change: dict[str, Any]) -> None:
+    completed(scene)
+    assert scene.recall(AGAIN, **change).next == "training"
+
+
+def test_a_completed_job_whose_outputs_are_gone_or_half_written_is_not_taken(scene: Runs) -> None:
+    scene.new_run(AGAIN)
+    asked = scene.recall(FIRST)
+    gone = FinishedJob("j", FIRST, f"s3://{ARTIFACTS}/models/diabetes/gone/model.tar.gz", 1.0)
+    scene.jobs.add("training", asked.step_key, gone)
+    assert scene.recall(AGAIN).next == "training"
+    asked = scene.recall(AGAIN, training=scene.train(AGAIN))
+    half = f"s3://{ARTIFACTS}/evaluations/diabetes/{FIRST}"
+    scene.objects.write(f"{half}/manifest.json", b"{}")
+    scene.jobs.add("evaluation", asked.step_key, FinishedJob("e", FIRST, half, 1.0))
+    assert scene.recall(AGAIN).next == "evaluation"
+
+
+def test_who_reuses_nothing_looks_for_no_completed_job(scene: Runs) -> None:
+    completed(scene)
+    scene.jobs.asked.clear()
+    scene.new_run(AGAIN, use_cache=False)
+    assert scene.recall(AGAIN).next == "training"
+    assert scene.jobs.asked == []
+
+
+@pytest.mark.parametrize("error", [ThrottledError, AccessDeniedError, DependencyError])
+def test_a_list_of_jobs_that_cannot_be_read_lets_the_step_run(
+    scene: Runs, error: type[Exception]
+) -> None:
+    completed(scene)
+    scene.jobs.failure = error("not now")
+    assert scene.recall(AGAIN).next == "training"
+    assert "not now" in scene.noted(AGAIN, "training")["reason"]
 
 
 def test_an_instance_type_without_price_saves_time_and_no_known_dollars(scene: Runs) -> None:
@@ -292,7 +445,12 @@ def test_another_project_finds_nothing(scene: Runs) -> None:
     scene.state.put(Table.RUNS, {"project": "other", "run_id": SECOND, "status": "running"})
     command = scene.command(SECOND).model_copy(update={"project": "other"})
     answer = recall_step(
-        command, state=scene.state, objects=scene.objects, clock=scene.clock, ids=scene.ids
+        command,
+        state=scene.state,
+        objects=scene.objects,
+        jobs=scene.jobs,
+        clock=scene.clock,
+        ids=scene.ids,
     )
     assert answer.next == "training"
 

@@ -33,7 +33,11 @@ class AwsJobRecords:
         seconds = job.get("BillableTimeInSeconds")
         if seconds is None:
             seconds = _between(job, "TrainingStartTime", "TrainingEndTime")
-        return JobRecord(resources["InstanceType"], resources["InstanceCount"], float(seconds))
+        worked = job.get("TrainingTimeInSeconds") if job.get("EnableManagedSpotTraining") else None
+        return JobRecord(
+            resources["InstanceType"], resources["InstanceCount"], float(seconds),
+            float(worked) if worked is not None else None,
+        )  # fmt: skip
 
     def processing_job(self, name: str) -> JobRecord:
         """Return what a processing job used, from its start to its end."""

@@ -14,6 +14,7 @@ from steward.domain.dataset_join import load_joined
 from steward.domain.datasets import (
     EXAMPLES,
     PartFile,
+    border_of,
     choose_examples,
     logical_digest,
     request_columns,
@@ -86,6 +87,7 @@ def prepare(
     else:
         report = load_joined(connection, pinned, joined)
         finish_join(connection, project, pinned)
+    border = border_of(connection, project.data, project.split)
     parts = {part: write_part(connection, project, part, folder) for part in PARTS}
     own = [(column.name, column.type) for column in project.data.columns]
     spine_digest = logical_digest(connection, own, EXAMPLES)
@@ -97,7 +99,7 @@ def prepare(
         sources=sources, views=views, cutoff=known_until, counts=counts, spine_digest=spine_digest,
         logical_digest=combined_digest([part.logical_digest for part in parts.values()]),
         parts=parts, report=report, examples_sha256=bytes_digest(examples),
-        event_time_only=event_time_only, engine=DUCKDB if joined is None else ATHENA,
+        event_time_only=event_time_only, border=border, engine=DUCKDB if joined is None else ATHENA,
     )  # fmt: skip
     manifest = manifest_of(project, built)
     return Prepared(manifest, dataset_id_of(manifest), parts, examples)

@@ -86,9 +86,14 @@ def choose_examples(
     Rows without a label are left out after that. The position on the unit interval is the one of
     :func:`steward.domain.splits.position_of`, in SQL, of the entity id's text.
 
+    A split by time draws a border: the newest prediction time of a row that is no traffic, less the
+    horizon. What was asked for after the border is held out. What was asked for and known up to the
+    border trains. What was asked for before it and known after it would teach what the held-out
+    rows ask, and does neither; nor does a row without a prediction time.
+
     Returns:
         Counts: ``rows``, ``labels_unknown``, ``superseded``, ``without_label``, ``traffic``,
-        ``heldout``, ``train``.
+        ``heldout``, ``train``; of a split by time ``across_the_border`` too.
     """
     entity, label = identifier(data.entity_id), identifier(data.label.name)
     position = (
@@ -109,12 +114,12 @@ def choose_examples(
     columns = ", ".join(identifier(column.name) for column in data.columns)
     connection.execute(
         f"""CREATE TABLE {EXAMPLES} AS
-            SELECT row_number() OVER (ORDER BY order_, source_row_) - 1 AS row_,
-                   CASE WHEN position_ < {split.traffic!r} THEN 'traffic'
-                        WHEN position_ < {split.traffic + split.heldout!r} THEN 'heldout'
-                        ELSE 'train' END AS part_, {columns}
-            FROM (SELECT *, {position} AS position_ FROM {MERGED} WHERE {known} {kept})
-            WHERE {label} IS NOT NULL"""
+            SELECT row_number() OVER (ORDER BY order_, source_row_) - 1 AS row_, part_, {columns}
+            FROM (
+                SELECT *, {_part(data, split)} AS part_
+                FROM (SELECT *, {position} AS position_ FROM {MERGED} WHERE {known} {kept})
+                WHERE {label} IS NOT NULL
+            ) WHERE part_ IS NOT NULL"""
     )
     rows = _count(connection, f"SELECT count(*) FROM {MERGED}")
     usable = _count(connection, f"SELECT count(*) FROM {MERGED} WHERE {known}")
@@ -122,15 +127,57 @@ def choose_examples(
     if data.keep == "latest_per_entity":
         chosen = _count(connection, f"SELECT count(DISTINCT {entity}) FROM {MERGED} WHERE {known}")
     assigned = _count(connection, f"SELECT count(*) FROM {EXAMPLES}")
+    labelled = assigned
+    if split.by == "time":
+        labelled = _count(
+            connection,
+            f"SELECT count(*) FROM (SELECT * FROM {MERGED} WHERE {known} {kept})"
+            f" WHERE {label} IS NOT NULL",
+        )
     counts = {
         "rows": rows, "labels_unknown": rows - usable, "superseded": usable - chosen,
-        "without_label": chosen - assigned,
+        "without_label": chosen - labelled,
     }  # fmt: skip
+    if split.by == "time":
+        counts["across_the_border"] = labelled - assigned
     for part in ("traffic", "heldout", "train"):
         counts[part] = _count(
             connection, f"SELECT count(*) FROM {EXAMPLES} WHERE part_ = {literal(part)}"
         )
     return counts
+
+
+def _part(data: Data, split: Split) -> str:
+    """Return the expression for a row's part; null where it belongs to none."""
+    if split.by == "entity":
+        return (
+            f"CASE WHEN position_ < {split.traffic!r} THEN 'traffic'"
+            f" WHEN position_ < {split.traffic + split.heldout!r} THEN 'heldout' ELSE 'train' END"
+        )
+    assert data.prediction_time is not None
+    assert data.label_known_at is not None
+    asked, known = identifier(data.prediction_time), identifier(data.label_known_at)
+    border = (
+        f"max({asked}) FILTER (position_ >= {split.traffic!r}) OVER ()"
+        f" - INTERVAL {split.horizon_days} DAY"
+    )
+    return (
+        f"CASE WHEN position_ < {split.traffic!r} THEN 'traffic'"
+        f" WHEN {asked} > {border} THEN 'heldout'"
+        f" WHEN {asked} <= {border} AND {known} <= {border} THEN 'train' END"
+    )
+
+
+def border_of(connection: Connection, data: Data, split: Split) -> str | None:
+    """Return the time that a split by time draws its border at, of chosen examples, as UTC."""
+    if split.by == "entity" or data.prediction_time is None:
+        return None
+    found = connection.execute(
+        f"SELECT max({identifier(data.prediction_time)}) - INTERVAL {split.horizon_days} DAY"
+        f" FROM {EXAMPLES} WHERE part_ = 'heldout'"
+    ).fetchone()
+    border = found[0] if found else None
+    return border.isoformat(timespec="milliseconds") + "+00:00" if border is not None else None
 
 
 def _count(connection: Connection, query: str) -> int:

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from steward.domain.evaluation_results import Evaluation
+from steward.domain.evaluation_results import Evaluation, MetricEstimate
 
 
 class ChampionEvaluation(BaseModel):
@@ -25,6 +25,42 @@ class ChampionEvaluation(BaseModel):
     evaluation: Evaluation | None = None
 
 
+class SimpleForecast(BaseModel):
+    """What needs no model, on the same held-out rows: information, which decides nothing.
+
+    ``constant``: the mean of the training labels. ``seasonal_naive``: the label that the same
+    series had a whole number of seasons before, the newest such day that trains; where there is
+    none its newest label that trains; where the series has none, the constant.
+
+    Attributes:
+        without_season: Rows that were not answered by a day a season before.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
+
+    name: Literal["constant", "seasonal_naive"]
+    metrics: list[MetricEstimate]
+    without_season: int = 0
+
+
+class TrainingFigures(BaseModel):
+    """What the built-in model's training measured on training rows that it left out.
+
+    Attributes:
+        kept: ``linear`` or ``boosting``.
+        loss: Name of the loss.
+        losses: Mean loss of ``constant``, ``linear`` and ``boosting``.
+        reason: Why the model was kept.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
+
+    kept: str
+    loss: str
+    losses: dict[str, float]
+    reason: str
+
+
 class EvaluationReport(Evaluation):
     """The candidate's evaluation, its champion's, and the rows that both were judged on."""
 
@@ -36,3 +72,7 @@ class EvaluationReport(Evaluation):
         description="mean of each number or boolean over its non-null held-out values"
     )
     champion: ChampionEvaluation
+    simple_forecasts: list[SimpleForecast] = Field(default_factory=list)
+    training: TrainingFigures | None = Field(
+        default=None, description="of the built-in model; None of a project's own code"
+    )

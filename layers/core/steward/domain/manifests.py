@@ -113,6 +113,7 @@ class Built:
     Attributes:
         counts: Of :func:`steward.domain.datasets.choose_examples`.
         spine_digest: Logical digest of the examples before features.
+        border: Of a split by time: what was asked for after it judges.
     """
 
     sources: Sequence[SourceObject]
@@ -125,6 +126,7 @@ class Built:
     report: JoinReport
     examples_sha256: str
     event_time_only: bool = False
+    border: str | None = None
     engine: Mapping[str, str] = field(default_factory=lambda: DUCKDB)
 
 
@@ -159,7 +161,10 @@ def manifest_of(project: Project, built: Built) -> dict[str, Any]:
         "order": "sources in order of receipt; the latest row of an entity wins"
         if project.data.keep == "latest_per_entity"
         else "sources in order of receipt; every row is an example",
-        "split": {**project.split.model_dump(mode="json"), "hash": "sha256(salt:entity), 53 bits"},
+        "split": {
+            **project.split.model_dump(mode="json"), "hash": "sha256(salt:entity), 53 bits",
+            **({"border": built.border} if built.border else {}),
+        },
         "seed": project.evaluation.seed,
         "features": [_feature(found) for found in built.views],
         "rules": RULES,

@@ -34,13 +34,21 @@ from steward.domain.training_declaration import Training
 
 
 class Split(Strict):
-    """Shares of entities, assigned for good by a salted hash; the rest trains.
+    """Who trains and who judges: shares of entities by a salted hash, or earlier and later times.
 
     Attributes:
+        by: `entity` holds out entities, for good. `time` holds out the latest rows: those whose
+            prediction was asked for within `horizon_days` of the newest one. A row trains when it
+            was asked for and its label known before all that judges; a row in between does
+            neither.
+        horizon_days: How much of the latest time judges, with `by: time`.
         salt: Decides who belongs where; another salt would mix the parts of earlier versions.
-        traffic: Entities whose requests are answered and never trained on.
-        heldout: Entities that judge versions.
+        traffic: Share of entities whose requests are answered and never trained on.
+        heldout: Share of entities that judge versions; without meaning for `by: time`.
     """
+
+    by: Literal["entity", "time"] = "entity"
+    horizon_days: int | None = Field(default=None, ge=1, le=3660)
 
     salt: str = Field(default="steward", min_length=1, max_length=64)
     traffic: Share = 0.3
@@ -50,6 +58,8 @@ class Split(Strict):
     def _leaves_training(self) -> Self:
         if self.traffic + self.heldout >= 1:
             raise ValueError("traffic + heldout must stay below 1, so that rows are left to train")
+        if (self.by == "time") != (self.horizon_days is not None):
+            raise ValueError("horizon_days is how much of the time judges: it goes with by: time")
         return self
 
 
@@ -88,6 +98,8 @@ class Evaluation(Strict):
         slices: Rows that are judged apart.
         slice_confidence: One-sided; a slice stops a candidate only when it is proved worse.
         slice_minimum_rows: Thinner slices are reported as not judged.
+        season_days: Of a forecast that is split by time: the season of the seasonal-naive forecast
+            that is evaluated beside it, as information. Null for none.
     """
 
     loss: Literal["brier", "log_loss", "squared_error", "zero_one", "absolute_error"] = "brier"
@@ -99,6 +111,7 @@ class Evaluation(Strict):
     slices: list[Slice] = Field(default_factory=list)
     slice_confidence: float = Field(default=0.99, ge=0.5, lt=1)
     slice_minimum_rows: int = Field(default=25, ge=2)
+    season_days: int | None = Field(default=None, ge=1, le=366)
 
     @model_validator(mode="before")
     @classmethod
@@ -418,6 +431,22 @@ class Project(Strict):
                 self.batch.check_source({PRIMARY, *self.data.sources})
             except MisplacedError as error:
                 raise error.below("batch") from None
+        return self
+
+    @model_validator(mode="after")
+    def _is_split_by_what_is_known(self) -> Self:
+        if self.evaluation.season_days is not None and self.split.by != "time":
+            raise MisplacedError(
+                "evaluation.season_days", "a series that judges has no earlier rows here",
+                str(self.evaluation.season_days), "null, or split.by: time",
+            )  # fmt: skip
+        if self.split.by == "time":
+            for role in ("prediction_time", "label_known_at"):
+                if getattr(self.data, role) is None:
+                    raise MisplacedError(
+                        "split.by", f"time needs data.{role}: without it no later row can be told "
+                        "from an earlier one", "time", f"entity, or declare data.{role}",
+                    )  # fmt: skip
         return self
 
     @model_validator(mode="after")

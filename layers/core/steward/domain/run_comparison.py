@@ -30,6 +30,18 @@ def saved_dollars(run: Document) -> float:
     )  # fmt: skip
 
 
+def reused_steps(run: Document) -> list[str]:
+    """Return a sentence for each step that a run reused: of which run, and what that saved."""
+    return [_said(name, step) for name, step in steps_of(run).items() if step["status"] == "reused"]
+
+
+def _said(name: str, step: Document) -> str:
+    saved = [f"{float(step['saved_s']):.0f} s"] if step.get("saved_s") is not None else []
+    if step.get("saved_dollars") is not None:
+        saved.append(f"${float(step['saved_dollars']):.4f}")
+    return f"{name} of run {step['reused_from']}" + (f", {' and '.join(saved)} saved" * bool(saved))
+
+
 def compare_runs(
     first: Document,
     second: Document,
@@ -103,6 +115,10 @@ def _metrics(evaluations: tuple[Document | None, Document | None]) -> dict[str, 
         {found["metric"]: found for found in (document or {}).get("metrics", [])}
         for document in evaluations
     ]
+    for one, document in zip(known, evaluations, strict=True):
+        for simple in (document or {}).get("simple_forecasts", []):
+            named = {f"{simple['name']}: {m['metric']}": m for m in simple["metrics"]}
+            one.update(named)
     names = sorted({*known[0], *known[1]})
     return {name: {side: _estimate(k.get(name)) for side, k in zip("ab", known, strict=True)}
             for name in names}  # fmt: skip

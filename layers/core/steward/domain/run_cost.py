@@ -31,6 +31,8 @@ from steward.domain.prices import (
 COVERAGE = 0.9
 LATEST_RUNS = 20
 """Runs that are looked back on."""
+NEAREST = 9
+"""Of them those that count where few have data of the planned size."""
 
 VOLUME_GB = 30
 EVALUATION_LIMIT_S = 3600
@@ -56,12 +58,18 @@ class PlannedRun:
         max_runtime_s: The training job is stopped after it.
         data_bytes: Size of its deliveries, which it copies into a dataset.
         instance_count: Instances of the training job.
+        jobs: Training jobs; more than one of a search.
+        parallel_jobs: Of them at the same time.
+        spot: Whether they train on spare capacity.
     """
 
     instance_type: str
     max_runtime_s: int
     data_bytes: int = 0
     instance_count: int = 1
+    jobs: int = 1
+    parallel_jobs: int = 1
+    spot: bool = False
 
 
 @dataclass(frozen=True)
@@ -71,10 +79,13 @@ class PastRun:
     Attributes:
         run_id: Its id.
         instance_type: Of its training job; empty without one.
-        training_s: Billable seconds of its training jobs, times their instances.
+        training_s: Seconds that its training jobs worked, times their instances.
         evaluation_s: Billable seconds of its processing jobs, times their instances.
         functions: Dollars of its Lambda functions.
         transitions: State transitions of its training execution.
+        training_jobs: How many those were: one, or those of a search.
+        billed_share: Of those seconds what was billed; below 1 on spare capacity alone.
+        data_bytes: Size of the deliveries that it was started for; 0 where nobody noted it.
     """
 
     run_id: str
@@ -83,6 +94,9 @@ class PastRun:
     evaluation_s: float | None = None
     functions: float | None = None
     transitions: int | None = None
+    training_jobs: int = 1
+    billed_share: float | None = None
+    data_bytes: int = 0
 
 
 @dataclass(frozen=True)
@@ -108,6 +122,7 @@ class Estimate:
 
     parts: tuple[Part, ...]
     prices: str
+    data_bytes: int = 0
 
     @property
     def expected(self) -> float:
@@ -123,7 +138,7 @@ class Estimate:
         """Return the estimate as a run's item and ``--json`` hold it."""
         return {
             "expected": self.expected, "high": self.high, "prices": self.prices,
-            "parts": [part.__dict__ for part in self.parts],
+            "parts": [part.__dict__ for part in self.parts], "data_bytes": self.data_bytes,
         }  # fmt: skip
 
 
@@ -184,6 +199,8 @@ def past_runs(entries: Iterable[Mapping[str, Any]], machine: str) -> list[PastRu
 
 def _past_run(run: str, entries: Sequence[Mapping[str, Any]], machine: str) -> PastRun:
     seconds: dict[str, float] = {}
+    spot: list[tuple[float, float]] = []
+    jobs = 0
     instance_type = ""
     functions: float | None = None
     transitions: int | None = None
@@ -193,13 +210,17 @@ def _past_run(run: str, entries: Sequence[Mapping[str, Any]], machine: str) -> P
             functions = float(detail["function_dollars"])
             transitions = int(detail["transitions"])
         elif "billable_s" in detail:
-            used = float(detail["billable_s"]) * int(detail["instance_count"])
-            seconds[kind] = seconds.get(kind, 0.0) + used
+            worked = float(detail.get("worked_s") or detail["billable_s"])
+            seconds[kind] = seconds.get(kind, 0.0) + worked * int(detail["instance_count"])
             if kind == "training_job":
+                jobs += 1
                 instance_type = str(detail["instance_type"])
+                if detail.get("worked_s"):
+                    spot.append((float(detail["billable_s"]), worked))
     return PastRun(
         run, instance_type, seconds.get("training_job"), seconds.get("processing_job"),
-        functions, transitions,
+        functions, transitions, max(jobs, 1),
+        sum(billed for billed, _ in spot) / sum(worked for _, worked in spot) if spot else None,
     )  # fmt: skip
 
 
@@ -213,31 +234,81 @@ def estimate(
     """Return what a run is expected to cost.
 
     Runs on the planned instance type tell the time of its jobs; where there are none, those on
-    other types do, and the basis says so. It does not follow the size of the data: a delivery
-    ten times as large takes longer than the runs before it.
+    other types do, and the basis says so. Of them those count whose data is between half and twice
+    the planned size, or the nine nearest in size (by the ratio) where those are fewer. The time of
+    a run on less data is scaled up in proportion to the bytes; that of one on more stands as it is.
+
+    A search is its number of jobs times the time of one. Spare capacity is taken off by the median
+    of what was measured in earlier runs on it, and by nothing before there is one.
 
     Raises:
         UnknownPriceError: The table does not list the instance type.
     """
     alike = [run for run in past if run.instance_type == planned.instance_type]
-    timed = alike or [run for run in past if run.training_s is not None]
-    elsewhere = "" if alike or not timed else ", on other instance types"
+    usable = alike or [run for run in past if run.training_s is not None]
+    elsewhere = "" if alike or not usable else ", on other instance types"
+    timed, scaled = _of_size(usable, planned.data_bytes)
     training = _times(
-        [run.training_s for run in timed], min(DEFAULT_TRAINING_S, planned.max_runtime_s),
+        [run.training_s and run.training_s / run.training_jobs * grown for run, grown in timed],
+        min(DEFAULT_TRAINING_S, planned.max_runtime_s),
         planned.max_runtime_s * planned.instance_count,
     )  # fmt: skip
     evaluation = _times(
-        [run.evaluation_s for run in timed], DEFAULT_EVALUATION_S, EVALUATION_LIMIT_S
-    )
+        [run.evaluation_s and run.evaluation_s * grown for run, grown in timed],
+        DEFAULT_EVALUATION_S, EVALUATION_LIMIT_S,
+    )  # fmt: skip
+    share, capacity = _capacity(planned, past)
     per_second = job_dollars(planned.instance_type, 1, 1, prices)
+    training_s = per_second * planned.jobs * share
+    told = training[2] + elsewhere + scaled + _search(planned, training[0]) + capacity
     jobs = [
-        Part(name, per_second * low, per_second * high, basis + elsewhere)
-        for name, (low, high, basis) in (("training", training), ("evaluation", evaluation))
-    ]
-    job_s = (training[0] + evaluation[0], training[1] + evaluation[1])
+        Part("training", training_s * training[0], training_s * training[1], told),
+        Part("evaluation", per_second * evaluation[0], per_second * evaluation[1],
+             evaluation[2] + elsewhere + scaled),
+    ]  # fmt: skip
+    job_s = (
+        training[0] * planned.jobs + evaluation[0], training[1] * planned.jobs + evaluation[1]
+    )  # fmt: skip
     parts = (*jobs, _functions(past, prices), _transitions(past, prices))
     storage = _storage(planned.data_bytes, job_s, hosting, traffic)
-    return Estimate((*parts, storage), prices.label())
+    return Estimate((*parts, storage), prices.label(), planned.data_bytes)
+
+
+def _of_size(runs: Sequence[PastRun], data_bytes: int) -> tuple[list[tuple[PastRun, float]], str]:
+    """Return the runs that tell the time of this much data, each with its factor, and the words."""
+    known = [run for run in runs if run.data_bytes > 0]
+    if not known or data_bytes <= 0:
+        return [(run, 1.0) for run in runs], ""
+
+    def distance(run: PastRun) -> float:
+        return abs(math.log(data_bytes / run.data_bytes))
+
+    alike = [run for run in known if distance(run) <= math.log(2)]
+    nearest = alike if len(alike) >= NEAREST else sorted(known, key=distance)[:NEAREST]
+    timed = [(run, max(1.0, data_bytes / run.data_bytes)) for run in nearest]
+    most = max(grown for _, grown in timed)
+    return timed, f", scaled up to {most:.3g} times by size" if most > 1.005 else ""
+
+
+def _search(planned: PlannedRun, seconds: float) -> str:
+    if planned.jobs == 1:
+        return ""
+    rounds = math.ceil(planned.jobs / planned.parallel_jobs)
+    return (
+        f"; a search of {planned.jobs} such jobs, {planned.parallel_jobs} at a time, is over after "
+        f"about {rounds * seconds:.0f} s"
+    )
+
+
+def _capacity(planned: PlannedRun, past: Sequence[PastRun]) -> tuple[float, str]:
+    """Return the share of the seconds that spare capacity bills, and the words."""
+    if not planned.spot:
+        return 1.0, ""
+    shares = [run.billed_share for run in past if run.billed_share is not None]
+    if not shares:
+        return 1.0, "; spare capacity, its saving not measured yet: list price"
+    share = _median(shares)
+    return share, f"; spare capacity billed {share * 100:.0f} % of the time in {_count(shares)}"
 
 
 def _times(

@@ -14,6 +14,10 @@ SCHEMAS: Mapping[StepName, int] = {"dataset": 1, "training": 1, "evaluation": 1}
 """Version of what a step reads and writes; a new one makes everything that was kept a miss."""
 
 
+STEP_TAG, RUN_TAG = "steward:step", "steward:run"
+"""Tags of the jobs that carry steps out: the step's key, and the run that the job is for."""
+
+
 def step_key(step: StepName, inputs: Mapping[str, object]) -> str:
     """Return the SHA-256 that recognises a step: its name, its schema and all that it reads.
 

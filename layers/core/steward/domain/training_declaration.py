@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self, get_args
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field, StringConstraints, field_validator, model_validator
 
 from steward.domain.declaration import Scalar, Strict
 from steward.domain.prices import US_EAST_1
@@ -18,7 +18,7 @@ class Spot(Strict):
     """Training on spare capacity, which AWS may take back at any time.
 
     The training script finds its checkpoints in `SM_CHECKPOINT_DIR` and writes them there; what it
-    wrote is there again when the job goes on.
+    wrote is there again when the job goes on. Each job of a search has a folder of its own.
 
     Attributes:
         max_wait_s: Longest time of waiting and training together.
@@ -111,7 +111,8 @@ class Tuning(Strict):
         strategy: `Grid` tries every combination of `values`, and takes no ranges of numbers.
         max_jobs: Training jobs altogether.
         parallel_jobs: At the same time.
-        early_stopping: `Auto` lets SageMaker stop what is not promising.
+        early_stopping: `Auto` stops a training job whose objective, printed after each epoch, is
+            worse than the median of the running averages of those that completed before.
     """
 
     objective: Objective
@@ -120,6 +121,17 @@ class Tuning(Strict):
     max_jobs: int = Field(default=10, ge=1, le=500)
     parallel_jobs: int = Field(default=2, ge=1, le=100)
     early_stopping: Literal["Off", "Auto"] = "Off"
+
+    @field_validator("strategy", mode="before")
+    @classmethod
+    def _is_played(cls, strategy: object) -> object:
+        if strategy == "Hyperband":
+            raise ValueError(
+                "Hyperband is not supported: it gives and takes resources between jobs as they "
+                "train, which cannot be tried before AWS; allowed: Bayesian, Random, Grid, with "
+                "early_stopping Auto"
+            )
+        return strategy
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
@@ -181,8 +193,6 @@ class Training(Strict):
                 f"spot.max_wait_s {self.spot.max_wait_s} must be at least max_runtime_s "
                 f"{self.max_runtime_s}: the wait includes the training"
             )
-        if self.spot is not None and self.tuning is not None:
-            raise ValueError("tuning takes capacity that stays: leave spot or tuning out")
         return self
 
     @model_validator(mode="after")
@@ -196,9 +206,8 @@ class Training(Strict):
     @property
     def longest_s(self) -> int:
         """The longest that the training may take, waiting and all jobs of a search included."""
-        if self.spot is not None:
-            return self.spot.max_wait_s
-        if self.tuning is not None:
-            rounds = -(-self.tuning.max_jobs // self.tuning.parallel_jobs)
-            return min(LONGEST_S, rounds * (self.max_runtime_s + 600))
-        return self.max_runtime_s
+        one = self.spot.max_wait_s if self.spot is not None else self.max_runtime_s
+        if self.tuning is None:
+            return one
+        rounds = -(-self.tuning.max_jobs // self.tuning.parallel_jobs)
+        return min(LONGEST_S, rounds * (one + 600))

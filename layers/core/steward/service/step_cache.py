@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from typing import Any
 
 from steward.contracts.events import StepReused
-from steward.domain.errors import ConflictError
+from steward.domain.errors import (
+    AccessDeniedError,
+    ConflictError,
+    DependencyError,
+    ThrottledError,
+)
 from steward.domain.steps import KeptStep, Output, StepName, kept_step, step_attribute, step_item
 from steward.ports import (
     Absent,
@@ -22,6 +28,9 @@ from steward.ports import (
     Update,
 )
 from steward.service.emission import Cause, event
+
+CANNOT_READ = (AccessDeniedError, DependencyError, ThrottledError)
+"""Why a lookup may fail: then the step is carried out, which is never wrong."""
 
 
 @dataclass(frozen=True)
@@ -61,11 +70,15 @@ class StepCache:
 
         A hit is noted on the run's item, with its event, in one transaction; a repeated call
         notes the same once more. A step that this very run carried out, as after a redrive, is a
-        hit that saves nothing new and has no event.
+        hit that saves nothing new and has no event. A lookup that AWS denies, throttles or drops
+        is a miss: the run goes on and carries the step out.
         """
-        found = self._look_up(key)
+        try:
+            found = self._look_up(key)
+        except CANNOT_READ as error:
+            found = Missed(cannot_read(error))
         if isinstance(found, Missed):
-            self._note(step, {"key": key, "status": "missed", "reason": found.reason})
+            self.note_missed(step, key, found.reason)
             return found
         if found.run_id == self._run["run_id"]:
             return found
@@ -86,8 +99,24 @@ class StepCache:
         self._note(step, noted, [told] if is_news else [])
         return found
 
+    def note_missed(self, step: StepName, key: str, reason: str) -> None:
+        """Note that a step was not found and why, where the run table takes it."""
+        with contextlib.suppress(*CANNOT_READ):
+            self._note(step, {"key": key, "status": "missed", "reason": reason})
+
+    def adopt(self, step: KeptStep) -> KeptStep | Missed:
+        """Keep what a job of an earlier attempt left, which no run has kept; return it as found."""
+        item = step.as_item(self._run["project"], self._now())
+        self._state.commit([Put(Table.RUNS, item)])
+        return self.recall(step.step, step.key)
+
+    @property
+    def reuses(self) -> bool:
+        """Whether the run may reuse anything."""
+        return self._run.get("use_cache") is not False
+
     def _look_up(self, key: str) -> KeptStep | Missed:
-        if self._run.get("use_cache") is False:
+        if not self.reuses:
             return Missed("the request said that nothing is reused")
         place = {"project": self._run["project"], "run_id": step_item(key)}
         item = self._state.get(Table.RUNS, place)
@@ -130,7 +159,7 @@ class StepCache:
         expected: Condition = Absent()
         if known is not None:
             kept = kept_step(known)
-            if self._run.get("use_cache") is not False and self._is_whole(kept):
+            if self.reuses and self._is_whole(kept):
                 self._note_ran(step)
                 return kept
             expected = Exists()
@@ -183,6 +212,11 @@ class StepCache:
         version_id = info.version_id if info is not None else None
         digest = sha256 or self._objects.sha256(bucket, key, version_id)
         return Output(uri, digest, version_id)
+
+
+def cannot_read(error: Exception) -> str:
+    """Return a lookup's failure as a reason that a run shows."""
+    return f"the step cache could not be read: {type(error).__name__}: {str(error)[:300]}"
 
 
 def _reason(noted: Any) -> dict[str, str]:

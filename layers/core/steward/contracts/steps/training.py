@@ -146,12 +146,15 @@ class RecalledStep(_Strict):
         model_uri: The model's archive; None while it is not trained.
         evaluations_uri: Where the evaluation lies, or is to be written.
         evaluated_in: The run that the evaluation names as its own.
+        step_key: Tag of the job that carries the next step out; empty where its inputs could not
+            be read, or no step is left.
     """
 
     next: Literal["training", "tuning", "evaluation", "comparison"]
     model_uri: str | None
     evaluations_uri: str
     evaluated_in: str
+    step_key: str = ""
 
 
 class CompareCandidate(_Strict):

@@ -16,7 +16,9 @@ from steward.domain.cards.evidence_rows import (
     listed,
     metrics_of,
     printable,
+    simple_group,
     slices_group,
+    training_text,
 )
 from steward.domain.digests import digest_of
 from steward.domain.errors import EvidenceIncompleteError
@@ -185,6 +187,17 @@ def _business(maker: _Maker) -> Section:
     return Section(name="business", title="Business details", statements=statements)
 
 
+def _split_text(project: Project) -> str:
+    """Return who trains and who judges."""
+    split = project.split
+    if split.by == "time":
+        return (
+            f"by time: the latest {split.horizon_days} days judge, what was asked for and known "
+            f"before trains; traffic {split.traffic:g} of the entities"
+        )
+    return f"of entities: traffic {split.traffic:g}, held out {split.heldout:g}, the rest trains"
+
+
 def _training(maker: _Maker) -> Section:
     item, project = maker.known.item, maker.project
     manifest = maker.known.content("manifest") or {}
@@ -198,9 +211,7 @@ def _training(maker: _Maker) -> Section:
                   None if rows is None else int(finite(rows, "manifest.rows") or 0), "manifest"),
         maker.say("training.sources", "Deliveries", listed(origin), "manifest"),
         maker.say("training.cutoff", "Known until", str(manifest.get("cutoff") or ""), "manifest"),
-        maker.say("training.split", "Split of entities",
-                  f"traffic {project.split.traffic:g}, held out {project.split.heldout:g}, the "
-                  "rest trains", "configuration"),
+        maker.say("training.split", "Split", _split_text(project), "configuration"),
         maker.say("training.features", "Features",
                   listed([f"{c.name} ({c.type})" for c in project.model_features]),
                   "configuration"),
@@ -246,6 +257,9 @@ def _evaluation(maker: _Maker) -> Section:
                   f"{staged.get('passed')} of {staged.get('checks')} checks passed"
                   if staged else None, "smoke", missing="a smoke test in staging"),
     ]  # fmt: skip
+    if compared := training_text(evaluation):
+        label = "Built-in model, on training rows left out"
+        statements.append(maker.say("evaluation.training", label, compared, "evaluation"))
     metrics = Group(
         name="metrics", title="Metrics on held-out rows", axis="metric", source="evaluation",
         estimates=metrics_of(evaluation),
@@ -253,6 +267,7 @@ def _evaluation(maker: _Maker) -> Section:
     groups: list[Group | None] = [
         metrics,
         champion_group(evaluation),
+        simple_group(evaluation),
         comparison_group(comparison),
         slices_group(evaluation),
         *judged,

@@ -81,6 +81,45 @@ def champion_group(evaluation: Mapping[str, Any]) -> Group | None:
     )  # fmt: skip
 
 
+def simple_group(evaluation: Mapping[str, Any]) -> Group | None:
+    """Return the metrics of forecasts that need no model, which decide nothing."""
+    found = []
+    for place, row in enumerate(_rows(evaluation, "simple_forecasts", "evaluation")):
+        within = f"evaluation.simple_forecasts[{place}]"
+        name = str(row.get("name")).replace("_", " ")
+        missing = int(row.get("without_season") or 0)
+        note = f"{missing} rows without a day a season before" if missing else ""
+        found += [
+            _estimate(
+                f"{name}: {one.get('metric')}", one, f"{within}.metrics[{at}]",
+                note=str(one.get("undefined_because") or note),
+            )
+            for at, one in enumerate(_rows(row, "metrics", within))
+        ]  # fmt: skip
+    if not found:
+        return None
+    return Group(
+        name="simple", axis="metric",
+        title="Without a model, on the same rows: information, which decides nothing",
+        source="evaluation", estimates=found,
+    )  # fmt: skip
+
+
+def training_text(evaluation: Mapping[str, Any]) -> str | None:
+    """Return how the built-in model's candidates compared on training rows that were left out."""
+    told = evaluation.get("training")
+    if not isinstance(told, Mapping):
+        return None
+    losses = told.get("losses")
+    if not isinstance(losses, Mapping):
+        return None
+    shown = ", ".join(
+        f"{name} {finite(value, f'evaluation.training.losses.{name}'):.6g}"
+        for name, value in losses.items()
+    )
+    return f"{told.get('loss')} {shown}; {told.get('kept')} was kept: {told.get('reason')}"
+
+
 def slices_group(evaluation: Mapping[str, Any]) -> Group | None:
     """Return the first metric of each slice, the largest slices first."""
     rows = _rows(evaluation, "slices", "evaluation")

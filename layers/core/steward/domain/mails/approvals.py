@@ -23,6 +23,7 @@ from steward.domain.mails.layout import (
     signed,
     table,
 )
+from steward.domain.mails.training import REUSED
 from steward.domain.model_summary import MetricValue, ModelSummary, SliceValue
 
 _VERDICTS = {
@@ -67,6 +68,7 @@ def approval_requested(
     evidence_uri: str,
     expires_at: str,
     quorum: int,
+    reused: Sequence[str] = (),
 ) -> Letter:
     """Ask for a decision, with everything that it needs."""
     name = f"{where.project} {version}"
@@ -94,6 +96,7 @@ def approval_requested(
                 ),
             ],
         ),
+        bullets(REUSED, reused),
         _metrics(version, told),
         _comparison(told),
         _slices(told),

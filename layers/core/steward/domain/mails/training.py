@@ -23,6 +23,7 @@ from steward.domain.names import PRIMARY
 from steward.domain.quotas import quota_advice
 
 _SHOWN_PLACES = 12
+REUSED = "Not carried out again, the inputs being the same"
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,9 @@ def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def candidate_held(where: Where, *, run_id: str, verdict: str, reasons: Sequence[str]) -> Letter:
+def candidate_held(
+    where: Where, *, run_id: str, verdict: str, reasons: Sequence[str], reused: Sequence[str] = ()
+) -> Letter:
     """Tell the owner why a candidate was not registered; that is a result and no failure."""
     return letter(
         where,
@@ -112,13 +115,15 @@ def candidate_held(where: Where, *, run_id: str, verdict: str, reasons: Sequence
             "is. Not being better than the version in production is no failure."
         ),
         bullets("Reasons", reasons),
+        bullets(REUSED, reused),
         commands("To see the run", f"steward runs show {where.project} {run_id}"),
     )
 
 
 def training_failed(
-    where: Where, *, run_id: str, failed_state: str, error: str, cause: str, execution_arn: str
-) -> Letter:
+    where: Where, *, run_id: str, failed_state: str, error: str, cause: str, execution_arn: str,
+    reused: Sequence[str] = (),
+) -> Letter:  # fmt: skip
     """Tell on-call and owner that a run ended without a result, or was refused by its budget."""
     if error == BudgetExceededError.__name__:
         return letter(
@@ -140,6 +145,7 @@ def training_failed(
             "answers in production stays as it is. The next delivery starts another run."
         ),
         _failure(failed_state, error, cause),
+        bullets(REUSED, reused),
         commands("To see the run", f"steward runs show {where.project} {run_id}"),
         commands("In the console", execution_link(where, execution_arn)),
     )

@@ -165,6 +165,7 @@ def _job(
         "instance_type": used.instance_type,
         "instance_count": used.instance_count,
         "billable_s": used.seconds,
+        **({} if used.worked_s is None else {"worked_s": used.worked_s}),
     }
     dollars: float | None = None
     try:

@@ -38,6 +38,13 @@ class _Occasion:
         key = {"project": self.where.project, "item": version_item(self.data.version)}
         return self.state.get(Table.VERSIONS, key) or {}
 
+    def reused(self, run_id: str) -> list[str]:
+        """Return what a run did not carry out again."""
+        from steward.domain.run_comparison import reused_steps
+
+        key = {"project": self.where.project, "run_id": run_id}
+        return reused_steps(self.state.get(Table.RUNS, key) or {})
+
     def release(self) -> Item:
         key = {"project": self.where.project, "release_id": self.data.release_id}
         return self.state.get(Table.RELEASES, key) or {}
@@ -87,6 +94,7 @@ def _approval_requested(occasion: _Occasion) -> Letter:
         evidence_uri=data.evidence_uri,
         expires_at=data.expires_at,
         quorum=data.quorum,
+        reused=occasion.reused(str(data.summary["run_id"])),
     )
 
 
@@ -197,13 +205,16 @@ def _dataset_rejected(occasion: _Occasion) -> Letter:
 def _held(occasion: _Occasion) -> Letter:
     data: events.CandidateHeld = occasion.data
     return training.candidate_held(
-        occasion.where, run_id=data.run_id, verdict=data.verdict, reasons=data.reasons
-    )
+        occasion.where, run_id=data.run_id, verdict=data.verdict, reasons=data.reasons,
+        reused=occasion.reused(data.run_id),
+    )  # fmt: skip
 
 
 def _training_failed(occasion: _Occasion) -> Letter:
     data: events.TrainingFailed = occasion.data
-    return training.training_failed(occasion.where, run_id=data.run_id, **_failure(data))
+    return training.training_failed(
+        occasion.where, run_id=data.run_id, **_failure(data), reused=occasion.reused(data.run_id)
+    )
 
 
 def _integration_failed(occasion: _Occasion) -> Letter:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -20,8 +21,9 @@ if TYPE_CHECKING:
     from steward.domain.project import Project
 
 MACHINE = "train-candidate"
-_LOOKED_BACK = 400
-"""Entries of costs that the estimate looks back on; a run leaves about six."""
+_LOOKED_BACK = 1000
+"""Entries of costs that the estimate looks back on; a run leaves about six, a search one more for
+each of its jobs."""
 
 
 def estimate_or_refusal(
@@ -56,15 +58,29 @@ def planned_run(state: StateStore, project: Project) -> PlannedRun:
         if item["status"] not in UNUSABLE
     ]
     size = sum(int(item.get("size") or 0) for item in usable)
-    return PlannedRun(project.training.instance_type, project.training.max_runtime_s, size)
+    training, tuning = project.training, project.training.tuning
+    return PlannedRun(
+        training.instance_type, training.max_runtime_s, size,
+        jobs=tuning.max_jobs if tuning else 1, parallel_jobs=tuning.parallel_jobs if tuning else 1,
+        spot=training.spot is not None,
+    )  # fmt: skip
 
 
 def history(state: StateStore, project: str) -> list[Any]:
-    """Return what the project's latest runs used."""
+    """Return what the project's latest runs used, and how much data each was started for."""
     entries = state.query(
         Table.COSTS, time_partition(project), newest_first=True, limit=_LOOKED_BACK
     )
-    return past_runs(entries, MACHINE)
+    return [
+        replace(run, data_bytes=_data_bytes(state, project, run.run_id))
+        for run in past_runs(entries, MACHINE)
+    ]
+
+
+def _data_bytes(state: StateStore, project: str, run_id: str) -> int:
+    """Return the size that a run's own estimate was made for; 0 where there was none."""
+    item = state.get(Table.RUNS, {"project": project, "run_id": run_id}) or {}
+    return int((item.get("estimate") or {}).get("data_bytes") or 0)
 
 
 def spent_in(state: StateStore, project: str, month: str) -> float:

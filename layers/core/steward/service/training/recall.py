@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
-from steward.contracts.steps.training import RecalledStep, RecallStep
+from steward.contracts.steps.training import DoneEvaluation, RecalledStep, RecallStep
 from steward.domain.errors import EvidenceIncompleteError, MalformedEventError, UnknownPriceError
 from steward.domain.prices import US_EAST_1, PriceTable, job_dollars
 from steward.domain.steps import KeptStep, Output, StepName, step_key
-from steward.ports import Clock, Ids, Item, ObjectStore, StateStore, Table
-from steward.service.step_cache import Missed, StepCache
+from steward.ports import (
+    Clock,
+    FinishedJob,
+    FinishedJobs,
+    Ids,
+    Item,
+    JobKind,
+    ObjectStore,
+    StateStore,
+    Table,
+)
+from steward.service.step_cache import CANNOT_READ, Missed, StepCache, cannot_read
 
 
 def recall_step(
@@ -18,6 +29,7 @@ def recall_step(
     *,
     state: StateStore,
     objects: ObjectStore,
+    jobs: FinishedJobs,
     clock: Clock,
     ids: Ids,
     prices: PriceTable = US_EAST_1,
@@ -27,6 +39,9 @@ def recall_step(
     One call looks through all steps that are left: a run that finds everything costs one
     transition more than one that finds nothing. An evaluation is found only for the very model,
     rows, settings and champion that it judged; the comparison is made anew by every run.
+
+    A job that completed in an earlier attempt at the same work, and that no run has kept since its
+    execution died first, is found by its tag: the key of the step that it carried out.
 
     Raises:
         MalformedEventError: There is no such run.
@@ -41,18 +56,19 @@ def recall_step(
     cache = StepCache(
         item, command.correlation_id, state=state, objects=objects, clock=clock, ids=ids
     )
-    return _Recall(command, item, cache, objects, prices).answer()
+    return _Recall(command, item, cache, objects, jobs, prices).answer()
 
 
 class _Recall:
     def __init__(
         self, command: RecallStep, item: Item, cache: StepCache, objects: ObjectStore,
-        prices: PriceTable,
+        jobs: FinishedJobs, prices: PriceTable,
     ) -> None:  # fmt: skip
         self._command = command
         self._item = item
         self._cache = cache
         self._objects = objects
+        self._jobs = jobs
         self._prices = prices
 
     def answer(self) -> RecalledStep:
@@ -60,31 +76,43 @@ class _Recall:
         model = self._model()
         if model is None:
             step = "tuning" if self._command.run.tuning is not None else "training"
-            return self._next(step, None, own)
-        key = self._evaluation_key(model)
-        done = self._command.evaluation
-        if done is not None and self._cache.own(key) is not None:
-            return self._next("comparison", model.uri, own)
-        if done is not None:
-            outputs = self._evaluation_outputs(own)
-            kept = self._kept("evaluation", key, outputs, {"evaluations_uri": own}, done.job,
-                              done.seconds)  # fmt: skip
-            self._cache.keep(kept)
+            return self._next(step, None, own, key=self._training_key())
+        try:
+            key = self._evaluation_key(model)
+        except CANNOT_READ as error:  # of the champion's model: what is judged has no key
+            if self._command.evaluation is not None:
+                return self._next("comparison", model.uri, own)
+            self._cache.note_missed("evaluation", "", cannot_read(error))
+            return self._next("evaluation", model.uri, own)
+        if self._command.evaluation is not None:
+            self._keep_evaluation(self._command.evaluation, key, own)
             return self._next("comparison", model.uri, own)
         found = self._cache.recall("evaluation", key)
         if isinstance(found, Missed):
-            return self._next("evaluation", model.uri, own)
+            found = self._lost("evaluation", key) or found
+        if isinstance(found, Missed):
+            return self._next("evaluation", model.uri, own, key=key)
         return self._next(
             "comparison", model.uri, str(found.result["evaluations_uri"]), found.run_id
         )
 
+    def _keep_evaluation(self, done: DoneEvaluation, key: str, own: str) -> None:
+        if self._cache.own(key) is not None:
+            return
+        outputs = self._evaluation_outputs(own)
+        result = {"evaluations_uri": own}
+        self._cache.keep(
+            self._kept("evaluation", key, outputs, result, done.job, done.seconds)
+        )  # fmt: skip
+
     def _next(
-        self, step: str, model_uri: str | None, evaluations_uri: str, evaluated_in: str = ""
-    ) -> RecalledStep:
+        self, step: str, model_uri: str | None, evaluations_uri: str, evaluated_in: str = "",
+        key: str = "",
+    ) -> RecalledStep:  # fmt: skip
         return RecalledStep.model_validate(
             {
                 "next": step, "model_uri": model_uri, "evaluations_uri": evaluations_uri,
-                "evaluated_in": evaluated_in or self._command.run_id,
+                "evaluated_in": evaluated_in or self._command.run_id, "step_key": key,
             }
         )  # fmt: skip
 
@@ -102,8 +130,41 @@ class _Recall:
             return model
         found = self._cache.recall("training", key)
         if isinstance(found, Missed):
+            found = self._lost("training", key) or found
+        if isinstance(found, Missed):
             return None
         return found.outputs[0]
+
+    def _lost(self, step: StepName, key: str) -> KeptStep | Missed | None:
+        """Return what a job of an earlier attempt has done, where its execution died before.
+
+        Its name holds the work's key, and its tag the step's: data, code, parameters and image
+        are the same, byte for byte.
+        """
+        if not self._cache.reuses:
+            return None
+        kind: JobKind = "evaluation"
+        if step == "training":
+            kind = "tuning" if self._command.run.tuning is not None else "training"
+        work = self._command.run_id.rpartition("-")[0]
+        try:
+            job = self._jobs.find(kind, f"{work}-", key)
+            return None if job is None else self._cache.adopt(self._left_by(job, step, key))
+        except EvidenceIncompleteError:  # it completed, and its outputs are gone since
+            return None
+        except CANNOT_READ as error:
+            self._cache.note_missed(step, key, cannot_read(error))
+            return None
+
+    def _left_by(self, job: FinishedJob, step: StepName, key: str) -> KeptStep:
+        if step == "training":
+            outputs = [self._cache.output(job.output_uri)]
+            result: dict[str, Any] = {"model_uri": job.output_uri, "tuned": dict(job.tuned)}
+        else:
+            outputs = self._evaluation_outputs(job.output_uri)
+            result = {"evaluations_uri": job.output_uri}
+        kept = self._kept(step, key, outputs, result, job.name, job.seconds)
+        return replace(kept, run_id=job.run_id)
 
     def _training_key(self) -> str:
         run, dataset = self._command.run, self._command.dataset
