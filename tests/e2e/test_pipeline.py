@@ -18,9 +18,7 @@ import yaml
 
 from steward.ports import Table
 from steward_cli.commands.versions import decide
-from steward_cli.demo import data as diabetes
 from steward_cli.demo.people import acting_as
-from steward_cli.demo.traffic import ask
 from support.laboratory_stack import Laboratory, eventually
 
 pytestmark = pytest.mark.e2e
@@ -181,51 +179,6 @@ def test_a_commit_goes_by_itself_from_its_source_to_its_release_but_for_one_appr
         "an answer of monitoring",
     )
     assert "version 1 was not looked at yet" in told
-
-
-def test_what_production_was_asked_stops_a_commit_that_cannot_answer_it(
-    delivery: Delivery,
-) -> None:
-    """Version 1 is live from the test before; the commit is the demo's third version."""
-    lab = delivery.lab
-    declaration = lab.folder / NAME / "project.yaml"
-    before, text = lab.state.project(NAME), declaration.read_text()
-    [pending, *others] = diabetes.monitored_rows()[0][:5]
-    pending = {**pending, "features": {**pending["features"], "s6": None}}  # type: ignore[dict-item]
-    url = lab.ward.output("GatewayUrl")
-    asked = [ask(lab.ward, url, NAME, row) for row in (pending, *others)]
-    assert [one.status for one in asked] == [200] * 5
-    s3, bucket = lab.target.client("s3"), lab.target.output("CaptureBucketName")
-
-    def captured() -> bool:
-        found = s3.list_objects_v2(Bucket=bucket, Prefix="exposures/").get("Contents", [])
-        bodies = [lab.read(f"s3://{bucket}/{one['Key']}") for one in found]
-        return sum(body.count(f'"project":"{NAME}"'.encode()) for body in bodies) == 5
-
-    eventually(captured, "the capture of five requests")
-    for old, new in (
-        ("source: src\n", "source: src_v3\n"),
-        ("recorded_requests: 0\n", "recorded_requests: 8\n"),
-    ):
-        assert text.count(old) == 1
-        text = text.replace(old, new)
-    kept = declaration.read_bytes()
-    declaration.write_text(text)
-
-    execution = delivery.commit(commands=["true"])
-
-    failed = delivery.action(execution, "Integrate", "Failed")
-    declaration.write_bytes(kept)
-    told = failed["output"]["executionResult"]["errorDetails"]["message"]
-    assert "RehearsalFailedError" in told
-    assert "recorded v1-" in told
-    commit = delivery.binding(execution)["commit_id"]
-    [record] = [one for one in lab.state.integrations(NAME) if one["commit_id"] == commit]
-    recorded = record["rehearsal"]["recorded"]
-    assert (recorded["origin"], recorded["versions"], recorded["asked"]) == ("captured", [1], 5)
-    [fault] = record["rehearsal"]["failed"]
-    assert "status 500 instead of 200" in fault
-    assert lab.state.project(NAME) == before
 
 
 @pytest.mark.usefixtures("kept_from_integration")
