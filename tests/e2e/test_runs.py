@@ -47,6 +47,22 @@ def test_a_failed_run_is_resumed_without_training_again(lab: Laboratory) -> None
     assert len(jobs_of(lab, "resumed")) == 2
 
 
+def test_a_job_that_completed_before_its_execution_kept_it_is_not_repeated(
+    lab: Laboratory,
+) -> None:
+    lab.add_project("lost")
+    role = lab.role_of_function("Training", "RecallStepFunction")
+    with lab.without_action(role, "s3:GetObjectAttributes"):  # of the models
+        lab.deliver("lost")
+        failed = lab.run("lost", "failed", within=120)
+    assert failed["failed_state"] == "RecallSteps"
+    answer = lab.steward("runs", "resume", "lost", failed["run_id"], "--reason", "mended")
+    done = run_of(lab, "lost", answer["run_id"], "succeeded", "held")
+    assert done["step_training"]["reused_from"] == failed["run_id"]
+    assert done["step_evaluation"]["status"] == "ran"
+    assert len(jobs_of(lab, "lost")) == 1
+
+
 def test_a_cancelled_run_goes_on_in_the_same_execution(lab: Laboratory) -> None:
     lab.add_project("redriven", {"src/train.py": "import time\ntime.sleep(60)\n"})
     lab.deliver("redriven")
