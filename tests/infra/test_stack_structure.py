@@ -178,7 +178,7 @@ def test_files_of_commits_and_pipelines_expire_and_what_versions_name_does_not()
     properties = load_child("foundation")["Resources"]["ArtifactsBucket"]["Properties"]
     rules = {one["Id"]: one for one in properties["LifecycleConfiguration"]["Rules"]}
     expiring = {one["Prefix"] for one in rules.values() if "ExpirationInDays" in one}
-    assert expiring == {"commits/", "rehearsals/", "steward-"}
+    assert expiring == {"batch/", "commits/", "rehearsals/", "steward-"}
     assert rules["InputOfRehearsals"]["ExpirationInDays"] == 1
     for name in ("FilesOfCommits", "ArtifactsOfPipelines"):
         rule = rules[name]
