@@ -76,7 +76,8 @@ def test_a_group_that_does_not_exist_has_no_versions(registry: ModelRegistry) ->
 
 
 def test_what_was_never_registered_is_refused(registry: ModelRegistry) -> None:
-    arn = "arn:aws:sagemaker:us-east-1:123456789012:model-package/steward-local-diabetes/9"
+    made, _ = registry.create_version(request_of())
+    arn = f"{made.rpartition('/')[0]}/999"
 
     with pytest.raises(RejectedError):
         registry.describe(arn)

@@ -94,12 +94,14 @@ def incoming(lab: Laboratory, trained: dict[str, Any], name: str) -> dict[str, A
         event["detail"]["bucket"]["name"] = delivery["bucket"]
         event["detail"]["object"]["key"] = delivery["key"]
         del event["detail"]["object"]["version-id"]
+    if name == "transform_job_state_change":  # no batch was scored here; `test_low_code` ends one
+        event["detail"]["TransformJobStatus"] = "InProgress"
     if name == "approval_reminder_due":
         event["detail"]["version"] = int(trained["version"])
     return event
 
 
-_OF_SCHEDULER = ("StartTickFunction", "RemindApproversFunction")
+_OF_SCHEDULER = ("StartTickFunction", "RemindApproversFunction", "StartBatchFunction")
 """Targets of schedules, which come and go with what they are for."""
 
 TAKERS = [
@@ -120,6 +122,8 @@ TAKERS = [
     ("scheduled_event", "Serving", "ReconcileEndpointsFunction"),
     ("training_job_state_change", "Training", "ConcludeRunFunction"),
     ("training_job_state_change", "Governance", "RecordCostFunction"),
+    ("transform_job_state_change", "Governance", "RecordCostFunction"),
+    ("batch_scoring_due", "Serving", "StartBatchFunction"),
 ]
 
 

@@ -23,6 +23,8 @@ from support.laboratory_stack import Laboratory, eventually
 
 pytestmark = pytest.mark.e2e
 
+ROOT = Path(__file__).resolve().parents[2]
+
 
 @pytest.fixture(scope="module")
 def clinic(lab: Laboratory) -> Path:
@@ -119,14 +121,18 @@ def test_a_changed_definition_is_a_second_version_fed_with_all_that_came(
     assert online(lab, "clinic", 1)["glucose"] == "130.0"
 
 
-def workers_of(function: str) -> Iterator[int]:
-    """Yield the processes of an embedded AWS that run a function."""
+def workers_of(lab: Laboratory, function: str) -> Iterator[int]:
+    """Yield the processes of this embedded AWS that run a function: where its code lies."""
+    own = (ROOT / "functions" / function / "app.py").read_bytes()
     for process in Path("/proc").glob("[0-9]*"):
         try:
-            told = (process / "environ").read_bytes().decode(errors="replace").split("\0")
+            folder = (process / "cwd").readlink()
+            if not folder.is_relative_to(lab.choice.state_dir):
+                continue
+            code = (folder / "app.py").read_bytes()
         except OSError:
             continue
-        if f"AWS_LAMBDA_FUNCTION_NAME={function}" in told:
+        if code == own:
             yield int(process.name)
 
 
@@ -138,7 +144,6 @@ def test_a_worker_that_is_killed_between_offline_and_online_is_completed_without
     put(
         lab, "hospital", "many.csv", *(csv_row(n, 10 + n % 9, 90 + n % 50) for n in range(patients))
     )
-    function = lab.function("Data", "MaterialiseChunkFunction")
 
     def half_way() -> dict[str, Any] | None:
         found = lab.state.features("hospital", "materialisation#")
@@ -146,7 +151,7 @@ def test_a_worker_that_is_killed_between_offline_and_online_is_completed_without
         return found[0] if started and identifiers(lab, "hospital", most=100) else None
 
     item = eventually(half_way, "Parquet written and records on the way")
-    killed = list(workers_of(function))
+    killed = list(workers_of(lab, "data/materialise_chunk"))
     assert killed
     for process in killed:
         os.kill(process, signal.SIGKILL)

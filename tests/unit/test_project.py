@@ -70,7 +70,7 @@ def test_a_high_risk_project_needs_two_approvals() -> None:
 @pytest.mark.parametrize(
     ("path", "value", "field", "says"),
     [
-        ("relase", {}, "relase", "unknown key; allowed: alarms, approval, bias, budget, card, "),
+        ("relase", {}, "relase", "unknown key; allowed: alarms, approval, batch, bias, budget, "),
         ("release.stepz", [100], "release.stepz", "shadow, shadow_first, steps, strategy"),
         ("data.columns.2.mim", 0, "data.columns[2].mim", "max_null_share, min, name"),
         ("data", {}, "data.columns", "data.columns: missing; data.entity_id: missing"),
