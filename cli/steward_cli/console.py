@@ -160,8 +160,17 @@ def _readable(value: object) -> object:
         return value
     if not value:
         return ""
-    plain = json.loads(json.dumps(value, default=str))
+    plain = _declared(json.loads(json.dumps(value, default=str)))
     return yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, width=72).rstrip()
+
+
+def _declared(value: object) -> object:
+    """Return a value without the keys that hold nothing: ``--json`` has them."""
+    if isinstance(value, list):
+        return [_declared(part) for part in value]
+    if isinstance(value, dict):
+        return {name: _declared(part) for name, part in value.items() if part is not None}
+    return value
 
 
 _MOMENT = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(\.\d+)?(\+00:00|Z)")

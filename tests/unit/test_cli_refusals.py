@@ -175,3 +175,10 @@ def test_wrong_usage_is_told_in_words_and_with_its_code(
     err = capsys.readouterr().err
     assert "Usage: " in err
     assert said in err
+
+
+def test_a_record_leaves_out_what_holds_nothing() -> None:
+    shown = console._readable(
+        {"steps": [{"share": 100, "floor": None}], "risk": None, "held": False}
+    )
+    assert shown == "steps:\n- share: 100\nheld: false"
