@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
+from typer._click.exceptions import ClickException
 
 from steward.domain.errors import (
     AccessDeniedError,
@@ -169,9 +170,8 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.exit(130)
     except Exception as error:
-        import click
-
-        if isinstance(error, click.ClickException):
+        # Typer carries its own copy of click: only its kinds are raised, not those of click.
+        if isinstance(error, ClickException):
             error.show()
             sys.exit(int(Exit.USAGE))
         known = translate(error)

@@ -58,15 +58,21 @@ class CommandError(Exception):
         self.refusal = {
             name: refusal[name] for name in _REFUSED if refusal and refusal.get(name) is not None
         }
-        self.hint = hint or told(self.refusal)
+        self.hint = hint or told(self.refusal, message)
 
 
 _REFUSED = ("field", "value", "allowed")
 _SHOWN = 200
+_NO_HELP = ("$", "a mapping", "a list")
 
 
-def told(refusal: Mapping[str, object]) -> str | None:
-    """Return field, value and what is allowed in one line; None where nothing is known."""
+def told(refusal: Mapping[str, object], said: str = "") -> str | None:
+    """Return field, value and what is allowed in one line; None where nothing is to be added.
+
+    Args:
+        refusal: What is known of a rejection.
+        said: The message before the line; where it says all of this, nothing is repeated.
+    """
     parts = []
     if "field" in refusal:
         parts.append(f"field: {refusal['field']}")
@@ -74,6 +80,9 @@ def told(refusal: Mapping[str, object]) -> str | None:
         parts.append(f"value: {shortened(repr(refusal['value']), _SHOWN)}")
     if "allowed" in refusal:
         parts.append(f"allowed: {refusal['allowed']}")
+    known = [str(refusal[name]) for name in _REFUSED if name in refusal]
+    if all(part in said for part in known if part not in _NO_HELP):
+        return None
     return "; ".join(parts) or None
 
 
@@ -151,8 +160,17 @@ def _readable(value: object) -> object:
         return value
     if not value:
         return ""
-    plain = json.loads(json.dumps(value, default=str))
+    plain = _declared(json.loads(json.dumps(value, default=str)))
     return yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, width=72).rstrip()
+
+
+def _declared(value: object) -> object:
+    """Return a value without the keys that hold nothing: ``--json`` has them."""
+    if isinstance(value, list):
+        return [_declared(part) for part in value]
+    if isinstance(value, dict):
+        return {name: _declared(part) for name, part in value.items() if part is not None}
+    return value
 
 
 _MOMENT = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(\.\d+)?(\+00:00|Z)")

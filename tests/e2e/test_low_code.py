@@ -159,5 +159,5 @@ def _wait_before(lab: Laboratory, words: list[str]) -> None:
             lambda: {release["status"] for release in lab.state.releases(NAME)} <= ended,
             "the end of the release",
         )  # fmt: skip
-    elif words[1:3] == ["project", "show"]:
+    elif words[1:3] == ["release", "show"]:
         eventually(lambda: lab.state.champion(NAME), "the first version in production")

@@ -16,7 +16,7 @@ import steward_cli
 from steward.domain import errors
 from steward.domain.errors import AccessDeniedError, RejectedError, StewardError
 from steward_cli import console, sources
-from steward_cli.app import translate
+from steward_cli.app import main, translate
 from steward_cli.commands import governance, lineage, serving
 from steward_cli.console import CommandError, Exit, fail, rejected
 from steward_cli.function_urls import Reply
@@ -105,7 +105,8 @@ def test_each_place_that_turns_a_rejection_into_an_error_keeps_its_parts(
     with pytest.raises(CommandError) as refused:
         call(tmp_path / "file.yaml")
     assert refused.value.refusal.get("allowed")
-    assert "allowed: " in str(refused.value.hint)
+    said = f"{refused.value.message} {refused.value.hint}"
+    assert str(refused.value.refusal["allowed"]) in said
     assert refused.value.code == Exit.USAGE
 
 
@@ -141,3 +142,43 @@ def test_nothing_known_is_no_hint() -> None:
     assert console.told({}) is None
     known: dict[str, Any] = {"field": "x"}
     assert console.told(known) == "field: x"
+
+
+def test_what_the_message_says_is_not_said_again() -> None:
+    refused = {"field": "evaluation.loss", "value": "'rmse'", "allowed": "'brier', 'log_loss'"}
+    whole = "evaluation.loss: not among 'brier', 'log_loss' (got 'rmse')"
+    assert CommandError(whole, refusal=refused).hint is None
+    short = CommandError("evaluation.loss is wrong", refusal=refused).hint
+    assert short is not None
+    assert "allowed: 'brier', 'log_loss'" in short
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["runs", "lost"], "No such command 'lost'"),
+        (["runs", "show"], "Missing argument 'project'"),
+        (["project", "check", "no-such-folder"], "no-such-folder"),
+        (["doctor", "--bogus"], "No such option: --bogus"),
+    ],
+)
+def test_wrong_usage_is_told_in_words_and_with_its_code(
+    words: list[str],
+    said: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("sys.argv", ["steward", *words])
+    with pytest.raises(SystemExit) as left:
+        main()
+    assert left.value.code == int(Exit.USAGE)
+    err = capsys.readouterr().err
+    assert "Usage: " in err
+    assert said in err
+
+
+def test_a_record_leaves_out_what_holds_nothing() -> None:
+    shown = console._readable(
+        {"steps": [{"share": 100, "floor": None}], "risk": None, "held": False}
+    )
+    assert shown == "steps:\n- share: 100\nheld: false"

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -155,7 +156,7 @@ def show_report(
                 violation.get("column"),
                 violation.get("count"),
                 "; ".join(
-                    f"row {e.get('row')}: {e.get('value')!r}"
+                    f"{_place(e)}: {e.get('value')!r}"
                     for e in (violation.get("examples") or [])[:3]
                 ),
                 violation.get("message"),
@@ -168,6 +169,12 @@ def show_report(
             console.print(f"page: {html}")
 
     show(report, json_, render)
+
+
+def _place(example: Mapping[str, Any]) -> str:
+    """Return where an example stands: its row, or its line where no row could be read."""
+    row = example.get("row")
+    return f"line {example.get('line')}" if row is None else f"row {row}"
 
 
 def _read(target: Target, uri: str) -> bytes:

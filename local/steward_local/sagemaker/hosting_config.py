@@ -78,7 +78,10 @@ def _check_image(container: dict[str, Any]) -> None:
     if not uri:
         raise invalid("The embedded SageMaker needs the Image of a model's container.")
     if image.runner_of(uri) is None:
-        raise invalid(f"Requested image {uri} not found. (local image: {image.local_image_uri()})")
+        raise invalid(
+            f"Requested image {uri} not found. (local image: {image.local_image_uri()}; it is made "
+            "of this folder's code: where that changed, train again or take the old code back)"
+        )
 
 
 def artifact_of(container: dict[str, Any]) -> tuple[str, bool] | None:

@@ -551,13 +551,20 @@ def _problem(error: object) -> dict[str, str]:
         message = f"unknown key; allowed: {', '.join(keys)}"
         return {"field": field, "message": message, "value": value, "allowed": ", ".join(keys)}
     told = str(error["msg"]).removeprefix("Value error, ")
-    cause = (error.get("ctx") or {}).get("error")
+    context = error.get("ctx") or {}
+    if error["type"] == "literal_error":
+        told, among = f"not among {context['expected']} (got {value})", str(context["expected"])
+        return {"field": field, "message": told, "value": value, "allowed": among}
+    cause = context.get("error")
     if isinstance(cause, MisplacedError):
         within = "" if field == "$" else f"{field}."
         field, value, told = f"{within}{cause.path}", repr(cause.value), str(cause)
         message = f"{told} (got {value}"
         message += f"; allowed: {cause.allowed})" if cause.allowed != told else ")"
         return {"field": field, "message": message, "value": value, "allowed": cause.allowed}
+    if error["type"] == "value_error" and isinstance(found, dict):
+        # It is said of the section as a whole: what is in it would be no help.
+        return {"field": field, "message": told, "value": value, "allowed": told}
     return {"field": field, "message": f"{told} (got {value})", "value": value, "allowed": told}
 
 

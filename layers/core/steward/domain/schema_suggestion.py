@@ -97,9 +97,11 @@ def suggest(
         unnamed = [name for name in reading.raw if not _NAME.match(name)]
         names = [name for name in reading.raw if name not in unnamed]
         if len(names) < 2:
+            header = ", ".join(reading.raw)[:120]
             raise UnreadableFileError(
                 f"{path.name} has {len(names)} columns with plain names", field="columns",
-                allowed="two or more, of letters, digits and underscores",
+                value=header, allowed="two or more, of letters, digits and underscores; "
+                "in CSV a comma between them, no semicolon or tab",
             )  # fmt: skip
         say("finding types", connection)
         types = _types(connection, reading, names)
