@@ -254,6 +254,18 @@ def test_a_redriven_execution_turns_a_failed_batch_into_a_delivered_one_and_neve
     assert len(scene.state.named("BatchScored")) == 1
 
 
+def test_the_job_of_a_batch_that_ran_out_of_time_is_stopped(scene: Batches) -> None:
+    batch = scene.due()["batch_id"]
+    scene.finish(batch, state="PrepareBatch", error="DependencyError", cause="")
+    assert scene.hosting.asked == []
+    batch = scene.due("tick-2")["batch_id"]
+    job = scene.prepare(batch).job
+    scene.finish(batch, state="ScoreRows", error="States.Timeout", cause="")
+    assert scene.hosting.asked == [
+        ("stop_transforms", job), ("remove_model", f"{PROJECT}-v2-batch-{batch}"),
+    ]  # fmt: skip
+
+
 def test_a_delivery_is_scored_once_it_is_accepted(scene: Batches) -> None:
     project = batched(input={"source": "data"}, on_delivery=True)
     config = project.model_dump(mode="json")
