@@ -197,3 +197,38 @@ class _Pages:
 
 def test_all_pages_are_listed() -> None:
     assert [found.name for found in SageMakerHosting(_Pages()).listed("x")] == ["a", "b"]
+
+
+JOB = "churn-5d2e9a7b1c30-1-batch"
+
+
+class _Transforms:
+    """A client with transform jobs; the last has ended since it was listed."""
+
+    def __init__(self) -> None:
+        self.asked: dict[str, Any] = {}
+        self.stopped: list[str] = []
+
+    def list_transform_jobs(self, **asked: Any) -> dict[str, Any]:
+        self.asked = asked
+        names = [JOB, f"{JOB}-r1", f"my-{JOB}", f"{JOB}-r2"]
+        return {"TransformJobSummaries": [{"TransformJobName": name} for name in names]}
+
+    def stop_transform_job(self, TransformJobName: str) -> dict[str, Any]:  # noqa: N803
+        self.stopped.append(TransformJobName)
+        if TransformJobName.endswith("-r2"):
+            told = {"Code": "ValidationException", "Message": "the job is in status Completed."}
+            raise ClientError({"Error": told}, "StopTransformJob")
+        return {}
+
+
+def test_transform_jobs_under_way_are_stopped_by_the_beginning_of_their_name() -> None:
+    client = _Transforms()
+    SageMakerHosting(client).stop_transforms(JOB)
+    assert client.asked["StatusEquals"] == "InProgress"
+    assert client.stopped == [JOB, f"{JOB}-r1", f"{JOB}-r2"]
+
+
+def test_a_role_that_may_stop_no_job_says_so() -> None:
+    with pytest.raises(AccessDeniedError):
+        SageMakerHosting(_Client("AccessDeniedException", "no")).stop_transforms(JOB)

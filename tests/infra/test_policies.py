@@ -44,6 +44,7 @@ _NO_RESOURCE_LEVEL = {
     "sagemaker:ListEndpoints",
     "sagemaker:ListModelPackages",
     "sagemaker:ListTrainingJobs",
+    "sagemaker:ListTransformJobs",
     "sagemaker:ListProcessingJobs",
     "sagemaker:ListHyperParameterTuningJobs",
 }

@@ -102,6 +102,9 @@ class FakeHosting:
         self._begin("remove_model", name)
         self.models.pop(name, None)
 
+    def stop_transforms(self, begins: str) -> None:
+        self._begin("stop_transforms", begins)
+
     def remove(self, endpoint: str) -> None:
         found = self.endpoints.get(endpoint)
         if found is None:

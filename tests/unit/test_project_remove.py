@@ -10,7 +10,12 @@ import pytest
 from steward.domain import names
 from steward.domain.experiments.ticks import schedule_name
 from steward.service.registry.reminders import reminder_name
-from steward_cli.commands.project_remove import _pattern, is_schedule_of, refuse_flying
+from steward_cli.commands.project_remove import (
+    _pattern,
+    _schedules,
+    is_schedule_of,
+    refuse_flying,
+)
 from steward_cli.console import CommandError, Exit
 
 
@@ -52,6 +57,19 @@ def test_the_schedule_of_batches_is_the_projects_own() -> None:
     assert is_schedule_of("churn", "churn-batch")
     assert not is_schedule_of("churn", "churn-eu-batch")
     assert _pattern("churn").match("churn-v2-batch-5d2e9a7b1c30-1")
+
+
+def test_schedules_of_another_stack_of_the_account_are_left_alone() -> None:
+    groups = ("steward-dev", "steward-dev-approvals", "steward-dev-batch", "steward-prod-batch",
+              "steward-dev-2", "default")  # fmt: skip
+    found = [{"Schedules": [{"GroupName": group, "Name": "churn-batch"} for group in groups]}]
+
+    def paginate(**asked: str) -> list[dict[str, Any]]:
+        return found if asked["NamePrefix"] == "churn-" else [{"Schedules": []}]
+
+    pager = SimpleNamespace(get_paginator=lambda _: SimpleNamespace(paginate=paginate))
+    target: Any = SimpleNamespace(stack="steward-dev", client=lambda _: pager)
+    assert [group for group, _ in _schedules(target, "churn")] == list(groups[:3])
 
 
 def state(runs: list[str], releases: list[str], batches: list[str] | None = None) -> Any:

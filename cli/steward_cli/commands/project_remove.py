@@ -257,13 +257,15 @@ def is_schedule_of(project: str, name: str) -> bool:
 
 
 def _schedules(target: Target, project: str) -> list[tuple[str, str]]:
+    """Return group and name of a project's schedules, and of no other stack of the account."""
     pager = target.client("scheduler").get_paginator("list_schedules")
+    groups = (target.stack, f"{target.stack}-approvals", f"{target.stack}-batch")
     return [
         (item["GroupName"], item["Name"])
         for prefix in (f"{project}-", f"approval-{project}-")
         for page in pager.paginate(NamePrefix=prefix)
         for item in page["Schedules"]
-        if is_schedule_of(project, item["Name"])
+        if item["GroupName"] in groups and is_schedule_of(project, item["Name"])
     ]
 
 

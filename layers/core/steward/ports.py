@@ -601,6 +601,10 @@ class Hosting(Protocol):
         """Delete a model; what is gone is fine."""
         ...
 
+    def stop_transforms(self, begins: str) -> None:
+        """Stop the transform jobs under way whose name begins so; what has ended is fine."""
+        ...
+
 
 class FeatureRecords(Protocol):
     """Records of SageMaker Feature Store, by SageMaker's names and as texts."""

@@ -56,6 +56,17 @@ def test_csv_json_lines_and_parquet_of_the_same_rows_are_the_same_to_the_job(
     assert found == [plain.lines] * 3
 
 
+def test_decimals_of_parquet_are_numbers(tmp_path: Path) -> None:
+    import duckdb
+
+    parquet = tmp_path / "rows.parquet"
+    row = "'p1' patient_id, 61::DECIMAL(18, 0) age, 22.50::DECIMAL(10, 2) bmi, 'F' sex"
+    with duckdb.connect() as connection:
+        connection.execute(f"COPY (SELECT {row}) TO '{parquet}'")
+    found = judged(parquet, "parquet")
+    assert (found.lines, found.refused) == (["p1,61,22.5,F"], [])
+
+
 @pytest.mark.parametrize(
     ("row", "field"),
     [

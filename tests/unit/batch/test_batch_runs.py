@@ -209,6 +209,38 @@ def test_what_failed_is_tried_again_as_the_next_attempt(scene: Batches) -> None:
     assert scene.run(second) == "succeeded"
 
 
+def test_a_person_gets_expired_scores_anew_and_a_schedule_leaves_them_deleted(
+    scene: Batches,
+) -> None:
+    first = scene.ask()["batch_id"]
+    scene.run(first)
+    scene.clock.advance(89 * 86_400)
+    assert scene.ask()["outcome"] == "suppressed"
+    scene.clock.advance(86_400)
+    assert scene.due("tick-1")["outcome"] == "suppressed"
+    second = scene.ask()["batch_id"]
+    assert (second[:12], second[-2:]) == (first[:12], "-2")
+    assert scene.run(second) == "succeeded"
+    assert scene.record(second)["delivered"]["delivered_at"].startswith("2026-04-05")
+
+
+def test_scores_without_an_end_are_never_scored_again() -> None:
+    scene = Batches(project=batched(expires_after_days=None))
+    scene.run(scene.ask()["batch_id"])
+    scene.clock.advance(1000 * 86_400)
+    assert scene.ask()["outcome"] == "suppressed"
+
+
+def test_too_large_an_input_is_refused_before_its_bytes_are_read(
+    scene: Batches, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("steward.service.serving.batch.pinning.MOST_BYTES", len(ROWS) - 1)
+    monkeypatch.setattr(scene.objects, "describe", lambda *_: pytest.fail("it was read"))
+    answer = scene.due()
+    assert answer["outcome"] == "failed"
+    assert f"the input has {len(ROWS)} bytes" in answer["reason"]
+
+
 def test_a_redriven_execution_turns_a_failed_batch_into_a_delivered_one_and_never_back(
     scene: Batches,
 ) -> None:
@@ -220,6 +252,18 @@ def test_a_redriven_execution_turns_a_failed_batch_into_a_delivered_one_and_neve
     assert scene.finish(batch, state="DeliverScores", error="late", cause="") == "succeeded"
     assert "error" not in scene.record(batch)
     assert len(scene.state.named("BatchScored")) == 1
+
+
+def test_the_job_of_a_batch_that_ran_out_of_time_is_stopped(scene: Batches) -> None:
+    batch = scene.due()["batch_id"]
+    scene.finish(batch, state="PrepareBatch", error="DependencyError", cause="")
+    assert scene.hosting.asked == []
+    batch = scene.due("tick-2")["batch_id"]
+    job = scene.prepare(batch).job
+    scene.finish(batch, state="ScoreRows", error="States.Timeout", cause="")
+    assert scene.hosting.asked == [
+        ("stop_transforms", job), ("remove_model", f"{PROJECT}-v2-batch-{batch}"),
+    ]  # fmt: skip
 
 
 def test_a_delivery_is_scored_once_it_is_accepted(scene: Batches) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -9,7 +10,7 @@ from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 
 from steward.adapters.cost_tags import CostTags
 from steward.adapters.errors import message_of, translate
-from steward.domain.errors import ConflictError, DependencyError
+from steward.domain.errors import ConflictError, DependencyError, RejectedError
 from steward.ports import ListedEndpoint
 
 _GONE = ("Could not find", "does not exist")
@@ -94,6 +95,18 @@ class SageMakerHosting:
     def remove_model(self, name: str) -> None:
         """Delete a model; what is gone is fine."""
         self._unless_gone("delete_model", ModelName=name)
+
+    def stop_transforms(self, begins: str) -> None:
+        """Stop the transform jobs under way whose name begins so; what has ended is fine."""
+        found = self._call(
+            "list_transform_jobs", NameContains=begins, StatusEquals="InProgress", MaxResults=100
+        )
+        for told in found["TransformJobSummaries"]:
+            name = told["TransformJobName"]
+            if not name.startswith(begins):
+                continue
+            with contextlib.suppress(RejectedError):  # it has ended since it was listed
+                self._unless_gone("stop_transform_job", TransformJobName=name)
 
     def _unless_there(self, operation: str, request: Mapping[str, Any]) -> None:
         try:

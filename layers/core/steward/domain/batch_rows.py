@@ -8,6 +8,7 @@ import io
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -164,6 +165,9 @@ def _checked(feature: Feature, given: Mapping[str, Any], row: int, text: bool) -
 
 
 def _plain(value: Any) -> Any:
+    """Return a value of Parquet as JSON has it: a decimal is a number, a time is text."""
+    if isinstance(value, Decimal):
+        return float(value)
     return value.isoformat() if hasattr(value, "isoformat") else value
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -126,14 +127,27 @@ class Suppress:
     reason: str
 
 
-def decide(latest: dict[str, Any] | None) -> Begin | Suppress:
-    """Return whether a batch begins, by its latest attempt: only what failed is tried again."""
+def decide(latest: dict[str, Any] | None, wanted_at: datetime | None = None) -> Begin | Suppress:
+    """Return whether a batch begins, by its latest attempt: only what failed is tried again.
+
+    Args:
+        latest: The attempt, None where there is none.
+        wanted_at: When a person asks, who also gets scores anew that S3 deletes by then. A
+            schedule or a delivery does not bring back what was to be deleted.
+    """
     if latest is None:
         return Begin(1)
     status = BatchStatus(latest["status"])
-    if status is BatchStatus.FAILED:
+    if status is BatchStatus.FAILED or _is_expired(latest.get("delivered") or {}, wanted_at):
         return Begin(int(latest["attempt"]) + 1)
     words = "is being scored" if status is BatchStatus.RUNNING else "was scored"
     return Suppress(
         latest["batch_id"], status, f"the same input {words} with version {latest['version']}"
     )
+
+
+def _is_expired(delivered: dict[str, Any], at: datetime | None) -> bool:
+    days = delivered.get("expires_after_days")
+    if at is None or days is None:
+        return False
+    return datetime.fromisoformat(delivered["delivered_at"]) + timedelta(days=int(days)) <= at

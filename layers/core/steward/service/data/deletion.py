@@ -3,7 +3,7 @@
 What goes: every stored version of its bytes under any name, the copies without rows set aside,
 what is in quarantine, its reports, which hold examples and levels, and the files of features made
 of it. What stays: the record of the delivery with the reason, datasets and models that were made
-of it, and the records in SageMaker's online and offline stores.
+of it, files and scores of batches, and the records in SageMaker's online and offline stores.
 """
 
 from __future__ import annotations

@@ -75,6 +75,7 @@ def pin_prefix(objects: ObjectStore, bucket: str, project: str, prefix: str) -> 
             f"there are {len(listed)} files below s3://{bucket}/{folder}",
             field="batch.input.prefix", value=len(listed), allowed=f"at most {MOST_FILES}",
         )  # fmt: skip
+    _check_size(sum(info.size for info in listed))  # before anything is read to be hashed
     files = []
     for info in listed:
         now = objects.describe(bucket, info.key)
@@ -91,10 +92,13 @@ def pin_prefix(objects: ObjectStore, bucket: str, project: str, prefix: str) -> 
 
 
 def _sized(files: list[PinnedFile]) -> list[PinnedFile]:
-    size = sum(file.size for file in files)
+    _check_size(sum(file.size for file in files))
+    return files
+
+
+def _check_size(size: int) -> None:
     if size > MOST_BYTES:
         raise BatchInputRefusedError(
             f"the input has {size} bytes", field="batch.input", value=size,
             allowed=f"at most {MOST_BYTES}; score it in parts",
         )  # fmt: skip
-    return files

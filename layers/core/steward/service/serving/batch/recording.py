@@ -8,7 +8,7 @@ from typing import Any
 from steward.contracts.events import BatchScored, BatchScoringFailed
 from steward.contracts.incoming import ExecutionStatusChange, Received
 from steward.contracts.steps.batch import BatchConclusion, BatchFailure, ConcludeBatch
-from steward.domain.batch_runs import BatchStatus, batch_of_execution, item_of_id
+from steward.domain.batch_runs import BatchStatus, batch_of_execution, item_of_id, transform_job
 from steward.ports import Clock, Hosting, Ids, Item, ObjectStore, OneOf, StateStore, Table, Update
 from steward.service.emission import Cause, event
 from steward.service.serving.batch.records import pinned, quarantine_of, record_of, told
@@ -29,6 +29,8 @@ def conclude_batch(
 ) -> BatchConclusion:
     """Set the status of a batch and publish what happened, in one transaction; remove its model.
 
+    The job of a failed one is stopped, should it still run.
+
     A repeated call changes nothing. An execution that was redriven may yet succeed: a failed batch
     becomes a delivered one, and never the other way round.
 
@@ -37,6 +39,9 @@ def conclude_batch(
     """
     record = record_of(state, command.project, command.batch_id)
     if record.get("model"):
+        if command.outcome == "failed":
+            # A task that times out does not stop its job, and transform jobs have no limit.
+            hosting.stop_transforms(transform_job(command.project, command.batch_id))
         hosting.remove_model(record["model"])
     before = BatchStatus(record["status"])
     if before is BatchStatus.SUCCEEDED or before.value == command.outcome:

@@ -176,7 +176,7 @@ def _start_once(asked: Asked, project: Project, ports: Ports) -> dict[str, Any]:
         if latest["status"] == BatchStatus.RUNNING:
             _start_execution(latest, ports)
         return {"outcome": "started", "batch_id": latest["batch_id"], "again": True}
-    match decide(latest):
+    match decide(latest, ports.clock.now() if asked.kind == "request" else None):
         case Suppress() as known:
             if known.status is BatchStatus.RUNNING and latest is not None:
                 _start_execution(latest, ports)
