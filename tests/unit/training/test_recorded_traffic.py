@@ -288,8 +288,10 @@ def test_the_refusal_of_a_captured_request_is_told_without_its_value(
     told = requests.ask(1, case(), None).fault
     assert told == "x: status 400 instead of 200: field age"
     own = case()
-    del own["answered"]
+    del own["answered"], own["recorded"]
     assert "131" in str(requests.ask(1, own, None).fault)
+    of_dataset = {**own, "recorded": True}
+    assert requests.ask(1, of_dataset, None).fault == told
 
 
 def test_an_answer_that_is_late_three_times_breaks_the_contract(
