@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import queue
+import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from typing import Any
@@ -34,7 +37,7 @@ def played() -> Any:
     server._numbers, server._codes, server._gone, server._reserved = {}, {}, False, 2
     listening = threading.Thread(target=server._listen)
     listening.start()
-    yield server, lambda told: other.send(json.dumps(told).encode())
+    yield server, lambda told: other.send(json.dumps(told).encode()) if told else other.close()
     other.close()
     listening.join()
     server._socket.close()
@@ -62,3 +65,13 @@ def test_the_late_start_of_an_earlier_order_is_not_taken_for_the_next(played: An
     began = time.monotonic()
     assert server._await_start(2) == 8
     assert time.monotonic() - began < 5
+
+
+def test_environments_do_not_outlive_the_process_that_forked_them(played: Any) -> None:
+    server, tell = played
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"]) as environment:
+        tell({"started": environment.pid, "order": 1})
+        assert server._await_start(1) == environment.pid
+        tell(None)
+        assert server.wait_for(1, 10) == -signal.SIGKILL
+        assert environment.wait(10) == -signal.SIGKILL

@@ -167,6 +167,9 @@ class ForkServer:
                     self._codes[self._numbers.pop(told["ended"])] = told["code"]
                     self._ended.notify_all()
         self._process.wait()
+        for pid in self._numbers:  # nobody tells of them any more, so they count as ended
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         with self._ended:
             self._gone = True
             self._ended.notify_all()
