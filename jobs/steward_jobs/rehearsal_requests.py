@@ -72,7 +72,8 @@ def _ask_once(port: int, case: dict[str, Any]) -> Answer:
         return Answer(f"{case['name']}: no answer ({type(error).__name__})", [])
     wanted = case["expect"]
     if status != wanted["status"]:
-        told = _field(answer) if "answered" in case else answer[:200].decode(errors="replace")
+        of_people = "answered" in case or case.get("recorded")
+        told = _field(answer) if of_people else answer[:200].decode(errors="replace")
         return Answer(f"{case['name']}: status {status} instead of {wanted['status']}: {told}", [])
     if case["kind"] != "valid":
         named = wanted["field"] in answer.decode(errors="replace")
@@ -88,7 +89,7 @@ def _ask_once(port: int, case: dict[str, Any]) -> Answer:
 
 
 def _field(answer: bytes) -> str:
-    """Return the field that a refusal names, without its value: a captured one is a person's."""
+    """Return the field that a refusal names, without its value: a recorded one is a person's."""
     try:
         return f"field {json.loads(answer)['error']['field']}"
     except (ValueError, KeyError, TypeError):

@@ -190,3 +190,30 @@ def test_a_hundred_thousand_rows_need_little_memory() -> None:
     tracemalloc.stop()
     assert found.rows == 100_000
     assert peak < 48 * 2**20
+
+
+@pytest.mark.parametrize("series", [1, 2, 4])
+def test_many_rows_of_a_few_series_prove_nothing(series: int) -> None:
+    labels, probabilities = _rows(200, 4)
+    entities = [f"store-{row % series}" for row in range(200)]
+    for candidate, champion in (
+        (np.full(200, 0.9), probabilities), (probabilities, np.full(200, 0.9)),
+    ):  # fmt: skip
+        found = compare(entities, labels, candidate, champion, slices={}, settings=PLAN)
+        assert found.entities == series
+        assert (found.verdict, found.superior, found.proved_worse) == (
+            "inconclusive", False, False,
+        )  # fmt: skip
+
+
+def test_a_slice_that_is_one_series_is_not_judged() -> None:
+    labels, probabilities = _rows(400, 5)
+    entities = [f"store-{row % 8}" for row in range(400)]
+    size = ["big" if entity == "store-0" else "small" for entity in entities]
+    found = compare(
+        entities, labels, np.full(400, 0.9), probabilities, slices={"size": size}, settings=PLAN
+    )
+    assert found.verdict == "worse"
+    assert {s.value: s.verdict for s in found.slices} == {
+        "big": "not_judged", "small": "proved_worse",
+    }  # fmt: skip

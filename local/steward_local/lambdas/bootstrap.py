@@ -238,8 +238,11 @@ def _fork_on_order(engine: socket.socket) -> bool:
     ended, on_end = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     signal.set_wakeup_fd(on_end, warn_on_full_buffer=False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
+    poll = select.poll()  # select knows no descriptor above 1,023, which the engine's may be
+    for descriptor in (engine.fileno(), ended):
+        poll.register(descriptor, select.POLLIN)
     while True:
-        ready, _, _ = select.select([engine.fileno(), ended], [], [])
+        ready = dict(poll.poll())
         if ended in ready:
             os.read(ended, 4096)
             _report_ended(engine)
@@ -259,7 +262,8 @@ def _fork_on_order(engine: socket.socket) -> bool:
             return True
         for stream in streams:
             os.close(stream)
-        engine.send(json.dumps({"started": pid}).encode())
+        started = {"started": pid, "order": json.loads(message)["order"]}
+        engine.send(json.dumps(started).encode())
 
 
 def main() -> None:

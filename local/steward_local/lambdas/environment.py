@@ -151,7 +151,11 @@ class ExecutionEnvironment:
         self._lines: queue.Queue[str] = queue.Queue()
         self._peak = 0
         variables = package.environment(self.log_stream, self._scratch)
-        self._process = fork(package.kind, package.code, variables)
+        try:
+            self._process = fork(package.kind, package.code, variables)
+        except OSError:
+            shutil.rmtree(self._scratch, ignore_errors=True)
+            raise
         threading.Thread(target=self._read_log, daemon=True, name="lambda-log").start()
 
     @property

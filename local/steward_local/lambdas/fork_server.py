@@ -58,14 +58,17 @@ def shared_modules(code: Path) -> tuple[str, ...]:
 class ForkedProcess:
     """An environment's process, with what `subprocess.Popen` says of one."""
 
-    def __init__(self, server: "ForkServer", pid: int, streams: tuple[IO[bytes], ...]) -> None:
+    def __init__(
+        self, server: "ForkServer", number: int, pid: int, streams: tuple[IO[bytes], ...]
+    ) -> None:
         self._server = server
+        self._number = number
         self.pid = pid
         self.stdin, self.stdout, self.stderr = streams
 
     def poll(self) -> int | None:
         """Return the exit code, negative for a signal, or None while the process runs."""
-        return self._server.code_of(self.pid)
+        return self._server.code_of(self._number)
 
     def wait(self, timeout: float | None = None) -> int:
         """Wait for the end and return the exit code.
@@ -73,7 +76,7 @@ class ForkedProcess:
         Raises:
             subprocess.TimeoutExpired: It did not come in time.
         """
-        return self._server.wait_for(self.pid, timeout)
+        return self._server.wait_for(self._number, timeout)
 
     def send_signal(self, signum: int) -> None:
         """Send a signal unless the process has ended."""
@@ -114,8 +117,11 @@ class ForkServer:
                 stdin=subprocess.DEVNULL,
             )
         self._ordering = threading.Lock()
-        self._started: queue.Queue[int] = queue.Queue()
+        self._orders = 0
+        self._started: queue.Queue[tuple[int, int]] = queue.Queue()
         self._reserved = 0
+        # By the number of the order: the system gives the ids of ended processes to new ones.
+        self._numbers: dict[int, int] = {}
         self._codes: dict[int, int] = {}
         self._ended = threading.Condition()
         self._gone = False
@@ -154,12 +160,16 @@ class ForkServer:
             while message := self._socket.recv(4096):
                 told = json.loads(message)
                 if "started" in told:
-                    self._started.put(told["started"])
+                    self._numbers[told["started"]] = told["order"]
+                    self._started.put((told["order"], told["started"]))
                     continue
                 with self._ended:
-                    self._codes[told["ended"]] = told["code"]
+                    self._codes[self._numbers.pop(told["ended"])] = told["code"]
                     self._ended.notify_all()
         self._process.wait()
+        for pid in self._numbers:  # nobody tells of them any more, so they count as ended
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         with self._ended:
             self._gone = True
             self._ended.notify_all()
@@ -179,41 +189,48 @@ class ForkServer:
         streams = (
             os.fdopen(writes[0], "wb"), os.fdopen(reads[1], "rb"), os.fdopen(reads[2], "rb")
         )  # fmt: skip
-        order = json.dumps({"folder": str(folder), "variables": variables}).encode()
+        sent = False
         try:
             with self._ordering:
-                socket.send_fds(self._socket, [order], child)
-                pid = self._await_start()
+                number = self._orders = self._orders + 1
+                order = {"order": number, "folder": str(folder), "variables": variables}
+                socket.send_fds(self._socket, [json.dumps(order).encode()], child)
+                sent = True
+                pid = self._await_start(number)
         except OSError:
-            self.release()
+            if not sent:  # else it may still start; without its streams it ends at once
+                self.release()
             for stream in streams:
                 stream.close()
             raise
         finally:
             for descriptor in child:
                 os.close(descriptor)
-        return ForkedProcess(self, pid, streams)
+        return ForkedProcess(self, number, pid, streams)
 
-    def _await_start(self) -> int:
+    def _await_start(self, number: int) -> int:
+        """Wait for the process of an order; those of orders that nobody waits for are left out."""
         deadline = time.monotonic() + _PRELOAD_SECONDS
         while self.running and time.monotonic() < deadline:
             with contextlib.suppress(queue.Empty):
-                return self._started.get(timeout=0.5)
+                started, pid = self._started.get(timeout=0.5)
+                if started == number:
+                    return pid
         raise OSError("The process that forks execution environments does not answer")
 
-    def code_of(self, pid: int) -> int | None:
+    def code_of(self, number: int) -> int | None:
         """Return a child's exit code; None while it runs."""
         with self._ended:
-            if pid not in self._codes and self._gone:
+            if number not in self._codes and self._gone:
                 return -signal.SIGKILL
-            return self._codes.get(pid)
+            return self._codes.get(number)
 
-    def wait_for(self, pid: int, timeout: float | None) -> int:
+    def wait_for(self, number: int, timeout: float | None) -> int:
         """Wait for a child's end; see `ForkedProcess.wait`."""
         with self._ended:
-            if not self._ended.wait_for(lambda: pid in self._codes or self._gone, timeout):
-                raise subprocess.TimeoutExpired(f"pid {pid}", timeout or 0)
-        return self.code_of(pid) or 0
+            if not self._ended.wait_for(lambda: number in self._codes or self._gone, timeout):
+                raise subprocess.TimeoutExpired(f"environment {number}", timeout or 0)
+        return self.code_of(number) or 0
 
 
 _making = threading.Lock()

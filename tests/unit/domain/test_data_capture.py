@@ -102,6 +102,19 @@ def test_a_row_of_csv_is_read_by_the_columns_of_the_model(encoding: str) -> None
     assert request.prediction == {"probability": 0.25}
 
 
+def test_a_cell_of_a_text_column_stays_a_text() -> None:
+    told = record(
+        captureData={
+            "endpointInput": side("59,007\n", "CSV", "text/csv"),
+            "endpointOutput": side("0.25\n", "CSV", "text/csv"),
+        }
+    )
+    content = json.dumps(told).encode()
+    ((_, request, _),) = requests_of(content, COLUMNS, texts=frozenset({"sex"}))
+    assert isinstance(request, CapturedRequest)
+    assert request.features == {"age": 59.0, "sex": "007"}
+
+
 def test_a_csv_answer_of_a_regression_is_its_value() -> None:
     told = record(
         captureData={

@@ -127,6 +127,9 @@ def test_spare_capacity_is_taken_off_as_it_was_measured_and_not_before() -> None
     measured = part(estimate(spot, past), "training")
     assert measured.expected == pytest.approx(0.3 * 100 * HOUR / 3600)
     assert "billed 30 % of the time in 3 runs" in measured.basis
+    times = part(estimate(PLANNED, past), "training").high
+    assert measured.high == pytest.approx(min(1.0, high_of([0.2, 0.4, 0.3])) * times)
+    assert measured.high >= 0.4 * times
     # Who goes back to capacity that stays pays for all of the time.
     assert part(estimate(PLANNED, past), "training").expected == pytest.approx(100 * HOUR / 3600)
 

@@ -90,6 +90,8 @@ def test_an_undefined_or_unmeasured_metric_holds() -> None:
         (versus("inconclusive", 0.03), "minimal", "hold"),
         (ChampionFailed(reason="no module"), "limited", "pass"),
         (ChampionFailed(reason="no module"), "high", "hold"),
+        (ChampionFailed(reason="seen", saw_rows=True), "limited", "inconclusive"),
+        (ChampionFailed(reason="seen", saw_rows=True), "high", "hold"),
     ],
 )
 def test_the_comparison_counts_by_verdict_and_tier(champion: Any, tier: str, verdict: str) -> None:

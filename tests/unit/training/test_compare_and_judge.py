@@ -16,9 +16,11 @@ from steward.domain.evaluation import evaluate
 from steward.domain.evaluation_report import ChampionEvaluation, EvaluationReport
 from steward.domain.model_summary import summarize
 from steward.domain.predictions import Predictions, write_predictions
+from steward.domain.versions import version_item
+from steward.ports import Table
 from steward.service.governance.gate import judge_candidate
 from steward.service.training.comparison import compare_candidate
-from support.training_scene import ARTIFACTS, Scene, csv_of
+from support.training_scene import ARTIFACTS, DATA, Scene, csv_of
 
 ROWS = 120
 
@@ -62,10 +64,13 @@ class Evaluated(Scene):
         self.objects.write(f"{self.base}/manifest.json", json.dumps({"files": files}).encode())
         return run_id
 
-    def compare(self, run_id: str, champion_version: int | None) -> ComparedCandidate:
+    def compare(
+        self, run_id: str, champion_version: int | None, manifest_uri: str | None = None
+    ) -> ComparedCandidate:
         command = CompareCandidate(
             project="diabetes", run_id=run_id, correlation_id=run_id,
             evaluations_uri=self.base, champion_version=champion_version,
+            manifest_uri=manifest_uri,
         )  # fmt: skip
         return compare_candidate(
             command, state=self.state, objects=self.objects, clock=self.clock, ids=self.ids
@@ -208,3 +213,42 @@ def test_an_unknown_run_is_refused(scene: Evaluated) -> None:
         scene.compare("0123456789ab-1", 3)
     with pytest.raises(MalformedEventError):
         scene.judge("0123456789ab-1", scene.compare(run_id, 3))
+
+
+def _dataset(scene: Evaluated, name: str, border: str) -> str:
+    uri = f"s3://{DATA}/datasets/diabetes/{name}/manifest.json"
+    split = {"by": "time", "border": f"{border}T00:00:00.000+00:00"}
+    scene.objects.write(uri, json.dumps({"split": split}).encode())
+    return uri
+
+
+def _with_champion(scene: Evaluated, manifest_uri: str) -> None:
+    key = {"project": "diabetes", "item": version_item(3)}
+    scene.state.put(Table.VERSIONS, {**key, "manifest_uri": manifest_uri})
+
+
+def test_a_champion_that_trained_before_the_rows_that_judge_is_compared(scene: Evaluated) -> None:
+    run_id = scene.evaluate()
+    _with_champion(scene, _dataset(scene, "old", "2026-04-30"))
+    compared = scene.compare(run_id, 3, _dataset(scene, "new", "2026-05-01"))
+    document = json.loads(scene.objects.read(compared.comparison_uri))
+    assert (compared.verdict, document["champion_saw_rows"]) == ("pass", False)
+    assert scene.judge(run_id, compared).quorum == 1
+
+
+def test_a_champion_that_trained_on_the_rows_that_judge_is_not_compared(scene: Evaluated) -> None:
+    run_id = scene.evaluate(worse=0.4)
+    _with_champion(scene, _dataset(scene, "old", "2026-05-02"))
+    compared = scene.compare(run_id, 3, _dataset(scene, "new", "2026-05-01"))
+    document = json.loads(scene.objects.read(compared.comparison_uri))
+    assert (compared.verdict, document["champion_saw_rows"]) == ("champion_failed", True)
+    assert "its rows reach until 2026-05-02" in document["champion_failure"]
+    decision = scene.judge(run_id, compared)
+    assert decision.quorum == 2
+    assert any("cannot judge the champion" in reason for reason in decision.reasons)
+
+
+def test_a_champion_whose_manifest_is_gone_is_compared(scene: Evaluated) -> None:
+    run_id = scene.evaluate()
+    _with_champion(scene, f"s3://{DATA}/datasets/x/manifest.json")
+    assert scene.compare(run_id, 3, _dataset(scene, "new", "2026-05-01")).verdict == "pass"

@@ -96,6 +96,12 @@ def test_other_projects_versions_copies_fallbacks_and_broken_lines_are_left_out(
     assert [one.inference_id for one in kept] == ["id-1"]
 
 
+def test_an_answer_that_was_no_number_of_json_is_left_out() -> None:
+    line = exposure(prediction={"probability": float("nan"), "label": 0})
+    assert "NaN" in line
+    assert not list(answered_of(line.encode(), "diabetes", frozenset({1})))
+
+
 def test_the_sample_is_spread_over_versions_and_hours_and_has_one_of_an_entity() -> None:
     busy = [answered(n, 1, 9) for n in range(100)]
     rare = [answered(200 + n, 2, 9) for n in range(3)] + [answered(300, 1, 3)]
@@ -282,8 +288,10 @@ def test_the_refusal_of_a_captured_request_is_told_without_its_value(
     told = requests.ask(1, case(), None).fault
     assert told == "x: status 400 instead of 200: field age"
     own = case()
-    del own["answered"]
+    del own["answered"], own["recorded"]
     assert "131" in str(requests.ask(1, own, None).fault)
+    of_dataset = {**own, "recorded": True}
+    assert requests.ask(1, of_dataset, None).fault == told
 
 
 def test_an_answer_that_is_late_three_times_breaks_the_contract(

@@ -39,6 +39,12 @@ class ComparisonSettings(_Model):
     slice_minimum_rows: int = Field(ge=2)
 
 
+MINIMUM_ENTITIES = 5
+"""Fewer entities with several rows each prove nothing: one has no spread at all, and of equally
+good versions the bootstrap calls one worse at 95 % in 25 of 100 cases with two entities, 14 with
+four and 12 with five."""
+
+
 class SliceComparison(_Model):
     """The difference on one slice; only a proved loss counts against the candidate."""
 
@@ -111,6 +117,8 @@ def compare(
     too, so that a chain of small losses can be seen. A slice is ``proved_worse`` when it has at
     least ``slice_minimum_rows`` rows and its lower limit at ``slice_confidence`` is above 0.
 
+    Many rows of fewer than ``MINIMUM_ENTITIES`` entities prove nothing, of all or of a slice.
+
     The order of rows does not matter: they are sorted by entity first.
 
     Args:
@@ -132,6 +140,8 @@ def compare(
     order = canonical_order(entities, candidate, champion, labels)
     codes = codes_of([entities[row] for row in order])
     differences = (candidate_losses - champion_losses)[order]
+    count = int(codes.max()) + 1
+    proves = count == labels.size or count >= MINIMUM_ENTITIES
     lower, upper = _limits(differences, codes, settings.confidence, settings)
     margin, relative_upper, share = settings.margin, None, settings.relative_margin
     if share is not None:
@@ -140,16 +150,16 @@ def compare(
         margin = share * float(champion_losses[order].mean())
     passes = upper < margin if relative_upper is None else relative_upper < 0
     verdict: Verdict = "inconclusive"
-    if passes:
+    if passes and proves:
         verdict = "pass"
-    elif lower > 0:
+    elif lower > 0 and proves:
         verdict = "worse"
     return Comparison(
         verdict=verdict,
-        superior=upper < 0,
-        proved_worse=lower > 0,
+        superior=proves and upper < 0,
+        proved_worse=proves and lower > 0,
         rows=labels.size,
-        entities=int(codes.max()) + 1,
+        entities=count,
         candidate_loss=float(candidate_losses[order].mean()),
         champion_loss=float(champion_losses[order].mean()),
         difference=float(differences.mean()),
@@ -188,8 +198,10 @@ def _judge_slices(
             inside = differences[rows]
             lower: float | None = None
             verdict: SliceVerdict = "not_judged"
-            if rows.size >= settings.slice_minimum_rows:
-                members = np.unique(codes[rows], return_inverse=True)[1]
+            members = np.unique(codes[rows], return_inverse=True)[1]
+            count = int(members.max()) + 1
+            judges = count == rows.size or count >= MINIMUM_ENTITIES
+            if judges and rows.size >= settings.slice_minimum_rows:
                 lower, _ = _limits(inside, members, settings.slice_confidence, settings)
                 verdict = "proved_worse" if lower > 0 else "not_proved_worse"
             judged.append(

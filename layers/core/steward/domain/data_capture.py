@@ -69,7 +69,10 @@ class CapturedRequest:
 
 
 def requests_of(
-    content: bytes, columns: Sequence[str], task: str = "binary"
+    content: bytes,
+    columns: Sequence[str],
+    task: str = "binary",
+    texts: frozenset[str] = frozenset(),
 ) -> Iterator[tuple[int, CapturedRequest | RejectedError, bytes]]:
     """Yield each line's number, its request or why it is none, and its bytes.
 
@@ -79,6 +82,7 @@ def requests_of(
         content: Of a captured file.
         columns: Columns that a CSV row has, in order.
         task: What a CSV answer is: a probability of ``binary``, a value of ``regression``.
+        texts: Columns whose CSV cells stay texts, though they look like numbers.
     """
     for number, line in enumerate(content.split(b"\n"), start=1):
         if not line.strip():
@@ -86,12 +90,14 @@ def requests_of(
         try:
             if number > MAX_LINES:
                 raise RejectedError("too many lines", field="$", allowed=f"at most {MAX_LINES}")
-            yield number, _request(line, columns, task), line
+            yield number, _request(line, columns, task, texts), line
         except RejectedError as refused:
             yield number, refused, line
 
 
-def _request(line: bytes, columns: Sequence[str], task: str) -> CapturedRequest:
+def _request(
+    line: bytes, columns: Sequence[str], task: str, texts: frozenset[str]
+) -> CapturedRequest:
     try:
         told = json.loads(line)
     except ValueError:
@@ -107,7 +113,7 @@ def _request(line: bytes, columns: Sequence[str], task: str) -> CapturedRequest:
     return CapturedRequest(
         inference_id=inference_id,
         at=_time(metadata.get("inferenceTime")),
-        features=_features(*given, columns),
+        features=_features(*given, columns, texts),
         prediction=_prediction(*answered, task),
     )
 
@@ -147,12 +153,17 @@ def _time(text: object) -> datetime:
     return at.astimezone(UTC).replace(microsecond=0)
 
 
-def _features(kind: str, text: str, columns: Sequence[str]) -> dict[str, Any]:
+def _features(
+    kind: str, text: str, columns: Sequence[str], texts: frozenset[str]
+) -> dict[str, Any]:
     field = "captureData.endpointInput.data"
     if kind == "CSV":
         rows = [row for row in csv.reader(io.StringIO(text)) if row]
         if len(rows) == 1 and len(rows[0]) == len(columns):
-            return {name: _number(value) for name, value in zip(columns, rows[0], strict=True)}
+            return {
+                name: (value or None) if name in texts else _number(value)
+                for name, value in zip(columns, rows[0], strict=True)
+            }
         raise _refused(field, f"{len(rows)} rows of CSV", f"one row of {len(columns)} columns")
     row = _only(_json(field, text), "instances", field)
     if not isinstance(row, dict):

@@ -46,7 +46,7 @@ def answered_of(content: bytes, project: str, versions: frozenset[int]) -> Itera
         if sign not in line:
             continue
         try:
-            capture = json.loads(line)["capture"]
+            capture = json.loads(line, parse_constant=_no_number)["capture"]
             found = Answered(
                 int(capture["answering_version"]), str(capture["time"]), str(capture["entity"]),
                 str(capture["inference_id"]), dict(capture["features"]),
@@ -58,6 +58,10 @@ def answered_of(content: bytes, project: str, versions: frozenset[int]) -> Itera
         own = capture["project"] == project and found.version in versions
         if own and found.prediction and not shadow:
             yield found
+
+
+def _no_number(text: str) -> float:
+    raise ValueError(f"{text} is no number of JSON")
 
 
 def choose(found: Sequence[Answered], limit: int) -> list[Answered]:

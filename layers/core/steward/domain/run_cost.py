@@ -239,7 +239,8 @@ def estimate(
     a run on less data is scaled up in proportion to the bytes; that of one on more stands as it is.
 
     A search is its number of jobs times the time of one. Spare capacity is taken off by the median
-    of what was measured in earlier runs on it, and by nothing before there is one.
+    of what was measured in earlier runs on it, and by nothing before there is one; the high value
+    by what those that saved least did.
 
     Raises:
         UnknownPriceError: The table does not list the instance type.
@@ -257,12 +258,13 @@ def estimate(
         [run.evaluation_s and run.evaluation_s * grown for run, grown in timed],
         DEFAULT_EVALUATION_S, EVALUATION_LIMIT_S,
     )  # fmt: skip
-    share, capacity = _capacity(planned, past)
+    share, high_share, capacity = _capacity(planned, past)
     per_second = job_dollars(planned.instance_type, 1, 1, prices)
-    training_s = per_second * planned.jobs * share
+    training_s = per_second * planned.jobs
     told = training[2] + elsewhere + scaled + _search(planned, training[0]) + capacity
     jobs = [
-        Part("training", training_s * training[0], training_s * training[1], told),
+        Part("training", training_s * share * training[0], training_s * high_share * training[1],
+             told),
         Part("evaluation", per_second * evaluation[0], per_second * evaluation[1],
              evaluation[2] + elsewhere + scaled),
     ]  # fmt: skip
@@ -300,15 +302,19 @@ def _search(planned: PlannedRun, seconds: float) -> str:
     )
 
 
-def _capacity(planned: PlannedRun, past: Sequence[PastRun]) -> tuple[float, str]:
-    """Return the share of the seconds that spare capacity bills, and the words."""
+def _capacity(planned: PlannedRun, past: Sequence[PastRun]) -> tuple[float, float, str]:
+    """Return the share of the seconds that spare capacity bills, a high one, and the words."""
     if not planned.spot:
-        return 1.0, ""
+        return 1.0, 1.0, ""
     shares = [run.billed_share for run in past if run.billed_share is not None]
     if not shares:
-        return 1.0, "; spare capacity, its saving not measured yet: list price"
-    share = _median(shares)
-    return share, f"; spare capacity billed {share * 100:.0f} % of the time in {_count(shares)}"
+        return 1.0, 1.0, "; spare capacity, its saving not measured yet: list price"
+    share, high = _median(shares), min(1.0, high_of(shares))
+    return (
+        share,
+        high,
+        f"; spare capacity billed {share * 100:.0f} % of the time in {_count(shares)}",
+    )
 
 
 def _times(

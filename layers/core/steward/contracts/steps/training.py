@@ -163,12 +163,14 @@ class CompareCandidate(_Strict):
     Attributes:
         comparisons_uri: Where the comparison is written; beside the evaluation by default.
         evaluated_in: The run whose evaluation it is; this run by default.
+        manifest_uri: Of the dataset whose held-out rows judge.
     """
 
     project: str
     run_id: str
     correlation_id: str
     evaluations_uri: str
+    manifest_uri: str | None = None
     comparisons_uri: str | None = None
     evaluated_in: str | None = None
     champion_version: int | None = None

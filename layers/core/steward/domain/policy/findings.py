@@ -40,9 +40,15 @@ class VersusChampion(Frozen):
 
 
 class ChampionFailed(Frozen):
-    """A version is in production, but its code does not answer the held-out rows."""
+    """A version is in production, but cannot be judged by the held-out rows.
+
+    Attributes:
+        reason: What its code failed with, or how it came to know the rows.
+        saw_rows: Whether it may have trained on some of them; else its code does not answer.
+    """
 
     reason: str
+    saw_rows: bool = False
 
 
 ChampionFinding = VersusChampion | ChampionFailed | None

@@ -39,7 +39,9 @@ def judge_policy(findings: Findings, requirements: Requirements) -> Judgement:
        is undefined there holds.
     3. ``champion``: non-inferior within the margin passes, proved worse holds, and too little
        data to tell does what the tier says; letting it through needs an estimated difference
-       below the margin. Not being better than the champion is no fault (STATISTICS 2 and 5).
+       below the margin. Not being better than the champion is no fault (STATISTICS 2 and 5). A
+       champion that may have trained on held-out rows is not compared, and a second person must
+       approve, or the candidate holds where the tier says so.
     4. ``slice``: a slice holds only when it is proved worse (STATISTICS 3).
     5. ``bias.<facet>.<metric>``: the whole interval inside the bound passes, the whole interval
        outside holds, and all else is inconclusive, as are fewer rows of the metric's own
@@ -155,6 +157,11 @@ def _champion(findings: Findings, requirements: Requirements) -> Iterator[Ruled]
     if found is None:
         told = "no version is in production: the absolute gates alone decide"
         yield ruled("champion", "pass", told)
+    elif isinstance(found, ChampionFailed) and found.saw_rows:
+        # It answers, and by rows that it knows: nothing passes unseen where nothing was compared.
+        seen_by = "quorum" if rules.champion_failed == "pass" else rules.champion_failed
+        told = f"the held-out rows cannot judge the champion: {found.reason}"
+        yield ruled("champion", "inconclusive", told, seen_by)
     elif isinstance(found, ChampionFailed):
         told = f"the champion does not answer the held-out rows: {found.reason}"
         yield ruled("champion", "inconclusive", told, rules.champion_failed)

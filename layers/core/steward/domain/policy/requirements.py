@@ -103,7 +103,8 @@ class PerformanceRules(Strict):
         inconclusive: When the data is too little to prove that the candidate is not worse than
             the champion. `pass` lets it through only while the estimated loss is below the
             margin.
-        champion_failed: When the champion's code does not answer the held-out rows.
+        champion_failed: When the champion's code does not answer the held-out rows. Where it may
+            have trained on some of them, `pass` means `quorum`.
     """
 
     bounds: list[MetricGate] | None = _key("bounds")

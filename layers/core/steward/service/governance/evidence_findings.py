@@ -137,7 +137,10 @@ def _champion(document: Mapping[str, Any]) -> ChampionFinding:
     if status == "no_champion":
         return None
     if status == "champion_failed":
-        return ChampionFailed(reason=document["champion_failure"] or "no answer")
+        return ChampionFailed(
+            reason=document["champion_failure"] or "no answer",
+            saw_rows=bool(document.get("champion_saw_rows")),
+        )
     return VersusChampion(
         verdict=document["verdict"], difference=document["difference"], lower=document["lower"],
         upper=document["upper"], margin=_margin(document), rows=document["rows"],

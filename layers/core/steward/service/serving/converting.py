@@ -70,7 +70,8 @@ def convert_captures(received: Received, conversion: Conversion) -> dict[str, An
     refused: list[dict[str, Any]] = []
     aside: list[bytes] = []
     columns = [column.name for column in project.model_features]
-    for number, request, raw in requests_of(content, columns, project.data.label.task):
+    texts = frozenset(column.name for column in project.model_features if column.type == "string")
+    for number, request, raw in requests_of(content, columns, project.data.label.task, texts):
         if isinstance(request, CapturedRequest):
             place = placement(releases, file.version, request.at)
             lines.append(_line(file, request, place))

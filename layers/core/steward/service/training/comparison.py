@@ -14,7 +14,9 @@ from steward.domain.comparison import Comparison, ComparisonSettings, compare
 from steward.domain.errors import EvidenceIncompleteError
 from steward.domain.evaluation_report import EvaluationReport
 from steward.domain.predictions import Predictions, read_predictions
-from steward.ports import Clock, Ids, ObjectStore, StateStore
+from steward.domain.seen_rows import seen_rows
+from steward.domain.versions import version_item
+from steward.ports import Clock, Ids, ObjectStore, StateStore, Table
 from steward.service.emission import Cause, event
 from steward.service.pinned import pinned_run
 
@@ -35,7 +37,8 @@ def compare_candidate(
     ``comparison.json`` is the :class:`steward.domain.comparison.Comparison`, or has the verdict
     ``no_champion`` alone where there is nothing to compare. ``status`` tells why: ``compared``,
     ``no_champion`` or ``champion_failed`` (a version is in production whose code does not answer
-    these rows). ``evaluation_sha256`` and ``predictions_sha256`` bind it to what it was made of.
+    these rows, or that may have trained on some of them: ``champion_saw_rows``).
+    ``evaluation_sha256`` and ``predictions_sha256`` bind it to what it was made of.
 
     Raises:
         EvidenceIncompleteError: A file is missing, differs from its digest or cannot be read, or
@@ -65,10 +68,11 @@ def compare_candidate(
             allowed=evaluated_in,
         )  # fmt: skip
     project = pinned_run(state, command.project, command.run_id).project
-    status, found = "no_champion", None
+    status, found, seen = "no_champion", None, None
     if command.champion_version is not None:
         status = "champion_failed"
-        if predictions.champion is not None:
+        seen = _seen(command, state, objects)
+        if predictions.champion is not None and seen is None:
             status, found = "compared", _compare(project, predictions)
     document = {
         "schema_version": "1",
@@ -79,7 +83,10 @@ def compare_candidate(
         "verdict": "no_champion",
         **(found.model_dump(mode="json") if found else {}),
         "champion_version": command.champion_version,
-        "champion_failure": report.champion.reason if status == "champion_failed" else None,
+        "champion_failure": (
+            seen or report.champion.reason if status == "champion_failed" else None
+        ),
+        "champion_saw_rows": seen is not None,
         "evaluation_sha256": files["evaluation.json"],
         "predictions_sha256": files["predictions.csv"],
     }
@@ -102,6 +109,22 @@ def compare_candidate(
         champion_version=command.champion_version, baseline=baseline, bias=bias,
         explanation=explanation,
     )  # fmt: skip
+
+
+def _seen(command: CompareCandidate, state: StateStore, objects: ObjectStore) -> str | None:
+    """Return why the champion may have trained on these rows; None where nothing tells so.
+
+    A version that was trained elsewhere may have no manifest.
+    """
+    key = {"project": command.project, "item": version_item(int(command.champion_version or 0))}
+    uri = (state.get(Table.VERSIONS, key) or {}).get("manifest_uri")
+    if command.manifest_uri is None or not uri:
+        return None
+    try:
+        champion = objects.read(str(uri))
+    except EvidenceIncompleteError:
+        return None
+    return seen_rows(json.loads(champion), json.loads(objects.read(command.manifest_uri)))
 
 
 def _compare(project: Project, predictions: Predictions) -> Comparison:
