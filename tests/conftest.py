@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 import pytest_socket
 from xdist.remote import Producer
@@ -22,6 +23,10 @@ __all__ = ["aws", "isolated", "no_network", "scrubbed"]
 
 # Tests give DuckDB many values.
 duckdb_imports.answer_at_once()
+
+# How long an example takes says how busy the machine is.
+hypothesis.settings.register_profile("steward", deadline=None)
+hypothesis.settings.load_profile("steward")
 
 _TESTS = Path(__file__).parent
 _SCRUBBED = ("unit", "contracts", "infra")
