@@ -122,3 +122,11 @@ def test_rows_are_cut_into_as_many_files_as_there_are_instances() -> None:
     rows = BatchRows(ids=list("abcde"), lines=list("abcde"))
     assert rows.parts(2) == ["a\nb\nc\n", "d\ne\n"]
     assert BatchRows(ids=["a"], lines=["a"]).parts(4) == ["a\n"]
+
+
+def test_what_is_told_of_a_refused_row_is_its_place_and_not_what_it_says(tmp_path: Path) -> None:
+    text = "patient_id,age,bmi,sex\nanna-miller,4711,20.5,F\n"
+    with pytest.raises(BatchInputRefusedError, match=r"rows.csv row 0 age") as refused:
+        judged(written(tmp_path, text)).require(0.5)
+    assert "4711" not in refused.value.message
+    assert "anna" not in refused.value.message

@@ -43,5 +43,11 @@ def test_a_batch_with_one_fault_is_refused_whole(
     assert refused.value.field == field
 
 
+def test_a_strange_id_is_told_by_its_row_alone() -> None:
+    with pytest.raises(RejectedError, match="row 0 id") as refused:
+        check_scores(["anna"], ["bert,0.1"], UNIT)
+    assert not any(name in refused.value.message for name in ("anna", "bert"))
+
+
 def test_a_regression_may_answer_any_finite_number() -> None:
     assert check_scores(["a", "b"], ["a,-5", "b,1e9"], FREE).values == [-5.0, 1e9]

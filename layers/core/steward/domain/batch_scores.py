@@ -96,7 +96,7 @@ def check_scores(
         head, comma, tail = line.rpartition(",")
         came = _plain(head)
         if not comma or came != sent:
-            raise refused(f"row {row} id", came, f"{sent!r}, as it was sent")
+            raise refused(f"row {row} id", "another one", "the one that was sent")
         if not tail:
             raise refused(f"row {row} prediction", "", "a number")
         values.append(_value(tail, row, bounds))
