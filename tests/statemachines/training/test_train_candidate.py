@@ -67,7 +67,7 @@ def searching() -> dict[str, Any]:
         },
         "max_jobs": 6, "parallel_jobs": 2,
     }  # fmt: skip
-    plan = tuning_plan(Tuning.model_validate(declared), SCENARIO["input"]["run_id"])
+    plan = tuning_plan(Tuning.model_validate(declared), "dev", SCENARIO["input"]["run_id"])
     return {**SCENARIO["resolved"], "tuning": plan.model_dump(mode="json")}
 
 
