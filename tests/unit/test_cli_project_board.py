@@ -74,7 +74,7 @@ def test_its_own_metrics_are_ones_that_the_code_emits() -> None:
            if metric[0] == "Steward/dev"}  # fmt: skip
     searched = set(
         re.findall(
-            r"\{Steward,[^}]*\} MetricName=\"(\w+)\"", json.dumps(WIDGETS).replace('\\"', '"')
+            r"\{Steward/dev,[^}]*\} MetricName=\"(\w+)\"", json.dumps(WIDGETS).replace('\\"', '"')
         )
     )
     assert len(searched) >= 4

@@ -130,7 +130,11 @@ def drifting(monkeypatch: pytest.MonkeyPatch) -> DriftScene:
     scene = DriftScene()
     scene.play(1)
     known = SimpleNamespace(store=scene.state, project=lambda name: name)
-    monkeypatch.setattr(serving, "choose", lambda choice: SimpleNamespace(client=lambda name: name))
+    monkeypatch.setattr(
+        serving,
+        "choose",
+        lambda choice: SimpleNamespace(client=lambda name: name, environment_name="dev"),
+    )
     monkeypatch.setattr(serving, "StackState", lambda target: known)
     monkeypatch.setattr(serving, "SystemClock", lambda: scene.clock)
     monkeypatch.setattr(serving, "SageMakerHosting", lambda client: scene.hosting)
@@ -181,7 +185,9 @@ def idling(monkeypatch: pytest.MonkeyPatch, drifting: DriftScene) -> tuple[Drift
     known = SimpleNamespace(
         store=drifting.state, project=lambda name: name, projects=lambda: [{"project": PROJECT}]
     )
-    target = SimpleNamespace(client=lambda name: name, output=lambda name: ROLE)
+    target = SimpleNamespace(
+        client=lambda name: name, output=lambda name: ROLE, environment_name="dev"
+    )
     monkeypatch.setattr(serving_idle, "choose", lambda choice: target)
     monkeypatch.setattr(serving_idle, "StackState", lambda target: known)
     monkeypatch.setattr(serving_idle, "SystemClock", lambda: drifting.clock)
