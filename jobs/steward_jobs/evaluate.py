@@ -215,8 +215,12 @@ def _write(
     paired = None if beside is None or isinstance(beside, _Failure) else beside
     with (target / "predictions.csv").open("w", encoding="utf-8", newline="") as stream:
         write_predictions(
-            Predictions(heldout.entities, labels, answers, paired, heldout.slices), stream
-        )
+            Predictions(
+                heldout.entities, labels, answers, paired, heldout.slices,
+                heldout.asked_on, heldout.known_on,
+            ),
+            stream,
+        )  # fmt: skip
     train = folder / "train" / "train.csv"
     baseline = baseline_of(job, train, heldout, answers, report, attribution)
     write_baseline(baseline, target / "baseline.json")
