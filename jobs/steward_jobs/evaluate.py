@@ -254,6 +254,7 @@ def _judge(
     job: JobConfig, heldout: Heldout, labels: Floats, answers: Floats, *, with_slices: bool = True
 ) -> Evaluation:
     from steward.domain.evaluation import evaluate
+    from steward.domain.predictions import lead_days
 
     plan = job.evaluation
     return evaluate(
@@ -266,6 +267,8 @@ def _judge(
         bootstrap_samples=plan["bootstrap_samples"],
         seed=plan["seed"],
         slice_minimum_rows=plan["slice_minimum_rows"],
+        asked_on=heldout.asked_on,
+        lead_days=lead_days(heldout.asked_on, heldout.known_on),
     )
 
 

@@ -13,8 +13,16 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from steward.domain.comparison import Comparison, ComparisonSettings, compare
+from steward.domain.evaluation import evaluate
 from steward.domain.resampling import codes_of
-from steward.domain.time_blocks import Days, block_days, block_means, days_of, limits
+from steward.domain.time_blocks import (
+    Days,
+    block_days,
+    block_means,
+    block_weights,
+    days_of,
+    limits,
+)
 
 Floats = NDArray[np.float64]
 PLAN = ComparisonSettings(
@@ -198,3 +206,62 @@ def test_the_order_of_the_rows_changes_nothing_and_the_days_do() -> None:
 def test_as_many_days_as_rows_are_asked_for() -> None:
     with pytest.raises(ValueError, match="asked_on has 1 rows"):
         compared(np.zeros((6, 28)), asked_on=[FIRST])
+
+
+@given(st.integers(1, 6), st.integers(1, 30), st.integers(1, 9), st.integers(0, 99))
+def test_weights_draw_as_many_days_as_there_are_and_whole_days(
+    series: int, count: int, lead: int, seed: int
+) -> None:
+    _, dates = panel(series, count)
+    days = days_of(dates, lead)
+    drawn = np.concatenate(list(block_weights(days, samples=20, seed=seed)))
+    assert drawn.shape == (20, series * count)
+    by_day = drawn.reshape(20, series, count)
+    assert (by_day == by_day[:, :1]).all()
+    assert (by_day[:, 0].sum(axis=1) == count).all()
+
+
+def test_weights_and_means_have_the_same_spread() -> None:
+    values = np.random.default_rng(1).normal(size=30)
+    days = Days(np.arange(30), 4)
+    means = block_means(values, days, samples=8000, seed=3)
+    weights = np.concatenate(list(block_weights(days, samples=8000, seed=4)))
+    assert (weights @ values / 30).std() == pytest.approx(means.std(), rel=0.05)
+
+
+@pytest.mark.parametrize("task", ["regression", "binary"])
+def test_intervals_of_metrics_are_wider_where_days_are_shared(task: Any) -> None:
+    entities, dates = panel(12, 28)
+    draw = np.random.default_rng(1)
+    shared = np.tile(draw.normal(size=28), 12)
+    labels = draw.normal(size=shared.size)
+    answers = labels + shared + 0.3 * draw.normal(size=shared.size)
+    if task == "binary":
+        labels, answers = (labels > 0).astype(np.float64), 1 / (1 + np.exp(-2 * answers))
+
+    def width(**given_: Any) -> dict[str, float]:
+        found = evaluate(
+            entities, labels, answers, slices={"part": ["all"] * labels.size}, task=task,
+            confidence=0.95, bootstrap_samples=300, seed=20, slice_minimum_rows=25, **given_,
+        )  # fmt: skip
+        assert found.slices[0].metrics == found.metrics
+        for one in found.metrics:
+            assert one.lower is not None
+            assert one.upper is not None
+            assert one.value is not None
+            assert one.lower < one.value < one.upper
+        return {m.metric: float(m.upper or 0) - float(m.lower or 0) for m in found.metrics}
+
+    alone, both = width(), width(asked_on=dates)
+    name = "rmse" if task == "regression" else "brier"
+    assert both[name] > 1.5 * alone[name]
+
+
+def test_an_undefined_metric_stays_undefined() -> None:
+    entities, dates = panel(2, 10)
+    found = evaluate(
+        entities, np.ones(20), np.full(20, 0.5), slices={}, task="regression", confidence=0.95,
+        bootstrap_samples=50, seed=20, slice_minimum_rows=25, asked_on=dates,
+    )  # fmt: skip
+    explained = found.metric("r2")
+    assert (explained.value, explained.undefined_because) == (None, "all 20 labels are equal")

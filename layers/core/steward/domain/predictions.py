@@ -48,11 +48,16 @@ class Predictions:
 
     @property
     def lead_days(self) -> int:
-        """Days from asking to knowing, the median over rows; at least 1."""
-        if not self.asked_on or not self.known_on:
-            return 1
-        pairs = zip(self.asked_on, self.known_on, strict=True)
-        return max(1, median_high((known - asked).days for asked, known in pairs))
+        """Days from asking to knowing."""
+        return lead_days(self.asked_on, self.known_on)
+
+
+def lead_days(asked_on: Sequence[date] | None, known_on: Sequence[date] | None) -> int:
+    """Return the days from asking to knowing, the median over rows; at least 1."""
+    if not asked_on or not known_on:
+        return 1
+    pairs = zip(asked_on, known_on, strict=True)
+    return max(1, median_high((known - asked).days for asked, known in pairs))
 
 
 def write_predictions(predictions: Predictions, stream: TextIO) -> None:

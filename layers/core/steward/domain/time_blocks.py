@@ -14,7 +14,7 @@ procedure for stationary data", 1992), since neighbouring days are alike too.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from statistics import NormalDist
@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from steward.domain.distributions import t_isf
-from steward.domain.resampling import CHUNK_CELLS, Codes, Floats, bootstrap_means
+from steward.domain.resampling import CHUNK_CELLS, Codes, Floats, bootstrap_means, bootstrap_weights
 
 MINIMUM_ENTITIES = 5
 """Fewer entities with several rows each prove nothing: one has no spread at all, and of equally
@@ -148,19 +148,121 @@ def limits(
     low, high = np.quantile(by_entity, [1 - confidence, confidence])
     if days is None:
         return float(low), float(high)
-    mean, normal = float(values.mean()), NormalDist().inv_cdf(confidence)
     by_time = block_means(values, days, samples=samples, seed=seed)
-    early, late = np.quantile(by_time, [1 - confidence, confidence])
-    widened = _widened(days.blocks, confidence, normal)
-    below, above = (mean - float(early)) * widened, (float(late) - mean) * widened
-    entities = int(codes.max()) + 1
-    if entities < MINIMUM_ENTITIES:
-        return mean - below, mean + above
-    row = normal * float(values.std()) / math.sqrt(values.size)
-    widened = _widened(entities, confidence, normal)
-    lower = _joined((mean - float(low)) * widened, below, row)
-    upper = _joined((float(high) - mean) * widened, above, row)
-    return mean - lower, mean + upper
+    mean, entities = float(values.mean()), int(codes.max()) + 1
+    row = NormalDist().inv_cdf(confidence) * float(values.std()) / math.sqrt(values.size)
+    return _both_limits(mean, (by_entity, by_time), (row, row), (entities, days.blocks), confidence)
+
+
+@dataclass(frozen=True)
+class Replicates:
+    """Bootstrap replicates of several metrics, a column for each.
+
+    Attributes:
+        entities: How many were drawn for ``by_entity``.
+        by_entity: Replicates that drew entities.
+        by_time: Replicates that drew blocks of days; None where days are not shared.
+        by_row: Replicates that drew rows, likewise.
+        blocks: How many blocks the days are worth.
+    """
+
+    entities: int
+    by_entity: Floats
+    by_time: Floats | None = None
+    by_row: Floats | None = None
+    blocks: int = 0
+
+    def interval(self, column: int, value: float, confidence: float) -> tuple[float, float] | None:
+        """Return a metric's central interval; None where no replicate has it.
+
+        Without days the central quantiles of its defined replicates (Efron 1979), with days
+        joined as :func:`limits` does, one side at a time.
+        """
+        tail = (1 - confidence) / 2
+        drawn = _defined(self.by_entity, column)
+        if not drawn.size:
+            return None
+        if self.by_time is None or self.by_row is None:
+            lower, upper = np.quantile(drawn, [tail, 1 - tail])
+            return float(lower), float(upper)
+        times, rows = _defined(self.by_time, column), _defined(self.by_row, column)
+        if not times.size or not rows.size:
+            return None
+        low, high = np.quantile(rows, [tail, 1 - tail])
+        return _both_limits(
+            value, (drawn, times), (value - float(low), float(high) - value),
+            (self.entities, self.blocks), 1 - tail,
+        )  # fmt: skip
+
+
+def replicated(
+    measure: Callable[[Floats], Floats], codes: Codes, days: Days | None, *, samples: int, seed: int
+) -> Replicates:
+    """Return replicates of metrics.
+
+    Args:
+        measure: Metrics of rows that count so often: from a matrix (replicates, rows) to one
+            (replicates, metrics).
+        codes: The number of each row's entity.
+        days: Where rows share their days.
+        samples: Replicates of each bootstrap.
+        seed: Of all of them.
+    """
+
+    def drawn(codes_: Codes) -> Floats:
+        chunks = bootstrap_weights(codes_, samples=samples, seed=seed)
+        return np.concatenate([measure(weights) for _, weights in chunks])
+
+    by_entity, entities = drawn(codes), int(codes.max()) + 1
+    if days is None:
+        return Replicates(entities, by_entity)
+    by_time = [measure(weights) for weights in block_weights(days, samples=samples, seed=seed)]
+    return Replicates(
+        entities, by_entity, np.concatenate(by_time), drawn(np.arange(codes.size)), days.blocks
+    )
+
+
+def block_weights(days: Days, *, samples: int, seed: int) -> Iterator[Floats]:
+    """Yield chunks of replicates as row weights: how often each row's day was drawn."""
+    count, block = days.count, min(days.block, days.count)
+    whole, rest = divmod(count, block)
+    lengths = np.array([block] * whole + [rest] * bool(rest))
+    offsets = np.concatenate([np.arange(length) for length in lengths])
+    generator = np.random.default_rng([seed, 1])
+    step = max(1, CHUNK_CELLS // days.codes.size)
+    for start in range(0, samples, step):
+        size = min(step, samples - start)
+        begins = generator.integers(0, count, (size, lengths.size))
+        drawn = (np.repeat(begins, lengths, axis=1) + offsets) % count
+        drawn += np.arange(size)[:, None] * count
+        counts = np.bincount(drawn.ravel(), minlength=size * count).reshape(size, count)
+        yield counts.take(days.codes, axis=1).astype(np.float64)
+
+
+def _defined(replicates: Floats, column: int) -> Floats:
+    drawn: Floats = replicates[:, column]
+    known: Floats = drawn[~np.isnan(drawn)]
+    return known
+
+
+def _both_limits(
+    value: float,
+    drawn: tuple[Floats, Floats],
+    row: tuple[float, float],
+    draws: tuple[int, int],
+    confidence: float,
+) -> tuple[float, float]:
+    """Return one-sided limits, joined as :func:`limits` tells."""
+    distances = []
+    for replicates, count in zip(drawn, draws, strict=True):
+        low, high = np.quantile(replicates, [1 - confidence, confidence])
+        widened = _widened(count, confidence)
+        distances.append(((value - float(low)) * widened, (float(high) - value) * widened))
+    entity, time = distances
+    if draws[0] < MINIMUM_ENTITIES:
+        return value - time[0], value + time[1]
+    lower, upper = (_joined(entity[side], time[side], row[side]) for side in (0, 1))
+    return value - lower, value + upper
 
 
 def _joined(entity: float, time: float, row: float) -> float:
@@ -168,8 +270,9 @@ def _joined(entity: float, time: float, row: float) -> float:
     return math.sqrt(max(e + t - row * row, e, t))
 
 
-def _widened(draws: int, confidence: float, normal: float) -> float:
+def _widened(draws: int, confidence: float) -> float:
     """Return what a percentile bootstrap of few draws lacks; of one draw nothing helps."""
+    normal = NormalDist().inv_cdf(confidence)
     if draws < 2 or normal <= 0:
         return 1.0
     return math.sqrt(draws / (draws - 1)) * t_isf(1 - confidence, draws - 1) / normal
