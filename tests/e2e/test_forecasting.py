@@ -102,3 +102,7 @@ def test_a_forecast_is_trained_released_asked_and_judged_by_later_days(
     assert {small["version"], large["version"]} == {1}
     ratio = sales.expected[by_level[-1], today] / sales.expected[by_level[0], today]
     assert large["prediction"]["value"] > ratio / 2 * small["prediction"]["value"] > 0
+
+    # No series need lie in a first share: the template moves all of them at once.
+    lab.steward("approve", NAME, "2", "--comment", "as good, and newer", person="ana")
+    lab.version(NAME, 2, "production")
