@@ -22,6 +22,7 @@ from steward.domain.time_blocks import (
     block_weights,
     days_of,
     limits,
+    ordinals_of,
 )
 
 Floats = NDArray[np.float64]
@@ -47,6 +48,10 @@ def compared(differences: Floats, **given_: Any) -> Comparison:
     )  # fmt: skip
 
 
+def on(numbers: tuple[int, ...], lead: int) -> Days:
+    return days_of(ordinals_of([FIRST + timedelta(days=n) for n in numbers]), lead)
+
+
 def shocked(series: int, days: int, seed: int, shift: float = 0.0) -> Floats:
     draw = np.random.default_rng(seed)
     return shift + 0.5 * draw.normal(size=days) + draw.normal(size=(series, days))
@@ -63,8 +68,16 @@ def test_a_block_is_as_long_as_the_cube_root_of_the_days_or_the_lead(
 
 
 def test_days_without_rows_are_left_out_and_the_rest_is_numbered_in_order() -> None:
-    days = days_of([FIRST + timedelta(days=n) for n in (9, 0, 2, 9)], 1)
+    days = on((9, 0, 2, 9), 1)
     assert (list(days.codes), days.count, days.block) == ([2, 0, 1, 2], 3, 2)
+
+
+@pytest.mark.parametrize(
+    ("step", "lead", "block"), [(1, 7, 7), (7, 7, 3), (7, 28, 4), (7, 29, 5), (2, 7, 4)]
+)
+def test_what_overlaps_is_counted_in_days_that_have_rows(step: int, lead: int, block: int) -> None:
+    """Of weekly forecasts of a week none overlaps; of a month four do."""
+    assert on(tuple(n * step for n in range(20)), lead).block == block
 
 
 def test_a_block_of_all_days_is_the_mean_itself() -> None:
@@ -116,7 +129,12 @@ def test_limits_hold_the_mean_and_are_finite(series: int, count: int, seed: int)
     values = np.random.default_rng(seed).normal(size=series * count)
     entities, dates = panel(series, count)
     low, high = limits(
-        values, codes_of(entities), days_of(dates, 1), confidence=0.95, samples=200, seed=seed
+        values,
+        codes_of(entities),
+        days_of(ordinals_of(dates), 1),
+        confidence=0.95,
+        samples=200,
+        seed=seed,
     )
     assert math.isfinite(low)
     assert math.isfinite(high)
@@ -213,7 +231,7 @@ def test_weights_draw_as_many_days_as_there_are_and_whole_days(
     series: int, count: int, lead: int, seed: int
 ) -> None:
     _, dates = panel(series, count)
-    days = days_of(dates, lead)
+    days = days_of(ordinals_of(dates), lead)
     drawn = np.concatenate(list(block_weights(days, samples=20, seed=seed)))
     assert drawn.shape == (20, series * count)
     by_day = drawn.reshape(20, series, count)

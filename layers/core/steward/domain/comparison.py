@@ -15,7 +15,14 @@ from steward.domain.digests import canonical_json
 from steward.domain.evaluation import canonical_order
 from steward.domain.losses import Loss, row_losses
 from steward.domain.resampling import codes_of
-from steward.domain.time_blocks import MINIMUM_BLOCKS, MINIMUM_ENTITIES, Days, days_of, limits
+from steward.domain.time_blocks import (
+    MINIMUM_BLOCKS,
+    MINIMUM_ENTITIES,
+    Days,
+    days_of,
+    limits,
+    ordinals_of,
+)
 
 Verdict = Literal["pass", "worse", "inconclusive"]
 SliceVerdict = Literal["proved_worse", "not_proved_worse", "not_judged"]
@@ -151,7 +158,8 @@ def compare(
     codes = codes_of([entities[row] for row in order])
     differences = (candidate_losses - champion_losses)[order]
     count = int(codes.max()) + 1
-    days = None if asked_on is None else days_of([asked_on[row] for row in order], lead_days)
+    asked = None if asked_on is None else ordinals_of(asked_on)[order]
+    days = None if asked is None else days_of(asked, lead_days)
     undecided = _undecided(codes, days)
     proves = undecided is None
     lower, upper = _limits(differences, codes, days, settings.confidence, settings)
@@ -182,7 +190,7 @@ def compare(
         days=None if days is None else days.count,
         block_days=None if days is None else days.block,
         undecided_because=undecided,
-        slices=_judge_slices(differences, codes, (days, lead_days), order, slices, settings),
+        slices=_judge_slices(differences, codes, (asked, lead_days), order, slices, settings),
         settings=settings,
         inputs_digest=_digest(
             entities,
@@ -226,12 +234,12 @@ def _limits(
 def _judge_slices(
     differences: Floats,
     codes: NDArray[np.intp],
-    timed: tuple[Days | None, int],
+    timed: tuple[NDArray[np.intp] | None, int],
     order: NDArray[np.intp],
     slices: Mapping[str, Sequence[str]],
     settings: ComparisonSettings,
 ) -> list[SliceComparison]:
-    days, lead_days = timed
+    asked, lead_days = timed
     judged = []
     for column_name, column in slices.items():
         values = np.asarray(column, dtype=np.str_)[order]
@@ -241,7 +249,7 @@ def _judge_slices(
             lower: float | None = None
             verdict: SliceVerdict = "not_judged"
             members = np.unique(codes[rows], return_inverse=True)[1]
-            within = None if days is None else days.of(rows, lead_days)
+            within = None if asked is None else days_of(asked[rows], lead_days)
             if _undecided(members, within) is None and rows.size >= settings.slice_minimum_rows:
                 lower, _ = _limits(inside, members, within, settings.slice_confidence, settings)
                 verdict = "proved_worse" if lower > 0 else "not_proved_worse"

@@ -20,7 +20,7 @@ from steward.domain.evaluation_results import (
 from steward.domain.losses import checked_rows, row_losses
 from steward.domain.regression_evaluation import estimate_regression, residual_points
 from steward.domain.resampling import codes_of
-from steward.domain.time_blocks import Days, days_of, replicated
+from steward.domain.time_blocks import Days, days_of, ordinals_of, replicated
 
 Floats = NDArray[np.float64]
 
@@ -68,13 +68,13 @@ def evaluate(
     order = canonical_order(entities, probabilities, labels)
     codes = codes_of([entities[row] for row in order])
     labels, probabilities = labels[order], probabilities[order]
-    days = None if asked_on is None else days_of([asked_on[row] for row in order], lead_days)
+    asked = None if asked_on is None else ordinals_of(asked_on)[order]
 
     def estimates(rows: NDArray[np.intp]) -> list[MetricEstimate]:
         estimate = estimate_metrics if binary else estimate_regression
         return estimate(
             labels[rows], probabilities[rows], codes[rows],
-            None if days is None else days.of(rows, lead_days),
+            None if asked is None else days_of(asked[rows], lead_days),
             confidence=confidence, samples=bootstrap_samples, seed=seed,
         )  # fmt: skip
 

@@ -20,7 +20,6 @@ from datetime import date
 from statistics import NormalDist
 
 import numpy as np
-from numpy.typing import NDArray
 
 from steward.domain.distributions import t_isf
 from steward.domain.resampling import CHUNK_CELLS, Codes, Floats, bootstrap_means, bootstrap_weights
@@ -62,34 +61,39 @@ class Days:
         """Whether there are enough blocks to tell chance from more."""
         return self.blocks >= MINIMUM_BLOCKS
 
-    def of(self, rows: NDArray[np.intp], lead_days: int) -> Days:
-        """Return the days of some of the rows, numbered and blocked anew."""
-        codes = np.unique(self.codes[rows], return_inverse=True)[1]
-        return Days(codes, block_days(int(codes.max()) + 1, lead_days))
 
-
-def block_days(days: int, lead_days: int) -> int:
-    """Return the length of a block: the cube root of the number of days, or the lead if longer.
+def block_days(days: int, overlapping: int) -> int:
+    """Return the length of a block: the cube root of the number of days, or what overlaps if more.
 
     The mean's variance is best estimated by blocks of a length that grows with the cube root
     (P. Hall, J. L. Horowitz and B.-Y. Jing, Biometrika 82 (1995); D. N. Politis and H. White,
     Econometric Reviews 23 (2004)). Their factor must be estimated from the same few days, which
-    bought nothing at 28 and 56 of them (``make bench NAME=time_blocks``), so it is one. Forecasts
-    of neighbouring days share what comes to pass before both are known, hence the lead.
+    bought nothing at 28 and 56 of them (ADR 0046), so it is one.
+
+    Args:
+        days: Days that have rows.
+        overlapping: Of those how many ask before the first of them knows: forecasts of
+            neighbouring days share what comes to pass before both are known.
     """
-    return max(math.ceil(round(math.cbrt(days), 9)), lead_days, 1)
+    return max(math.ceil(round(math.cbrt(days), 9)), overlapping, 1)
 
 
-def days_of(days: Sequence[date], lead_days: int) -> Days:
+def ordinals_of(days: Sequence[date]) -> Codes:
+    """Return the ordinal of each day."""
+    return np.fromiter((day.toordinal() for day in days), np.intp, len(days))
+
+
+def days_of(ordinals: Codes, lead_days: int) -> Days:
     """Return the days of rows.
 
     Args:
-        days: The day on which each row was asked for.
+        ordinals: Of the day on which each row was asked for.
         lead_days: Days until what a row asks for is known, rounded up.
     """
-    numbers = np.fromiter((day.toordinal() for day in days), np.intp, len(days))
-    codes = np.unique(numbers, return_inverse=True)[1]
-    return Days(codes, block_days(int(codes.max()) + 1, lead_days))
+    days, codes = np.unique(ordinals, return_inverse=True)
+    ends = np.searchsorted(days, days + lead_days, side="left")
+    overlapping = int((ends - np.arange(days.size)).max())
+    return Days(codes, block_days(days.size, overlapping))
 
 
 def block_means(values: Floats, days: Days, *, samples: int, seed: int) -> Floats:
