@@ -18,7 +18,7 @@ from steward.domain.run_cost import estimate, month_of
 from steward.ports import Table
 from steward.service.training.budget import history, planned_run, spent_in
 from steward_cli.console import Exit, Json, show, table
-from steward_cli.costs import By, costs_by, per_million, predictions_by_version
+from steward_cli.costs import By, batch_costs, costs_by, per_million, predictions_by_version
 from steward_cli.price_list import TABLE, refreshed, written
 from steward_cli.state import StackState
 from steward_cli.target import Target, choose
@@ -60,12 +60,16 @@ def show_cost(
     state = StackState(target)
     configured = state.project(project)
     entries = state.costs(project)
-    lines = costs_by(by, entries, state.runs(project), state.versions(project))  # type: ignore[arg-type]
+    batches = state.batches(project)
+    lines = costs_by(by, entries, state.runs(project), state.versions(project), batches)  # type: ignore[arg-type]
+    scored = batch_costs(entries, batches)
     chunks = state.store.query(Table.MONITORING, project, prefix="chunk#")
     predictions = sum(predictions_by_version(chunks).values())
     total = sum(line["dollars"] for line in lines)
     memory_mb = int(configured["config"]["serving"]["memory_mb"])
-    million = per_million(total, predictions, memory_mb, _latency_s(target, project))
+    making = total - scored["dollars"]
+    million = per_million(making, predictions, memory_mb, _latency_s(target, project))
+    million["batch"] = scored
     found = {"project": project, "by": by, "lines": lines, "dollars": total, "million": million,
              "prices": sorted({str(entry["prices"]) for entry in entries})}  # fmt: skip
 
@@ -106,6 +110,11 @@ def _render_million(console: Console, million: dict[str, Any]) -> None:
         f" (endpoint ${million['endpoint']:.2f} at {million['answer_s'] * 1000:.0f} ms {how},"
         f" gateway ${million['gateway']:.2f}; {million['prices']})"
     )
+    if million["batch"]["million"] is not None:
+        console.print(
+            f"${million['batch']['million']:.2f} to score in batches,"
+            f" of {million['batch']['rows']} rows so far"
+        )
     if million["making"] is None:
         console.print("No prediction was captured yet, so making the model is spread over none")
         return

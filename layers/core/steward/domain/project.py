@@ -41,8 +41,10 @@ class Split(Strict):
             prediction was asked for within `horizon_days` of the newest one. A row trains when it
             was asked for and its label known before all that judges; a row in between does
             neither.
-        horizon_days: How much of the latest time judges, with `by: time`.
-        salt: Decides who belongs where; another salt would mix the parts of earlier versions.
+        horizon_days: How much of the latest time judges, with `by: time`. Four times the days
+            until an outcome is known, or more: fewer blocks of days prove nothing.
+        salt: Decides who belongs where; another salt would mix the parts of earlier versions, and
+            a version that it makes trained on rows that judge is not compared.
         traffic: Share of entities whose requests are answered and never trained on.
         heldout: Share of entities that judge versions; without meaning for `by: time`.
     """
