@@ -213,9 +213,15 @@ class FakeObjects:
     def open(self, uri: str) -> BinaryIO:
         return io.BytesIO(self.read(uri))
 
-    def copy(self, source_uri: str, target_uri: str, version_id: str | None = None) -> None:
+    def copy(
+        self,
+        source_uri: str,
+        target_uri: str,
+        version_id: str | None = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> None:
         stored = self._need(*_split(source_uri), version_id)
-        self.write(target_uri, stored.content, stored.content_type)
+        self.write(target_uri, stored.content, stored.content_type, tags)
 
     def list(self, bucket: str, prefix: str) -> Iterable[ObjectInfo]:
         for place in sorted(self._objects):

@@ -7,6 +7,7 @@ import time
 import uuid
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import urlencode
 
 import typer
 from rich.console import Console
@@ -15,7 +16,13 @@ from steward.adapters.bus import EventBridgeBus
 from steward.adapters.objects import S3ObjectStore
 from steward.adapters.time import SystemClock, UuidIds
 from steward.contracts.events import BatchScoringRequested
-from steward.domain.batch_runs import MOST_BYTES, BatchStatus
+from steward.domain.batch_runs import (
+    EXPIRY_TAG,
+    MOST_BYTES,
+    UPLOADS_DAYS,
+    BatchStatus,
+    inputs_folder,
+)
 from steward.domain.principals import identity_of
 from steward.ports import Item
 from steward.service.emission import Cause, event
@@ -150,6 +157,8 @@ def show_batch(
 def _upload(target: Target, project: str, file: Path) -> str:
     """Put a file where batches take theirs from, in a folder of its own bytes; return the folder.
 
+    S3 deletes it after a month.
+
     Raises:
         CommandError: It is too large, or its name says no format that is read.
     """
@@ -169,7 +178,8 @@ def _upload(target: Target, project: str, file: Path) -> str:
     folder = f"files/{hashlib.sha256(content).hexdigest()[:16]}"
     target.client("s3").put_object(
         Bucket=target.output("DataBucketName"), Body=content, ChecksumAlgorithm="SHA256",
-        Key=f"batch-input/{project}/{folder}/input{ending}",
+        Key=f"{inputs_folder(project)}{folder}/input{ending}",
+        Tagging=urlencode({EXPIRY_TAG: UPLOADS_DAYS}),
     )  # fmt: skip
     return folder
 

@@ -277,8 +277,14 @@ class ObjectStore(Protocol):
         """Return a readable stream of an object."""
         ...
 
-    def copy(self, source_uri: str, target_uri: str, version_id: str | None = None) -> None:
-        """Copy an object within S3."""
+    def copy(
+        self,
+        source_uri: str,
+        target_uri: str,
+        version_id: str | None = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> None:
+        """Copy an object within S3; with ``tags`` the copy bears these and none of its source."""
         ...
 
     def list(self, bucket: str, prefix: str) -> Iterable[ObjectInfo]:

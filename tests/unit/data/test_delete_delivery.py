@@ -14,7 +14,8 @@ from steward.domain.dataset_rebuild import Cause
 from steward.domain.errors import ConflictError, DeliveryNotFoundError, RejectedError
 from steward.domain.feature_versions import materialisation_item
 from steward.ports import Table
-from steward.service.data.deletion import Erasure, delete_delivery, show_delivery
+from steward.service.data.deletion import delete_delivery, show_delivery
+from steward.service.data.erasing import Erasure
 from steward.service.training.ledger import feature_pins, usable_deliveries
 from steward.settings import Settings
 from steward_cli.datasets import Datasets
@@ -85,6 +86,7 @@ def test_everything_that_holds_the_delivery_goes_and_the_record_stays(story: Sto
     assert story.stored() == []
     assert deleted["objects"] == {
         "delivered": 1, "accepted": 1, "quarantine": 1, "features": 2, "reports": 2,
+        "batch_inputs": 0, "batch_work": 0, "scores": 0,
     }  # fmt: skip
     item = story.item(story.lab)
     assert item["status"] == "deleted"

@@ -173,18 +173,25 @@ class S3ObjectStore:
         raw = _Body(answer["Body"], uri)
         return cast("BinaryIO", io.BufferedReader(raw, _CHUNK))
 
-    def copy(self, source_uri: str, target_uri: str, version_id: str | None = None) -> None:
+    def copy(
+        self,
+        source_uri: str,
+        target_uri: str,
+        version_id: str | None = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> None:
         """Copy an object within S3, in parts where it is above 5 GB."""
         from boto3.s3.transfer import TransferConfig
 
         source_bucket, source_key = split_uri(source_uri)
         bucket, key = split_uri(target_uri)
+        tagging = {"Tagging": urlencode(tags), "TaggingDirective": "REPLACE"} if tags else {}
         with _found(source_uri, f"copy to {target_uri}"):
             self._client.copy(
                 _place(source_bucket, source_key, version_id),
                 bucket,
                 key,
-                ExtraArgs={"ChecksumAlgorithm": "SHA256"},
+                ExtraArgs={"ChecksumAlgorithm": "SHA256", **tagging},
                 Config=TransferConfig(multipart_threshold=_COPY_LIMIT, use_threads=False),
             )
 

@@ -7,6 +7,7 @@ import json
 from typing import TYPE_CHECKING
 
 from steward.contracts.steps.batch import DeliveredScores, DeliverScores
+from steward.domain.batch_runs import EXPIRY_TAG, UPLOADS_DAYS, pinned, scores_folder
 from steward.domain.batch_scores import (
     BatchManifest,
     Scores,
@@ -16,14 +17,11 @@ from steward.domain.batch_scores import (
 )
 from steward.domain.errors import EvidenceIncompleteError, ScoresRejectedError
 from steward.ports import Clock, Item, ObjectStore, StateStore
-from steward.service.serving.batch.records import pinned, quarantine_of, record_of, told, work_of
+from steward.service.serving.batch.records import quarantine_of, record_of, told, work_of
 from steward.service.serving.records import project_of, version_of
 
 if TYPE_CHECKING:
     from steward.domain.batch_declaration import Batch
-
-EXPIRY_TAG = "steward:expires-after-days"
-"""The data bucket has a rule for each value that ``batch.expires_after_days`` may have."""
 
 
 def deliver_scores(
@@ -51,13 +49,12 @@ def deliver_scores(
     record = record_of(state, command.project, command.batch_id)
     batch = Batch.model_validate(record["batch"])
     work = work_of(artifacts_bucket, command.project, command.batch_id)
-    target = (
-        f"s3://{data_bucket}/scores/{command.project}/{batch.output}/{record['batch_key'][:12]}"
-    )
+    folder = scores_folder(command.project, batch.output, record["batch_key"])
+    target = f"s3://{data_bucket}/{folder}".rstrip("/")
     try:
         scores, drift = _checked(record, batch, work, state, objects)
     except ScoresRejectedError as error:
-        _quarantine(record, error, work, data_bucket, objects)
+        _quarantine(record, batch, error, work, data_bucket, objects)
         raise
     tags = {EXPIRY_TAG: str(batch.expires_after_days)} if batch.expires_after_days else None
     content = "".join(scores.lines()).encode()
@@ -130,18 +127,21 @@ def _drift(
 
 
 def _quarantine(
-    record: Item, error: ScoresRejectedError, work: str, bucket: str, objects: ObjectStore
-) -> None:
-    """Keep a refused result for whoever looks into it, with what is wrong."""
+    record: Item, batch: Batch, error: ScoresRejectedError, work: str, bucket: str,
+    objects: ObjectStore,
+) -> None:  # fmt: skip
+    """Keep a refused result for whoever looks into it, with what is wrong, as long as the rest."""
     folder = quarantine_of(bucket, record)
+    tags = {EXPIRY_TAG: str(min(batch.expires_after_days or UPLOADS_DAYS, UPLOADS_DAYS))}
     for number in range(int(record["parts"])):
         name = f"part-{number:04d}.csv.out"
         try:
-            objects.copy(f"{work}/output/{name}", f"{folder}/{name}")
+            objects.copy(f"{work}/output/{name}", f"{folder}/{name}", tags=tags)
         except EvidenceIncompleteError:
             continue  # it is what is missing
     report = {
         "batch_id": record["batch_id"], "version": record["version"], **error.as_dict(),
         "input": told(pinned(record)),
     }  # fmt: skip
-    objects.write(f"{folder}/report.json", json.dumps(report, indent=1, default=str).encode())
+    content = json.dumps(report, indent=1, default=str).encode()
+    objects.write(f"{folder}/report.json", content, tags=tags)

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 
 from steward.contracts.steps.batch import PrepareBatch, PreparedBatch
 from steward.domain.batch_rows import BatchRows, judge_rows, read_rows, request_features
-from steward.domain.batch_runs import PinnedFile, batch_model, transform_job
+from steward.domain.batch_runs import PinnedFile, batch_model, pinned, transform_job
 from steward.domain.errors import (
     BatchInputRefusedError,
     EvidenceIncompleteError,
     RejectedError,
 )
 from steward.ports import Item, ObjectStore, StateStore, Table, Update
-from steward.service.serving.batch.records import pinned, record_of, work_of
+from steward.service.serving.batch.records import record_of, work_of
 from steward.service.serving.hosting import model_request
 from steward.service.serving.records import project_of, version_of
 

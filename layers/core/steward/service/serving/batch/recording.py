@@ -8,10 +8,16 @@ from typing import Any
 from steward.contracts.events import BatchScored, BatchScoringFailed
 from steward.contracts.incoming import ExecutionStatusChange, Received
 from steward.contracts.steps.batch import BatchConclusion, BatchFailure, ConcludeBatch
-from steward.domain.batch_runs import BatchStatus, batch_of_execution, item_of_id, transform_job
+from steward.domain.batch_runs import (
+    BatchStatus,
+    batch_of_execution,
+    item_of_id,
+    pinned,
+    transform_job,
+)
 from steward.ports import Clock, Hosting, Ids, Item, ObjectStore, OneOf, StateStore, Table, Update
 from steward.service.emission import Cause, event
-from steward.service.serving.batch.records import pinned, quarantine_of, record_of, told
+from steward.service.serving.batch.records import quarantine_of, record_of, told
 
 FILES_IN_EVENT = 20
 MOST_CAUSE = 1000
@@ -44,7 +50,7 @@ def conclude_batch(
             hosting.stop_transforms(transform_job(command.project, command.batch_id))
         hosting.remove_model(record["model"])
     before = BatchStatus(record["status"])
-    if before is BatchStatus.SUCCEEDED or before.value == command.outcome:
+    if before in (BatchStatus.SUCCEEDED, BatchStatus.DELETED) or before.value == command.outcome:
         return BatchConclusion(status=before.value)
     now = clock.now().isoformat(timespec="milliseconds")
     changed: dict[str, Any] = {"status": command.outcome, "ended_at": now}

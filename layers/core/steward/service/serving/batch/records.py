@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from steward.domain.batch_runs import PinnedFile, attempts_of, item_of_id
+from steward.domain.batch_runs import (
+    PinnedFile,
+    attempts_of,
+    item_of_id,
+    quarantine_folder,
+    work_folder,
+)
 from steward.domain.errors import MalformedEventError
 from steward.ports import Item, StateStore, Table
-
-WORK = "batch"
-"""Where the artifacts bucket holds what goes into a job and comes out, for some weeks."""
 
 
 def work_of(bucket: str, project: str, batch: str) -> str:
     """Return the folder of a batch's work, without a slash at its end."""
-    return f"s3://{bucket}/{WORK}/{project}/{batch}"
+    return f"s3://{bucket}/{work_folder(project, batch)}".rstrip("/")
 
 
 def record_of(state: StateStore, project: str, batch: str) -> Item:
@@ -39,11 +42,6 @@ def latest_attempt(state: StateStore, project: str, key: str) -> Item | None:
     return found[0] if found else None
 
 
-def pinned(record: Item) -> list[PinnedFile]:
-    """Return the files of a batch's input."""
-    return [PinnedFile(**file) for file in record["input"]]
-
-
 def told(files: list[PinnedFile], most: int | None = None) -> list[dict[str, Any]]:
     """Return files as events and manifests name them."""
     return [
@@ -56,5 +54,6 @@ def told(files: list[PinnedFile], most: int | None = None) -> list[dict[str, Any
 
 
 def quarantine_of(bucket: str, record: Item) -> str:
-    """Return where the refused result of a batch lies."""
-    return f"s3://{bucket}/quarantine/{record['project']}/batch-{record['batch_id']}"
+    """Return where the refused result of a batch lies, without a slash at its end."""
+    folder = quarantine_folder(record["project"], record["batch_id"])
+    return f"s3://{bucket}/{folder}".rstrip("/")

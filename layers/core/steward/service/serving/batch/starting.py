@@ -40,7 +40,7 @@ from steward.ports import (
     Workflows,
 )
 from steward.service.emission import Cause, event
-from steward.service.serving.batch.pinning import pin_delivery, pin_prefix
+from steward.service.serving.batch.pinning import pin_delivery, pin_prefix, require_undeleted
 from steward.service.serving.batch.records import latest_attempt
 from steward.service.serving.records import route_of
 
@@ -168,6 +168,7 @@ def _start_once(asked: Asked, project: Project, ports: Ports) -> dict[str, Any]:
         version = _stable_version(ports.state, project.project)
         batch = _declared(project, asked)
         files = _pinned(asked, project, batch, ports)
+        require_undeleted(ports.state, project.project, files)
     except RejectedError as error:
         return _refuse(asked, project, version, error, ports)
     key = batch_key(project.project, version, files, _parameters(project, batch))
