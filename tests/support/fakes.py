@@ -27,7 +27,15 @@ from steward.domain.errors import (
     RetryableError,
     StewardError,
 )
-from steward.ports import Answer, Entry, ObjectInfo, RecordKey, RoleCounts, StoredCard
+from steward.ports import (
+    Answer,
+    Entry,
+    ExecutionState,
+    ObjectInfo,
+    RecordKey,
+    RoleCounts,
+    StoredCard,
+)
 from support.fake_state import FakeState
 
 __all__ = [
@@ -279,13 +287,15 @@ class FakeExecution:
 class FakeWorkflows:
     """Executions by ARN, running until a test calls ``end``.
 
-    ``fails`` raises at the next start or redrive, ``stop_fails`` at the next stop.
+    ``fails`` raises at the next start or redrive, ``stop_fails`` at the next stop, and
+    ``find_fails`` at the next look.
     """
 
     def __init__(self) -> None:
         self.executions: dict[str, FakeExecution] = {}
         self.fails: Exception | None = None
         self.stop_fails: Exception | None = None
+        self.find_fails: Exception | None = None
 
     def start(self, machine: str, name: str, payload: Mapping[str, Any]) -> str:
         if self.fails is not None:
@@ -307,6 +317,13 @@ class FakeWorkflows:
                 value="ExecutionDoesNotExist",
             )  # fmt: skip
         return self.executions[execution_arn].status
+
+    def find(self, execution_arn: str) -> ExecutionState | None:
+        if self.find_fails is not None:
+            failure, self.find_fails = self.find_fails, None
+            raise failure
+        known = self.executions.get(execution_arn)
+        return ExecutionState(known.status, *known.stopped_with) if known else None
 
     def is_redrivable(self, execution_arn: str) -> bool:
         return self.status(execution_arn) in {"FAILED", "TIMED_OUT", "ABORTED"}

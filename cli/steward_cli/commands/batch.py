@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 import uuid
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlencode
@@ -15,6 +16,7 @@ from rich.console import Console
 from steward.adapters.bus import EventBridgeBus
 from steward.adapters.objects import S3ObjectStore
 from steward.adapters.time import SystemClock, UuidIds
+from steward.adapters.workflows import StepFunctionsWorkflows
 from steward.contracts.events import BatchScoringRequested
 from steward.domain.batch_runs import (
     EXPIRY_TAG,
@@ -23,6 +25,7 @@ from steward.domain.batch_runs import (
     BatchStatus,
     inputs_folder,
 )
+from steward.domain.errors import StewardError
 from steward.domain.principals import identity_of
 from steward.ports import Item
 from steward.service.emission import Cause, event
@@ -36,6 +39,9 @@ Project = Annotated[str, typer.Argument(help="Project name.")]
 _ENDINGS = (".csv", ".csv.gz", ".jsonl", ".jsonl.gz", ".parquet")
 _BEGINS_WITHIN_S = 300
 """A doorway that has said nothing for so long will not."""
+
+_LOST = "the event of its end was lost: ask for the same batch again, which records the end"
+_LOOKS_EACH_S = 30
 
 
 @app.command("score")
@@ -77,7 +83,8 @@ def score(
             asked = {"request_id": wanted.request_id, "status": "asked"}
             show(asked, json_, lambda console: console.print(f"see `steward batch list {project}`"))
             return
-        found = _follow(state, project, wanted.request_id, time.monotonic() + timeout, say)
+        follow = _Following(target, state, project, wanted.request_id, say)
+        found = follow.until(time.monotonic() + timeout)
     if found["status"] != BatchStatus.SUCCEEDED:
         code = Exit.CONFLICT if found["error"] == "NoStableVersionError" else Exit.FAILED
         quarantine = found.get("quarantine_uri")
@@ -99,16 +106,20 @@ def list_batches(context: typer.Context, project: Project, json_: Json = False) 
 
     Example: `steward batch list churn --json`
     """
-    state = StackState(choose(context.obj))
+    target = choose(context.obj)
+    state = StackState(target)
     state.project(project)
     costs = state.dollars_by_run(project)
-    batches = [{**item, "dollars": costs.get(item["batch_id"])} for item in state.batches(project)]
+    batches = [
+        {**item, "dollars": costs.get(item["batch_id"]), **_unseen(target, item)}
+        for item in state.batches(project)
+    ]
     suppressed = [item for item in state.suppressed(project) if "batch_id" in item]
 
     def render(console: Console) -> None:
         rows = [
             (
-                item["batch_id"], item["status"], item["trigger"]["kind"], item.get("version"),
+                item["batch_id"], _status(item), item["trigger"]["kind"], item.get("version"),
                 item.get("rows"), item.get("refused_rows"), item["started_at"],
                 "" if item["dollars"] is None else f"${item['dollars']:.4f}", item.get("error"),
             )
@@ -117,6 +128,8 @@ def list_batches(context: typer.Context, project: Project, json_: Json = False) 
         heads = ("batch", "status", "asked by", "version", "rows", "refused", "started", "cost",
                  "error")  # fmt: skip
         console.print(table(heads, rows))
+        if any("execution_status" in item for item in batches):
+            console.print(f"[yellow]{_LOST}[/yellow]")
         for item in suppressed:
             console.print(
                 f"[yellow]reused[/yellow] {item['batch_id']} at {item['at']}: {item['reason']}"
@@ -142,16 +155,40 @@ def show_batch(
     if batch not in found:
         known = ", ".join(found) or "none"
         raise CommandError(f"{project} has no batch {batch!r}", Exit.NOT_FOUND, f"known: {known}")
-    item = {**found[batch], "dollars": state.dollars_by_run(project).get(batch)}
+    costs = state.dollars_by_run(project)
+    item = {**found[batch], "dollars": costs.get(batch), **_unseen(target, found[batch])}
 
     def render(console: Console) -> None:
         console.print(record({name: item[name] for name in item if name != "run_id"}))
+        if "execution_status" in item:
+            console.print(f"[yellow]{_LOST}[/yellow]")
         console.print(f"asked by {person(item['trigger']['actor'])}: {item['trigger']['cause']}")
         link = target.console_url(f"states/home#/v2/executions/details/{item['batch_arn']}")
         if link and item["batch_arn"]:
             console.print(link)
 
     show(item, json_, render)
+
+
+def _unseen(target: Target, item: Item) -> dict[str, str]:
+    """Return how the execution of a batch ended that is recorded as running, if it has.
+
+    Who may not look at executions sees the record alone.
+    """
+    if item["status"] != BatchStatus.RUNNING:
+        return {}
+    try:
+        found = StepFunctionsWorkflows(target.client("stepfunctions")).find(item["batch_arn"])
+    except StewardError:
+        return {}
+    if found is not None and not found.has_ended:
+        return {}
+    return {"execution_status": found.status if found else "UNKNOWN"}
+
+
+def _status(item: Item) -> str:
+    ended = item.get("execution_status")
+    return f"{item['status']}, execution {ended}" if ended else str(item["status"])
 
 
 def _upload(target: Target, project: str, file: Path) -> str:
@@ -190,31 +227,56 @@ def _ask(target: Target, project: str, wanted: BatchScoringRequested) -> None:
     EventBridgeBus(target.client("events"), target.output("BusName")).publish([asked])
 
 
-def _follow(state: StackState, project: str, request: str, deadline: float, say: Any) -> Item:
-    """Return the batch that a request led to, once it has ended.
+@dataclass
+class _Following:
+    """A person who waits for the batch that a request leads to."""
 
-    Raises:
-        CommandError: It has not begun, or not ended, in time.
-    """
-    began, shown = time.monotonic(), ""
-    while time.monotonic() < deadline:
-        found = _of_request(state, project, request)
-        if found is None and time.monotonic() - began > _BEGINS_WITHIN_S:
+    target: Target
+    state: StackState
+    project: str
+    request: str
+    say: Any
+    looked_at: float = 0.0
+    ended: str = ""
+
+    def until(self, deadline: float) -> Item:
+        """Return the batch once it has ended.
+
+        Raises:
+            CommandError: It has not begun, or not ended, in time, or nobody recorded its end.
+        """
+        began, shown = time.monotonic(), ""
+        while time.monotonic() < deadline:
+            found = _of_request(self.state, self.project, self.request)
+            if found is None and time.monotonic() - began > _BEGINS_WITHIN_S:
+                raise CommandError(
+                    f"nothing began within {_BEGINS_WITHIN_S} s", Exit.TIMED_OUT,
+                    "see the dead-letter queues of StartBatch: steward doctor",
+                )  # fmt: skip
+            if found is not None and found["status"] != BatchStatus.RUNNING:
+                return found
+            words = _words(found)
+            if words != shown:
+                self.say(words)
+                shown = words
+            if found is not None and time.monotonic() - max(began, self.looked_at) > _LOOKS_EACH_S:
+                self._look(found)
+            time.sleep(0.5 if found is None or time.monotonic() - began < 30 else 5)
+        raise CommandError(
+            f"the batch of {self.project} has not ended in time", Exit.TIMED_OUT,
+            f"it goes on: steward batch list {self.project}",
+        )  # fmt: skip
+
+    def _look(self, found: Item) -> None:
+        """Give up on a batch whose execution has ended twice in a row while its record runs."""
+        self.looked_at = time.monotonic()
+        ended = _unseen(self.target, found).get("execution_status", "")
+        if ended and ended == self.ended:
             raise CommandError(
-                f"nothing began within {_BEGINS_WITHIN_S} s", Exit.TIMED_OUT,
-                "see the dead-letter queues of StartBatch: steward doctor",
+                f"batch {found['batch_id']} is recorded as running, its execution as {ended}",
+                Exit.FAILED, _LOST,
             )  # fmt: skip
-        if found is not None and found["status"] != BatchStatus.RUNNING:
-            return found
-        words = _words(found)
-        if words != shown:
-            say(words)
-            shown = words
-        time.sleep(0.5 if found is None or time.monotonic() - began < 30 else 5)
-    raise CommandError(
-        f"the batch of {project} has not ended in time", Exit.TIMED_OUT,
-        f"it goes on: steward batch list {project}",
-    )  # fmt: skip
+        self.ended = ended
 
 
 def _of_request(state: StackState, project: str, request: str) -> Item | None:

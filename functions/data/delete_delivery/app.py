@@ -22,6 +22,7 @@ def handler(request: Request) -> Response:
     erasure = Erasure(
         state=app().state,
         objects=app().objects,
+        workflows=app().workflows,
         clock=app().clock,
         ids=app().ids,
         data_bucket=settings.need("data_bucket"),

@@ -303,6 +303,26 @@ class ObjectStore(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class ExecutionState:
+    """How an execution is.
+
+    Attributes:
+        status: RUNNING, SUCCEEDED, FAILED, TIMED_OUT, ABORTED or PENDING_REDRIVE.
+        error: Of one that failed or was aborted, where it has one.
+        cause: The same.
+    """
+
+    status: str
+    error: str = ""
+    cause: str = ""
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing more happens in it by itself."""
+        return self.status not in ("RUNNING", "PENDING_REDRIVE")
+
+
 class Workflows(Protocol):
     """State machines."""
 
@@ -316,6 +336,15 @@ class Workflows(Protocol):
 
     def status(self, execution_arn: str) -> str:
         """Return RUNNING, SUCCEEDED, FAILED, TIMED_OUT, ABORTED or PENDING_REDRIVE."""
+        ...
+
+    def find(self, execution_arn: str) -> ExecutionState | None:
+        """Return how an execution is, None where there is none: AWS forgets after 90 days.
+
+        Raises:
+            AccessDeniedError: The caller may not look.
+            ThrottledError: Step Functions asks to try again.
+        """
         ...
 
     def is_redrivable(self, execution_arn: str) -> bool:

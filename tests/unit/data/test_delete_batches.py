@@ -32,7 +32,9 @@ DIGEST = hashlib.sha256(ROWS.encode()).hexdigest()
 
 
 def erasure(scene: Batches) -> Erasure:
-    return Erasure(scene.state, scene.objects, scene.clock, scene.ids, DATA, ARTIFACTS)
+    return Erasure(
+        scene.state, scene.objects, scene.workflows, scene.clock, scene.ids, DATA, ARTIFACTS
+    )
 
 
 def delete(scene: Batches, batch: str, reason: str = "erasure request 17") -> dict[str, Any]:
@@ -181,6 +183,18 @@ def test_nothing_is_deleted_while_it_is_being_scored(scene: Batches) -> None:
     assert holding(scene) == before
 
 
+@pytest.mark.parametrize("status", ["FAILED", "TIMED_OUT", "ABORTED", "SUCCEEDED"])
+def test_a_batch_whose_end_nobody_recorded_does_not_stand_in_the_way(
+    scene: Batches, status: str
+) -> None:
+    batch = scene.due()["batch_id"]
+    scene.prepare(batch)
+    scene.workflows.end(scene.record(batch)["batch_arn"], status)
+    delete(scene, batch)
+    assert scene.record(batch)["status"] == "deleted"
+    assert holding(scene) == []
+
+
 def test_an_execution_that_is_redriven_afterwards_delivers_nothing(scene: Batches) -> None:
     batch = scene.due()["batch_id"]
     scene.transform(scene.prepare(batch))
@@ -270,7 +284,9 @@ def test_the_doorway_shows_and_deletes_the_input_of_a_batch(
 ) -> None:
     batch = scored(scene)
     settings = Settings(steward_environment="dev", data_bucket=DATA, artifacts_bucket=ARTIFACTS)
-    app = FakeApp(settings=settings, state=scene.state, objects=scene.objects)
+    app = FakeApp(
+        settings=settings, workflows=scene.workflows, state=scene.state, objects=scene.objects
+    )
     handler = load("delete_delivery", app, monkeypatch)
 
     def asked_for(method: str, **given: Any) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from steward.settings import Settings
 from steward_cli.datasets import Datasets
 from support.dataset_scene import DatasetScene, asked, lab, lab_rows
 from support.doorways import FakeApp, load, request
+from support.fakes import FakeWorkflows
 from support.training_scene import DATA
 
 ANA = "arn:aws:iam::000000000000:user/ana"
@@ -52,7 +53,9 @@ class Story:
     @property
     def erasure(self) -> Erasure:
         scene = self.scene.scene
-        return Erasure(scene.state, scene.objects, scene.clock, scene.ids, DATA, ARTIFACTS)
+        return Erasure(
+            scene.state, scene.objects, FakeWorkflows(), scene.clock, scene.ids, DATA, ARTIFACTS
+        )
 
     def delete(self, delivery_id: str, reason: str = "erasure request 17") -> dict[str, Any]:
         order = DeleteDelivery(project="clinic", delivery_id=delivery_id, reason=reason)
@@ -214,7 +217,9 @@ def test_the_doorway_shows_deletes_and_refuses_in_the_name_of_the_verified_calle
     story: Story, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = Settings(steward_environment="dev", data_bucket=DATA, artifacts_bucket=ARTIFACTS)
-    app = FakeApp(settings=settings, state=story.state, objects=story.objects)
+    app = FakeApp(
+        settings=settings, workflows=FakeWorkflows(), state=story.state, objects=story.objects
+    )
     handler = load("delete_delivery", app, monkeypatch)
     order = {"project": "clinic", "delivery_id": story.lab, "reason": "erasure request 17"}
 

@@ -47,17 +47,26 @@ def batches_of(project: str, digests: Sizes, erasure: Erasure) -> list[Item]:
     ]
 
 
-def require_ended(batches: list[Item]) -> None:
+def require_ended(batches: list[Item], erasure: Erasure) -> None:
     """Refuse while a batch is being scored: it would write what is being removed.
+
+    A record that says so is asked of its execution, since a lost event would hold it for good.
 
     Raises:
         ConflictError: One is.
     """
-    running = [item["batch_id"] for item in batches if item["status"] == BatchStatus.RUNNING]
+    running = [item["batch_id"] for item in batches if _runs(item, erasure)]
     if running:
         raise ConflictError(
             f"it is being scored in {', '.join(running)}; try again when that has ended"
         )
+
+
+def _runs(item: Item, erasure: Erasure) -> bool:
+    if item["status"] != BatchStatus.RUNNING:
+        return False
+    found = erasure.workflows.find(item["batch_arn"])
+    return found is not None and not found.has_ended
 
 
 def stored(
@@ -179,7 +188,7 @@ def delete_batch_input(
         ConflictError: A batch is being scored, or was changed meanwhile.
     """
     found = _input_of(command.project, command.batch_id, erasure)
-    require_ended(found.batches)
+    require_ended(found.batches, erasure)
     deletion = found.item.get("deletion") or deletion_of(command.reason, caller_arn, erasure.clock)
     record(command.project, found.digests, found.batches, deletion, erasure)
     kinds: Counter[str] = Counter()

@@ -92,7 +92,7 @@ def delete_delivery(
             f"the delivery is being made into {', '.join(running)}; try again when that has ended"
         )
     batches = batch_deletion.batches_of(command.project, _digests(item), erasure)
-    batch_deletion.require_ended(batches)
+    batch_deletion.require_ended(batches, erasure)
     deletion: dict[str, Any] = item.get("deletion") or deletion_of(
         command.reason, caller_arn, erasure.clock
     )

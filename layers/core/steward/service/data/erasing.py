@@ -7,15 +7,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from steward.domain.principals import identity_of
-from steward.ports import Clock, Ids, ObjectInfo, ObjectStore, StateStore
+from steward.ports import Clock, Ids, ObjectInfo, ObjectStore, StateStore, Workflows
 
 
 @dataclass(frozen=True)
 class Erasure:
-    """The stores that hold what is deleted."""
+    """The stores that hold what is deleted, and who may still write it."""
 
     state: StateStore
     objects: ObjectStore
+    workflows: Workflows
     clock: Clock
     ids: Ids
     data_bucket: str

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from steward.contracts.events import BatchScoringFailed, BatchScoringRequested, DatasetAccepted
 from steward.contracts.incoming import BatchDue, Received
+from steward.contracts.steps.batch import ConcludeBatch
 from steward.domain.batch_runs import (
     BatchStatus,
     Begin,
@@ -41,6 +43,7 @@ from steward.ports import (
 )
 from steward.service.emission import Cause, event
 from steward.service.serving.batch.pinning import pin_delivery, pin_prefix, require_undeleted
+from steward.service.serving.batch.recording import batch_left_running
 from steward.service.serving.batch.records import latest_attempt
 from steward.service.serving.records import route_of
 
@@ -53,7 +56,12 @@ TRIES = 5
 
 @dataclass(frozen=True)
 class Ports:
-    """What beginning a batch works with; ``machine`` is the ARN of ``score_batch``."""
+    """What beginning a batch works with.
+
+    Attributes:
+        machine: ARN of ``score_batch``.
+        conclude: Records how a batch ended, as the status event has it done.
+    """
 
     state: StateStore
     objects: ObjectStore
@@ -62,6 +70,7 @@ class Ports:
     ids: Ids
     machine: str
     data_bucket: str
+    conclude: Callable[[ConcludeBatch], object]
 
     def now(self) -> str:
         """Return the time as items hold it."""
@@ -179,8 +188,9 @@ def _start_once(asked: Asked, project: Project, ports: Ports) -> dict[str, Any]:
         return {"outcome": "started", "batch_id": latest["batch_id"], "again": True}
     match decide(latest, ports.clock.now() if asked.kind == "request" else None):
         case Suppress() as known:
-            if known.status is BatchStatus.RUNNING and latest is not None:
-                _start_execution(latest, ports)
+            running = latest if known.status is BatchStatus.RUNNING else None
+            if running is not None and not _start_execution(running, ports):
+                raise ConflictError(f"batch {known.batch_id} had ended; look again")
             return _suppress(asked, key, known, ports)
         case Begin(attempt=attempt):
             record = _record(asked, project, batch, version, files, key, attempt, ports)
@@ -247,8 +257,11 @@ def _record(
     }  # fmt: skip
 
 
-def _start_execution(record: Item, ports: Ports) -> None:
-    """Start the execution, or find it started: its name is the record's."""
+def _start_execution(record: Item, ports: Ports) -> bool:
+    """Start the execution, or find it started: its name is the record's; return whether it runs.
+
+    One that has ended is concluded here: had its status event come, nobody would start it.
+    """
     payload = {
         "project": record["project"], "batch_id": record["batch_id"],
         "correlation_id": record["batch_id"], "causation_id": record["trigger"]["event_id"],
@@ -257,8 +270,14 @@ def _start_execution(record: Item, ports: Ports) -> None:
     try:
         ports.workflows.start(ports.machine, record["execution_name"], payload)
     except ConflictError:
-        # It ran and ended; its status event concludes the record.
-        return
+        ended = batch_left_running(
+            record, workflows=ports.workflows, objects=ports.objects,
+            data_bucket=ports.data_bucket,
+        )  # fmt: skip
+        if ended is not None:
+            ports.conclude(ended)
+            return False
+    return True
 
 
 def _refuse(
