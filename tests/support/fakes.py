@@ -196,8 +196,14 @@ class FakeObjects:
     def download(self, bucket: str, key: str, path: str, version_id: str | None = None) -> None:
         Path(path).write_bytes(self._need(bucket, key, version_id).content)
 
-    def upload(self, path: str, uri: str, content_type: str = "application/octet-stream") -> str:
-        return self.write(uri, Path(path).read_bytes(), content_type)
+    def upload(
+        self,
+        path: str,
+        uri: str,
+        content_type: str = "application/octet-stream",
+        tags: Mapping[str, str] | None = None,
+    ) -> str:
+        return self.write(uri, Path(path).read_bytes(), content_type, tags)
 
     def write(
         self,

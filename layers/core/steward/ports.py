@@ -255,8 +255,17 @@ class ObjectStore(Protocol):
         """Write an object's bytes to a local file."""
         ...
 
-    def upload(self, path: str, uri: str, content_type: str = "application/octet-stream") -> str:
-        """Store a local file; return the SHA-256 of its bytes."""
+    def upload(
+        self,
+        path: str,
+        uri: str,
+        content_type: str = "application/octet-stream",
+        tags: Mapping[str, str] | None = None,
+    ) -> str:
+        """Store a local file, with tags that rules of the bucket may ask for; return its SHA-256.
+
+        Large ones go in parts.
+        """
         ...
 
     def write(

@@ -157,9 +157,9 @@ def test_more_refused_rows_than_allowed_stop_the_batch(scene: Batches) -> None:
 @pytest.mark.parametrize(
     ("answer", "field"),
     [
-        (lambda line: "nan", "row 0 prediction"),
-        (lambda line: "1.5", "row 0 prediction"),
-        (lambda line: "" if line.startswith("p2") else "0.5", "row 1 prediction"),
+        (lambda line: "nan", "row 1 prediction"),
+        (lambda line: "1.5", "row 1 prediction"),
+        (lambda line: "" if line.startswith("p2") else "0.5", "row 2 prediction"),
     ],
 )
 def test_an_impossible_result_goes_to_quarantine_and_nothing_is_delivered(

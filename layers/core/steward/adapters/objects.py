@@ -103,17 +103,27 @@ class S3ObjectStore:
         with _found(f"s3://{bucket}/{key}", "download"):
             self._client.download_file(bucket, key, path, ExtraArgs=extra)
 
-    def upload(self, path: str, uri: str, content_type: str = "application/octet-stream") -> str:
-        """Store a local file; return the SHA-256 of its bytes."""
+    def upload(
+        self,
+        path: str,
+        uri: str,
+        content_type: str = "application/octet-stream",
+        tags: Mapping[str, str] | None = None,
+    ) -> str:
+        """Store a local file, with tags that rules of the bucket may ask for; return its SHA-256.
+
+        Large ones go in parts.
+        """
         bucket, key = split_uri(uri)
+        tagging = {"Tagging": urlencode(tags)} if tags else {}
         with Path(path).open("rb") as stream:
             digest = hashlib.file_digest(stream, "sha256")
             size = stream.tell()
             if size <= self._single_put_bytes:
                 stream.seek(0)
-                self._put(bucket, key, stream, digest.digest(), content_type)
+                self._put(bucket, key, stream, digest.digest(), content_type, **tagging)
                 return digest.hexdigest()
-        extra = {"ContentType": content_type, "ChecksumAlgorithm": "SHA256"}
+        extra = {"ContentType": content_type, "ChecksumAlgorithm": "SHA256", **tagging}
         with Path(path).open("rb") as stream, translated(f"upload {uri}"):
             self._client.upload_fileobj(stream, bucket, key, ExtraArgs=extra)
         return digest.hexdigest()

@@ -15,7 +15,10 @@ PREFIX = "batch#"
 DELETED_PREFIX = "deleted-input#"
 MOST_FILES = 100
 MOST_BYTES = 200 * 1024**2
-"""What one function reads whole; larger inputs are scored in parts."""
+"""What one function reads, unpacked; larger inputs are scored in parts."""
+
+MOST_ROWS = 5_000_000
+"""Ids of so many rows are held, since none may be there twice."""
 
 INPUTS = "batch-input"
 """Where the data bucket takes files that are to be scored."""

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import csv
 import json
-from typing import TYPE_CHECKING
+import tempfile
+from array import array
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
 
 from steward.contracts.steps.batch import DeliveredScores, DeliverScores
 from steward.domain.batch_runs import EXPIRY_TAG, UPLOADS_DAYS, pinned, scores_folder
 from steward.domain.batch_scores import (
+    SCORES_HEAD,
     BatchManifest,
-    Scores,
     check_drift,
     check_scores,
     refused,
+    score_line,
 )
 from steward.domain.errors import EvidenceIncompleteError, ScoresRejectedError
 from steward.ports import Clock, Item, ObjectStore, StateStore
@@ -51,20 +55,20 @@ def deliver_scores(
     work = work_of(artifacts_bucket, command.project, command.batch_id)
     folder = scores_folder(command.project, batch.output, record["batch_key"])
     target = f"s3://{data_bucket}/{folder}".rstrip("/")
-    try:
-        scores, drift = _checked(record, batch, work, state, objects)
-    except ScoresRejectedError as error:
-        _quarantine(record, batch, error, work, data_bucket, objects)
-        raise
     tags = {EXPIRY_TAG: str(batch.expires_after_days)} if batch.expires_after_days else None
-    content = "".join(scores.lines()).encode()
-    digest = objects.write(f"{target}/scores.csv", content, "text/csv", tags)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "scores.csv"
+        try:
+            values = _checked(record, batch, work, path, state, objects)
+            drift = _drift(values, record, batch.checks.max_drift, state, objects)
+        except ScoresRejectedError as error:
+            _quarantine(record, batch, error, work, data_bucket, objects)
+            raise
+        digest = objects.upload(str(path), f"{target}/scores.csv", "text/csv", tags)
     refused_uri = None
     if record.get("refused_rows"):
         refused_uri = f"{target}/refused.jsonl"
-        lines = objects.read(f"{work}/refused.jsonl")
-        objects.write(refused_uri, lines, "application/x-ndjson", tags)
-    values = scores.values
+        objects.copy(f"{work}/refused.jsonl", refused_uri, tags=tags)
     manifest = BatchManifest(
         project=command.project, version=int(record["version"]), batch_key=record["batch_key"],
         batch_id=command.batch_id, input=told(pinned(record)),
@@ -81,30 +85,47 @@ def deliver_scores(
 
 
 def _checked(
-    record: Item, batch: Batch, work: str, state: StateStore, objects: ObjectStore
-) -> tuple[Scores, float | None]:
+    record: Item, batch: Batch, work: str, path: Path, state: StateStore, objects: ObjectStore
+) -> array[float]:
+    """Write the checked scores to a file; return them alone."""
     from steward.domain.batch_declaration import score_range
 
-    project = project_of(state, record["project"])
-    ids: list[str] = []
-    answered: list[str] = []
-    for number in range(int(record["parts"])):
-        name = f"part-{number:04d}.csv"
-        sent = objects.read(f"{work}/input/{name}").decode().splitlines()
-        ids += [cells[0] for cells in csv.reader(sent)]
-        try:
-            answered += objects.read(f"{work}/output/{name}.out").decode().splitlines()
-        except EvidenceIncompleteError:
-            raise refused(f"{name}.out", None, "what the job left of this part") from None
-    scores = check_scores(ids, answered, score_range(batch.checks, project.data.label.task))
-    if batch.checks.max_drift is None:
-        return scores, None
-    return scores, _drift(scores, record, batch.checks.max_drift, state, objects)
+    bounds = score_range(batch.checks, project_of(state, record["project"]).data.label.task)
+    values = array("d")
+    sent, came = path.parent / "sent.csv", path.parent / "came.csv"
+    with path.open("w", encoding="utf-8") as out:
+        out.write(SCORES_HEAD)
+        for number in range(int(record["parts"])):
+            name = f"part-{number:04d}.csv"
+            _fetch(f"{work}/input/{name}", sent, objects)
+            try:
+                _fetch(f"{work}/output/{name}.out", came, objects)
+            except EvidenceIncompleteError:
+                raise refused(f"{name}.out", None, "what the job left of this part") from None
+            with _lines(sent) as rows, _lines(came) as answered:
+                ids = (cells[0] for cells in csv.reader(rows))
+                ends = (line.rstrip("\r\n") for line in answered)
+                for entity, value in check_scores(ids, ends, bounds, len(values) + 1):
+                    out.write(score_line(entity, value))
+                    values.append(value)
+    return values
+
+
+def _fetch(uri: str, path: Path, objects: ObjectStore) -> None:
+    bucket, _, key = uri.removeprefix("s3://").partition("/")
+    objects.download(bucket, key, str(path))
+
+
+def _lines(path: Path) -> TextIO:
+    return path.open(encoding="utf-8", errors="replace", newline="\n")
 
 
 def _drift(
-    scores: Scores, record: Item, most: float, state: StateStore, objects: ObjectStore
-) -> float:
+    scores: array[float], record: Item, most: float | None, state: StateStore,
+    objects: ObjectStore,
+) -> float | None:  # fmt: skip
+    if most is None:
+        return None
     import numpy as np  # of the analytics layer, and few batches need it
 
     from steward.domain.monitoring.baseline import Baseline
@@ -121,7 +142,7 @@ def _drift(
             f"version {record['version']} has no baseline of predictions to compare with",
             field="batch.checks.max_drift", value=most, allowed="null, or a version with one",
         )  # fmt: skip
-    counts = count_numbers(np.array(scores.values), column.cells)
+    counts = count_numbers(np.array(scores), column.cells)
     found = compare_column(column, counts, column.counts)
     return check_drift(found.p, found.effect, most)
 

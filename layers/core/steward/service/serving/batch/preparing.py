@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from steward.contracts.steps.batch import PrepareBatch, PreparedBatch
-from steward.domain.batch_rows import BatchRows, judge_rows, read_rows, request_features
+from steward.domain.batch_files import RowFiles
+from steward.domain.batch_rows import Unpacked, judge_rows, read_rows, request_features
 from steward.domain.batch_runs import PinnedFile, batch_model, pinned, transform_job
 from steward.domain.errors import (
     BatchInputRefusedError,
@@ -49,19 +50,21 @@ def prepare_batch(
     project = project_of(state, command.project)
     version = version_of(state, command.project, int(record["version"]))
     _require_columns(project, version, objects)
-    rows = _rows(pinned(record), project, objects)
     work = work_of(artifacts_bucket, command.project, command.batch_id)
-    if rows.refused:
-        refused = "".join(row.line() for row in rows.refused)
-        objects.write(f"{work}/refused.jsonl", refused.encode(), "application/x-ndjson")
-    rows.require(batch.checks.max_refused_share)
-    parts = rows.parts(batch.instance_count)
-    for number, part in enumerate(parts):
-        objects.write(f"{work}/input/part-{number:04d}.csv", part.encode(), "text/csv")
+    with tempfile.TemporaryDirectory() as folder, RowFiles(Path(folder)) as rows:
+        _judge(pinned(record), project, objects, rows)
+        rows.close()
+        if rows.refused:
+            place = f"{work}/refused.jsonl"
+            objects.upload(str(rows.refused_path), place, "application/x-ndjson")
+        rows.require(batch.checks.max_refused_share)
+        parts = 0
+        for part in rows.parts(batch.instance_count):
+            objects.upload(str(part), f"{work}/input/part-{parts:04d}.csv", "text/csv")
+            parts += 1
     model = batch_model(command.project, int(record["version"]), command.batch_id)
     counted = {
-        "rows": len(rows.ids), "refused_rows": len(rows.refused), "parts": len(parts),
-        "model": model,
+        "rows": rows.scored, "refused_rows": rows.refused, "parts": parts, "model": model,
     }  # fmt: skip
     key = {"project": command.project, "run_id": record["run_id"]}
     state.commit([Update(Table.RUNS, key, set=counted)])
@@ -72,10 +75,10 @@ def prepare_batch(
         input_uri=f"{work}/input/",
         output_uri=f"{work}/output",
         instance_type=batch.instance_type,
-        instance_count=len(parts),
+        instance_count=parts,
         max_runtime_s=batch.max_runtime_s,
-        rows=len(rows.ids),
-        refused_rows=len(rows.refused),
+        rows=rows.scored,
+        refused_rows=rows.refused,
     )
 
 
@@ -98,19 +101,18 @@ def _require_columns(project: Project, version: Item, objects: ObjectStore) -> N
         )  # fmt: skip
 
 
-def _rows(files: list[PinnedFile], project: Project, objects: ObjectStore) -> BatchRows:
+def _judge(files: list[PinnedFile], project: Project, objects: ObjectStore, rows: RowFiles) -> None:
     features, entity = request_features(project), project.data.entity_id
     needed = [entity, *(feature.name for feature in features)]
-    rows = BatchRows()
+    unpacked, known = Unpacked(), set[str]()
     with tempfile.TemporaryDirectory() as folder:
         for file in files:
             name = file.key.rpartition("/")[2]
             path = Path(folder) / name
             _fetch(objects, file, path)
-            read = read_rows(path, file.format, needed)
-            judge_rows(rows, name, read, entity, features, text=file.format == "csv")
+            read = read_rows(path, file.format, needed, unpacked)
+            rows.add(judge_rows(name, read, entity, features, known, text=file.format == "csv"))
             path.unlink()
-    return rows
 
 
 def _fetch(objects: ObjectStore, file: PinnedFile, path: Path) -> None:
