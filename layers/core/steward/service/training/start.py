@@ -54,6 +54,7 @@ from steward.service.training.budget import estimate_or_refusal
 from steward.service.training.ledger import (
     feature_pins,
     head_of,
+    judged_by,
     lease_of,
     new_run,
     pin_lists,
@@ -165,7 +166,7 @@ def _begin_once(
     configured = {**configured, "policy": policy}
     pins = feature_pins(ports.state, project)
     work = Work(
-        project.project, frozenset(accepted + pending), configured["config_digest"],
+        project.project, frozenset(accepted + pending), judged_by(configured),
         configured["code_digest"], image, pins.views, pins.deliveries,
     )  # fmt: skip
     head = head_of(ports.state, project.project, work.key)
@@ -221,7 +222,7 @@ def _record_delivery(trigger: Trigger, configured: Item, ports: Ports) -> Suppre
         return Suppress("", RunStatus.FAILED, "these bytes were deleted on purpose")
     if known is None or known["status"] != DeliveryStatus.REJECTED:
         return None
-    if known.get("judged_under") == configured["config_digest"]:
+    if known.get("judged_under") == judged_by(configured):
         return Suppress(
             known.get("judged_by", ""), RunStatus.FAILED,
             f"these bytes were rejected under the same rules: {known.get('report_uri')}",
