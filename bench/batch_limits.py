@@ -153,7 +153,7 @@ def write(folder: Path, shape: str, size: int) -> list[dict[str, Any]]:
 
 
 def items(shape: str, files: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return the records of project, version and batch."""
+    """Return the records of version and batch; the latter stands for the version's run too."""
     config = {
         "project": "limits", "owner": "bench@example.org",
         "data": {
@@ -162,12 +162,12 @@ def items(shape: str, files: list[dict[str, Any]]) -> dict[str, Any]:
     }  # fmt: skip
     batch = {"input": {"prefix": "x"}, "expires_after_days": None}
     return {
-        "projects": {"config": config},
-        "versions": {"version": 1, "job_image": "jobs@sha256:e3", "manifest_uri": "s3://data/d/m",
+        "versions": {"project": "limits", "version": 1, "run_id": "made-1",
+                     "job_image": "jobs@sha256:e3", "manifest_uri": "s3://data/d/m",
                      "artifact_uri": "s3://artifacts/m.tar.gz"},
         "runs": {"project": "limits", "run_id": "batch#0123456789ab#0001", "batch_id": _BATCH,
                  "batch_key": "0123456789ab" + "0" * 52, "version": 1, "input": files,
-                 "batch": batch, "trigger": {"actor": "bench"}},
+                 "batch": batch, "trigger": {"actor": "bench"}, "config": config},
     }  # fmt: skip
 
 

@@ -70,6 +70,12 @@ class Batches(ServingScene):
             self.conclude_batch,
         )  # fmt: skip
 
+    def register(self, version: int, **changes: Any) -> None:
+        """Write the records of a version and of the run that made it, as it is declared now."""
+        run = {"project": PROJECT, "run_id": f"made{version}-1"}
+        self.state.put(Table.RUNS, {**run, "config": self.project.model_dump(mode="json")})
+        super().register(version, run_id=run["run_id"], **changes)
+
     def put(self, content: str, key: str = INPUT) -> None:
         self.objects.write(f"s3://{DATA}/{key}", content.encode(), "text/csv")
 

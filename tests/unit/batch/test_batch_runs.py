@@ -18,6 +18,7 @@ from steward.domain.errors import (
     ThrottledError,
 )
 from steward.domain.lineage import batch_node
+from steward.domain.project import parse_project
 from steward.ports import Delete, Table
 from steward.service.governance.lineage_facts import facts_of
 from steward.service.serving.batch.recording import batch_that_ended
@@ -205,6 +206,44 @@ def test_a_version_that_was_trained_on_other_columns_scores_nothing(scene: Batch
     batch = scene.due()["batch_id"]
     assert scene.run(batch) == "failed"
     assert "other columns" in scene.record(batch)["cause"]
+
+
+def declare(scene: Batches, **of_age: Any) -> None:
+    """Change what the project declares of ``age`` after the version was made."""
+    config = batched().model_dump(mode="json")
+    [age] = [column for column in config["data"]["columns"] if column["name"] == "age"]
+    age.update(of_age)
+    parse_project(config)
+    scene.state.put(Table.PROJECTS, {"project": PROJECT, "config": config})
+
+
+@pytest.mark.parametrize(
+    "later", [{"max": 60}, {"type": "string", "min": None, "max": None}, {"nullable": True}]
+)
+def test_rows_are_judged_by_the_rules_that_the_version_was_made_under(
+    scene: Batches, later: dict[str, Any]
+) -> None:
+    declare(scene, **later)
+    scene.put(ROWS + "p4,,,F,no age\n")
+    batch = scene.due()["batch_id"]
+    assert scene.run(batch) == "failed"
+    cause = scene.record(batch)["cause"]
+    assert "1 of 4 rows break the rules of requests: ward.csv row 4 age" in cause
+    assert "a whole number, at least 0, at most 120" in cause
+
+
+def test_other_rules_for_later_versions_do_not_make_another_batch(scene: Batches) -> None:
+    batch = scene.due("tick-1")["batch_id"]
+    assert scene.run(batch) == "succeeded"
+    declare(scene, max=60)
+    assert scene.due("tick-2")["batch_id"] == batch
+
+
+def test_a_version_whose_rules_nobody_recorded_scores_nothing(scene: Batches) -> None:
+    scene.state.commit([Delete(Table.RUNS, {"project": PROJECT, "run_id": "made2-1"})])
+    answer = scene.due()
+    assert answer["outcome"] == "failed"
+    assert "no record of what was declared" in answer["reason"]
 
 
 def test_what_failed_is_tried_again_as_the_next_attempt(scene: Batches) -> None:

@@ -21,8 +21,14 @@ from steward.domain.batch_scores import (
 )
 from steward.domain.errors import EvidenceIncompleteError, ScoresRejectedError
 from steward.ports import Clock, Item, ObjectStore, StateStore
-from steward.service.serving.batch.records import quarantine_of, record_of, told, work_of
-from steward.service.serving.records import project_of, version_of
+from steward.service.serving.batch.records import (
+    quarantine_of,
+    record_of,
+    rules_of,
+    told,
+    work_of,
+)
+from steward.service.serving.records import version_of
 
 if TYPE_CHECKING:
     from steward.domain.batch_declaration import Batch
@@ -90,7 +96,8 @@ def _checked(
     """Write the checked scores to a file; return them alone."""
     from steward.domain.batch_declaration import score_range
 
-    bounds = score_range(batch.checks, project_of(state, record["project"]).data.label.task)
+    version = version_of(state, record["project"], int(record["version"]))
+    bounds = score_range(batch.checks, rules_of(state, version).data.label.task)
     values = array("d")
     sent, came = path.parent / "sent.csv", path.parent / "came.csv"
     with path.open("w", encoding="utf-8") as out:

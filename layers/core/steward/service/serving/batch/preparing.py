@@ -18,9 +18,9 @@ from steward.domain.errors import (
     RejectedError,
 )
 from steward.ports import Item, ObjectStore, StateStore, Table, Update
-from steward.service.serving.batch.records import record_of, work_of
+from steward.service.serving.batch.records import record_of, rules_of, work_of
 from steward.service.serving.hosting import model_request
-from steward.service.serving.records import project_of, version_of
+from steward.service.serving.records import version_of
 
 if TYPE_CHECKING:
     from steward.domain.project import Project
@@ -36,19 +36,20 @@ def prepare_batch(
 ) -> PreparedBatch:
     """Read exactly the pinned bytes, judge each row, and cut the good ones into files of the job.
 
-    Refused rows are kept with their reasons. A repeated call writes the same objects.
+    The rules are those that the version was made under. Refused rows are kept with their reasons.
+    A repeated call writes the same objects.
 
     Raises:
         BatchInputRefusedError: The input is gone, unreadable, empty, or too many rows break rules;
-            or the version takes other columns than are declared now.
+            or the version takes other columns than were declared when it was made.
         EvidenceIncompleteError: The version's record lacks artifact or image.
     """
     from steward.domain.batch_declaration import Batch
 
     record = record_of(state, command.project, command.batch_id)
     batch = Batch.model_validate(record["batch"])
-    project = project_of(state, command.project)
     version = version_of(state, command.project, int(record["version"]))
+    project = rules_of(state, version)
     _require_columns(project, version, objects)
     work = work_of(artifacts_bucket, command.project, command.batch_id)
     with tempfile.TemporaryDirectory() as folder, RowFiles(Path(folder)) as rows:
@@ -83,9 +84,10 @@ def prepare_batch(
 
 
 def _require_columns(project: Project, version: Item, objects: ObjectStore) -> None:
-    """Refuse a version that takes other columns than are declared now: CSV goes by their order.
+    """Refuse a version that takes other columns than its record declares: CSV has their order.
 
-    What a version takes is recorded beside its dataset; an imported version may have no record.
+    What a version takes is recorded beside its dataset. Of an imported one the record is of the
+    moment of its import, and it may have been made under another.
     """
     manifest = str(version.get("manifest_uri") or "")
     try:
@@ -96,7 +98,7 @@ def _require_columns(project: Project, version: Item, objects: ObjectStore) -> N
     declared = [feature.name for feature in request_features(project)]
     if takes is not None and takes != declared:
         raise BatchInputRefusedError(
-            f"version {version['version']} takes other columns than project.yaml declares now",
+            f"version {version['version']} takes other columns than are declared of it",
             field="data.columns", value=", ".join(declared)[:300], allowed=", ".join(takes)[:300],
         )  # fmt: skip
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from steward.domain.batch_runs import (
     PinnedFile,
@@ -11,8 +11,11 @@ from steward.domain.batch_runs import (
     quarantine_folder,
     work_folder,
 )
-from steward.domain.errors import MalformedEventError
+from steward.domain.errors import EvidenceIncompleteError, MalformedEventError
 from steward.ports import Item, StateStore, Table
+
+if TYPE_CHECKING:
+    from steward.domain.project import Project
 
 
 def work_of(bucket: str, project: str, batch: str) -> str:
@@ -34,6 +37,26 @@ def record_of(state: StateStore, project: str, batch: str) -> Item:
             allowed="the id of a batch that start_batch has recorded",
         )  # fmt: skip
     return found
+
+
+def rules_of(state: StateStore, version: Item) -> Project:
+    """Return what was declared when a version was made: by that its rows are judged.
+
+    The container of its endpoints judges by the same, whatever ``project.yaml`` says by now.
+
+    Raises:
+        EvidenceIncompleteError: The run that made the version has no record any more.
+    """
+    key = {"project": version["project"], "run_id": str(version.get("run_id"))}
+    run = state.get(Table.RUNS, key)
+    if run is None or "config" not in run:
+        raise EvidenceIncompleteError(
+            f"version {version['version']} has no record of what was declared when it was made",
+            field="run_id", value=version.get("run_id"), allowed="a run with its configuration",
+        )  # fmt: skip
+    from steward.domain.project import parse_project  # large: paid when a batch begins
+
+    return parse_project(run["config"])
 
 
 def latest_attempt(state: StateStore, project: str, key: str) -> Item | None:

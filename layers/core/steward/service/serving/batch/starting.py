@@ -44,8 +44,8 @@ from steward.ports import (
 from steward.service.emission import Cause, event
 from steward.service.serving.batch.pinning import pin_delivery, pin_prefix, require_undeleted
 from steward.service.serving.batch.recording import batch_left_running
-from steward.service.serving.batch.records import latest_attempt
-from steward.service.serving.records import route_of
+from steward.service.serving.batch.records import latest_attempt, rules_of
+from steward.service.serving.records import route_of, version_of
 
 if TYPE_CHECKING:
     from steward.domain.batch_declaration import Batch
@@ -175,12 +175,13 @@ def _start_once(asked: Asked, project: Project, ports: Ports) -> dict[str, Any]:
     version: int | None = None
     try:
         version = _stable_version(ports.state, project.project)
+        rules = rules_of(ports.state, version_of(ports.state, project.project, version))
         batch = _declared(project, asked)
         files = _pinned(asked, project, batch, ports)
         require_undeleted(ports.state, project.project, files)
     except RejectedError as error:
         return _refuse(asked, project, version, error, ports)
-    key = batch_key(project.project, version, files, _parameters(project, batch))
+    key = batch_key(project.project, version, files, _parameters(rules, batch))
     latest = latest_attempt(ports.state, project.project, key)
     if latest is not None and latest["trigger"]["event_id"] == asked.event_id:
         if latest["status"] == BatchStatus.RUNNING:
@@ -233,12 +234,12 @@ def _pinned(asked: Asked, project: Project, batch: Batch, ports: Ports) -> list[
     return pin_delivery(ports.state, ports.objects, project, source, asked.delivery_id)
 
 
-def _parameters(project: Project, batch: Batch) -> dict[str, Any]:
+def _parameters(rules: Project, batch: Batch) -> dict[str, Any]:
     """Return what decides a batch's result beside version and bytes."""
     return {
         "output": batch.output, "checks": batch.checks.model_dump(mode="json"),
-        "entity_id": project.data.entity_id,
-        "features": [column.model_dump(mode="json") for column in project.model_features],
+        "entity_id": rules.data.entity_id,
+        "features": [column.model_dump(mode="json") for column in rules.model_features],
     }  # fmt: skip
 
 
