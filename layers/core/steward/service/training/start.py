@@ -31,7 +31,6 @@ from steward.domain.runs import (
     Suppress,
     Work,
     decide,
-    suppressed_item,
 )
 from steward.domain.tables import source_of
 from steward.ports import (
@@ -50,6 +49,7 @@ from steward.ports import (
     Workflows,
 )
 from steward.service.emission import Cause, event
+from steward.service.suppression import record_suppressed
 from steward.service.training.budget import estimate_or_refusal
 from steward.service.training.ledger import (
     feature_pins,
@@ -378,30 +378,19 @@ def _found(trigger: Trigger, work: Work, decision: Suppress, ports: Ports) -> di
 def _suppress(trigger: Trigger, run_key: str, decision: Suppress, ports: Ports) -> dict[str, Any]:
     """Record a suppressed trigger once, with its event."""
     status = decision.status.value if decision.run_id else "none"
-    earlier = ports.state.query(
-        Table.RUNS, trigger.project, prefix="suppressed#", newest_first=True, limit=50
-    )
-    if not any(item["event_id"] == trigger.event_id for item in earlier):
-        now = ports.now()
-        item = {
-            "project": trigger.project, "run_id": suppressed_item(now, trigger.event_id),
-            "event_id": trigger.event_id, "run_key": run_key, "status": "suppressed",
-            "existing_run_id": decision.run_id, "existing_status": status,
-            "trigger": {
-                "kind": trigger.kind, "event_id": trigger.event_id, "actor": trigger.actor,
-                "cause": trigger.cause,
-            },
-            "reason": decision.reason, "at": now,
-        }  # fmt: skip
-        payload = TrainingSuppressed(
-            run_key=run_key, existing_run_id=decision.run_id, existing_status=status,
-            trigger=trigger.kind, reason=decision.reason,
-        )  # fmt: skip
-        correlation = decision.run_id or trigger.event_id
-        ports.state.commit(
-            [Put(Table.RUNS, item, expect=(Absent(),))],
-            [_event(payload, trigger, correlation, ports)],
-        )
+    payload = TrainingSuppressed(
+        run_key=run_key, existing_run_id=decision.run_id, existing_status=status,
+        trigger=trigger.kind, reason=decision.reason,
+    )  # fmt: skip
+    about = {
+        "kind": trigger.kind, "event_id": trigger.event_id, "actor": trigger.actor,
+        "cause": trigger.cause,
+    }  # fmt: skip
+    record_suppressed(
+        ports.state, ports.now(), trigger.project, about, run_key=run_key,
+        existing_run_id=decision.run_id, existing_status=status, reason=decision.reason,
+        events=[_event(payload, trigger, decision.run_id or trigger.event_id, ports)],
+    )  # fmt: skip
     return {
         "outcome": "suppressed", "existing_run_id": decision.run_id, "existing_status": status,
         "reason": decision.reason,

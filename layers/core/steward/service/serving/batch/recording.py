@@ -16,6 +16,7 @@ from steward.domain.batch_runs import (
     scores_folder,
     transform_job,
 )
+from steward.domain.causes import readable_cause
 from steward.domain.errors import EvidenceIncompleteError
 from steward.ports import (
     Clock,
@@ -32,9 +33,9 @@ from steward.ports import (
 )
 from steward.service.emission import Cause, event
 from steward.service.serving.batch.records import quarantine_of, record_of, told
+from steward.service.serving.records import MAX_CAUSE
 
 FILES_IN_EVENT = 20
-MOST_CAUSE = 1000
 
 
 def conclude_batch(
@@ -114,14 +115,7 @@ def _readable(failure: BatchFailure | None) -> BatchFailure:
     """Return a failure whose cause a person can read: a job's reason, a function's message."""
     if failure is None:
         return BatchFailure(state="unknown", error="unknown", cause="the machine gave no reason")
-    cause = failure.cause
-    try:
-        document = json.loads(cause)
-    except ValueError:
-        document = None
-    if isinstance(document, dict):
-        cause = str(document.get("FailureReason") or document.get("errorMessage") or cause)
-    return failure.model_copy(update={"cause": cause[:MOST_CAUSE]})
+    return failure.model_copy(update={"cause": readable_cause(failure.cause, MAX_CAUSE)})
 
 
 def batch_that_ended(received: Received, *, state: StateStore) -> ConcludeBatch | None:

@@ -29,7 +29,7 @@ from steward.domain.errors import (
     ProjectNotFoundError,
     RejectedError,
 )
-from steward.domain.runs import execution_arn, suppressed_item
+from steward.domain.runs import execution_arn
 from steward.ports import (
     Absent,
     Clock,
@@ -46,6 +46,7 @@ from steward.service.serving.batch.pinning import pin_delivery, pin_prefix, requ
 from steward.service.serving.batch.recording import batch_left_running
 from steward.service.serving.batch.records import latest_attempt, rules_of
 from steward.service.serving.records import route_of, version_of
+from steward.service.suppression import record_suppressed
 
 if TYPE_CHECKING:
     from steward.domain.batch_declaration import Batch
@@ -310,19 +311,11 @@ def _refuse(
 
 def _suppress(asked: Asked, key: str, known: Suppress, ports: Ports) -> dict[str, Any]:
     """Record a suppressed trigger once."""
-    earlier = ports.state.query(
-        Table.RUNS, asked.project, prefix="suppressed#", newest_first=True, limit=50
-    )
-    if not any(item["event_id"] == asked.event_id for item in earlier):
-        now = ports.now()
-        item = {
-            "project": asked.project, "run_id": suppressed_item(now, asked.event_id),
-            "event_id": asked.event_id, "run_key": key, "status": "suppressed",
-            "existing_run_id": known.batch_id, "existing_status": known.status.value,
-            "batch_id": known.batch_id, "trigger": asked.trigger(), "reason": known.reason,
-            "at": now,
-        }  # fmt: skip
-        ports.state.commit([Put(Table.RUNS, item, expect=(Absent(),))])
+    record_suppressed(
+        ports.state, ports.now(), asked.project, asked.trigger(), run_key=key,
+        existing_run_id=known.batch_id, existing_status=known.status.value, reason=known.reason,
+        batch_id=known.batch_id,
+    )  # fmt: skip
     return {
         "outcome": "suppressed", "batch_id": known.batch_id, "status": known.status.value,
         "reason": known.reason,
