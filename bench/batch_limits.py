@@ -3,7 +3,7 @@
 ``prepare_batch`` judges 200 MB of rows and writes what the transform job reads; ``deliver_scores``
 then checks one score for each row and writes them. Each runs in a process of its own, on files in
 place of S3, so that its peak memory and its time are its own. ``narrow`` rows are as many as a
-batch may have (an id of 36 characters and one number), ``wide`` ones have 20 columns, ``packed``
+batch may have (an id of 40 characters and one number), ``wide`` ones have 20 columns, ``packed``
 are narrow ones in 100 gzip files, ``parquet`` in one file.
 
 Run: ``make bench NAME=batch_limits``, or ``python bench/batch_limits.py --megabytes 20`` for a
@@ -112,7 +112,7 @@ def lines(shape: str) -> Iterator[str]:
     tail = "".join(f",{n}.125" for n in range(_WIDE)) if shape == "wide" else ""
     number = 0
     while True:
-        yield f"{number:036},{number % 100}{tail}\n"
+        yield f"{number:040},{number % 100}{tail}\n"
         number += 1
 
 
