@@ -14,6 +14,7 @@ from steward_cli.commands import batch
 from steward_cli.console import CommandError
 from steward_cli.state import StackState
 from steward_cli.target import Target
+from support.fakes import FakeObjects
 
 RUNNING = {
     "batch_id": "5d2e9a7b1c30-1", "status": "running", "batch_arn": "arn:x", "version": 2,
@@ -89,6 +90,34 @@ def test_a_batch_that_runs_no_more_is_shown_with_how_its_execution_ended(
 ) -> None:  # fmt: skip
     [found] = json.loads(told(Account(execution), monkeypatch, capsys))["batches"]
     assert (found["status"], found.get("execution_status")) == ("running", said)
+
+
+def test_batches_that_hold_a_person_are_found_in_scores_and_refused_rows(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    objects = FakeObjects()
+    objects.write("s3://d/one.csv", b'id,prediction\np1,0.1\n"p,2",0.2\n')
+    objects.write("s3://d/two.csv", b"id,prediction\np10,0.1\n")
+    objects.write("s3://d/two.jsonl", b'{"entity": "p1", "row": 3}\n')
+    delivered = [
+        {"scores_uri": "s3://d/one.csv"}, {"scores_uri": "s3://d/two.csv",
+                                           "refused_uri": "s3://d/two.jsonl"},
+        {"scores_uri": "s3://d/expired.csv"}, None,
+    ]  # fmt: skip
+    batches = [
+        {**RUNNING, "status": "succeeded", "batch_id": str(number), "delivered": found}
+        for number, found in enumerate(delivered)
+    ]
+    monkeypatch.setattr(State, "batches", lambda *_: batches)
+    monkeypatch.setattr(batch, "choose", lambda _choice: Account({}))
+    monkeypatch.setattr(batch, "StackState", lambda _target: State())
+    monkeypatch.setattr(batch, "S3ObjectStore", lambda _client: objects)
+    for entity, ids in (("p1", ["0", "1"]), ("p,2", ["0"]), ("p10", ["1"]), ("p", [])):
+        batch.list_batches(
+            cast("Any", SimpleNamespace(obj=None)), "diabetes", holding=entity, json_=True
+        )
+        found = json.loads(capsys.readouterr().out)["batches"]
+        assert [item["batch_id"] for item in found] == ids, entity
 
 
 def test_who_reads_the_list_is_told_what_records_the_end(

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
+import io
+import json
 import time
 import uuid
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlencode
@@ -25,7 +29,7 @@ from steward.domain.batch_runs import (
     BatchStatus,
     inputs_folder,
 )
-from steward.domain.errors import StewardError
+from steward.domain.errors import EvidenceIncompleteError, StewardError
 from steward.domain.principals import identity_of
 from steward.ports import Item
 from steward.service.emission import Cause, event
@@ -101,10 +105,18 @@ def score(
 
 
 @app.command("list")
-def list_batches(context: typer.Context, project: Project, json_: Json = False) -> None:
+def list_batches(
+    context: typer.Context,
+    project: Project,
+    holding: Annotated[str | None, typer.Option("--holding", help="Only those whose delivered "
+                                                "scores or refused rows have this id.")] = None,
+    json_: Json = False,
+) -> None:  # fmt: skip
     """List a project's batches, oldest first, and what was asked for and scored before.
 
-    Example: `steward batch list churn --json`
+    `--holding ID` reads the results, to find what a person's deletion concerns.
+
+    Example: `steward batch list churn --holding c-4711`
     """
     target = choose(context.obj)
     state = StackState(target)
@@ -115,6 +127,12 @@ def list_batches(context: typer.Context, project: Project, json_: Json = False) 
         for item in state.batches(project)
     ]
     suppressed = [item for item in state.suppressed(project) if "batch_id" in item]
+    if holding is not None:
+        objects = S3ObjectStore(target.client("s3"))
+        with progress(f"reading results for {holding}"):
+            batches = [item for item in batches if _holds(item, holding, objects)]
+        named = {item["batch_id"] for item in batches}
+        suppressed = [item for item in suppressed if item["batch_id"] in named]
 
     def render(console: Console) -> None:
         rows = [
@@ -168,6 +186,27 @@ def show_batch(
             console.print(link)
 
     show(item, json_, render)
+
+
+def _holds(item: Item, entity: str, objects: S3ObjectStore) -> bool:
+    """Return whether a row of this id is in what a batch delivered; what is gone holds none."""
+    delivered = item.get("delivered") or {}
+    for name in ("scores_uri", "refused_uri"):
+        uri = delivered.get(name)
+        if uri is None:
+            continue
+        try:
+            with io.TextIOWrapper(objects.open(uri), encoding="utf-8", newline="\n") as lines:
+                if name == "scores_uri":
+                    rows = islice(csv.reader(lines), 1, None)
+                    found = any(cells[0] == entity for cells in rows)
+                else:
+                    found = any(json.loads(line)["entity"] == entity for line in lines)
+        except EvidenceIncompleteError:
+            continue
+        if found:
+            return True
+    return False
 
 
 def _unseen(target: Target, item: Item) -> dict[str, str]:
