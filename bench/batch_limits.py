@@ -187,7 +187,8 @@ def step(folder: Path, name: str) -> None:
     if name == "prepare":
         prepare_batch(
             PrepareBatch(**named, causation_id="e", actor="bench"), state=state, objects=objects,
-            artifacts_bucket="artifacts", role_arn="arn:aws:iam::000000000000:role/r",
+            artifacts_bucket="artifacts", environment="dev",
+            role_arn="arn:aws:iam::000000000000:role/r",
         )  # fmt: skip
     else:
         deliver_scores(

@@ -36,5 +36,6 @@ def conclude(command: ConcludeBatch) -> BatchConclusion:
         hosting=app().hosting,
         clock=app().clock,
         ids=app().ids,
+        environment=app().settings.steward_environment,
         data_bucket=app().settings.need("data_bucket"),
     )

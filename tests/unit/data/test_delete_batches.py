@@ -105,7 +105,7 @@ def test_the_deletion_is_in_the_lineage_of_batch_and_scores(scene: Batches) -> N
     scores = scene.record(batch)["delivered"]["scores_uri"]
     delete(scene, batch)
     [told] = scene.state.named("BatchDeleted")
-    facts = facts_of(scene.delivered(told))
+    facts = facts_of(scene.delivered(told), "dev")
     about = {fact.node: fact.attributes["status"] for fact in facts.nodes}
     key = scores.removeprefix(f"s3://{DATA}/")
     assert about == {batch_node(PROJECT, 2, batch): "deleted", object_node(DATA, key): "deleted"}

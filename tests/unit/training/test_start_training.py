@@ -367,7 +367,7 @@ def test_a_change_that_concerns_no_run_makes_no_other_one(
             project="diabetes", run_id=second["run_id"], correlation_id="c", causation_id="e",
             actor="tess",
         ),
-        state=scene.state, objects=scene.objects, artifacts_bucket=ARTIFACTS,
+        state=scene.state, objects=scene.objects, environment="dev", artifacts_bucket=ARTIFACTS,
     )  # fmt: skip
     assert not found.trains_without_new_data
     assert scene.run(second["run_id"])["config_digest"] == scene.project.digest

@@ -31,6 +31,7 @@ def prepare_batch(
     *,
     state: StateStore,
     objects: ObjectStore,
+    environment: str,
     artifacts_bucket: str,
     role_arn: str,
 ) -> PreparedBatch:
@@ -63,7 +64,7 @@ def prepare_batch(
         for part in rows.parts(batch.instance_count):
             objects.upload(str(part), f"{work}/input/part-{parts:04d}.csv", "text/csv")
             parts += 1
-    model = batch_model(command.project, int(record["version"]), command.batch_id)
+    model = batch_model(environment, command.project, int(record["version"]), command.batch_id)
     counted = {
         "rows": rows.scored, "refused_rows": rows.refused, "parts": parts, "model": model,
     }  # fmt: skip
@@ -72,7 +73,7 @@ def prepare_batch(
     return PreparedBatch(
         model=model_request(version, model, role_arn),
         model_name=model,
-        job=transform_job(command.project, command.batch_id),
+        job=transform_job(environment, command.project, command.batch_id),
         input_uri=f"{work}/input/",
         output_uri=f"{work}/output",
         instance_type=batch.instance_type,
