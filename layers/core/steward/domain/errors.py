@@ -110,6 +110,10 @@ class DeliveryNotFoundError(RejectedError):
     """The project has no such delivery."""
 
 
+class BatchNotFoundError(RejectedError):
+    """The project has no such batch."""
+
+
 class DatasetRejectedError(RejectedError):
     """Every delivery of a run broke a rule; nothing is left to train on."""
 

@@ -210,8 +210,11 @@ def _held(occasion: _Occasion) -> Letter:
     )  # fmt: skip
 
 
-def _training_failed(occasion: _Occasion) -> Letter:
+def _training_failed(occasion: _Occasion) -> Letter | None:
+    """Say why a run failed, but for rejected deliveries: of each of them the owner has mail."""
     data: events.TrainingFailed = occasion.data
+    if (data.failed_state, data.error) == ("ValidateDeliveries", "DatasetRejectedError"):
+        return None
     return training.training_failed(
         occasion.where, run_id=data.run_id, **_failure(data), reused=occasion.reused(data.run_id)
     )
