@@ -21,6 +21,7 @@ from steward.domain.errors import (
     VersionNotFoundError,
 )
 from steward_cli.commands import (
+    ask,
     audit,
     batch,
     bias,
@@ -73,6 +74,7 @@ app.command("doctor")(doctor.doctor)
 app.command("approve")(versions.approve)
 app.command("reject")(versions.reject)
 app.command("rollback")(release.rollback)
+app.command("ask")(ask.ask_model)
 app.command("explain")(explain.explain)
 app.command("bias")(bias.bias)
 app.add_typer(project.app, name="project")

@@ -12,7 +12,8 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 import yaml
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
@@ -139,9 +140,29 @@ def shortened(text: object, most: int = 48) -> str:
     return line if len(line) <= most else f"{line[: most - 1]}…"
 
 
+class _Unpadded(Table):
+    """A table whose lines end with their last word, in a terminal and in a file."""
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Yield the lines of the table without blanks at their ends."""
+        whole = super().__rich_console__(console, options)
+        for line in Segment.split_lines(
+            segment for segment in whole if isinstance(segment, Segment)
+        ):
+            while line and not line[-1].text.strip() and not line[-1].control:
+                line.pop()
+            if line:
+                last = line.pop()
+                line.append(Segment(last.text.rstrip(), last.style, last.control))
+            yield from line
+            yield Segment.line()
+
+
 def table(columns: Sequence[str], rows: Sequence[Sequence[Any]], title: str | None = None) -> Table:
     """Return a plain table; state words carry their colour, times are cut to the second."""
-    result = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
+    result = _Unpadded(
+        title=title, title_justify="left", box=None, pad_edge=False, header_style="bold"
+    )
     for number, column in enumerate(columns):
         dated = any(_MOMENT.fullmatch(str(row[number])) for row in rows)
         result.add_column(column, overflow="fold", min_width=10 if dated else None)

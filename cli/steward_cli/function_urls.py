@@ -20,6 +20,12 @@ from steward_cli.target import Target
 _POOL = urllib3.PoolManager(maxsize=16, retries=False)
 
 
+def code_of(status: int) -> Exit:
+    """Return what a command ends with after a refusal of that HTTP status."""
+    codes = {403: Exit.DENIED, 404: Exit.NOT_FOUND, 409: Exit.CONFLICT}
+    return codes.get(status, Exit.FAILED)
+
+
 @dataclass(frozen=True)
 class Reply:
     """What a function URL answered."""
@@ -35,12 +41,11 @@ class Reply:
         """
         if self.status < 300:
             return self
-        codes = {403: Exit.DENIED, 404: Exit.NOT_FOUND, 409: Exit.CONFLICT}
         body = self.body if isinstance(self.body, dict) else {"message": str(self.body)}
         message = body.get("message") or body.get("Message") or body.get("detail") or str(body)
         raise CommandError(
             f"{body.get('error', self.status)}: {message}",
-            codes.get(self.status, Exit.FAILED),
+            code_of(self.status),
             refusal=body,
         )
 
