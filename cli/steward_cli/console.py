@@ -17,7 +17,7 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
-from steward.domain.errors import RejectedError
+from steward.domain.errors import WHOLE, RejectedError
 
 _PIPED = 240
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
@@ -64,7 +64,7 @@ class CommandError(Exception):
 
 _REFUSED = ("field", "value", "allowed")
 _SHOWN = 200
-_NO_HELP = ("$", "a mapping", "a list")
+_NO_HELP = (WHOLE, "a mapping", "a list")
 
 
 def told(refusal: Mapping[str, object], said: str = "") -> str | None:
@@ -75,10 +75,10 @@ def told(refusal: Mapping[str, object], said: str = "") -> str | None:
         said: The message before the line; where it says all of this, nothing is repeated.
     """
     parts = []
-    if "field" in refusal:
+    if refusal.get("field", WHOLE) != WHOLE:
         parts.append(f"field: {refusal['field']}")
     if "value" in refusal:
-        parts.append(f"value: {shortened(repr(refusal['value']), _SHOWN)}")
+        parts.append(f"value: {shortened(quoted(refusal['value']), _SHOWN)}")
     if "allowed" in refusal:
         parts.append(f"allowed: {refusal['allowed']}")
     known = [str(refusal[name]) for name in _REFUSED if name in refusal]
@@ -132,6 +132,19 @@ def show(data: object, as_json: bool, render: Callable[[Console], None]) -> None
         print(json.dumps(data, indent=2, default=str, ensure_ascii=False))  # noqa: T201
     else:
         render(stdout())
+
+
+def quoted(value: object) -> str:
+    """Return a value as a person wrote it, in quotes; what cannot be printed is escaped.
+
+    ``repr`` would double a backslash, and what is shown of a bad cell has them.
+    """
+    if not isinstance(value, str):
+        return repr(value)
+    plain = "".join(
+        c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in value
+    )
+    return f'"{plain}"' if "'" in plain else f"'{plain}'"
 
 
 def shortened(text: object, most: int = 48) -> str:

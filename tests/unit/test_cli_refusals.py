@@ -182,3 +182,18 @@ def test_a_record_leaves_out_what_holds_nothing() -> None:
         {"steps": [{"share": 100, "floor": None}], "risk": None, "held": False}
     )
     assert shown == "steps:\n- share: 100\nheld: false"
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [("a\\b", r"'a\b'"), ("a'b", '"a\'b"'), ("a\nb", r"'a\nb'"), (None, "None"), (3.5, "3.5")],
+)
+def test_a_value_is_quoted_as_a_person_wrote_it(value: object, shown: str) -> None:
+    assert console.quoted(value) == shown
+
+
+def test_a_whole_document_has_no_place_before_what_is_wrong_with_it() -> None:
+    refusal = {"field": "$", "value": "a list", "allowed": "a mapping"}
+    assert console.told(refusal) == "value: 'a list'; allowed: a mapping"
+    assert errors.placed("$", "no column is left as a feature") == "no column is left as a feature"
+    assert errors.placed("release.steps", "must end at 100") == "release.steps: must end at 100"
