@@ -193,7 +193,7 @@ def test_a_value_is_quoted_as_a_person_wrote_it(value: object, shown: str) -> No
 
 
 def test_a_whole_document_has_no_place_before_what_is_wrong_with_it() -> None:
-    refusal = {"field": "$", "value": "a list", "allowed": "a mapping"}
-    assert console.told(refusal) == "value: 'a list'; allowed: a mapping"
+    refusal = {"field": "$", "value": "none", "allowed": "a mapping of keys"}
+    assert console.told(refusal) == "value: 'none'; allowed: a mapping of keys"
     assert errors.placed("$", "no column is left as a feature") == "no column is left as a feature"
     assert errors.placed("release.steps", "must end at 100") == "release.steps: must end at 100"
