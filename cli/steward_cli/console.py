@@ -186,7 +186,10 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[Any]], title: str | No
 
 def record(item: Mapping[str, Any]) -> Table:
     """Return one item as a table of two columns: lists and mappings are written as YAML."""
-    return table(("", ""), [(name, _readable(value)) for name, value in sorted(item.items())])
+    rows = [(name, _readable(value)) for name, value in sorted(item.items())]
+    result = table(("", ""), rows)
+    result.show_header = False
+    return result
 
 
 def _readable(value: object) -> object:

@@ -95,8 +95,8 @@ def stack(
         account.refuses("ssm", "get_parameter", "ParameterNotFound")
     else:
         account.answers("ssm", "get_parameter", Parameter={"Value": image})
-        told = {"as here": {SOURCE_METADATA: source_digest()}, None: {}}
-        metadata = told.get(sources, {SOURCE_METADATA: str(sources)})
+        known = source_digest() if sources == "as here" else sources
+        metadata = {SOURCE_METADATA: known} if known else {}
         account.answers("s3", "head_object", Metadata=metadata)
     account.answers(
         "sqs", "get_queue_attributes", Attributes={"ApproximateNumberOfMessages": str(letters)}

@@ -19,8 +19,10 @@ from steward.domain.batch_runs import MOST_BYTES, BatchStatus
 from steward.domain.principals import identity_of
 from steward.ports import Item
 from steward.service.emission import Cause, event
+from steward_cli.batch_text import print_batch
 from steward_cli.console import CommandError, Exit, Json, progress, record, show, table
-from steward_cli.state import StackState, person
+from steward_cli.sheet import Full
+from steward_cli.state import StackState
 from steward_cli.target import Target, choose
 
 app = typer.Typer(help="Batches: score files with the version in production, and look at them.")
@@ -123,6 +125,7 @@ def show_batch(
     context: typer.Context,
     project: Project,
     batch: Annotated[str, typer.Argument(help="Batch id, as `batch list` shows it.")],
+    full: Full = False,
     json_: Json = False,
 ) -> None:
     """Show one batch: pinned input, version, counts, what was delivered or why not.
@@ -138,11 +141,12 @@ def show_batch(
     item = {**found[batch], "dollars": state.dollars_by_run(project).get(batch)}
 
     def render(console: Console) -> None:
-        console.print(record({name: item[name] for name in item if name != "run_id"}))
-        console.print(f"asked by {person(item['trigger']['actor'])}: {item['trigger']['cause']}")
-        link = target.console_url(f"states/home#/v2/executions/details/{item['batch_arn']}")
-        if link and item["batch_arn"]:
-            console.print(link)
+        if full:
+            console.print(record({name: item[name] for name in item if name != "run_id"}))
+            return
+        arn = item.get("batch_arn")
+        link = target.console_url(f"states/home#/v2/executions/details/{arn}") if arn else None
+        print_batch(console, item, link)
 
     show(item, json_, render)
 
