@@ -36,6 +36,18 @@ class Exit(IntEnum):
     TIMED_OUT = 7
 
 
+INTERRUPTED = 130
+"""What shells call the end by Ctrl-C, 128 and the number of SIGINT."""
+
+EXIT_CODES: dict[int, str] = {
+    Exit.OK.value: "done", Exit.FAILED.value: "failed or refused",
+    Exit.USAGE.value: "wrong usage", Exit.NOT_FOUND.value: "not found",
+    Exit.CONFLICT.value: "conflict", Exit.DENIED.value: "denied",
+    Exit.UNREACHABLE.value: "not reachable", Exit.TIMED_OUT.value: "timed out",
+    INTERRUPTED: "interrupted",
+}  # fmt: skip
+
+
 class CommandError(Exception):
     """An error with an exit code, shown as one line and a hint.
 

@@ -40,8 +40,9 @@ def score(
     file: Annotated[Path | None, typer.Argument(help="Entity id and features of each row; without "
                                                 "one the input that `batch.input` declares.",
                                                 exists=True, dir_okay=False)] = None,
-    out: Annotated[Path | None, typer.Option("--out", help="Write the scores here too.")] = None,
-    reason: Annotated[str, typer.Option("--reason", help="Why; it stays on the batch.")] = "",
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Write the scores here too.")]
+        = None,
+    reason: Annotated[str, typer.Option("--reason", "-m", help="Why; it stays on the batch.")] = "",
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Follow it to its end.")] = True,
     timeout: Annotated[int, typer.Option("--timeout", help="Seconds to follow it.")] = 7200,
     json_: Json = False,

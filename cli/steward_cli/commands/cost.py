@@ -214,7 +214,7 @@ def estimate_cost(context: typer.Context, project: Project, json_: Json = False)
 @app.command("refresh-prices")
 def refresh_prices(
     context: typer.Context,
-    out: Annotated[Path, typer.Option(help="The table's file.")] = TABLE,
+    out: Annotated[Path, typer.Option("--out", "-o", help="The table's file.")] = TABLE,
     json_: Json = False,
 ) -> None:
     """Write the price table again from the AWS Price List API; needs `pricing:GetProducts`.

@@ -19,7 +19,9 @@ def delete(
     context: typer.Context,
     project: Annotated[str, typer.Argument(help="Project name.")],
     delivery: Annotated[str, typer.Argument(help="Delivery id or its beginning.")],
-    reason: Annotated[str, typer.Option("--reason", help="Why; it stays, so name nobody in it.")],
+    reason: Annotated[
+        str, typer.Option("--reason", "-m", help="Why; it stays, so name nobody in it.")
+    ],
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     json_: Json = False,
 ) -> None:

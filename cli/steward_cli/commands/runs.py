@@ -23,8 +23,8 @@ from steward_cli.target import Target, choose
 app = typer.Typer(help="Training runs: start, follow, resume, cancel and compare them.")
 
 Project = Annotated[str, typer.Argument(help="Project name.")]
-Run = Annotated[str, typer.Argument(help="Run id, as `runs list` shows it.")]
-Reason = Annotated[str, typer.Option("--reason", help="Why; it stays on the run.")]
+Run = Annotated[str, typer.Argument(metavar="RUN", help="Run id, as `runs list` shows it.")]
+Reason = Annotated[str, typer.Option("--reason", "-m", help="Why; it stays on the run.")]
 
 
 @app.command("list")
