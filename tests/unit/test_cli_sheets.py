@@ -12,7 +12,8 @@ from rich.console import Console
 
 from steward.domain.project import parse_project
 from steward_cli.batch_text import print_batch
-from steward_cli.commands import batch, project, release, report, runs, versions
+from steward_cli.commands import batch, commits, project, release, report, runs, versions
+from steward_cli.commit_text import print_commit
 from steward_cli.console import CommandError, table
 from steward_cli.project_text import print_project
 from steward_cli.release_text import print_now, print_release
@@ -69,6 +70,14 @@ BATCH: dict[str, Any] = {
     "delivered": {"scores_uri": "s3://data/scores/scores.csv", "least": 0.1234567, "most": 0.9,
                   "mean": 0.5, "drift": None, "scores_sha256": D, "refused_uri": None,
                   "delivered_at": "2026-11-30T05:11:45+00:00", "expires_after_days": 30},
+}  # fmt: skip
+COMMIT: dict[str, Any] = {
+    "project": "diabetes", "run_id": f"commit#{D}#1", "commit_id": D[:40], "status": "failed",
+    "attempt": 1, "branch": "main", "repository": "churn", "author": "github:theo", "error": "X",
+    "step": "RehearseModel", "code_digest": D, "integration_arn": None,
+    "started_at": "2026-11-30T04:50:08+00:00", "ended_at": "2026-11-30T04:50:18+00:00",
+    "tests": {"summary": "3 tests passed", "passed": True, "failed": []},
+    "rehearsal": {"summary": "2 of 9 requests broke the contract: a", "failed": ["a", "case beta"]},
 }  # fmt: skip
 ROUTE = {"arms": [{"version": 2, "share": 100.0}], "previous": {"version": 1}}
 
@@ -141,6 +150,16 @@ def test_a_batch_that_failed_shows_where_and_only_the_beginning_of_a_long_cause(
     assert "https://console/x" in text
 
 
+def test_a_commit_shows_what_its_jobs_found_each_once() -> None:
+    text = printed(lambda console: print_commit(console, COMMIT, None))
+
+    assert text.splitlines()[0] == "diabetes commit acf0f04952b6: failed, took 10.0 s"
+    assert "3 tests passed" in text
+    assert "broke the contract: a\n" in text
+    assert [line.strip() for line in text.splitlines()].count("case beta") == 1
+    assert "failed in  RehearseModel" in text
+
+
 def test_a_project_shows_what_it_predicts_from_what() -> None:
     config = parse_project(declaration(budget={"per_run_usd": 0.05})).model_dump(mode="json")
     item = {"project": "diabetes", "config": config, "route": ROUTE, "code_digest": D,
@@ -180,6 +199,9 @@ class State:
     def batches(self, _project: str) -> list[dict[str, Any]]:
         return [BATCH]
 
+    def integrations(self, _project: str) -> list[dict[str, Any]]:
+        return [COMMIT]
+
     def runs(self, _project: str) -> list[dict[str, Any]]:
         return [{"project": "diabetes", "run_id": "ac6c-1", "status": "succeeded",
                  "code_digest": D, "dollars": 0.001685357}]  # fmt: skip
@@ -200,7 +222,7 @@ class State:
 @pytest.fixture
 def ask(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Done]:
     target = type("T", (), {"console_url": lambda _self, path: None, "engine": None})()
-    for module in (batch, project, release, report, runs, versions):
+    for module in (batch, commits, project, release, report, runs, versions):
         monkeypatch.setattr(module, "choose", lambda _choice: target)
         monkeypatch.setattr(module, "StackState", State)
     return steward
@@ -209,7 +231,7 @@ def ask(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Done]:
 @pytest.mark.parametrize(
     "words",
     ["versions show diabetes 2", "runs show diabetes ac6c-1", "release show diabetes",
-     "batch show diabetes 863b2770e3c4-1", "project show diabetes"],
+     "batch show diabetes 863b2770e3c4-1", "commits show diabetes acf0", "project show diabetes"],
 )  # fmt: skip
 def test_a_record_is_short_whole_with_full_and_plain_when_piped(
     ask: Callable[..., Done], words: str
