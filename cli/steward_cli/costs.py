@@ -28,9 +28,6 @@ def costs_by(
     """
     trained = {str(version["run_id"]): int(version["version"]) for version in versions}
     estimates = {str(run["run_id"]): run.get("estimate") for run in runs}
-    ended_early = {
-        str(run["run_id"]) for run in runs if run.get("status", "succeeded") != "succeeded"
-    }
     keys: Mapping[By, Callable[[Item], str]] = {
         "run": lambda entry: str(entry["run_id"]),
         "version": lambda entry: str(trained.get(str(entry["run_id"]), "none")),
@@ -48,8 +45,6 @@ def costs_by(
     if by == "run":
         for key, line in lines.items():
             line.update(_against_estimate(estimates.get(key), _of_training(entries, key)))
-            if key in ended_early:  # it used less for another reason than a good estimate
-                line["difference"] = None
     return list(lines.values())
 
 
