@@ -165,7 +165,7 @@ def shortened(text: object, most: int = 48) -> str:
     return line if len(line) <= most else f"{line[: most - 1]}…"
 
 
-class _Unpadded(Table):
+class PlainTable(Table):
     """A table whose lines end with their last word, in a terminal and in a file."""
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
@@ -185,7 +185,7 @@ class _Unpadded(Table):
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[Any]], title: str | None = None) -> Table:
     """Return a plain table; state words carry their colour, times are cut to the second."""
-    result = _Unpadded(
+    result = PlainTable(
         title=title, title_justify="left", box=None, pad_edge=False, header_style="bold"
     )
     for number, column in enumerate(columns):

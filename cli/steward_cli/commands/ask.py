@@ -221,7 +221,10 @@ def _words(answer: Mapping[str, Any]) -> str:
 def _print_one(
     console: Console, project: str, answer: Mapping[str, Any], why: RenderableType | None
 ) -> None:
-    console.print(f"{project} answers [bold]{figures(answer['prediction'])}[/bold]")
+    console.print(
+        Text.assemble(f"{project} answers ", (figures(answer["prediction"]), "bold")),
+        soft_wrap=True,
+    )  # fmt: skip
     if answer.get("fallback"):
         console.print("the version under release failed, so the stable one answered",
                       style="yellow")  # fmt: skip
