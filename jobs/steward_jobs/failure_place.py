@@ -43,9 +43,12 @@ def _told(kind: str, frames: list[re.Match[str]]) -> str:
 
 
 def log_place() -> str:
-    """Return where the output of this processing job is kept."""
+    """Return where the output of this processing job is kept.
+
+    Source: https://docs.aws.amazon.com/sagemaker/latest/dg/build-your-own-processing-container.html
+    """
     try:
         told = json.loads((base_dir() / "config" / "processingjobconfig.json").read_text())
-        return f"log group {LOG_GROUP}, stream {told['ProcessingJobName']}"
+        return f"log group {LOG_GROUP}, streams {told['ProcessingJobName']}/..."
     except (OSError, ValueError, KeyError, TypeError):
         return "the job's log"

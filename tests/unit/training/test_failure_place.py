@@ -48,6 +48,8 @@ def test_the_log_is_named_where_the_job_knows_its_name(
     (tmp_path / "config").mkdir()
     config = tmp_path / "config" / "processingjobconfig.json"
     config.write_text(json.dumps({"ProcessingJobName": "diabetes-3f9a-rehearse"}))
-    assert log_place() == ("log group /aws/sagemaker/ProcessingJobs, stream diabetes-3f9a-rehearse")
+    assert log_place() == (
+        "log group /aws/sagemaker/ProcessingJobs, streams diabetes-3f9a-rehearse/..."
+    )
     config.write_text("[]")
     assert log_place() == "the job's log"
