@@ -20,26 +20,26 @@ from steward_cli.console import CommandError, Exit
 
 
 def test_every_name_that_serving_gives_is_the_projects_own() -> None:
-    ours = _pattern("churn")
+    ours = _pattern("dev", "churn")
     for name in (
-        names.endpoint_name("churn", 3, "staging"),
-        names.endpoint_name("churn", 12, "prod"),
-        names.model_name("churn", 3, "prod", "00000003-1"),
-        names.model_name("churn", 3, "staging", "2"),
-        names.variants_endpoint("churn"),
-        names.variants_config("churn", 4),
+        names.endpoint_name("dev", "churn", 3, "staging"),
+        names.endpoint_name("dev", "churn", 12, "prod"),
+        names.model_name("dev", "churn", 3, "prod", "00000003-1"),
+        names.model_name("dev", "churn", 3, "staging", "2"),
+        names.variants_endpoint("dev", "churn"),
+        names.variants_config("dev", "churn", 4),
     ):
         assert ours.match(name), name
 
 
 def test_names_of_projects_that_begin_alike_are_left_alone() -> None:
-    ours = _pattern("churn")
+    ours = _pattern("dev", "churn")
     for name in (
-        names.endpoint_name("churn-v1", 3, "staging"),
-        names.endpoint_name("churn-eu", 3, "prod"),
-        names.endpoint_name("xchurn", 3, "prod"),
-        names.variants_endpoint("churn-v2"),
-        "churn-v3-production",
+        names.endpoint_name("dev", "churn-v1", 3, "staging"),
+        names.endpoint_name("dev", "churn-eu", 3, "prod"),
+        names.endpoint_name("dev", "xchurn", 3, "prod"),
+        names.variants_endpoint("dev", "churn-v2"),
+        "dev-churn-v3-production",
         "churn-visits",
     ):
         assert not ours.match(name), name
@@ -56,7 +56,7 @@ def test_schedules_of_experiments_and_reminders_are_the_projects_own() -> None:
 def test_the_schedule_of_batches_is_the_projects_own() -> None:
     assert is_schedule_of("churn", "churn-batch")
     assert not is_schedule_of("churn", "churn-eu-batch")
-    assert _pattern("churn").match("churn-v2-batch-5d2e9a7b1c30-1")
+    assert _pattern("dev", "churn").match("dev-churn-v2-batch-5d2e9a7b1c30-1")
 
 
 def test_schedules_of_another_stack_of_the_account_are_left_alone() -> None:

@@ -92,13 +92,14 @@ def refuse_flying(state: StackState, project: str) -> None:
 
 def leftovers(target: Target, project: str) -> dict[str, list[str]]:
     """Return what of a project costs or acts, by kind; empty kinds are left out."""
-    sagemaker, ours = target.client("sagemaker"), _pattern(project)
+    sagemaker, ours = target.client("sagemaker"), _pattern(target.environment_name, project)
+    start = f"{target.environment_name}-{project}-v"
     found = {
-        "endpoints": _names(sagemaker, "list_endpoints", "Endpoints", "EndpointName", project),
+        "endpoints": _names(sagemaker, "list_endpoints", "Endpoints", "EndpointName", start),
         "endpoint_configs": _names(
-            sagemaker, "list_endpoint_configs", "EndpointConfigs", "EndpointConfigName", project
+            sagemaker, "list_endpoint_configs", "EndpointConfigs", "EndpointConfigName", start
         ),
-        "models": _names(sagemaker, "list_models", "Models", "ModelName", project),
+        "models": _names(sagemaker, "list_models", "Models", "ModelName", start),
     }
     found = {kind: [n for n in names if ours.match(n)] for kind, names in found.items()}
     found["schedules"] = [f"{group}/{name}" for group, name in _schedules(target, project)]
@@ -235,21 +236,23 @@ def _ledger_items(target: Target, project: str) -> int:
 
 def _logs(target: Target, project: str) -> int:
     """Return how many log groups SageMaker made for the project's endpoints."""
-    ours, base = _pattern(project), "/aws/sagemaker/Endpoints/"
+    ours, base = _pattern(target.environment_name, project), "/aws/sagemaker/Endpoints/"
     pages = target.client("logs").get_paginator("describe_log_groups").paginate(
-        logGroupNamePrefix=f"{base}{project}-v"
+        logGroupNamePrefix=f"{base}{target.environment_name}-{project}-v"
     )  # fmt: skip
     names = [group["logGroupName"] for page in pages for group in page["logGroups"]]
     return sum(bool(ours.match(name.removeprefix(base))) for name in names)
 
 
-def _pattern(project: str) -> re.Pattern[str]:
+def _pattern(environment: str, project: str) -> re.Pattern[str]:
     """Match names of endpoints, configurations and models of this project and no other's."""
-    return re.compile(rf"^{re.escape(project)}-(v[1-9]\d*-(staging|prod|batch)|variants-prod)(-|$)")
+    return re.compile(
+        rf"^{environment}-{re.escape(project)}-(v[1-9]\d*-(staging|prod|batch)|variants-prod)(-|$)"
+    )
 
 
-def _names(client: Any, operation: str, listed: str, name: str, project: str) -> list[str]:
-    pages = client.get_paginator(operation).paginate(NameContains=f"{project}-v")
+def _names(client: Any, operation: str, listed: str, name: str, start: str) -> list[str]:
+    pages = client.get_paginator(operation).paginate(NameContains=start)
     return sorted(item[name] for page in pages for item in page[listed])
 
 
