@@ -83,14 +83,19 @@ def _of_training(entries: Iterable[Item], run: str) -> list[Item]:
 
 
 def _against_estimate(estimate: Mapping[str, Any] | None, actual: float) -> dict[str, Any]:
-    known: dict[str, Any] = {"training": actual, "expected": None, "high": None, "difference": None}
+    """Return what was estimated of the parts that entries record: storage is in none of them."""
+    known: dict[str, Any] = {
+        "training": actual, "expected": None, "high": None, "storage": None, "difference": None,
+    }  # fmt: skip
     if estimate is None:
         return known
-    expected = float(estimate["expected"])
-    stored = sum(float(p["expected"]) for p in estimate["parts"] if p["name"] == "storage")
+    stored = [part for part in estimate["parts"] if part["name"] == "storage"]
+    storage = sum(float(part["expected"]) for part in stored)
+    expected = float(estimate["expected"]) - storage
+    high = float(estimate["high"]) - sum(float(p.get("high", p["expected"])) for p in stored)
     return {
-        **known, "expected": expected, "high": float(estimate["high"]),
-        "difference": actual - (expected - stored),
+        **known, "expected": expected, "high": high, "storage": storage,
+        "difference": actual - expected,
     }  # fmt: skip
 
 

@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from steward.ports import Put, Table
+from steward_cli.asking import ask
 from steward_cli.commands.local import deploy_stack
 from steward_cli.demo import data as diabetes
-from steward_cli.demo.traffic import ask
 from steward_cli.target import Choice, credentials_file, local_target
 from support.laboratory_stack import Laboratory, eventually
 

@@ -43,7 +43,8 @@ RELEASED = entry("execution", 0.125, "2026-02-01T09:00:00", machine="s-release-v
                  status="SUCCEEDED", transitions=30, function_dollars=0.1)  # fmt: skip
 UNPRICED = entry("training_job", None, "2026-02-02T09:00:00", run="other-1", billable_s=60,
                  instance_count=1, instance_type="ml.zz9.large")  # fmt: skip
-PARTS = [{"name": "training", "expected": 0.7}, {"name": "storage", "expected": 0.2}]
+PARTS = [{"name": "training", "expected": 0.7, "high": 1.1},
+         {"name": "storage", "expected": 0.2, "high": 0.4}]  # fmt: skip
 ENTRIES = [RELEASED, TRAINED, ENDED, UNPRICED]
 
 
@@ -54,7 +55,9 @@ def test_a_run_is_held_against_its_estimate_without_what_its_release_cost() -> N
 
     assert first["dollars"] == pytest.approx(0.875)
     assert first["training"] == pytest.approx(0.75)
-    assert first["difference"] == pytest.approx(0.05)
+    assert (first["expected"], first["high"]) == (pytest.approx(0.7), pytest.approx(1.1))
+    assert first["difference"] == pytest.approx(first["training"] - first["expected"])
+    assert first["storage"] == 0.2
     assert (other["dollars"], other["unpriced"], other["difference"]) == (0.0, 1, None)
 
 

@@ -33,8 +33,10 @@ from steward.domain.errors import EvidenceIncompleteError, StewardError
 from steward.domain.principals import identity_of
 from steward.ports import Item
 from steward.service.emission import Cause, event
+from steward_cli.batch_text import print_batch
 from steward_cli.console import CommandError, Exit, Json, progress, record, show, table
-from steward_cli.state import StackState, person
+from steward_cli.sheet import Full
+from steward_cli.state import StackState
 from steward_cli.target import Target, choose
 
 app = typer.Typer(help="Batches: score files with the version in production, and look at them.")
@@ -55,8 +57,9 @@ def score(
     file: Annotated[Path | None, typer.Argument(help="Entity id and features of each row; without "
                                                 "one the input that `batch.input` declares.",
                                                 exists=True, dir_okay=False)] = None,
-    out: Annotated[Path | None, typer.Option("--out", help="Write the scores here too.")] = None,
-    reason: Annotated[str, typer.Option("--reason", help="Why; it stays on the batch.")] = "",
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Write the scores here too.")]
+        = None,
+    reason: Annotated[str, typer.Option("--reason", "-m", help="Why; it stays on the batch.")] = "",
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Follow it to its end.")] = True,
     timeout: Annotated[int, typer.Option("--timeout", help="Seconds to follow it.")] = 7200,
     json_: Json = False,
@@ -161,6 +164,7 @@ def show_batch(
     context: typer.Context,
     project: Project,
     batch: Annotated[str, typer.Argument(help="Batch id, as `batch list` shows it.")],
+    full: Full = False,
     json_: Json = False,
 ) -> None:
     """Show one batch: pinned input, version, counts, what was delivered or why not.
@@ -177,13 +181,14 @@ def show_batch(
     item = {**found[batch], "dollars": costs.get(batch), **_unseen(target, found[batch])}
 
     def render(console: Console) -> None:
-        console.print(record({name: item[name] for name in item if name != "run_id"}))
+        if full:
+            console.print(record({name: item[name] for name in item if name != "run_id"}))
+            return
+        arn = item.get("batch_arn")
+        link = target.console_url(f"states/home#/v2/executions/details/{arn}") if arn else None
+        print_batch(console, item, link)
         if "execution_status" in item:
             console.print(f"[yellow]{_LOST}[/yellow]")
-        console.print(f"asked by {person(item['trigger']['actor'])}: {item['trigger']['cause']}")
-        link = target.console_url(f"states/home#/v2/executions/details/{item['batch_arn']}")
-        if link and item["batch_arn"]:
-            console.print(link)
 
     show(item, json_, render)
 

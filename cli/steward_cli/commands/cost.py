@@ -75,6 +75,12 @@ def show_cost(
 
     def render(console: Console) -> None:
         console.print(table(_columns(by), [_row(by, line) for line in lines]))
+        if any(line.get("expected") is not None for line in lines):
+            console.print(
+                "training: until the version is registered, beside what was expected and high of "
+                "the same parts; staging and release are in together, storage is in neither",
+                style="dim", soft_wrap=True,
+            )  # fmt: skip
         console.print(f"Together ${total:.4f}: {', '.join(found['prices']) or 'nothing recorded'}")
         if unpriced := sum(line["unpriced"] for line in lines):
             console.print(
@@ -86,17 +92,32 @@ def show_cost(
 
 
 def _columns(by: str) -> tuple[str, ...]:
-    more = ("training", "estimate", "high", "difference") if by == "run" else ()
-    return (by, "dollars", *more, "entries", "since")
+    more = ("training", "expected", "high", "difference") if by == "run" else ()
+    return (by, "together", *more, "entries", "since")
 
 
 def _row(by: str, line: dict[str, Any]) -> tuple[Any, ...]:
     more: tuple[str, ...] = ()
     if by == "run":
         more = tuple(_dollars(line[name]) for name in ("training", "expected", "high"))
-        difference = line["difference"]
-        more = (*more, "" if difference is None else f"{difference:+.4f}")
-    return (line[by], _dollars(line["dollars"]), *more, line["entries"], line["since"])
+        more = (*more, _difference(line))
+    return (_named(str(line[by])), _dollars(line["dollars"]), *more, line["entries"], line["since"])
+
+
+def _named(key: str) -> str:
+    """Return a run's id as lists show it: of a commit its short id and the attempt."""
+    kind, _, rest = key.partition("#")
+    commit, _, attempt = rest.partition("#")
+    return f"{kind} {commit[:12]} #{attempt}" if attempt else key
+
+
+def _difference(line: dict[str, Any]) -> str:
+    if line["difference"] is None:
+        return ""
+    sign = "-" if line["difference"] < 0 else "+"
+    share = f" ({line['difference'] / line['expected']:+.0%})" if line["expected"] else ""
+    above = ", above high" if line["training"] > line["high"] else ""
+    return f"{sign}${abs(line['difference']):.4f}{share}{above}"
 
 
 def _dollars(value: float | None) -> str:
@@ -204,7 +225,7 @@ def estimate_cost(context: typer.Context, project: Project, json_: Json = False)
 @app.command("refresh-prices")
 def refresh_prices(
     context: typer.Context,
-    out: Annotated[Path, typer.Option(help="The table's file.")] = TABLE,
+    out: Annotated[Path, typer.Option("--out", "-o", help="The table's file.")] = TABLE,
     json_: Json = False,
 ) -> None:
     """Write the price table again from the AWS Price List API; needs `pricing:GetProducts`.

@@ -20,7 +20,9 @@ def delete(
     project: Annotated[str, typer.Argument(help="Project name.")],
     delivery: Annotated[str, typer.Argument(help="Delivery id or its beginning; or a batch id, "
                                             "for files that were put there to be scored.")],
-    reason: Annotated[str, typer.Option("--reason", help="Why; it stays, so name nobody in it.")],
+    reason: Annotated[
+        str, typer.Option("--reason", "-m", help="Why; it stays, so name nobody in it.")
+    ],
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     json_: Json = False,
 ) -> None:  # fmt: skip

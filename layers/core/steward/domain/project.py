@@ -20,7 +20,7 @@ from steward.domain.declaration import (
     with_default_margin,
 )
 from steward.domain.digests import digest_of
-from steward.domain.errors import InvalidProjectError
+from steward.domain.errors import InvalidProjectError, placed
 from steward.domain.feature_groups import FeatureColumn, FeatureGroup, FeatureUse, feature_columns
 from steward.domain.integration_declaration import Integration
 from steward.domain.monitoring.declaration import Monitoring
@@ -532,7 +532,7 @@ def parse_project(declared: object) -> Project:
         problems = [_problem(error) for error in invalid.errors(include_url=False)]
         first = problems[0]
         raise InvalidProjectError(
-            "; ".join(f"{p['field']}: {p['message']}" for p in problems),
+            "; ".join(placed(p["field"], p["message"]) for p in problems),
             field=first["field"], value=first["value"], allowed=first["allowed"],
         ) from None  # fmt: skip
 
