@@ -123,6 +123,18 @@ PATCHES: tuple[Patch, ...] = (
         "copy objects of another account",
     ),
     _patch(
+        "services.s3:_upload_part_copy",
+        ("bucket_name", "dest_key", "query_params", "headers"),
+        "object_copies:parts_across_accounts",
+        "copy parts of objects, of another account too, with their checksums",
+    ),
+    _patch(
+        "services.s3:_apply_bucket_scope",
+        ("method", "bucket", "key", "headers", "query_params", "body", "internal"),
+        "object_keys:asked_across_accounts",
+        "ask the key of what another account's bucket encrypts",
+    ),
+    _patch(
         "core.iam_evaluator:enforce",
         ("access_key_id", "iam_action", "service", "region", "resource_arn", "service_context"),
         "credentials:serve_unsigned_links",
@@ -387,6 +399,13 @@ READS: tuple[Ground, ...] = (
         ("bucket_name", "key", "body", "headers"),
         "write what is copied from another account",
     ),
+    Ground(
+        "services.s3:_upload_part",
+        ("bucket_name", "key", "body", "query_params", "headers"),
+        "write a part that is copied",
+    ),
+    Ground("services.s3:_stored_sse_headers", ("obj",), "know the key of an object"),
+    Ground("services.kms:key_policy_for_arn", ("resource_arn",), "ask the key of an object"),
     Ground("services.s3:_bucket_owner_account", ("name",), "know whose bucket a policy speaks of"),
     Ground("services.eventbridge:_event_bus_policies", (), "admit what other accounts send"),
     Ground("services.eventbridge:_remove_permission", ("data",), "remove a bus's policy"),

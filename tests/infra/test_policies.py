@@ -40,6 +40,8 @@ _NO_RESOURCE_LEVEL = {
     "sagemaker:ListArtifacts",
     "sagemaker:ListEndpointConfigs",
     "sagemaker:ListModels",
+    "sagemaker:ListModelCards",
+    "scheduler:ListSchedules",
     "sagemaker:ListAssociations",
     "sagemaker:ListEndpoints",
     "sagemaker:ListModelPackages",

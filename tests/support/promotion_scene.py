@@ -91,10 +91,13 @@ class Crossing:
         self.dev.state.put(Table.VERSIONS, {**item, **changes})
         self.dev.registry.packages[PACKAGE] = {"ModelApprovalStatus": "Approved"}
 
-    def offer(self, environment: str = "prod", by: str = BY) -> dict[str, Any]:
+    def offer(
+        self, environment: str = "prod", by: str = BY, *, afresh: bool = False
+    ) -> dict[str, Any]:
         """Ask in dev."""
+        wanted = OfferVersion(project=PROJECT, version=3, environment=environment, afresh=afresh)
         return offer_version(
-            OfferVersion(project=PROJECT, version=3, environment=environment), actor=by,
+            wanted, actor=by,
             request_id="r1",
             ports=OfferPorts(
                 state=self.dev.state, objects=self.objects, clock=self.dev.clock, ids=self.dev.ids,

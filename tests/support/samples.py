@@ -475,6 +475,11 @@ SAMPLES: list[e.Payload] = [
         dollars_month=26.28,
         prices="us-east-1 list prices of 2026-11-29",
     ),
+    e.ProjectRemoved(
+        found={"endpoints": 2, "endpoint_configs": 2, "models": 2},
+        config_digest="c" * 64,
+        code_digest="d" * 64,
+    ),
     e.OutcomesRecorded(count=24, uri="s3://capture/outcomes/diabetes/2026/01/05/6a7e8feb.jsonl"),
     e.OutcomeObserved(
         inference_id="6a7e8feb-b491-4cf7-a9f1-bf3703467718",

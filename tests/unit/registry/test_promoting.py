@@ -37,7 +37,7 @@ from support.promotion_scene import (
     PROD_BUS,
     Crossing,
 )
-from support.registry_scene import PROJECT
+from support.registry_scene import CONFIG, PROJECT, Scene
 
 STRANGER = "333333333333"
 
@@ -340,6 +340,35 @@ def test_a_next_environment_that_was_made_anew_is_offered_it_again(two: Crossing
     two.goal = Neighbour(PROD_BUS.replace("steward-prod", "steward-prod2"), PROD)
     again = two.offer()
     assert (again["status"], again["attempt"]) == ("offered", 1)
+
+
+def test_a_stack_made_anew_under_the_same_bus_is_offered_it_afresh(two: Crossing) -> None:
+    assert two.promoted()["became"] == 1
+    assert two.offer()["status"] == "received"
+    two.prod = Scene(objects=two.objects)
+    two.prod.state.put(Table.PROJECTS, {"project": PROJECT, "config": CONFIG})
+    assert (two.offer(afresh=True)["attempt"], two.offer()["attempt"]) == (2, 2)
+    assert two.arrives()["became"] == 1
+    answered = two.answers()
+    assert (answered["status"], answered["attempt"], answered["became"]) == ("received", 2, 1)
+
+
+def test_offering_afresh_what_is_still_there_makes_no_second_version(two: Crossing) -> None:
+    two.promoted()
+    two.offer(afresh=True)
+    assert two.arrives()["became"] == 1
+    assert two.answers()["attempt"] == 2
+    assert len(two.prod.state.named("VersionImported")) == 1
+
+
+def test_more_approvers_than_terms_can_name_are_refused_with_their_number(two: Crossing) -> None:
+    vote = two.dev.item(3)["approvals"][0]
+    two.approved(approvals=[{**vote, "identity": f"{DEV}/p{n}"} for n in range(51)])
+    with pytest.raises(RejectedError) as refused:
+        two.offer()
+    assert (refused.value.field, refused.value.value) == ("terms.approvers", 51)
+    assert refused.value.allowed == "1 to 50 approvers"
+    assert two.dev.state.named("VersionOffered") == []
 
 
 def test_two_stacks_of_one_account_promote_alike(two: Crossing) -> None:

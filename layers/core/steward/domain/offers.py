@@ -17,6 +17,7 @@ from steward.domain.errors import RejectedError
 
 TERMS = "terms.json"
 MAX_TERMS_BYTES = 1024**2
+MAX_APPROVERS = 50
 _BUS = re.compile(r"^arn:aws[a-z-]*:events:[a-z0-9-]+:(\d{12}):event-bus/[A-Za-z0-9._/-]{1,256}$")
 
 
@@ -60,12 +61,33 @@ class Terms(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
-    approvers: list[str] = Field(min_length=1, max_length=50)
+    approvers: list[str] = Field(min_length=1, max_length=MAX_APPROVERS)
     policy: dict[str, Any]
 
     def content(self) -> bytes:
         """Return the bytes that are stored."""
         return canonical_json(self.model_dump(mode="json"))
+
+
+def terms_of(approvers: list[str], policy: dict[str, Any]) -> Terms:
+    """Return the terms of an offer to be made.
+
+    Raises:
+        RejectedError: More people approved than terms can name, or the policy is too large.
+    """
+    if not 1 <= len(approvers) <= MAX_APPROVERS:
+        raise RejectedError(
+            f"{len(approvers)} people approved it", field="terms.approvers", value=len(approvers),
+            allowed=f"1 to {MAX_APPROVERS} approvers",
+        )  # fmt: skip
+    terms = Terms(approvers=approvers, policy=policy)
+    size = len(terms.content())
+    if size > MAX_TERMS_BYTES:
+        raise RejectedError(
+            f"{TERMS} has {size} bytes", field="terms.policy", value=size,
+            allowed=f"at most {MAX_TERMS_BYTES} bytes",
+        )  # fmt: skip
+    return terms
 
 
 def parse_terms(content: bytes) -> Terms:

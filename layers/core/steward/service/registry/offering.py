@@ -16,7 +16,7 @@ from steward.contracts.events import (
     VersionOffered,
 )
 from steward.domain.errors import NotAuthorizedError, RejectedError
-from steward.domain.offers import TERMS, Neighbour, Terms, export_folder, offer_id
+from steward.domain.offers import TERMS, Neighbour, Terms, export_folder, offer_id, terms_of
 from steward.domain.version_archive import MANIFEST, MAX_MODEL_BYTES, MODEL
 from steward.ports import (
     Absent,
@@ -71,7 +71,9 @@ def offer_version(
     """Lay an approved version ready and offer it; return how the offer stands.
 
     Asking again offers the same again, so that a lost event or answer is mended; what was
-    received stays so, and what was refused becomes a new attempt.
+    received stays so, and what was refused becomes a new attempt. ``afresh`` makes a new attempt
+    of what was received too, as for an environment that was made anew: where the version is still
+    there, it stays one version.
 
     Raises:
         RejectedError: Versions go nowhere from here, or the version was never approved.
@@ -94,10 +96,11 @@ def offer_version(
         )  # fmt: skip
     known = ports.state.get(Table.VERSIONS, _key(request.project, request.version, goal, request))
     there = known is not None and known["bus_arn"] == goal.bus_arn
-    if known and there and known["status"] == RECEIVED:
+    if known and there and known["status"] == RECEIVED and not request.afresh:
         return view(known)
-    attempt = int(known["attempt"]) + (known["status"] == REFUSED) if known and there else 1
-    offered, artifact = _lay_ready(item, Terms(approvers=ballot.approvers, policy=item["policy"]),
+    ended = {REFUSED, RECEIVED} if request.afresh else {REFUSED}
+    attempt = int(known["attempt"]) + (known["status"] in ended) if known and there else 1
+    offered, artifact = _lay_ready(item, terms_of(ballot.approvers, item["policy"]),
                                    request.environment, goal, attempt, ports)  # fmt: skip
     kept = {
         **_key(request.project, request.version, goal, request), "version": request.version,
