@@ -277,6 +277,7 @@ SAMPLES: list[e.Payload] = [
     e.VersionAliased(alias="challenger", version=2, previous=None, reason=f"release {RELEASE}"),
     e.VersionDescribed(version=2, tags={"cohort": "2026-01"}, description="With labs of January"),
     e.VersionOffered(
+        bus_arn="arn:aws:events:eu-west-1:111111111111:event-bus/steward-prod-promotions",
         version=2,
         offer_id=DIGEST,
         environment="prod",

@@ -33,6 +33,16 @@ class Neighbour:
     bus_arn: str
     account: str
 
+    @property
+    def region(self) -> str:
+        """Where the bus is."""
+        return self.bus_arn.split(":")[3]
+
+    @property
+    def stack(self) -> str:
+        """The stack that the bus is of, as its name says."""
+        return self.bus_arn.rpartition("/")[2].removesuffix("-promotions")
+
 
 def neighbour(bus_arn: str) -> Neighbour | None:
     """Return whom a bus ARN names, None for no ARN.
@@ -49,6 +59,46 @@ def neighbour(bus_arn: str) -> Neighbour | None:
             allowed="arn:aws:events:REGION:ACCOUNT:event-bus/NAME",
         )  # fmt: skip
     return Neighbour(bus_arn, found[1])
+
+
+def neighbours(bus_arns: str) -> tuple[Neighbour, ...]:
+    """Return whom a comma-separated list of bus ARNs names, in its order.
+
+    Raises:
+        RejectedError: One is no ARN of a bus.
+    """
+    found = (neighbour(arn.strip()) for arn in bus_arns.split(","))
+    return tuple(one for one in found if one is not None)
+
+
+def choose(goals: tuple[Neighbour, ...], environment: str, at: str | None = None) -> Neighbour:
+    """Return which of several next environments is meant.
+
+    Where there is one, it is that one: it says itself whether it is the environment asked for.
+    Of several it is the one whose stack bears the environment in its name (``steward-prod``,
+    ``prod-eu``), or whose account, region or stack is ``at``.
+
+    Raises:
+        RejectedError: There is none, or not exactly one.
+    """
+    if not goals:
+        raise RejectedError(
+            "versions go nowhere from this environment", field="PromoteTo",
+            allowed="a stack deployed with PromoteTo, the bus of the next environment",
+        )  # fmt: skip
+    if at is not None:
+        found = [one for one in goals if at in (one.account, one.region, one.stack)]
+    elif len(goals) == 1:
+        found = list(goals)
+    else:
+        found = [one for one in goals if environment in one.stack.split("-")]
+    if len(found) != 1:
+        told = [f"{one.stack} in {one.account} {one.region}" for one in goals]
+        raise RejectedError(
+            f"{len(found)} of the next environments are meant", field="at",
+            value=at or environment, allowed="account, region or stack of one: " + "; ".join(told),
+        )  # fmt: skip
+    return found[0]
 
 
 class Terms(BaseModel):
