@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +12,21 @@ import pytest
 from support.templates import CHILDREN, as_list, load, load_child, of_type, transformed
 
 FOUNDATION = load_child("foundation")["Resources"]
-NEXT = {"Ref": "NextAccounts"}
-SENDING = ("SendsVersions", "SendsToSecond", "SendsToThird")
+SENDING = {"SendsVersions": "FirstBus", "SendsToSecond": "SecondBus", "SendsToThird": "ThirdBus"}
+"""Each next environment's condition and bus."""
 OWN_BUS = ({"Ref": "BusName"}, {"Ref": "Bus"})
 
 
 def account_of(parameter: str) -> dict[str, Any]:
     """Return the account in an ARN that is a parameter, as templates take it."""
     return {"Fn::Select": [4, {"Fn::Split": [":", {"Ref": parameter}]}]}
+
+
+def each_if_it_is_there(value: Callable[[str], Any]) -> list[Any]:
+    """Return a list with a value for each next environment that there is."""
+    first, *others = SENDING.items()
+    there = [{"Fn::If": [name, value(bus), {"Ref": "AWS::NoValue"}]} for name, bus in others]
+    return [value(first[1]), *there]
 
 
 @pytest.mark.parametrize("path", CHILDREN, ids=lambda path: path.stem)
@@ -46,7 +54,7 @@ def test_our_own_bus_is_open_to_nobody_and_the_promotions_bus_to_two_kinds_of_ev
     }
     wanted = {
         "OffersBusPolicy": ("PromoteFrom", "VersionOffered", "TakesVersions"),
-        "AnswersBusPolicy": ("PromoteTo", "OfferAnswered", "SendsVersions"),
+        "AnswersBusPolicy": (None, "OfferAnswered", "SendsVersions"),
     }
     assert set(opened) == set(wanted)
     for name, (neighbour, kind, condition) in wanted.items():
@@ -55,10 +63,10 @@ def test_our_own_bus_is_open_to_nobody_and_the_promotions_bus_to_two_kinds_of_ev
         assert policy["EventBusName"] == {"Ref": "PromotionsBus"}
         assert statement["Action"] == "events:PutEvents"
         [principal] = statement["Principal"].values()
-        if neighbour == "PromoteFrom":
-            assert principal["Fn::Sub"][1]["Account"] == account_of(neighbour)
+        if neighbour is None:
+            assert principal == each_if_it_is_there(account_of)
         else:
-            assert principal == NEXT
+            assert principal["Fn::Sub"][1]["Account"] == account_of(neighbour)
         assert statement["Condition"]["StringEquals"] == {
             "events:source": "steward.registry", "events:detail-type": kind,
         }  # fmt: skip
@@ -70,7 +78,7 @@ def test_each_next_environment_reads_its_folder_of_the_exports_bucket_and_no_oth
         for name, policy in of_type(load(path), "AWS::S3::BucketPolicy").items():
             for one in policy["Properties"]["PolicyDocument"]["Statement"]:
                 statement = one["Fn::If"][1] if "Fn::If" in one else one
-                if "NextAccounts" not in json.dumps(statement):
+                if "Bus" not in json.dumps(statement):
                     continue
                 assert name == "ExportsBucketPolicy"
                 assert set(as_list(statement["Action"])) == {"s3:GetObject", "s3:GetObjectTagging"}
@@ -79,32 +87,30 @@ def test_each_next_environment_reads_its_folder_of_the_exports_bucket_and_no_oth
                 assert statement["Principal"] == {"AWS": names["Account"]}
                 condition = one["Fn::If"][0] if "Fn::If" in one else FOUNDATION[name]["Condition"]
                 found.append((names["Account"], condition))
-    assert found == [
-        ({"Fn::Select": [at, NEXT]}, condition) for at, condition in enumerate(SENDING)
-    ]
+    assert found == [(account_of(bus), condition) for condition, bus in SENDING.items()]
 
 
 def test_an_offer_goes_to_the_bus_that_it_names_and_to_no_other_neighbour() -> None:
-    rules = {
-        name: rule for name, rule in of_type({"Resources": FOUNDATION}, "AWS::Events::Rule").items()
-        if "PromoteTo" in json.dumps(rule)
-    }  # fmt: skip
-    assert [rule["Condition"] for rule in rules.values()] == list(SENDING)
-    for at, rule in enumerate(rules.values()):
-        bus = {"Fn::Select": [at, {"Fn::Split": [",", {"Ref": "PromoteTo"}]}]}
+    for condition, bus in SENDING.items():
+        [rule] = [
+            rule for rule in of_type({"Resources": FOUNDATION}, "AWS::Events::Rule").values()
+            if rule.get("Condition") == condition
+        ]  # fmt: skip
         [target] = rule["Properties"]["Targets"]
-        assert target["Arn"] == bus
-        assert rule["Properties"]["EventPattern"]["detail"] == {"data": {"bus_arn": [bus]}}
+        assert target["Arn"] == {"Ref": bus}
+        assert rule["Properties"]["EventPattern"]["detail"] == {
+            "data": {"bus_arn": [target["Arn"]]}
+        }
 
 
 def test_other_accounts_decrypt_with_the_exports_key_alone_and_through_s3() -> None:
     ours, theirs = FOUNDATION["Key"], FOUNDATION["ExportKey"]
-    assert "NextAccounts" not in json.dumps(ours)
+    assert "Bus" not in json.dumps(ours)
     [statement] = [
         one for one in theirs["Properties"]["KeyPolicy"]["Statement"]
-        if "NextAccounts" in json.dumps(one)
+        if "Bus" in json.dumps(one)
     ]  # fmt: skip
-    assert statement["Principal"] == {"AWS": NEXT}
+    assert statement["Principal"] == {"AWS": each_if_it_is_there(account_of)}
     assert statement["Action"] == "kms:Decrypt"
     assert "kms:ViaService" in statement["Condition"]["StringLike"]
 
