@@ -106,8 +106,8 @@ def take_down(target: Target, project: str, say: Callable[[str], None]) -> dict[
     is told so while the project is still whole.
     """
     found = leftovers(target, project)
-    *with_roles, own = _stacks(target, project)
-    for name in with_roles:
+    pipeline, profiling, own = _stacks(target, project)
+    for name in (pipeline, profiling):
         if name in found.get("stacks", ()):
             say(f"stack {name}")
             _delete_stack(target, name)
@@ -249,9 +249,10 @@ def _logs(target: Target, project: str) -> int:
     return sum(own.has("endpoints", name) for name in names)
 
 
-def _stacks(target: Target, project: str) -> tuple[str, ...]:
+def _stacks(target: Target, project: str) -> tuple[str, str, str]:
+    """Return the stacks of a project: those with roles of their own, then the project's."""
     pipeline = pipeline_stack_name(target, project)
-    return pipeline, f"{target.stack}-project-{project}", f"{target.stack}-profiling-{project}"
+    return pipeline, f"{target.stack}-profiling-{project}", f"{target.stack}-project-{project}"
 
 
 def _exists(target: Target, stack: str) -> bool:
