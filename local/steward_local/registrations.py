@@ -405,6 +405,8 @@ READS: tuple[Ground, ...] = (
         "write a part that is copied",
     ),
     Ground("services.s3:_stored_sse_headers", ("obj",), "know the key of an object"),
+    Ground("services.s3:_bucket_encryption", (), "encrypt by default as a template says"),
+    Ground("services.s3:_put_bucket_encryption", ("name", "body"), "encrypt by default"),
     Ground("services.kms:key_policy_for_arn", ("resource_arn",), "ask the key of an object"),
     Ground("services.s3:_bucket_owner_account", ("name",), "know whose bucket a policy speaks of"),
     Ground("services.eventbridge:_event_bus_policies", (), "admit what other accounts send"),

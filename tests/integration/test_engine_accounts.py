@@ -224,10 +224,7 @@ def test_a_large_object_of_another_account_is_copied_in_parts_where_its_key_says
                 "Condition": through}  # fmt: skip
 
     key = kms.create_key(Policy=policy(own))["KeyMetadata"]["Arn"]
-    s3.create_bucket(Bucket=bucket)
-    rule = {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "aws:kms",
-                                                   "KMSMasterKeyID": key}}  # fmt: skip
-    s3.put_bucket_encryption(Bucket=bucket, ServerSideEncryptionConfiguration={"Rules": [rule]})
+    _encrypted(account, bucket, key)
     content = bytes(range(256)) * (6 * 4096)
     s3.put_object(Bucket=bucket, Key=source, Body=content)
     s3.put_object(Bucket=bucket, Key="models/a", Body=b"x")
@@ -270,3 +267,19 @@ def test_a_large_object_of_another_account_is_copied_in_parts_where_its_key_says
     parts = [hashlib.sha256(content[: 5 * 1024**2]), hashlib.sha256(content[5 * 1024**2 :])]
     composite = hashlib.sha256(b"".join(part.digest() for part in parts)).digest()
     assert copied["ChecksumSHA256"] == f"{base64.b64encode(composite).decode()}-2"
+
+
+def _encrypted(account: Account, bucket: str, key: str) -> None:
+    """Make a bucket by a template that encrypts with a key by default."""
+    by_default = {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": key}
+    rules = [{"ServerSideEncryptionByDefault": by_default}]
+    properties = {
+        "BucketName": bucket,
+        "BucketEncryption": {"ServerSideEncryptionConfiguration": rules},
+    }
+    template = {"Resources": {"Bucket": {"Type": "AWS::S3::Bucket", "Properties": properties}}}
+    cloudformation = account.client("cloudformation")
+    cloudformation.create_stack(StackName=bucket, TemplateBody=json.dumps(template))
+    cloudformation.get_waiter("stack_create_complete").wait(
+        StackName=bucket, WaiterConfig={"Delay": 1, "MaxAttempts": 60}
+    )
