@@ -1,6 +1,6 @@
 # What a newcomer runs is `make demo` and `make test`; both prepare what they need.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check lint checkov bench notebooks sam-local aws-smoke clean
+.PHONY: help setup demo test check lint checkov bench notebooks sam-local environments aws-smoke clean
 .NOTPARALLEL:
 
 BIN := $(CURDIR)/.venv/bin
@@ -11,7 +11,7 @@ unexport PYTHONDONTWRITEBYTECODE
 PYTHON_FOLDERS := layers/core/steward cli/steward_cli local/steward_local jobs/steward_jobs functions tests bench .ci/aws_smoke.py
 
 help: ## Say what there is
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: ## Prepare .venv and the SAM CLI, from pinned and hashed requirements
 	@requirements/install dev
@@ -48,6 +48,9 @@ notebooks: setup ## Prepare .tools/notebooks, the Data Science SDK's own environ
 sam-local: setup ## Invoke every function by `sam local invoke` in a container, as it is in process
 	.tools/sam/bin/sam build
 	STEWARD_SAM_LOCAL=1 pytest tests/sam_local
+
+environments: setup ## Deploy a second environment into one account and play a common project in both
+	STEWARD_ENVIRONMENTS=1 pytest tests/e2e/test_environments.py
 
 aws-smoke: setup ## Deploy to your sandbox account, play the main job there, tear down (opt-in)
 	@.ci/aws-smoke

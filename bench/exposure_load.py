@@ -29,6 +29,7 @@ import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
 from steward.domain.exposures import Exposure, hashed_entity
+from steward.service.metric_lines import MetricLog
 from steward.service.serving.telemetry import Telemetry
 from steward_cli.demo.traffic import Asked, ask
 from steward_cli.function_urls import call
@@ -91,7 +92,7 @@ def exposure_line(project: str, run: str, number: int) -> str:
         prediction={"probability": 0.4217, "label": 0}, release_id="00000002-1",
         latency_ms=12.345,
     )  # fmt: skip
-    Telemetry(lines.append).capture(exposure, at)
+    Telemetry(MetricLog("dev", lines.append)).capture(exposure, at)
     return lines[0]
 
 

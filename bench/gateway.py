@@ -63,7 +63,7 @@ def row_of(target: Target) -> dict[str, Any]:
 
 def mirror(target: Target, percent: float) -> None:
     """Let version 1 answer copies of a share of the requests too, unseen."""
-    shadow = {"version": 1, "endpoint": f"{PROJECT}-v1-prod", "percent": percent}
+    shadow = {"version": 1, "endpoint": f"local-{PROJECT}-v1-prod", "percent": percent}
     target.client("dynamodb").update_item(
         TableName=target.output("RoutesTable"), Key={"project": {"S": PROJECT}},
         UpdateExpression="SET mirror = :mirror",
@@ -87,7 +87,7 @@ def _measure(target: Target, caller: Target) -> tuple[list[float], list[float], 
 
     def direct(_number: int) -> None:
         answer = runtime.invoke_endpoint(
-            EndpointName=f"{PROJECT}-v1-prod", Body=content, ContentType="application/json"
+            EndpointName=f"local-{PROJECT}-v1-prod", Body=content, ContentType="application/json"
         )
         answer["Body"].read()
 

@@ -235,7 +235,7 @@ class Canary:
         if not (head and lock and route):
             raise RuntimeError(f"{release['release_id']} has no head item, lock or route")
         self._head, self._lock, self._route = head, lock, route
-        self.endpoint = f"{PROJECT}-v{90 + self.version}-prod"
+        self.endpoint = f"local-{PROJECT}-v{90 + self.version}-prod"
         self._attempts = itertools.count(2)
 
     def bring_up(self) -> None:

@@ -170,18 +170,23 @@ def _of_project(capture: dict[str, Any], project: str, inference_id: str) -> dic
 
 
 def own_endpoint(
-    endpoints: Endpoints, project: str, version: int, route: Item | None, router: str
+    endpoints: Endpoints,
+    environment: str,
+    project: str,
+    version: int,
+    route: Item | None,
+    router: str,
 ) -> str:
     """Return an endpoint of a version that may be asked: in production, or staging.
 
     Raises:
         CommandError: None is in service.
     """
-    names = [endpoint_name(project, version, "staging")]
+    names = [endpoint_name(environment, project, version, "staging")]
     if router != "endpoint_variants":
         arms = (route or {}).get("arms", [])
         routed = [str(arm["endpoint"]) for arm in arms if int(arm["version"]) == version]
-        names = [*routed, endpoint_name(project, version, "prod"), *names]
+        names = [*routed, endpoint_name(environment, project, version, "prod"), *names]
     for name in dict.fromkeys(names):
         if endpoints.status(name) in ("InService", "Updating"):
             return name

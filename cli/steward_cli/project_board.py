@@ -11,14 +11,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from steward.domain.names import alarm_name
+from steward.domain.names import alarm_name, metric_namespace
 from steward.domain.project import Project
 
 COLUMNS = 24
 """Width of a dashboard in CloudWatch's units."""
 
 _HEIGHT = 6
-_NAMESPACE = "Steward"
 ALARMS = (
     "page-someone", "stable-errors", "stable-latency", "candidate-errors", "candidate-latency",
     "traffic", "no-data", "drift", "performance", "bias", "capture",
@@ -43,6 +42,11 @@ class Place:
     alarm_prefix: str
     gateway_function: str
     gateway_log: str
+
+    @property
+    def namespace(self) -> str:
+        """CloudWatch namespace of the environment's own metrics."""
+        return metric_namespace(self.environment)
 
 
 def dashboard_name(environment: str, project: str) -> str:
@@ -92,9 +96,9 @@ def _alarms(name: str, place: Place) -> Widget:
 def _traffic(project: Project, place: Place) -> list[Widget]:
     name = project.project
     limit = project.alarms.latency.threshold_ms
-    by_role = [_own("Requests", role, name, role=role) for role in ("stable", "candidate")]
+    by_role = [_own(place, "Requests", role, name, role=role) for role in ("stable", "candidate")]
     latency = [
-        _own("VariantLatency", f"{role} {stat}", name, stat=stat, role=role)
+        _own(place, "VariantLatency", f"{role} {stat}", name, stat=stat, role=role)
         for role in ("stable", "candidate")
         for stat in ("p50", "p95", "p99")
     ]
@@ -114,10 +118,10 @@ def _gateway(name: str, place: Place) -> list[Widget]:
         _of("AWS/Lambda", "Url5xxCount", "failed (5xx)", FunctionName=function),
     ]
     models = [
-        _own("VariantErrors", "stable failed", name, role="stable"),
-        _own("VariantErrors", "candidate failed", name, role="candidate"),
-        _own("Fallbacks", "answered by stable instead", name, role="candidate"),
-        _own("Rejections", "refused input", name, role="stable"),
+        _own(place, "VariantErrors", "stable failed", name, role="stable"),
+        _own(place, "VariantErrors", "candidate failed", name, role="candidate"),
+        _own(place, "Fallbacks", "answered by stable instead", name, role="candidate"),
+        _own(place, "Rejections", "refused input", name, role="stable"),
     ]
     cold = f"""source '{place.gateway_log}' | filter @type = "REPORT"
 | stats count(@initDuration) as cold_starts, count(*) as calls by bin(5m)"""
@@ -137,13 +141,13 @@ def _health(name: str, place: Place) -> list[Widget]:
         _of("AWS/Lambda", "Throttles", "account, throttled", stat="Sum"),
     ]
     lost = [
-        _own("CaptureFailures", "not captured", name),
-        _own("MirrorFailures", "copies not sent", name),
-        _own("AssignmentFailures", "assignments not kept", name),
+        _own(place, "CaptureFailures", "not captured", name),
+        _own(place, "MirrorFailures", "copies not sent", name),
+        _own(place, "AssignmentFailures", "assignments not kept", name),
     ]
     utilisation = _search("AWS/SageMaker", ("EndpointName", "VariantName"),
                           "ServerlessConcurrentExecutionsUtilization", "Maximum",
-                          _tokens("EndpointName", name))  # fmt: skip
+                          _endpoints(name, place))  # fmt: skip
     return [
         _graph("Saturation and throttles", place, busy, stat="Maximum"),
         _graph("Endpoints: share of concurrency in use", place, [utilisation]),
@@ -152,17 +156,17 @@ def _health(name: str, place: Place) -> list[Widget]:
 
 
 def _data(name: str, place: Place) -> list[Widget]:
-    age = _search(_NAMESPACE, ("project", "feature_group"), "FeatureAge", "Maximum",
+    age = _search(place.namespace, ("project", "feature_group"), "FeatureAge", "Maximum",
                   f'project="{name}"')  # fmt: skip
     looked = [
-        _own("WindowRows", "rows in the window", name),
-        _own("QuarantinedLines", "quarantined", name),
-        _own("LateRows", "late", name),
-        _own("DuplicateLines", "duplicates", name),
+        _own(place, "WindowRows", "rows in the window", name),
+        _own(place, "QuarantinedLines", "quarantined", name),
+        _own(place, "LateRows", "late", name),
+        _own(place, "DuplicateLines", "duplicates", name),
     ]
     labels = [
-        _own("LabelCoverage", "share with a label", name),
-        _own("LabelDelay", "median delay, s", name, right=True),
+        _own(place, "LabelCoverage", "share with a label", name),
+        _own(place, "LabelDelay", "median delay, s", name, right=True),
     ]
     return [
         _graph("Data freshness: age of the newest row, s", place, [age]),
@@ -174,15 +178,15 @@ def _data(name: str, place: Place) -> list[Widget]:
 def _model(name: str, place: Place) -> list[Widget]:
     mine = f'project="{name}"'
     effect = _search(
-        _NAMESPACE, ("project", "variant", "feature"), "DriftEffect", "Maximum", mine, 3600
+        place.namespace, ("project", "variant", "feature"), "DriftEffect", "Maximum", mine, 3600
     )
     realised, estimated = (
-        _search(_NAMESPACE, ("project", "variant", "metric"), metric, "Maximum", mine, 3600)
+        _search(place.namespace, ("project", "variant", "metric"), metric, "Maximum", mine, 3600)
         for metric in ("RealisedMetric", "EstimatedMetric")
     )
     changed = [
-        _own("DriftedColumns", "columns that changed in the window", name),
-        _own("FeatureSkew", "worst share of skewed values", name, right=True),
+        _own(place, "DriftedColumns", "columns that changed in the window", name),
+        _own(place, "FeatureSkew", "worst share of skewed values", name, right=True),
     ]
     return [
         _graph("Drift: effect of the most important features", place, [effect]),
@@ -201,7 +205,7 @@ def _platform(name: str, place: Place) -> list[Widget]:
         _search("AWS/States", ("StateMachineArn",), metric, "Sum", ours("StateMachineArn"))
         for metric in ("ExecutionsFailed", "ExecutionsTimedOut")
     ]
-    cost = [_own("CostDollars", "jobs and executions, dollars", name)]
+    cost = [_own(place, "CostDollars", "jobs and executions, dollars", name)]
     return [
         _graph("Dead letters waiting, all projects", place, [dead]),
         _graph("Failed executions, all projects", place, failed),
@@ -210,15 +214,22 @@ def _platform(name: str, place: Place) -> list[Widget]:
 
 
 def _own(
-    metric: str, label: str, project: str, *, stat: str = "", right: bool = False, **more: str
-) -> Metric:
+    place: Place,
+    metric: str,
+    label: str,
+    project: str,
+    *,
+    stat: str = "",
+    right: bool = False,
+    **more: str,
+) -> Metric:  # fmt: skip
     options: dict[str, Any] = {"label": label}
     if stat:
         options["stat"] = stat
     if right:
         options["yAxis"] = "right"
     dimensions = [text for pair in {"project": project, **more}.items() for text in pair]
-    return [_NAMESPACE, metric, *dimensions, options]
+    return [place.namespace, metric, *dimensions, options]
 
 
 def _of(namespace: str, metric: str, label: str, *, stat: str = "", **dimensions: str) -> Metric:
@@ -242,6 +253,18 @@ def _search(
 def _tokens(dimension: str, name: str) -> str:
     """Return search terms that match every word of a name."""
     return " ".join(f"{dimension}={word}" for word in name.split("-"))
+
+
+def _endpoints(name: str, place: Place) -> str:
+    """Return search terms for a project's endpoints.
+
+    Words are searched in no order, and ``staging`` and ``prod`` are stages as well: of the
+    environments only those that are no stage can be told apart.
+    """
+    words = [place.environment, *name.split("-")]
+    others = [word for word in ("local", "dev") if word not in words]
+    wanted = _tokens("EndpointName", "-".join(dict.fromkeys(words)))
+    return " ".join([wanted, *(f"NOT EndpointName={word}" for word in others)])
 
 
 def _graph(

@@ -15,7 +15,7 @@ from steward.domain.feature_versions import (
     known_versions,
     label_of,
 )
-from steward.domain.names import alarm_name, feature_group_name
+from steward.domain.names import alarm_name, feature_group_name, metric_namespace
 from steward.domain.project import Project
 from steward.ports import Item
 
@@ -195,7 +195,7 @@ def _skew_alarm(project: Project, environment: str) -> dict[str, Any]:
                 f"Of a feature more than {limit:.1%} of the served values differ from what "
                 f"training would have seen; see reports/{project.project}/skew/."
             ),
-            "Namespace": "Steward",
+            "Namespace": metric_namespace(environment),
             "MetricName": "FeatureSkew",
             "Dimensions": [{"Name": "project", "Value": project.project}],
             "Statistic": "Maximum",
@@ -223,7 +223,7 @@ def _alarm(
                 f"The newest row of {label} is older than {limit} s: its source delivers no more, "
                 "or materialising fails."
             ),
-            "Namespace": "Steward",
+            "Namespace": metric_namespace(environment),
             "MetricName": "FeatureAge",
             "Dimensions": [
                 {"Name": "project", "Value": project.project},

@@ -19,7 +19,8 @@ from steward_local.engine import Engine
 from steward_local.errors import DeployError
 
 _REPOSITORY = Path(__file__).resolve().parents[2]
-_CONFIG_ENVIRONMENT = "local"
+LOCAL = "local"
+"""The environment of samconfig.toml that a laptop has."""
 # What a build reads; a change in any of it makes the last build stale.
 _SOURCES = ("template.yaml", "stacks", "functions", "layers", "statemachines")
 _STAMP = Path(".aws-sam") / "steward-build.sha256"
@@ -49,6 +50,7 @@ def deploy(
     *,
     project: Path = _REPOSITORY,
     parameters: Mapping[str, str] | None = None,
+    environment: str = LOCAL,
 ) -> dict[str, str]:
     """Build, package and deploy the project's template; return the root stack's outputs.
 
@@ -61,6 +63,7 @@ def deploy(
         on_line: Told every line that the SAM CLI prints.
         project: Directory of template.yaml and samconfig.toml.
         parameters: Of the template, beside and before those in samconfig.toml.
+        environment: The one of samconfig.toml; an account may have several.
 
     Raises:
         DeployError: `sam` failed; the message ends with its last lines.
@@ -68,13 +71,13 @@ def deploy(
     with _alone(project):
         build(engine, on_line, project=project)
         template = _package(engine, on_line, project)
-    arguments = ["deploy", "--config-env", _CONFIG_ENVIRONMENT, "--template-file", str(template)]
+    arguments = ["deploy", "--config-env", environment, "--template-file", str(template)]
     arguments += ["--config-file", str(project / "samconfig.toml")]
     if parameters:
         added = [f"{name}={value}" for name, value in parameters.items()]
-        arguments += ["--parameter-overrides", *_overrides(project).split(), *added]
+        arguments += ["--parameter-overrides", *_overrides(project, environment).split(), *added]
     _run(engine, arguments, project, on_line)
-    return outputs(engine, stack_name(project))
+    return outputs(engine, stack_name(project, environment))
 
 
 @contextlib.contextmanager
@@ -139,32 +142,32 @@ def build(engine: Engine, on_line: Callable[[str], None], *, project: Path = _RE
         on_line("Nothing changed since the last `sam build`; using it.")
         return
     stamp.unlink(missing_ok=True)
-    arguments = ["build", "--cached", "--parallel", "--config-env", _CONFIG_ENVIRONMENT]
+    arguments = ["build", "--cached", "--parallel", "--config-env", LOCAL]
     _run(engine, arguments, project, on_line)
     stamp.write_text(digest)
 
 
-def _environment_of(project: Path) -> dict[str, Any]:
-    """Return the local environment in samconfig.toml."""
+def _environment_of(project: Path, environment: str) -> dict[str, Any]:
+    """Return an environment in samconfig.toml."""
     with (project / "samconfig.toml").open("rb") as file:
-        found: dict[str, Any] = tomllib.load(file).get(_CONFIG_ENVIRONMENT, {})
+        found: dict[str, Any] = tomllib.load(file).get(environment, {})
     return found
 
 
-def _overrides(project: Path) -> str:
+def _overrides(project: Path, environment: str) -> str:
     """Return the template's parameters in samconfig.toml."""
-    parameters = _environment_of(project).get("deploy", {}).get("parameters", {})
+    parameters = _environment_of(project, environment).get("deploy", {}).get("parameters", {})
     return str(parameters.get("parameter_overrides", ""))
 
 
-def stack_name(project: Path = _REPOSITORY) -> str:
-    """Return the root stack's name of the local environment in samconfig.toml."""
-    environment = _environment_of(project)
+def stack_name(project: Path = _REPOSITORY, environment: str = LOCAL) -> str:
+    """Return the root stack's name of an environment in samconfig.toml."""
+    declared = _environment_of(project, environment)
     for command in ("deploy", "global"):
-        name = environment.get(command, {}).get("parameters", {}).get("stack_name")
+        name = declared.get(command, {}).get("parameters", {}).get("stack_name")
         if name:
             return str(name)
-    raise DeployError(f"samconfig.toml names no stack_name for {_CONFIG_ENVIRONMENT}.")
+    raise DeployError(f"samconfig.toml names no stack_name for {environment}.")
 
 
 def outputs(engine: Engine, stack: str) -> dict[str, str]:

@@ -23,7 +23,7 @@ def alarms(request: pytest.FixtureRequest) -> Alarms:
     cloudwatch = clients.get("cloudwatch")
     for name, state in STATES.items():
         cloudwatch.put_metric_alarm(
-            AlarmName=name, Namespace="Steward", MetricName="VariantErrors", Statistic="Sum",
+            AlarmName=name, Namespace="Steward/dev", MetricName="VariantErrors", Statistic="Sum",
             Period=10, EvaluationPeriods=1, Threshold=1,
             ComparisonOperator="GreaterThanOrEqualToThreshold",
         )  # fmt: skip
@@ -47,15 +47,15 @@ def test_an_alarm_looks_at_another_variant_under_its_own_name(aws: Clients) -> N
     settings = CloudWatchAlarms(cloudwatch)
     declared = parse_project(declaration()).alarms
     for version in (2, 3):
-        for alarm in variant_alarms("local", "ward", version, declared):
+        for alarm in variant_alarms("dev", "ward", version, declared):
             settings.put(alarm)
 
     told = {a["AlarmName"]: a for a in cloudwatch.describe_alarms()["MetricAlarms"]}
-    assert set(told) == {f"steward-local-ward-candidate-{kind}" for kind in ("errors", "latency")}
+    assert set(told) == {f"steward-dev-ward-candidate-{kind}" for kind in ("errors", "latency")}
     for alarm in told.values():
         assert {d["Name"]: d["Value"] for d in alarm["Dimensions"]} == {
-            "EndpointName": "ward-variants-prod", "VariantName": "v3",
+            "EndpointName": "dev-ward-variants-prod", "VariantName": "v3",
         }  # fmt: skip
-    latency = told["steward-local-ward-candidate-latency"]
+    latency = told["steward-dev-ward-candidate-latency"]
     assert latency["Threshold"] == declared.latency.threshold_ms * 1000
     assert latency["ExtendedStatistic"] == "p95"

@@ -15,7 +15,7 @@ from support.drift_scene import FakeEndpointMetrics
 pytestmark = pytest.mark.usefixtures("isolated")
 
 NOW = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
-NAME = "diabetes-v1-prod"
+NAME = "dev-diabetes-v1-prod"
 
 
 @pytest.fixture(params=["fake", "cloudwatch"])
@@ -24,7 +24,7 @@ def metrics(request: pytest.FixtureRequest) -> EndpointMetrics:
     if request.param == "fake":
         return FakeEndpointMetrics({NAME: moments})
     cloudwatch = request.getfixturevalue("aws").get("cloudwatch")
-    for endpoint, variant in ((NAME, "A"), ("other-v1-prod", "A"), (NAME, "Other")):
+    for endpoint, variant in ((NAME, "A"), ("dev-other-v1-prod", "A"), (NAME, "Other")):
         dimensions = [
             {"Name": "EndpointName", "Value": endpoint}, {"Name": "VariantName", "Value": variant},
         ]  # fmt: skip

@@ -15,7 +15,7 @@ from steward.ports import Answer, Endpoints
 from support.fakes import FakeEndpoints
 from support.runtime_server import RuntimeServer, Script, model_error, refusal, runtime_server
 
-NAME = "diabetes-v2-prod"
+NAME = "dev-diabetes-v2-prod"
 BODY = b'{"instances": [{"age": 59}]}'
 ANSWER = b'{"predictions": [{"probability": 0.7, "label": 1}]}'
 
@@ -130,7 +130,10 @@ def test_our_container_s_refusal_keeps_field_value_and_allowed(
         (model_error(429, "slow down"), DependencyError),
         (model_error(503, "starting"), DependencyError),
         (refusal(400, "ThrottlingException", "Rate exceeded"), DependencyError),
-        (refusal(400, "ValidationError", "Endpoint diabetes-v2-prod not found."), DependencyError),
+        (
+            refusal(400, "ValidationError", "Endpoint dev-diabetes-v2-prod not found."),
+            DependencyError,
+        ),
         (refusal(429, "ModelNotReadyException", "still loading"), DependencyError),
         (refusal(530, "InternalDependencyException", "try again"), DependencyError),
         (refusal(503, "ServiceUnavailable", "try again"), DependencyError),
@@ -230,12 +233,12 @@ def test_an_endpoint_tells_its_status(fleet: Fleet) -> None:
 
 def test_deleting_an_endpoint_leaves_nothing_of_it_and_the_others(fleet: Fleet) -> None:
     fleet.create(NAME)
-    fleet.create("other-v1-prod")
+    fleet.create("dev-other-v1-prod")
 
     fleet.endpoints.delete(NAME)
 
     assert fleet.endpoints.status(NAME) is None
-    assert all(name.startswith("other-v1-prod") for name in fleet.left())
+    assert all(name.startswith("dev-other-v1-prod") for name in fleet.left())
     assert fleet.left()
 
 
@@ -248,11 +251,13 @@ def test_deleting_what_is_gone_is_fine(fleet: Fleet) -> None:
 
 def test_a_configuration_that_somebody_else_put_the_endpoint_on_is_theirs(aws: Clients) -> None:
     client = aws.get("sagemaker")
-    _create(client, "other-v1-prod")
-    client.create_endpoint(EndpointName=NAME, EndpointConfigName="other-v1-prod-1")
+    _create(client, "dev-other-v1-prod")
+    client.create_endpoint(EndpointName=NAME, EndpointConfigName="dev-other-v1-prod-1")
 
     SageMakerEndpoints(aws).delete(NAME)
 
-    assert [e["EndpointName"] for e in client.list_endpoints()["Endpoints"]] == ["other-v1-prod"]
-    assert client.describe_endpoint_config(EndpointConfigName="other-v1-prod-1")
-    assert client.describe_model(ModelName="other-v1-prod-1")
+    assert [e["EndpointName"] for e in client.list_endpoints()["Endpoints"]] == [
+        "dev-other-v1-prod"
+    ]
+    assert client.describe_endpoint_config(EndpointConfigName="dev-other-v1-prod-1")
+    assert client.describe_model(ModelName="dev-other-v1-prod-1")

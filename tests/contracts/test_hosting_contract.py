@@ -22,7 +22,7 @@ from steward.ports import Hosting
 from support.fake_hosting import FakeHosting
 from support.fakes import FakeClock
 
-NAME, CONFIG = "diabetes-v2-prod", "diabetes-v2-prod-1"
+NAME, CONFIG = "dev-diabetes-v2-prod", "dev-diabetes-v2-prod-1"
 MODEL = {
     "ModelName": CONFIG, "ExecutionRoleArn": "arn:aws:iam::123456789012:role/endpoint",
     "PrimaryContainer": {"Image": "jobs", "ModelDataUrl": "s3://artifacts/m.tar.gz"},
@@ -199,7 +199,7 @@ def test_all_pages_are_listed() -> None:
     assert [found.name for found in SageMakerHosting(_Pages()).listed("x")] == ["a", "b"]
 
 
-JOB = "churn-5d2e9a7b1c30-1-batch"
+JOB = "dev-churn-5d2e9a7b1c30-1-batch"
 
 
 class _Transforms:

@@ -180,37 +180,38 @@ MAILS: dict[str, Payload] = {
         **{**FAILURE, "failed_state": "FreezeCohorts", "error": "AccessDeniedError"},
     ),
     "route_drifted_repaired": events.RouteDrifted(
-        endpoint="diabetes-v3-prod", version=3, role="stable", kind="other_config",
-        wanted="configuration diabetes-v3-prod-1, in service", found="configuration hotfix-7",
+        endpoint="dev-diabetes-v3-prod", version=3, role="stable", kind="other_config",
+        wanted="configuration dev-diabetes-v3-prod-1, in service", found="configuration hotfix-7",
         since="2026-01-05T09:12:00.000+00:00", action="repair", digest="d4" * 32,
     ),
     "route_drifted_held": events.RouteDrifted(
-        endpoint="diabetes-v3-prod", version=3, role="stable", kind="missing",
-        wanted="configuration diabetes-v3-prod-1, in service", found="there is no such endpoint",
+        endpoint="dev-diabetes-v3-prod", version=3, role="stable", kind="missing",
+        wanted="configuration dev-diabetes-v3-prod-1, in service",
+        found="there is no such endpoint",
         last_in_order_at="2026-01-05T09:10:00.000+00:00", action="hold", digest="d4" * 32,
     ),
     "route_drifted_rolled_back": events.RouteDrifted(
-        endpoint="diabetes-v4-prod", version=4, role="candidate", kind="failed",
-        wanted="configuration diabetes-v4-prod-1, in service",
+        endpoint="dev-diabetes-v4-prod", version=4, role="candidate", kind="failed",
+        wanted="configuration dev-diabetes-v4-prod-1, in service",
         found="it is Failed: no capacity", action="roll_back", digest="d4" * 32,
     ),
     "route_repaired": events.RouteRepaired(
-        endpoint="diabetes-v3-prod", version=3, kind="other_config", by="steward",
+        endpoint="dev-diabetes-v3-prod", version=3, kind="other_config", by="steward",
         drifted_at="2026-01-05T09:12:00.000+00:00", repaired_at="2026-01-05T09:17:00.000+00:00",
     ),
     "route_repair_failed": events.RouteRepairFailed(
-        endpoint="diabetes-v3-prod", version=3, kind="missing", attempt=5,
-        error="RejectedError", cause="create_endpoint diabetes-v3-prod: ResourceLimitExceeded",
+        endpoint="dev-diabetes-v3-prod", version=3, kind="missing", attempt=5,
+        error="RejectedError", cause="create_endpoint dev-diabetes-v3-prod: ResourceLimitExceeded",
         given_up=True,
     ),
     "endpoints_idle": events.EndpointIdle(
         endpoints=[
             events.IdleEndpoint(
-                endpoint="diabetes-v1-prod", kind="orphan", since="2026-01-02T09:00:00+00:00",
+                endpoint="dev-diabetes-v1-prod", kind="orphan", since="2026-01-02T09:00:00+00:00",
                 reason="no route and no release names it", action="delete", dollars_month=26.28,
             ),
             events.IdleEndpoint(
-                endpoint="diabetes-v3-prod", kind="idle", since="2025-12-22T09:00:00+00:00",
+                endpoint="dev-diabetes-v3-prod", kind="idle", since="2025-12-22T09:00:00+00:00",
                 reason="no request for 14 days", action="none", dollars_month=None,
             ),
         ],
@@ -219,22 +220,23 @@ MAILS: dict[str, Payload] = {
     "endpoints_idle_performed": events.EndpointIdle(
         endpoints=[
             events.IdleEndpoint(
-                endpoint="diabetes-v3-prod", kind="idle", since="2025-12-22T09:00:00+00:00",
+                endpoint="dev-diabetes-v3-prod", kind="idle", since="2025-12-22T09:00:00+00:00",
                 reason="no request for 14 days", action="scale_to_zero", dollars_month=52.56,
             ),
         ],
         dollars_month=52.56, performed=True, prices="us-east-1 list prices of 2026-11-29",
     ),
     "endpoint_deleted": events.EndpointReaped(
-        endpoint="diabetes-v1-prod", action="deleted", reason="no route and no release names it",
+        endpoint="dev-diabetes-v1-prod", action="deleted",
+        reason="no route and no release names it",
         dollars_month=26.28, prices="us-east-1 list prices of 2026-11-29",
     ),
     "endpoint_scaled_to_zero": events.EndpointReaped(
-        endpoint="diabetes-v3-prod", action="scaled_to_zero", reason="no request for 14 days",
+        endpoint="dev-diabetes-v3-prod", action="scaled_to_zero", reason="no request for 14 days",
         dollars_month=52.56, prices="us-east-1 list prices of 2026-11-29",
     ),
     "endpoint_scaled_back": events.EndpointReaped(
-        endpoint="diabetes-v3-prod", action="scaled_back", reason="requests come again",
+        endpoint="dev-diabetes-v3-prod", action="scaled_back", reason="requests come again",
         dollars_month=-52.56, prices="us-east-1 list prices of 2026-11-29",
     ),
     "schedule_repaired": events.ScheduleRepaired(

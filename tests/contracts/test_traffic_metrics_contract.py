@@ -24,7 +24,7 @@ def metrics(request: pytest.FixtureRequest) -> TrafficMetrics:
     def put(project: str, role: str, name: str, values: list[int], at: datetime) -> None:
         dimensions = [{"Name": "project", "Value": project}, {"Name": "role", "Value": role}]
         cloudwatch.put_metric_data(
-            Namespace="Steward",
+            Namespace="Steward/dev",
             MetricData=[
                 {"MetricName": name, "Dimensions": dimensions, "Value": value, "Timestamp": at,
                  "StorageResolution": 1}
@@ -42,7 +42,7 @@ def metrics(request: pytest.FixtureRequest) -> TrafficMetrics:
     put("diabetes", "candidate", "Requests", [1] * 9, SHIFTED - timedelta(seconds=1))
     put("diabetes", "stable", "Requests", [1] * 40, during)
     put("asthma", "candidate", "Requests", [1] * 40, during)
-    return CloudWatchTrafficMetrics(cloudwatch)
+    return CloudWatchTrafficMetrics(cloudwatch, "dev")
 
 
 def test_the_answers_of_one_role_since_the_shift_are_counted(metrics: TrafficMetrics) -> None:
@@ -58,7 +58,7 @@ def test_a_role_without_traffic_has_no_counts(metrics: TrafficMetrics) -> None:
 def test_a_clock_that_jumped_back_since_the_shift_counts_nothing() -> None:
     client = Answering()
     ahead = UNTIL + timedelta(hours=5)
-    counts = CloudWatchTrafficMetrics(client).counts("diabetes", "stable", ahead, UNTIL)
+    counts = CloudWatchTrafficMetrics(client, "dev").counts("diabetes", "stable", ahead, UNTIL)
     (asked,) = client.asked
     start, end = asked["StartTime"], asked["EndTime"]
     assert isinstance(start, datetime)
@@ -81,7 +81,7 @@ def test_every_page_of_an_answer_is_counted() -> None:
             return {"MetricDataResults": [result], **more}
 
     client = Paged()
-    adapter = CloudWatchTrafficMetrics(client)
+    adapter = CloudWatchTrafficMetrics(client, "dev")
     since = UNTIL - timedelta(days=1)
     assert adapter.counts("diabetes", "stable", since, UNTIL) == RoleCounts(10, 0, 0)
     assert client.periods == [60, 60]
@@ -113,7 +113,7 @@ def test_a_long_experiment_is_read_at_what_cloudwatch_still_keeps(
 ) -> None:
     client = Answering()
     since = UNTIL - age - timedelta(seconds=13)
-    CloudWatchTrafficMetrics(client).counts("diabetes", "stable", since, UNTIL)
+    CloudWatchTrafficMetrics(client, "dev").counts("diabetes", "stable", since, UNTIL)
     (asked,) = client.asked
     queries, start = asked["MetricDataQueries"], asked["StartTime"]
     assert isinstance(queries, list)
@@ -126,4 +126,6 @@ def test_a_long_experiment_is_read_at_what_cloudwatch_still_keeps(
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -1.0])
 def test_a_sum_that_is_no_count_is_refused(value: float) -> None:
     with pytest.raises(DependencyError, match="Requests of diabetes"):
-        CloudWatchTrafficMetrics(Answering(value)).counts("diabetes", "stable", SHIFTED, UNTIL)
+        CloudWatchTrafficMetrics(Answering(value), "dev").counts(
+            "diabetes", "stable", SHIFTED, UNTIL
+        )

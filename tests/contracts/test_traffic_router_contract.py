@@ -17,7 +17,7 @@ from support.fake_sagemaker import FakeSageMaker, refusal
 from support.fake_state import FakeState
 
 PROJECT = "ward"
-ENDPOINT = names.variants_endpoint(PROJECT)
+ENDPOINT = names.variants_endpoint("dev", PROJECT)
 
 
 def arm(version: int, share: float = 100) -> Arm:
@@ -26,13 +26,13 @@ def arm(version: int, share: float = 100) -> Arm:
 
 def variant(version: int, weight: float = 0, attempt: int = 1) -> dict[str, Any]:
     return {
-        "VariantName": f"v{version}", "ModelName": f"{PROJECT}-v{version}-prod-{attempt}",
+        "VariantName": f"v{version}", "ModelName": f"dev-{PROJECT}-v{version}-prod-{attempt}",
         "InstanceType": "ml.m5.large", "InitialInstanceCount": 1, "InitialVariantWeight": weight,
     }  # fmt: skip
 
 
 def config(label: str, *variants: dict[str, Any], **more: Any) -> dict[str, Any]:
-    name = names.variants_config(PROJECT, label)
+    name = names.variants_config("dev", PROJECT, label)
     return {"EndpointConfigName": name, "ProductionVariants": list(variants), **more}
 
 
@@ -46,7 +46,7 @@ class Scene:
 
     @property
     def router(self) -> TrafficRouter:
-        variants = EndpointVariantsRouter(self.sagemaker, self.state)
+        variants = EndpointVariantsRouter(self.sagemaker, self.state, "dev")
         routers: dict[str, TrafficRouter] = {
             "gateway": GatewayRouter(self.state),
             "endpoint_variants": variants,
@@ -218,7 +218,7 @@ def test_a_shadow_variant_stands_beside_one_production_variant(variants: Scene) 
     )  # fmt: skip
     variants.write(mirrored)
     variants.follow()
-    used = variants.sagemaker.configs[names.variants_config(PROJECT, "c2")]
+    used = variants.sagemaker.configs[names.variants_config("dev", PROJECT, "c2")]
     assert [v["VariantName"] for v in used["ProductionVariants"]] == ["v1"]
     (shadow,) = used["ShadowProductionVariants"]
     assert (shadow["VariantName"], shadow["InitialVariantWeight"]) == ("v2", 40)
@@ -256,7 +256,7 @@ def test_a_configuration_that_cannot_be_put_in_use_fails_with_sagemakers_reason(
 
 def test_a_quota_is_a_clear_result(variants: Scene) -> None:
     route = variants.serve()
-    variants.sagemaker.models.add(f"{PROJECT}-v2-prod-1")
+    variants.sagemaker.models.add(f"dev-{PROJECT}-v2-prod-1")
     variants.write(shifted(route, "00000002-1", "canary", arm(2, 10), 1000))
     quota = refusal("UpdateEndpoint", "ResourceLimitExceeded", "ml.m5.large for endpoint usage: 1")
     variants.sagemaker.refuses["update_endpoint"] = quota
@@ -289,7 +289,7 @@ def test_an_endpoint_that_is_gone_is_told(variants: Scene) -> None:
 
 
 def test_the_previous_version_comes_back_after_a_shadow_phase(variants: Scene) -> None:
-    variants.sagemaker.models.add(f"{PROJECT}-v1-prod-3")
+    variants.sagemaker.models.add(f"dev-{PROJECT}-v1-prod-3")
     shadow = {**variant(3), "InitialVariantWeight": 100}
     variants.sagemaker.add(
         ENDPOINT, config("3-1", variant(2, 100), ShadowProductionVariants=[shadow])
@@ -300,7 +300,7 @@ def test_the_previous_version_comes_back_after_a_shadow_phase(variants: Scene) -
     variants.follow()
     variants.tidy()
     assert variants.sagemaker.variants(ENDPOINT) == ["v1", "v2"]
-    assert variants.sagemaker.models == {f"{PROJECT}-v1-prod-3", f"{PROJECT}-v2-prod-1"}
+    assert variants.sagemaker.models == {f"dev-{PROJECT}-v1-prod-3", f"dev-{PROJECT}-v2-prod-1"}
 
 
 def test_a_version_without_a_model_cannot_come_back(variants: Scene) -> None:
@@ -313,13 +313,17 @@ def test_a_version_without_a_model_cannot_come_back(variants: Scene) -> None:
 def test_what_a_failed_release_left_is_removed_and_what_is_used_stays(variants: Scene) -> None:
     variants.serve(2)
     variants.sagemaker.configs |= {
-        name: config(name) for name in (f"{ENDPOINT}-7-1", "ward-b-variants-prod-1-1")
+        name: config(name) for name in (f"{ENDPOINT}-7-1", "dev-ward-b-variants-prod-1-1")
     }
-    variants.sagemaker.models |= {"ward-v7-prod-1", "ward-b-v7-prod-1", "ward-v7-staging-1"}
+    variants.sagemaker.models |= {
+        "dev-ward-v7-prod-1",
+        "dev-ward-b-v7-prod-1",
+        "dev-ward-v7-staging-1",
+    }
     variants.tidy()
     assert variants.sagemaker.variants(ENDPOINT) == ["v1"]
-    assert set(variants.sagemaker.configs) == {f"{ENDPOINT}-c1", "ward-b-variants-prod-1-1"}
-    kept = {"ward-v1-prod-1", "ward-b-v7-prod-1", "ward-v7-staging-1"}
+    assert set(variants.sagemaker.configs) == {f"{ENDPOINT}-c1", "dev-ward-b-variants-prod-1-1"}
+    kept = {"dev-ward-v1-prod-1", "dev-ward-b-v7-prod-1", "dev-ward-v7-staging-1"}
     assert variants.sagemaker.models == kept
 
 
@@ -327,12 +331,12 @@ def test_a_release_that_begins_while_it_is_tidied_keeps_what_it_made(variants: S
     variants.serve()
 
     def begins() -> bool:
-        variants.sagemaker.models.add("ward-v2-prod-1")
+        variants.sagemaker.models.add("dev-ward-v2-prod-1")
         variants.sagemaker.configs[f"{ENDPOINT}-2-1"] = config("2-1", variant(1, 100), variant(2))
         return False
 
     assert variants.router.tidy(PROJECT, begins).done
-    assert "ward-v2-prod-1" in variants.sagemaker.models
+    assert "dev-ward-v2-prod-1" in variants.sagemaker.models
     assert f"{ENDPOINT}-2-1" in variants.sagemaker.configs
 
 

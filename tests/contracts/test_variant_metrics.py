@@ -35,7 +35,7 @@ class CloudWatch:
         for query in asked["MetricDataQueries"]:
             metric = query["MetricStat"]["Metric"]
             names = {d["Name"]: d["Value"] for d in metric["Dimensions"]}
-            assert names["EndpointName"] == "ward-variants-prod"
+            assert names["EndpointName"] == "dev-ward-variants-prod"
             values = self.variants[names["VariantName"]].get(metric["MetricName"], [])
             results.append({"Id": query["Id"], "Values": values[page : page + 1]})
             more = more or len(values) > page + 1
@@ -44,7 +44,7 @@ class CloudWatch:
 
 
 def arm(version: int, share: float) -> Arm:
-    return Arm(version=version, endpoint="ward-variants-prod", role="candidate", share=share)
+    return Arm(version=version, endpoint="dev-ward-variants-prod", role="candidate", share=share)
 
 
 def routed(mirror_percent: float = 0) -> Route:
@@ -64,7 +64,7 @@ def state_of(route: Route | None) -> FakeState:
 
 
 def counted(client: CloudWatch, role: str, route: Route | None = None) -> RoleCounts:
-    metrics = VariantTrafficMetrics(client, state_of(route or routed()))
+    metrics = VariantTrafficMetrics(client, state_of(route or routed()), "dev")
     return metrics.counts("ward", role, SINCE, UNTIL)
 
 
@@ -132,5 +132,7 @@ def test_a_sum_that_is_no_count_is_refused(value: float) -> None:
 def test_the_counts_are_those_of_whoever_routes(route: Route | None, requests: int) -> None:
     gateway = FakeTrafficMetrics({("ward", "stable"): RoleCounts(7, 0, 0)})
     state, client = state_of(route), CloudWatch(v1={"Invocations": [90]})
-    metrics = TrafficMetricsOfRoute(state, gateway, lambda: VariantTrafficMetrics(client, state))
+    metrics = TrafficMetricsOfRoute(
+        state, gateway, lambda: VariantTrafficMetrics(client, state, "dev")
+    )
     assert metrics.counts("ward", "stable", SINCE, UNTIL).requests == requests

@@ -98,6 +98,8 @@ def test_machines_that_ran_are_counted_as_cloudwatch_does(facts: Facts, stack: T
 def test_what_jobs_and_executions_cost_is_a_metric_of_the_project(
     facts: Facts, stack: Target
 ) -> None:
-    listed = stack.client("cloudwatch").list_metrics(Namespace="Steward", MetricName="CostDollars")
+    listed = stack.client("cloudwatch").list_metrics(
+        Namespace="Steward/local", MetricName="CostDollars"
+    )
     projects = {metric["Dimensions"][0]["Value"] for metric in listed["Metrics"]}
     assert PROJECT in projects

@@ -70,7 +70,7 @@ class Ward:
 
     def __init__(self, lab: Laboratory, name: str, trained: dict[str, Any]) -> None:
         self.lab, self.name, self.trained = lab, name, trained
-        self.endpoint = names.variants_endpoint(name)
+        self.endpoint = names.variants_endpoint("local", name)
         self.sagemaker = lab.target.client("sagemaker")
         self.runtime = lab.ward.client("sagemaker-runtime")
         self.declared = TEMPLATE
@@ -227,7 +227,7 @@ def test_a_canary_is_promoted_and_the_version_before_stays_warm(ramped: Ward) ->
     assert ramped.failed == []
     config = ramped.config()
     assert {v["ModelName"] for v in config["ProductionVariants"]} == {
-        "ramped-v1-prod-1", "ramped-v2-prod-1",
+        "local-ramped-v1-prod-1", "local-ramped-v2-prod-1",
     }  # fmt: skip
 
 
@@ -278,7 +278,7 @@ def test_an_update_that_fails_leaves_traffic_as_it_was_and_tells_the_reason(ramp
     assert ramped.failed == []
 
     def gone() -> bool:
-        found = ramped.sagemaker.list_models(NameContains=f"ramped-v{version}-prod")
+        found = ramped.sagemaker.list_models(NameContains=f"local-ramped-v{version}-prod")
         return not found["Models"]
 
     eventually(gone, "the model of the failed release to be removed")

@@ -129,7 +129,7 @@ def test_a_version_that_is_no_better_is_not_promoted_and_may_be_released_again(
     assert trial.verdicts(release)[-1]["verdict"] == "inconclusive"
     trial.told(f"{PROJECT} {candidate} was not promoted")
     trial.lab.version(PROJECT, candidate, "approved")
-    name = f"{PROJECT}-v{candidate}-prod"
+    name = f"local-{PROJECT}-v{candidate}-prod"
     eventually(lambda: trial.lab.endpoint(name) is None, f"{name} to be removed")
 
     request_release(trial.lab.target, PROJECT, candidate, "with another month")

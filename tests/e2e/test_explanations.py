@@ -160,7 +160,7 @@ def test_one_prediction_is_explained_and_an_unknown_one_is_not(
     page = tmp_path / "why.html"
     found = lab.steward("explain", PROJECT, f"{PROJECT}-0-3", "--out", str(page))
     assert (found["method"], found["additive"]) == ("exact", True)
-    assert found["asked"] == f"{PROJECT}-v1-prod"
+    assert found["asked"] == f"local-{PROJECT}-v1-prod"
     assert {one["name"]: one["value"] for one in found["features"]} == patients[3]
     assert "</svg>" in page.read_text(encoding="utf-8")
     assert "no captured prediction" in lab.steward_error("explain", PROJECT, "nobody")

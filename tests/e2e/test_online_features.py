@@ -58,7 +58,8 @@ class Ward:
             puts.append(Put(table, {**item, "project": self.name, "author": "tess"}))
         joined = [column.name for column in self.project.feature_columns]
         arm = {
-            "version": 1, "endpoint": f"{self.name}-v1-prod", "role": "stable", "share": 100.0,
+            "version": 1, "endpoint": f"local-{self.name}-v1-prod", "role": "stable",
+            "share": 100.0,
             "served_features": {"entity_id": "patient_id", "columns": joined},
         }  # fmt: skip
         route = {
@@ -223,7 +224,7 @@ def test_a_clean_run_is_ok_and_a_planted_skew_is_an_alarm(ward: Ward) -> None:
     planted = ward.measure()
     assert (planted["reads"], planted["differing"]) == (1, 1)
     found = ward.stack.client("cloudwatch").list_metrics(
-        Namespace="Steward", MetricName="FeatureSkew"
+        Namespace="Steward/local", MetricName="FeatureSkew"
     )["Metrics"]
     named = [{d["Name"]: d["Value"] for d in metric["Dimensions"]} for metric in found]
     wanted = {"project": ward.name, "feature_group": "vitals/v1", "feature": "glucose"}

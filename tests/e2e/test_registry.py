@@ -308,7 +308,7 @@ def test_an_own_artifact_becomes_a_version_with_what_is_unproven_named(
     assert item["author"] == "000000000000/theo"
     lab.steward("versions", "archive", NAME, str(answer["version"]), "-m", "only a trial")
     assert lab.state.version(NAME, answer["version"])["state"] == "archived"
-    endpoint = f"{NAME}-v{answer['version']}-staging"
+    endpoint = f"local-{NAME}-v{answer['version']}-staging"
     eventually(lambda: lab.endpoint(endpoint) in (None, "Deleting"), "the end of its staging")
 
 

@@ -82,7 +82,7 @@ class Clinic:
         """Assert that version 1 answers everything, and nothing of ``version`` is left over."""
         assert self.shares() == {1: 100}
         eventually(lambda: self.lab.lock(f"{PROJECT}/release") is None, "a free lock")
-        name = f"{PROJECT}-v{version}-prod"
+        name = f"local-{PROJECT}-v{version}-prod"
         eventually(lambda: self.lab.endpoint(name) is None, f"{name} to be removed")
 
 
@@ -110,7 +110,7 @@ def test_an_endpoint_that_never_comes_into_service_is_given_up(
     with lab.redefined(clinic.machine, "$looks >= 300", "$looks >= 4"):
         lab.approve(PROJECT, version)
         ended = clinic.release(version, *ENDED)
-    said = f"endpoint {PROJECT}-v{version}-prod did not come into service in time"
+    said = f"endpoint local-{PROJECT}-v{version}-prod did not come into service in time"
     assert (ended["status"], ended["cause"]) == ("failed", f"EndpointFailedError: {said}")
     assert said in clinic.mail(f"release of {PROJECT} {version} failed")
     clinic.nothing_is_left_of(version)
@@ -120,7 +120,7 @@ def test_without_machines_for_an_endpoint_a_release_fails_with_the_reason(
     clinic: Clinic, lab: Laboratory
 ) -> None:
     (version,) = clinic.register()
-    name = f"{PROJECT}-v{version}-prod"
+    name = f"local-{PROJECT}-v{version}-prod"
     with lab.without_capacity(name, "instances"):
         lab.approve(PROJECT, version)
         ended = clinic.release(version, *ENDED)
@@ -135,7 +135,7 @@ def test_a_quota_that_is_used_up_is_waited_for_and_then_told(
     clinic: Clinic, lab: Laboratory
 ) -> None:
     fails, waits = clinic.register(2)
-    with lab.without_capacity(f"{PROJECT}-v{fails}-prod", "limit"):
+    with lab.without_capacity(f"local-{PROJECT}-v{fails}-prod", "limit"):
         lab.approve(PROJECT, fails)
         ended = clinic.release(fails, *ENDED)
     assert (ended["status"], ended["failed_state"]) == ("failed", "CreateEndpoint")
@@ -143,7 +143,7 @@ def test_a_quota_that_is_used_up_is_waited_for_and_then_told(
     assert "Service Quotas" in clinic.mail(f"release of {PROJECT} {fails} failed")
     clinic.nothing_is_left_of(fails)
 
-    with lab.without_capacity(f"{PROJECT}-v{waits}-prod", "limit"):
+    with lab.without_capacity(f"local-{PROJECT}-v{waits}-prod", "limit"):
         lab.approve(PROJECT, waits)
         running = clinic.release(waits, "running")
         lab.refused(running["execution_arn"], "SageMaker.ResourceLimitExceededException")
@@ -153,7 +153,7 @@ def test_a_quota_that_is_used_up_is_waited_for_and_then_told(
 
 def removed_during_its_test(clinic: Clinic, lab: Laboratory, version: int) -> None:
     """Remove the endpoint of a version under test: nobody is left without an answer."""
-    name = f"{PROJECT}-v{version}-prod"
+    name = f"local-{PROJECT}-v{version}-prod"
     lab.target.client("sagemaker").delete_endpoint(EndpointName=name)
     eventually(lambda: lab.endpoint(name) is None, f"{name} to be gone")
     row = {"age": 50, "sex": 1, "bmi": 25.0, "bp": 90.0}

@@ -42,7 +42,7 @@ def staging_record(lab: Laboratory, version: int) -> dict[str, Any]:
 
 def staging_is_gone(lab: Laboratory, version: int) -> bool:
     """Wait until a version's staging endpoint does not exist."""
-    name = f"{PROJECT}-v{version}-staging"
+    name = f"local-{PROJECT}-v{version}-staging"
     return bool(eventually(lambda: lab.endpoint(name) is None, f"{name} to be removed"))
 
 
@@ -82,7 +82,7 @@ def all_is_as_before(lab: Laboratory, version: int) -> None:
     """Assert that version 1 answers everything, and nothing of ``version`` is left over."""
     assert shares(lab) == {1: 100}
     eventually(lambda: lab.lock(LOCK) is None, "the lock to be free")
-    name = f"{PROJECT}-v{version}-prod"
+    name = f"local-{PROJECT}-v{version}-prod"
     eventually(lambda: lab.endpoint(name) is None, f"{name} to be removed")
 
 
@@ -144,7 +144,7 @@ def test_aborted_staging_is_concluded_from_its_status_event(
     lab: Laboratory, trained: dict[str, Any]
 ) -> None:
     version = lab.register(PROJECT, trained, SLOW_TO_LOAD)
-    name = f"{PROJECT}-v{version}-staging"
+    name = f"local-{PROJECT}-v{version}-staging"
     eventually(lambda: lab.endpoint(name) == "Creating", "the endpoint")
     lab.target.client("stepfunctions").stop_execution(
         executionArn=staging_record(lab, version)["execution_arn"], error="Operator", cause="no"

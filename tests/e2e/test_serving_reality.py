@@ -15,8 +15,8 @@ from support.laboratory_stack import Laboratory, eventually
 pytestmark = pytest.mark.e2e
 
 PROJECT = "tide"
-FIRST, SECOND = f"{PROJECT}-v1-prod", f"{PROJECT}-v2-prod"
-ORPHAN, REAPER = f"{PROJECT}-v9-prod", "ReapEndpointsFunction"
+FIRST, SECOND = f"local-{PROJECT}-v1-prod", f"local-{PROJECT}-v2-prod"
+ORPHAN, REAPER = f"local-{PROJECT}-v9-prod", "ReapEndpointsFunction"
 IDLE = "  idle: {after_s: 60, orphan_after_s: 1}\n"
 SCHEDULED = Path(__file__).parents[2] / "events" / "incoming" / "scheduled_event.json"
 SERVING = "serving:\n  router: gateway\n"

@@ -193,7 +193,7 @@ def test_a_bad_shadow_is_stopped_before_it_answers_anyone(
     assert {shift["shares"].get(str(version), 0) for shift in release["shifts"]} == {0}
     assert trial.shares() == {stable: 100}
     assert trial.has_no_schedule(release)
-    endpoint = f"{trial.name}-v{version}-prod"
+    endpoint = f"local-{trial.name}-v{version}-prod"
     eventually(lambda: trial.lab.endpoint(endpoint) is None, f"{endpoint} to be removed")
     replays(trial, release)
 

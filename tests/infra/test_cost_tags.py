@@ -105,8 +105,10 @@ def test_a_secret_that_a_function_creates_bears_them_and_its_role_may_tag(
 @pytest.mark.parametrize(
     ("name", "project"),
     [
-        ("churn-v3-prod-4f", "churn"), ("a-v1-b-v12-staging", "a-v1-b"), ("v2-v2-prod", "v2"),
-        ("churn-variants-prod-c4", "churn"), ("somebody-else", None),
+        ("prod-churn-v3-prod-4f", "churn"), ("prod-a-v1-b-v12-staging", "a-v1-b"),
+        ("prod-v2-v2-prod", "v2"), ("prod-churn-variants-prod-c4", "churn"),
+        ("prod-churn-v3-batch-3f9a1c0b7d2e-1", "churn"), ("somebody-else", None),
+        ("dev-churn-v3-prod-4f", None),
     ],
 )  # fmt: skip
 def test_the_project_of_what_functions_create_is_in_its_name(

@@ -38,7 +38,7 @@ def test_a_life_in_any_order_and_twice_is_one_graph_in_sagemaker(
     events = [*history.events, *history.events]
     random.Random(20).shuffle(events)
     for event in events:
-        export_lineage(event, tracking=tracking, stack=STACK)
+        export_lineage(event, tracking=tracking, stack=STACK, environment="dev")
 
     model = entity_of("version:diabetes/1", STACK)
     assert model is not None

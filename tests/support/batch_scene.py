@@ -55,7 +55,7 @@ class Batches(ServingScene):
         super().__post_init__()
         self.hosting = FakeHosting(self.clock)
         self.register(2)
-        arm = {"version": 2, "endpoint": f"{PROJECT}-v2-prod", "role": "stable", "share": 100.0}
+        arm = {"version": 2, "endpoint": f"dev-{PROJECT}-v2-prod", "role": "stable", "share": 100.0}
         route = {
             "project": PROJECT, "route_version": 1, "step_id": "s", "salt": "s", "arms": [arm],
         }  # fmt: skip
@@ -121,8 +121,8 @@ class Batches(ServingScene):
             actor="schedule",
         )  # fmt: skip
         return prepare_batch(
-            command, state=self.state, objects=self.objects, artifacts_bucket=ARTIFACTS,
-            role_arn=ROLE,
+            command, state=self.state, objects=self.objects, environment="dev",
+            artifacts_bucket=ARTIFACTS, role_arn=ROLE,
         )  # fmt: skip
 
     def transform(self, prepared: PreparedBatch, answer: Callable[[str], str] = by_age) -> None:
@@ -152,7 +152,7 @@ class Batches(ServingScene):
         )  # fmt: skip
         return conclude_batch(
             command, state=self.state, objects=self.objects, hosting=self.hosting,
-            clock=self.clock, ids=self.ids, data_bucket=DATA,
+            clock=self.clock, ids=self.ids, environment="dev", data_bucket=DATA,
         ).status  # fmt: skip
 
     def run(self, batch_id: str, answer: Callable[[str], str] = by_age) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 
 from steward.contracts.events import Event
 from steward.entrypoint import Handler
+from steward.service.metric_lines import MetricLog
 from steward.settings import Settings
 from support.fake_job_records import FakeJobRecords
 from support.fake_printer import FakeCardPrinter
@@ -55,6 +57,10 @@ class FakeApp:
     def __post_init__(self) -> None:
         self.card_printer = FakeCardPrinter(self.objects)
         self.card_exporter = FakeCardPrinter(self.objects)
+
+    @property
+    def metric_log(self) -> MetricLog:
+        return MetricLog(self.settings.steward_environment, sys.stdout.write)
 
 
 def load(name: str, app: object, monkeypatch: pytest.MonkeyPatch) -> Handler:

@@ -81,7 +81,7 @@ class DriftScene(Scene):
     def reconciler(self) -> Reconciler:
         return Reconciler(
             state=self.state, hosting=self.hosting, workflows=self.workflows, clock=self.clock,
-            ids=self.ids, machine=ROLLBACK, causation_id="sweep",
+            ids=self.ids, machine=ROLLBACK, causation_id="sweep", environment="dev",
         )  # fmt: skip
 
     def sweep(self) -> Swept:
@@ -92,7 +92,7 @@ class DriftScene(Scene):
         return Reaper(
             state=self.state, hosting=self.hosting, endpoints=self.endpoints, metrics=self.asked,
             workflows=self.workflows, clock=self.clock, ids=self.ids, machine=RELEASE,
-            role_arn=ROLE, causation_id="sweep", actor=actor,
+            role_arn=ROLE, causation_id="sweep", environment="dev", actor=actor,
         )  # fmt: skip
 
     def host(self, endpoint: str, role_arn: str = ROLE, **serverless: int) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from steward.domain.routes import assign
 from steward.ports import StateStore, Table
+from steward.service.metric_lines import MetricLog
 from steward.service.serving.gateway import Gateway
 from steward.service.serving.telemetry import Telemetry
 from support.fake_mirror import FakeMirrorQueue
@@ -37,7 +38,7 @@ class Counter:
         return Gateway(
             state=self.scene.state, endpoints=self.scene.endpoints,
             features=FakeFeatureReader(), assignments=lambda: self.kept or self.scene.state,
-            mirror=self.mirror, telemetry=Telemetry(self.lines.append),
+            mirror=self.mirror, telemetry=Telemetry(MetricLog("dev", self.lines.append)),
             clock=self.scene.clock, ids=self.scene.ids, timer=lambda: self.now,
         )  # fmt: skip
 

@@ -133,6 +133,7 @@ class Laboratory:
         """
         options = ["--target", "local", "--state-dir", str(self.choice.state_dir)]
         options += ["--profile", person] if person else []
+        options += ["--stack", self.choice.stack] if self.choice.stack else []
         run = CliRunner().invoke(app, [*options, *words, *(["--json"] if as_json else [])])
         assert run.exit_code == exit_code, f"{run.output}{run.exception!r}"
         return json.loads(run.stdout) if as_json else run.output

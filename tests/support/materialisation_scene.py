@@ -22,6 +22,7 @@ from steward.service.data.feature_materialisation import Starter, start_material
 from steward.service.data.feature_revival import materialise
 from steward.service.emission import Cause
 from steward.service.feature_catalog import registration
+from steward.service.metric_lines import MetricLog
 from support.fakes import (
     FakeClock,
     FakeFeatureRecords,
@@ -105,7 +106,8 @@ class FeatureWorld:
         with tempfile.TemporaryDirectory(dir=self.folder) as folder:
             bench = Workbench(
                 self.state, self.objects, self.records, self.clock, self.ids,
-                Limits(Path(folder), 400), DATA, lambda: self.left, self.lines.append,
+                Limits(Path(folder), 400), DATA, lambda: self.left,
+                MetricLog("dev", self.lines.append),
             )  # fmt: skip
             return materialise(command, bench)
 

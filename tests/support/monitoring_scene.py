@@ -6,7 +6,7 @@ import hashlib
 import io
 import json
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -31,6 +31,7 @@ from steward.domain.predictions import Predictions, write_predictions
 from steward.domain.versions import version_item
 from steward.domain.workspace import Limits
 from steward.ports import Endpoints, Item, Table
+from steward.service.metric_lines import MetricLog
 from steward.service.monitoring.judging import judge_windows
 from steward.service.monitoring.planning import plan_window
 from steward.service.monitoring.profiling import Bench, profile_objects
@@ -140,7 +141,7 @@ class MonitoringScene:
     clock: FakeClock = field(default_factory=lambda: FakeClock(BEGAN))
     ids: FakeIds = field(default_factory=FakeIds)
     project: str = PROJECT
-    write: Callable[[str], object] | None = None
+    metrics: MetricLog | None = None
     endpoints: Endpoints | None = None
 
     def __post_init__(self) -> None:
@@ -252,7 +253,13 @@ class MonitoringScene:
     def bench(self, folder: str) -> Bench:
         """Return what the tasks work with."""
         return Bench(
-            self.state, self.objects, self.clock, Limits(Path(folder), 500), CAPTURE, ARTIFACTS
+            self.state,
+            self.objects,
+            self.clock,
+            Limits(Path(folder), 500),
+            CAPTURE,
+            ARTIFACTS,
+            "dev",
         )
 
     def due(self, hour: float) -> str:
@@ -286,7 +293,11 @@ class MonitoringScene:
         )
         with tempfile.TemporaryDirectory() as folder:
             return judge_windows(
-                command, self.bench(folder), self.ids, write=self.write, endpoints=self.endpoints
+                command,
+                self.bench(folder),
+                self.ids,
+                metrics=self.metrics,
+                endpoints=self.endpoints,
             )
 
     def watch(self, hour: float) -> JudgedWindow:

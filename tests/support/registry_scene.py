@@ -190,7 +190,7 @@ class Scene:
         uri = f"s3://{BUCKET}/evidence/{PROJECT}/{version}/smoke.json"
         digest = self.objects.write(uri, b'{"checks": []}')
         return VersionStaged(
-            version=version, endpoint=f"{PROJECT}-v{version}-staging", smoke_uri=uri,
+            version=version, endpoint=f"dev-{PROJECT}-v{version}-staging", smoke_uri=uri,
             smoke_digest=digest, summary={"checks": 14, "passed": 14, "latency_ms_p95": 41.25},
         )  # fmt: skip
 

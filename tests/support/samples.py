@@ -88,7 +88,7 @@ SAMPLES: list[e.Payload] = [
         least=0.0213,
         most=0.9641,
         mean=0.3417,
-        transform_job="diabetes-5d2e9a7b1c30-1-batch",
+        transform_job="dev-diabetes-5d2e9a7b1c30-1-batch",
         execution_arn=EXECUTION.format("steward-score-batch", "diabetes_5d2e9a7b1c30-1"),
     ),
     e.BatchScoringFailed(
@@ -320,7 +320,7 @@ SAMPLES: list[e.Payload] = [
     ),
     e.VersionStaged(
         version=2,
-        endpoint="diabetes-v2-staging",
+        endpoint="dev-diabetes-v2-staging",
         smoke_uri=f"{ARTIFACTS}/evidence/diabetes/v2/smoke.json",
         smoke_digest=DIGEST,
         summary={"cases": 12, "failed": 0, "p95_ms": 18.4},
@@ -425,11 +425,11 @@ SAMPLES: list[e.Payload] = [
     ),
     e.ScheduleRepaired(release_id="00000003-1", version=3, schedule="diabetes-00000003-1", ticks=7),
     e.RouteDrifted(
-        endpoint="diabetes-v2-prod",
+        endpoint="dev-diabetes-v2-prod",
         version=2,
         role="stable",
         kind="other_config",
-        wanted="configuration diabetes-v2-prod-1, in service",
+        wanted="configuration dev-diabetes-v2-prod-1, in service",
         found="configuration hotfix-7",
         since="2026-01-05T09:12:00.000+00:00",
         last_in_order_at="2026-01-05T09:10:00.000+00:00",
@@ -437,7 +437,7 @@ SAMPLES: list[e.Payload] = [
         digest=DIGEST,
     ),
     e.RouteRepaired(
-        endpoint="diabetes-v2-prod",
+        endpoint="dev-diabetes-v2-prod",
         version=2,
         kind="other_config",
         by="steward",
@@ -445,18 +445,18 @@ SAMPLES: list[e.Payload] = [
         repaired_at="2026-01-05T09:17:00.000+00:00",
     ),
     e.RouteRepairFailed(
-        endpoint="diabetes-v2-prod",
+        endpoint="dev-diabetes-v2-prod",
         version=2,
         kind="missing",
         attempt=1,
         error="RejectedError",
-        cause="create_endpoint diabetes-v2-prod: ResourceLimitExceeded",
+        cause="create_endpoint dev-diabetes-v2-prod: ResourceLimitExceeded",
         given_up=False,
     ),
     e.EndpointIdle(
         endpoints=[
             e.IdleEndpoint(
-                endpoint="diabetes-v1-prod",
+                endpoint="dev-diabetes-v1-prod",
                 kind="orphan",
                 since="2026-01-02T09:00:00+00:00",
                 reason="no route and no release names it",
@@ -468,9 +468,9 @@ SAMPLES: list[e.Payload] = [
         performed=False,
         prices="us-east-1 list prices of 2026-11-29",
     ),
-    e.ReapingRequested(endpoints=["diabetes-v1-prod"]),
+    e.ReapingRequested(endpoints=["dev-diabetes-v1-prod"]),
     e.EndpointReaped(
-        endpoint="diabetes-v1-prod",
+        endpoint="dev-diabetes-v1-prod",
         action="deleted",
         reason="no route and no release names it",
         dollars_month=26.28,

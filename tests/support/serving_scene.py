@@ -59,7 +59,7 @@ from support.fakes import (
 )
 from support.training_scene import declaration
 
-PROJECT, ENVIRONMENT = "diabetes", "local"
+PROJECT, ENVIRONMENT = "diabetes", "dev"
 ARTIFACTS, DATA, CAPTURE = "artifacts", "data", "capture"
 ROLE = "arn:aws:iam::000000000000:role/endpoints"
 _MACHINES = "arn:aws:states:us-east-1:000000000000:stateMachine:steward-"
@@ -152,7 +152,7 @@ class Scene:
 
     @property
     def variants(self) -> EndpointVariantsRouter:
-        return EndpointVariantsRouter(self.sagemaker, self.state)
+        return EndpointVariantsRouter(self.sagemaker, self.state, "dev")
 
     @property
     def router(self) -> TrafficRouter:
@@ -263,14 +263,14 @@ class Scene:
             project=PROJECT, version=version, attempt=attempt, correlation_id="run"
         )
         return staging.plan_staging(
-            command, state=self.state, endpoints=self.endpoints, role_arn=ROLE
+            command, environment="dev", state=self.state, endpoints=self.endpoints, role_arn=ROLE
         )
 
     def smoke(self, version: int = 1, seconds: float = 0.01) -> SmokeResult:
         ticks = itertools.count()
         return smoke.run_smoke_test(
             RunSmokeTest(
-                project=PROJECT, version=version, endpoint=f"{PROJECT}-v{version}-staging",
+                project=PROJECT, version=version, endpoint=f"dev-{PROJECT}-v{version}-staging",
                 correlation_id="run",
             ),
             state=self.state, objects=self.objects, endpoints=self.endpoints, clock=self.clock,
@@ -287,13 +287,14 @@ class Scene:
             ConcludeStaging(
                 project=PROJECT, version=version, correlation_id="run", causation_id="x",
                 execution_arn=self.staging_record(version)["execution_arn"],
-                endpoint=f"{PROJECT}-v{version}-staging", smoke=result, failure=failure,
+                endpoint=f"dev-{PROJECT}-v{version}-staging", smoke=result, failure=failure,
             )
         )  # fmt: skip
 
     def conclude_staging_as(self, command: ConcludeStaging) -> StagingConclusion:
         return staging.conclude_staging(
-            command, state=self.state, objects=self.objects, endpoints=self.endpoints,
+            command, environment="dev",
+            state=self.state, objects=self.objects, endpoints=self.endpoints,
             clock=self.clock, ids=self.ids, artifacts_bucket=ARTIFACTS,
         )  # fmt: skip
 
@@ -376,13 +377,14 @@ class Scene:
 
     def not_promoted_as(self, command: ConcludeExperiment) -> ReleaseConclusion:
         return conclude_experiment(
-            command, state=self.state, endpoints=self.endpoints, workflows=self.workflows,
-            clock=self.clock, ids=self.ids, machine=RELEASE,
+            command, state=self.state, environment="dev", endpoints=self.endpoints,
+            workflows=self.workflows, clock=self.clock, ids=self.ids, machine=RELEASE,
         )  # fmt: skip
 
     def complete(self, release_id: str) -> CompletedRelease:
         return release_end.complete_release(
-            CompleteRelease(**self.about(release_id), causation_id="x"), state=self.state,
+            CompleteRelease(**self.about(release_id), causation_id="x"), environment="dev",
+            state=self.state,
             endpoints=self.endpoints, workflows=self.workflows, clock=self.clock, ids=self.ids,
             machine=RELEASE,
         )  # fmt: skip
@@ -398,7 +400,8 @@ class Scene:
 
     def conclude_as(self, command: ConcludeRelease) -> ReleaseConclusion:
         return release_end.conclude_release(
-            command, state=self.state, endpoints=self.endpoints, workflows=self.workflows,
+            command, environment="dev",
+            state=self.state, endpoints=self.endpoints, workflows=self.workflows,
             clock=self.clock, ids=self.ids, machine=RELEASE,
         )  # fmt: skip
 
@@ -444,7 +447,12 @@ class Scene:
 
     def restore(self, command: RestoreRoute) -> RestoredRoute:
         return rollback.restore_route(
-            command, state=self.state, router=self.router, clock=self.clock, ids=self.ids
+            command,
+            environment="dev",
+            state=self.state,
+            router=self.router,
+            clock=self.clock,
+            ids=self.ids,
         )
 
     def conclude_rollback(
@@ -463,6 +471,7 @@ class Scene:
 
     def conclude_rollback_as(self, command: ConcludeRollback) -> ReleaseConclusion:
         return rollback.conclude_rollback(
-            command, state=self.state, endpoints=self.endpoints, workflows=self.workflows,
+            command, environment="dev",
+            state=self.state, endpoints=self.endpoints, workflows=self.workflows,
             clock=self.clock, ids=self.ids, release_machine=RELEASE,
         )  # fmt: skip

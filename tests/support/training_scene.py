@@ -91,7 +91,7 @@ class Scene:
     def ports(self) -> Ports:
         return Ports(
             self.state, self.objects, self.workflows, self.job_image, self.clock, self.ids,
-            MACHINE, ARTIFACTS,
+            MACHINE, ARTIFACTS, "dev",
         )  # fmt: skip
 
     def configure(self, project: Project, code: bytes = CODE) -> None:

@@ -17,7 +17,7 @@ from support.serving_machines import step
 from support.serving_scene import PROJECT, Scene
 from support.training_scene import declaration
 
-ENDPOINT = names.variants_endpoint(PROJECT)
+ENDPOINT = names.variants_endpoint("dev", PROJECT)
 
 
 class VariantScene(Scene):

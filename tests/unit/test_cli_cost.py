@@ -86,6 +86,7 @@ class Stack:
     def __init__(self, scene: Scene) -> None:
         self.scene = scene
         self.engine = None
+        self.environment_name = "dev"
 
     def client(self, service: str) -> Any:
         assert service == "cloudwatch"

@@ -30,14 +30,14 @@ AT = datetime(2026, 1, 5, 10, 0, tzinfo=UTC)
 def state() -> FakeState:
     state, objects = FakeState(), FakeObjects()
     for event in whole_life().events:
-        record_lineage(event, state=state, objects=objects)
+        record_lineage(event, state=state, objects=objects, environment="dev")
     for version, hour in [(1, 0), *((2, hour) for hour in range(1, 15))]:
         at = AT + timedelta(hours=hour)
         seen = {"project": "diabetes", "answering_version": version, "time": at.isoformat()}
         line = json.dumps({"capture": seen}).encode()
         key = f"exposures/{hour:02d}"
         objects.write(f"s3://{CAPTURE}/{key}", b"\n".join([line] * (hour + 1)))
-        record_lineage(captured(key, at), state=state, objects=objects)
+        record_lineage(captured(key, at), state=state, objects=objects, environment="dev")
     return state
 
 
@@ -60,7 +60,7 @@ def test_a_tree_shows_what_was_shown_once_and_folds_many_siblings(graph: Lineage
 
     assert text.count("predictions:diabetes/v1/2026/01/05/10  [1 answer]") == 1
     assert "and 2 more" in text
-    assert text.count("endpoint:diabetes-v2-prod") == 1
+    assert text.count("endpoint:dev-diabetes-v2-prod") == 1
 
 
 def test_a_depth_is_said_to_have_cut(graph: LineageGraph) -> None:

@@ -32,10 +32,16 @@ def scene(monkeypatch: pytest.MonkeyPatch) -> Scene:
         project=lambda name: {"config": scene.project.model_dump(mode="json")},
         route=lambda name: scene.route(),
     )
-    monkeypatch.setattr(release, "choose", lambda choice: SimpleNamespace(client=lambda name: None))
+    monkeypatch.setattr(
+        release,
+        "choose",
+        lambda choice: SimpleNamespace(client=lambda name: None, environment_name="dev"),
+    )
     monkeypatch.setattr(release, "StackState", lambda target: known)
     monkeypatch.setattr(release, "SystemClock", lambda: scene.clock)
-    monkeypatch.setattr(release, "CloudWatchTrafficMetrics", lambda client: scene.metrics)
+    monkeypatch.setattr(
+        release, "CloudWatchTrafficMetrics", lambda client, environment: scene.metrics
+    )
     return scene
 
 

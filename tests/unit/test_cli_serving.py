@@ -130,7 +130,11 @@ def drifting(monkeypatch: pytest.MonkeyPatch) -> DriftScene:
     scene = DriftScene()
     scene.play(1)
     known = SimpleNamespace(store=scene.state, project=lambda name: name)
-    monkeypatch.setattr(serving, "choose", lambda choice: SimpleNamespace(client=lambda name: name))
+    monkeypatch.setattr(
+        serving,
+        "choose",
+        lambda choice: SimpleNamespace(client=lambda name: name, environment_name="dev"),
+    )
     monkeypatch.setattr(serving, "StackState", lambda target: known)
     monkeypatch.setattr(serving, "SystemClock", lambda: scene.clock)
     monkeypatch.setattr(serving, "SageMakerHosting", lambda client: scene.hosting)
@@ -146,13 +150,13 @@ def test_an_endpoint_as_it_was_made_passes_the_check(drifting: DriftScene) -> No
     code, text = checked()
     assert code == 0
     assert "as wanted" in text
-    drifting.hosting.endpoints[f"{PROJECT}-v1-prod"]["EndpointStatus"] = "Updating"
+    drifting.hosting.endpoints[f"dev-{PROJECT}-v1-prod"]["EndpointStatus"] = "Updating"
     code, text = checked()
     assert (code, "moving" in text) == (0, True)
 
 
 def test_a_drifted_endpoint_fails_the_check_and_says_how(drifting: DriftScene) -> None:
-    drifting.put_on_another_config(f"{PROJECT}-v1-prod")
+    drifting.put_on_another_config(f"dev-{PROJECT}-v1-prod")
     code, text = checked()
     assert code == 1
     assert "put on another configuration" in text
@@ -175,13 +179,15 @@ def test_a_project_without_a_route_has_nothing_to_check(drifting: DriftScene) ->
 @pytest.fixture
 def idling(monkeypatch: pytest.MonkeyPatch, drifting: DriftScene) -> tuple[DriftScene, list[Any]]:
     """An orphan beside version 1, and the requests that are published."""
-    drifting.host(f"{PROJECT}-v7-prod", ProvisionedConcurrency=1)
+    drifting.host(f"dev-{PROJECT}-v7-prod", ProvisionedConcurrency=1)
     drifting.clock.advance(7200)
     asked: list[Any] = []
     known = SimpleNamespace(
         store=drifting.state, project=lambda name: name, projects=lambda: [{"project": PROJECT}]
     )
-    target = SimpleNamespace(client=lambda name: name, output=lambda name: ROLE)
+    target = SimpleNamespace(
+        client=lambda name: name, output=lambda name: ROLE, environment_name="dev"
+    )
     monkeypatch.setattr(serving_idle, "choose", lambda choice: target)
     monkeypatch.setattr(serving_idle, "StackState", lambda target: known)
     monkeypatch.setattr(serving_idle, "SystemClock", lambda: drifting.clock)
@@ -203,7 +209,7 @@ def test_idle_endpoints_are_listed_with_their_price_and_nothing_is_done(
 ) -> None:
     code, text = idle()
     assert code == 0
-    assert f"{PROJECT}-v7-prod" in text
+    assert f"dev-{PROJECT}-v7-prod" in text
     assert "$26.28 a month, us-east-1 list prices" in text
     [told] = json.loads(idle(PROJECT, "--json")[1])
     assert (told["kind"], told["action"], told["asked"]) == ("orphan", "delete", False)
@@ -215,14 +221,14 @@ def test_reaping_is_asked_for_after_a_question(idling: tuple[DriftScene, list[An
     assert idling[1] == []
     code, text = idle(PROJECT, "--reap", answer="y\n")
     assert (code, "asked for" in text) == (0, True)
-    assert idling[1] == [(PROJECT, [f"{PROJECT}-v7-prod"])]
+    assert idling[1] == [(PROJECT, [f"dev-{PROJECT}-v7-prod"])]
     [told] = json.loads(idle(PROJECT, "--reap", "--yes", "--json")[1])
     assert told["asked"]
 
 
 def test_where_nothing_is_idle_nothing_is_asked(idling: tuple[DriftScene, list[Any]]) -> None:
     scene, asked = idling
-    scene.hosting.remove(f"{PROJECT}-v7-prod")
-    scene.hosting.settle(f"{PROJECT}-v7-prod")
+    scene.hosting.remove(f"dev-{PROJECT}-v7-prod")
+    scene.hosting.settle(f"dev-{PROJECT}-v7-prod")
     assert "in use" in idle(PROJECT, "--reap", "--yes")[1]
     assert asked == []

@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 
 from steward.adapters.time import SystemClock
 from steward.domain.budget import over_budget
+from steward.domain.names import metric_namespace
 from steward.domain.project import parse_project
 from steward.domain.run_cost import estimate, month_of
 from steward.ports import Table
@@ -118,8 +119,9 @@ def _latency_s(target: Target, project: str) -> float | None:
     """Return the mean time of the stable version's answers of a fortnight, in seconds."""
     now = datetime.now(UTC)
     points = target.client("cloudwatch").get_metric_statistics(
-        Namespace="Steward", MetricName="VariantLatency", StartTime=now - timedelta(days=14),
-        EndTime=now, Period=1_209_600, Statistics=["Sum", "SampleCount"],
+        Namespace=metric_namespace(target.environment_name), MetricName="VariantLatency",
+        StartTime=now - timedelta(days=14), EndTime=now, Period=1_209_600,
+        Statistics=["Sum", "SampleCount"],
         Dimensions=[{"Name": "project", "Value": project}, {"Name": "role", "Value": "stable"}],
     )["Datapoints"]  # fmt: skip
     count = sum(float(point["SampleCount"]) for point in points)

@@ -76,7 +76,9 @@ def explained(target: Target, project: str, inference_id: str, days: int = 7) ->
         endpoints = SageMakerEndpoints(TargetClients(target))
         serving = configured["config"].get("serving") or {}
         router = str(serving.get("router", "gateway"))
-        name = own_endpoint(endpoints, project, version, state.route(project), router)
+        name = own_endpoint(
+            endpoints, target.environment_name, project, version, state.route(project), router
+        )
         return endpoints, name
 
     return explain_capture(capture, found.baseline.attribution, whom)

@@ -111,10 +111,14 @@ def start_and_deploy(
 
 
 def deploy_stack(
-    engine: engines.Engine, say: Callable[[str], None], parameters: Mapping[str, str] | None = None
-) -> dict[str, str]:
+    engine: engines.Engine, say: Callable[[str], None],
+    parameters: Mapping[str, str] | None = None, environment: str = "local",
+) -> dict[str, str]:  # fmt: skip
     """Deploy the stack into the account that the engine is seen by; return its outputs."""
-    outputs = deploy(engine, on_line=lambda line: say(line.strip()[:100]), parameters=parameters)
+    outputs = deploy(
+        engine, on_line=lambda line: say(line.strip()[:100]), parameters=parameters,
+        environment=environment,
+    )  # fmt: skip
     publish_image(engine, outputs["JobImageParameterName"])
     return outputs
 

@@ -238,7 +238,8 @@ def _ledger_items(target: Target, project: str) -> int:
 
 def _logs(target: Target, project: str) -> int:
     """Return how many log groups SageMaker made for the project's endpoints."""
-    own, base = Belongings(project, target.stack), "/aws/sagemaker/Endpoints/"
+    own = Belongings(project, target.stack, target.environment_name)
+    base = "/aws/sagemaker/Endpoints/"
     pages = target.client("logs").get_paginator("describe_log_groups")
     names = [
         group["logGroupName"].removeprefix(base)

@@ -149,7 +149,9 @@ def _recent_traffic(target: Target, project: str) -> Traffic:
     now = SystemClock().now()
     client, state = target.client("cloudwatch"), StackState(target).store
     metrics = TrafficMetricsOfRoute(
-        state, CloudWatchTrafficMetrics(client), lambda: VariantTrafficMetrics(client, state)
+        state,
+        CloudWatchTrafficMetrics(client, target.environment_name),
+        lambda: VariantTrafficMetrics(client, state, target.environment_name),
     )
     seen = metrics.counts(project, "stable", now - RECENT, now)
     whole = RECENT.total_seconds()

@@ -84,8 +84,8 @@ def serving_check(context: typer.Context, project: Project, json_: Json = False)
     state.project(project)
     found = list(
         looks(
-            project, state=state.store, hosting=SageMakerHosting(target.client("sagemaker")),
-            now=SystemClock().now(),
+            project, environment=target.environment_name, state=state.store,
+            hosting=SageMakerHosting(target.client("sagemaker")), now=SystemClock().now(),
         )
     )  # fmt: skip
     records = [checked(look) for look in found]

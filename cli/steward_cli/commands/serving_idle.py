@@ -62,6 +62,7 @@ def _survey(target: Target, state: StackState, project: str) -> list[dict[str, A
     seen = survey(
         project,
         project_of(state.store, project).serving.idle,
+        environment=target.environment_name,
         state=state.store,
         hosting=SageMakerHosting(target.client("sagemaker")),
         metrics=CloudWatchEndpointMetrics(target.client("cloudwatch")),

@@ -1,6 +1,5 @@
 """Doorway: one row of a feature group's source, streamed by an event."""
 
-import sys
 from typing import Any
 
 from steward.bootstrap import app
@@ -25,6 +24,6 @@ def handler(received: Received) -> dict[str, Any]:
             limits=limits,
             data_bucket=settings.need("data_bucket"),
             seconds_left=lambda: settings.task_seconds,
-            write=sys.stdout.write,
+            metrics=app().metric_log,
         )
         return ingest_record(received, bench)

@@ -1,6 +1,5 @@
 """Task: bring the next chunks of a delivery into a version of a feature group."""
 
-import sys
 import time
 
 from steward.bootstrap import app
@@ -26,6 +25,6 @@ def handler(command: MaterialiseChunk) -> MaterialisedChunk:
             limits=limits,
             data_bucket=settings.need("data_bucket"),
             seconds_left=lambda: until - time.monotonic(),
-            write=sys.stdout.write,
+            metrics=app().metric_log,
         )
         return materialise(command, bench)

@@ -1,7 +1,5 @@
 """Doorway of a schedule: how old the newest rows of feature groups are."""
 
-import sys
-
 from steward.bootstrap import app
 from steward.contracts.incoming import Received
 from steward.entrypoint import on_event
@@ -12,4 +10,4 @@ from steward.service.data.feature_freshness import measure_freshness
 def handler(received: Received) -> dict[str, float]:
     """Return the age in seconds by version; the metrics are lines of the log."""
     del received
-    return measure_freshness(state=app().state, clock=app().clock, write=sys.stdout.write)
+    return measure_freshness(state=app().state, clock=app().clock, metrics=app().metric_log)

@@ -1,6 +1,5 @@
 """Doorway of a schedule: compare what models were served with what training would have seen."""
 
-import sys
 from functools import cache
 
 from steward.bootstrap import app
@@ -28,6 +27,6 @@ def handler(_received: Received) -> dict[str, object]:
             data_bucket=settings.need("data_bucket"),
             capture_bucket=settings.need("capture_bucket"),
             artifacts_bucket=settings.need("artifacts_bucket"),
-            write=sys.stdout.write,
+            metrics=app().metric_log,
         ).run()
     return report.as_dict()

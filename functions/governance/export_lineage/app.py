@@ -11,5 +11,8 @@ from steward.service.governance.lineage_facts import TELLING
 def handler(received: Received) -> list[str]:
     """Return the ARNs of the entities that the event is about."""
     return export_lineage(
-        received, tracking=app().lineage_tracking, stack=app().settings.steward_stack
+        received,
+        tracking=app().lineage_tracking,
+        stack=app().settings.steward_stack,
+        environment=app().settings.steward_environment,
     )

@@ -1,7 +1,5 @@
 """Doorway: what an ended job or execution cost, from the dated price table."""
 
-import sys
-
 from steward.bootstrap import app
 from steward.contracts.incoming import Received
 from steward.entrypoint import on_event
@@ -19,8 +17,9 @@ def handler(received: Received) -> str:
     return record_cost(
         received,
         state=app().state,
+        environment=app().settings.steward_environment,
         jobs=app().job_records,
         clock=app().clock,
         ids=app().ids,
-        write=sys.stdout.write,
+        metrics=app().metric_log,
     )

@@ -11,7 +11,12 @@ from steward.service.governance.open_lineage import Writer
 @on_event(*TELLING, "Object Created")
 def handler(received: Received) -> dict[str, list[str]]:
     """Return the nodes that the event told of and the OpenLineage events that it made due."""
-    facts = record_lineage(received, state=app().state, objects=app().objects)
+    facts = record_lineage(
+        received,
+        state=app().state,
+        objects=app().objects,
+        environment=app().settings.steward_environment,
+    )
     writer = Writer(
         state=app().state,
         objects=app().objects,

@@ -1,6 +1,5 @@
 """Task: look at a project's windows that have ended."""
 
-import sys
 import time
 
 from steward.bootstrap import app
@@ -19,6 +18,7 @@ def handler(command: JudgeWindow) -> JudgedWindow:
     with scratch(settings.aws_lambda_function_memory_size) as limits:
         bench = Bench(
             state=app().state,
+            environment=app().settings.steward_environment,
             objects=app().objects,
             clock=app().clock,
             limits=limits,
@@ -30,6 +30,6 @@ def handler(command: JudgeWindow) -> JudgedWindow:
             bench,
             app().ids,
             seconds_left=lambda: until - time.monotonic(),
-            write=sys.stdout.write,
+            metrics=app().metric_log,
             endpoints=app().endpoints,
         )

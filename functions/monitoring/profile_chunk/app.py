@@ -14,6 +14,7 @@ def handler(command: ProfileChunk) -> ProfiledChunk:
     with scratch(settings.aws_lambda_function_memory_size) as limits:
         bench = Bench(
             state=app().state,
+            environment=app().settings.steward_environment,
             objects=app().objects,
             clock=app().clock,
             limits=limits,

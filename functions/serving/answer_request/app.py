@@ -1,6 +1,5 @@
 """Gateway: answer a prediction request through the route of its project."""
 
-import sys
 import time
 from functools import cache
 
@@ -19,7 +18,7 @@ def gateway() -> Gateway:
         features=app().feature_reader,
         assignments=lambda: app().assignments,
         mirror=app().mirror_queue,
-        telemetry=Telemetry(sys.stdout.write),
+        telemetry=Telemetry(app().metric_log),
         clock=app().clock,
         ids=app().ids,
         timer=time.monotonic,

@@ -12,6 +12,7 @@ def handler(command: CompleteRelease) -> CompletedRelease:
     return complete_release(
         command,
         state=app().state,
+        environment=app().settings.steward_environment,
         endpoints=app().endpoints,
         workflows=app().workflows,
         clock=app().clock,

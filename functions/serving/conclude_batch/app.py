@@ -15,6 +15,7 @@ def conclude(command: ConcludeBatch) -> BatchConclusion:
     return conclude_batch(
         command,
         state=app().state,
+        environment=app().settings.steward_environment,
         objects=app().objects,
         hosting=app().hosting,
         clock=app().clock,

@@ -14,6 +14,7 @@ def conclude(command: ConcludeExperiment) -> ReleaseConclusion:
     return conclude_experiment(
         command,
         state=app().state,
+        environment=app().settings.steward_environment,
         endpoints=app().endpoints,
         workflows=app().workflows,
         clock=app().clock,

@@ -15,6 +15,7 @@ def conclude(command: ConcludeRelease) -> ReleaseConclusion:
     return conclude_release(
         command,
         state=app().state,
+        environment=app().settings.steward_environment,
         endpoints=app().endpoints,
         workflows=app().workflows,
         clock=app().clock,

@@ -15,6 +15,7 @@ def conclude(command: ConcludeRollback) -> ReleaseConclusion:
     return conclude_rollback(
         command,
         state=app().state,
+        environment=app().settings.steward_environment,
         endpoints=app().endpoints,
         workflows=app().workflows,
         clock=app().clock,

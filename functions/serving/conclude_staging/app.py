@@ -15,6 +15,7 @@ def conclude(command: ConcludeStaging) -> StagingConclusion:
     return conclude_staging(
         command,
         state=app().state,
+        environment=app().settings.steward_environment,
         objects=app().objects,
         endpoints=app().endpoints,
         clock=app().clock,

@@ -13,6 +13,7 @@ def handler(received: Received) -> dict[str, Any]:
     """Return what came of the captured requests."""
     conversion = Conversion(
         state=app().state,
+        environment=app().settings.steward_environment,
         objects=app().objects,
         data_bucket=app().settings.need("data_bucket"),
         capture_bucket=app().settings.need("capture_bucket"),

@@ -1,6 +1,5 @@
 """Queue consumer: the shadow version answers copies of requests, unseen."""
 
-import sys
 import time
 from functools import cache
 
@@ -17,7 +16,7 @@ def answers() -> ShadowAnswers:
     return ShadowAnswers(
         endpoints=app().endpoints,
         features=app().feature_reader,
-        telemetry=Telemetry(sys.stdout.write),
+        telemetry=Telemetry(app().metric_log),
         clock=app().clock,
         timer=time.monotonic,
     )

@@ -12,6 +12,7 @@ def handler(command: PlanStaging) -> EndpointPlan:
     return plan_staging(
         command,
         state=app().state,
+        environment=app().settings.steward_environment,
         endpoints=app().endpoints,
         role_arn=app().settings.need("endpoint_role_arn"),
     )

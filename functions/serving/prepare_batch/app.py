@@ -13,6 +13,7 @@ def handler(command: PrepareBatch) -> PreparedBatch:
     return prepare_batch(
         command,
         state=app().state,
+        environment=app().settings.steward_environment,
         objects=app().objects,
         artifacts_bucket=settings.need("artifacts_bucket"),
         role_arn=settings.need("endpoint_role_arn"),

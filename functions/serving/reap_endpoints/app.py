@@ -14,6 +14,7 @@ def handler(received: Received) -> dict[str, object]:
         received,
         Reaper(
             state=app().state,
+            environment=app().settings.steward_environment,
             hosting=app().hosting,
             endpoints=app().endpoints,
             metrics=app().endpoint_metrics,

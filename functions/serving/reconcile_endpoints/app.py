@@ -13,6 +13,7 @@ def handler(received: Received) -> dict[str, object]:
         received,
         Reconciler(
             state=app().state,
+            environment=app().settings.steward_environment,
             hosting=app().hosting,
             workflows=app().workflows,
             clock=app().clock,

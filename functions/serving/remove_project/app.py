@@ -14,7 +14,12 @@ def handler(request: Request) -> Response:
     """``GET ?project=`` shows what would go; ``POST`` deletes it."""
     settings = app().settings
     removal = Removal(
-        app().state, app().project_resources, app().clock, app().ids, settings.steward_stack
+        state=app().state,
+        resources=app().project_resources,
+        clock=app().clock,
+        ids=app().ids,
+        stack=settings.steward_stack,
+        environment=settings.steward_environment,
     )
     if request.method == "GET":
         project = parse_request(RemoveProject, request.query).project

@@ -9,4 +9,9 @@ from steward.service.serving.staging import remove_staging
 @on_event("VersionRejected", "ApprovalExpired", "VersionStateChanged")
 def handler(received: Received) -> dict[str, object]:
     """Return the endpoint that was removed."""
-    return remove_staging(received, state=app().state, endpoints=app().endpoints)
+    return remove_staging(
+        received,
+        state=app().state,
+        environment=app().settings.steward_environment,
+        endpoints=app().endpoints,
+    )

@@ -12,6 +12,7 @@ def handler(command: RestoreRoute) -> RestoredRoute:
     return restore_route(
         command,
         state=app().state,
+        environment=app().settings.steward_environment,
         router=app().traffic_router,
         clock=app().clock,
         ids=app().ids,

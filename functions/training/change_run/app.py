@@ -18,6 +18,7 @@ def handler(request: Request) -> Response:
         )
     ports = Ports(
         state=app().state,
+        environment=app().settings.steward_environment,
         objects=app().objects,
         workflows=app().workflows,
         job_image=app().job_image,

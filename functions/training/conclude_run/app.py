@@ -14,6 +14,7 @@ def handler(received: Received) -> dict[str, Any]:
     """Return what was done."""
     ports = Ports(
         state=app().state,
+        environment=app().settings.steward_environment,
         objects=app().objects,
         workflows=app().workflows,
         job_image=app().job_image,

@@ -12,6 +12,7 @@ def handler(command: ResolveRun) -> ResolvedRun:
     return resolve_run(
         command,
         state=app().state,
+        environment=app().settings.steward_environment,
         objects=app().objects,
         artifacts_bucket=app().settings.need("artifacts_bucket"),
     )

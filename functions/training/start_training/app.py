@@ -14,6 +14,7 @@ from steward.service.training.triggers import Ignored, trigger_of
 def _ports() -> Ports:
     return Ports(
         state=app().state,
+        environment=app().settings.steward_environment,
         objects=app().objects,
         workflows=app().workflows,
         job_image=app().job_image,

@@ -6,6 +6,7 @@ adapters that it touches and for no others.
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import TYPE_CHECKING
@@ -58,6 +59,7 @@ if TYPE_CHECKING:
         WebhookSender,
         Workflows,
     )
+    from steward.service.metric_lines import MetricLog
 
 
 @dataclass
@@ -268,6 +270,13 @@ class App:
 
         return CloudWatchAlarms(self.clients.get("cloudwatch"))
 
+    @property
+    def metric_log(self) -> MetricLog:
+        """Where this function's metrics are written."""
+        from steward.service.metric_lines import MetricLog
+
+        return MetricLog(self.settings.steward_environment, sys.stdout.write)
+
     @cached_property
     def traffic_metrics(self) -> TrafficMetrics:
         """What the gateway, or SageMaker, has counted."""
@@ -278,8 +287,10 @@ class App:
         period_s = self.settings.variant_metrics_period_s
         return TrafficMetricsOfRoute(
             self.state,
-            CloudWatchTrafficMetrics(client),
-            lambda: VariantTrafficMetrics(client, self.state, period_s=period_s),
+            CloudWatchTrafficMetrics(client, self.settings.steward_environment),
+            lambda: VariantTrafficMetrics(
+                client, self.state, self.settings.steward_environment, period_s=period_s
+            ),
         )
 
     @cached_property
@@ -287,7 +298,10 @@ class App:
         """Endpoints with several production variants."""
         from steward.adapters.traffic_routers import EndpointVariantsRouter
 
-        return EndpointVariantsRouter(self.clients.get("sagemaker"), self.state, self._cost_tags())
+        return EndpointVariantsRouter(
+            self.clients.get("sagemaker"), self.state, self.settings.steward_environment,
+            self._cost_tags(),
+        )  # fmt: skip
 
     def _cost_tags(self) -> CostTags:
         from steward.adapters.cost_tags import CostTags

@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import json
 import os
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -328,11 +327,10 @@ def _count_fault(context: Any) -> None:
     """Count a fault that neither Lambda nor a queue may know of."""
     from datetime import UTC, datetime
 
-    from steward.service.metric_lines import metric_line
+    from steward.bootstrap import app
 
     dimensions = {"FunctionName": str(getattr(context, "function_name", ""))}
-    line = metric_line(dimensions, datetime.now(UTC), {"PipelineFaults": (1, "Count")})
-    sys.stdout.write(line)
+    app().metric_log.put(dimensions, datetime.now(UTC), {"PipelineFaults": (1, "Count")})
 
 
 def job_or_event(job: Handler, event: Handler) -> Handler:

@@ -25,7 +25,7 @@ INPUT = {
     "project": "diabetes", "batch_id": BATCH, "correlation_id": BATCH, "causation_id": "tick-1",
     "actor": "schedule",
 }  # fmt: skip
-MODEL = f"diabetes-v2-batch-{BATCH}"
+MODEL = f"dev-diabetes-v2-batch-{BATCH}"
 PREPARED = PreparedBatch(
     model={"ModelName": MODEL, "ExecutionRoleArn": "arn:aws:iam::000000000000:role/endpoints",
            "PrimaryContainer": {"Image": "jobs@sha256:e3", "ModelDataUrl": "s3://a/m.tar.gz"}},

@@ -57,7 +57,7 @@ def test_a_version_is_staged_and_its_result_frozen(scene: Scene) -> None:
     assert played.output["status"] == "succeeded"
     assert played.path.count("DescribeEndpoint") == 2
     assert len(scene.told("VersionStaged")) == 1
-    assert scene.endpoints.status("diabetes-v1-staging") == "InService"
+    assert scene.endpoints.status("dev-diabetes-v1-staging") == "InService"
 
 
 def test_a_version_that_fails_its_smoke_test_fails_the_machine(scene: Scene) -> None:
@@ -135,7 +135,7 @@ def test_the_candidate_is_warm_before_it_gets_traffic(serving: Scene) -> None:
     serving.count(100)
     played = release(serving, 2)
     assert played.path.index("WarmEndpoint") < played.path.index("ShiftTraffic")
-    assert {call.endpoint for call in serving.endpoints.calls} == {"diabetes-v2-prod"}
+    assert {call.endpoint for call in serving.endpoints.calls} == {"dev-diabetes-v2-prod"}
 
 
 def test_a_step_without_requests_is_prolonged_and_then_not_promoted(serving: Scene) -> None:
@@ -148,7 +148,7 @@ def test_a_step_without_requests_is_prolonged_and_then_not_promoted(serving: Sce
     (told,) = serving.told("ReleaseNotPromoted")
     assert (told.verdict, told.stable_version) == ("inconclusive", 1)
     assert "3 of the 10 requests needed" in told.reason
-    assert serving.endpoints.deleted[-1] == "diabetes-v2-prod"
+    assert serving.endpoints.deleted[-1] == "dev-diabetes-v2-prod"
     assert serving.lock() is None
 
 
@@ -163,7 +163,7 @@ def test_proven_harm_starts_the_rollback_and_ends_the_release(serving: Scene) ->
     roll_back(serving, arn)
     (told,) = serving.told("ReleaseRolledBack")
     assert "errors is proved worse than the concurrent stable" in told.cause
-    assert serving.endpoints.deleted[-1] == "diabetes-v2-prod"
+    assert serving.endpoints.deleted[-1] == "dev-diabetes-v2-prod"
 
 
 def test_an_alarm_during_a_bake_wins_and_the_release_ends_without_failing(serving: Scene) -> None:
@@ -250,7 +250,7 @@ def test_the_candidate_is_removed_only_after_its_requests_have_drained(serving: 
         "RestoreRoute", "IsRouteFollowed", "ConcludeRollback", "DrainCandidate", "RemoveEndpoint",
         "EndRestored",
     ]  # fmt: skip
-    assert serving.endpoints.deleted[-1] == "diabetes-v2-prod"
+    assert serving.endpoints.deleted[-1] == "dev-diabetes-v2-prod"
 
 
 def test_an_endpoint_that_cannot_be_removed_is_no_failed_rollback(serving: Scene) -> None:
@@ -277,7 +277,7 @@ def test_a_person_takes_a_completed_release_back(serving: Scene) -> None:
     request = serving.received(RollbackRequested(reason="complaints"))
     played = roll_back(serving, serving.start_rollback(request)["started"])
     assert played.output["stable_version"] == 1
-    assert serving.endpoints.status("diabetes-v2-prod") is None
+    assert serving.endpoints.status("dev-diabetes-v2-prod") is None
 
 
 @pytest.mark.parametrize("definition", [STAGE_VERSION, RELEASE_VERSION, ROLL_BACK])

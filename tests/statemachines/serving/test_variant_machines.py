@@ -89,7 +89,7 @@ def test_an_update_that_fails_rejects_the_release_and_changes_no_traffic(
     assert serving.shares() == {1: 100}
     assert serving.weights() == {"v1": 100}
     serving.settle()
-    assert serving.sagemaker.models == {"diabetes-v1-prod-1"}
+    assert serving.sagemaker.models == {"dev-diabetes-v1-prod-1"}
     assert set(serving.sagemaker.configs) == {f"{ENDPOINT}-1-1"}
 
 
@@ -146,7 +146,7 @@ def test_an_alarm_brings_all_weights_back(serving: VariantScene) -> None:
     assert serving.release(SECOND)["status"] == "rolled_back"
     serving.settle()
     assert serving.weights() == {"v1": 100}
-    assert serving.sagemaker.models == {"diabetes-v1-prod-1"}
+    assert serving.sagemaker.models == {"dev-diabetes-v1-prod-1"}
 
 
 def test_the_first_state_of_a_rollback_asks_for_the_weights(serving: VariantScene) -> None:

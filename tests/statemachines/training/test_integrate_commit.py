@@ -35,9 +35,9 @@ FETCHED = FetchedSource(
 )  # fmt: skip
 CHECKED = CheckedProject(
     code_digest="c1" * 32, config_digest="d2" * 32, image="jobs@sha256:e3",
-    instance_type="ml.m5.large", has_tests=True, tests_job="diabetes-1f0c9a7b2d3e-1-test",
+    instance_type="ml.m5.large", has_tests=True, tests_job="dev-diabetes-1f0c9a7b2d3e-1-test",
     tests_input_uri=f"{PREFIX}/tests-input", tests_output_uri=f"{PREFIX}/tests",
-    tests_timeout_s=900, rehearsal_job="diabetes-1f0c9a7b2d3e-1-rehearse",
+    tests_timeout_s=900, rehearsal_job="dev-diabetes-1f0c9a7b2d3e-1-rehearse",
     rehearsal_input_uri=f"{PREFIX}/rehearsal-input", rehearsal_output_uri=f"{PREFIX}/rehearsal",
     rehearsal_timeout_s=900, sample="declared",
 )  # fmt: skip
@@ -117,7 +117,7 @@ def test_both_jobs_are_isolated_and_bounded() -> None:
 
 def test_a_redrive_gives_jobs_fresh_names() -> None:
     asked = run(redrives=1).arguments["TestProject"][0]
-    assert asked["ProcessingJobName"] == "diabetes-1f0c9a7b2d3e-1-test-r10"
+    assert asked["ProcessingJobName"] == "dev-diabetes-1f0c9a7b2d3e-1-test-r10"
 
 
 @pytest.mark.parametrize(

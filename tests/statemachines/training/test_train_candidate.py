@@ -67,7 +67,7 @@ def searching() -> dict[str, Any]:
         },
         "max_jobs": 6, "parallel_jobs": 2,
     }  # fmt: skip
-    plan = tuning_plan(Tuning.model_validate(declared), SCENARIO["input"]["run_id"])
+    plan = tuning_plan(Tuning.model_validate(declared), "dev", SCENARIO["input"]["run_id"])
     return {**SCENARIO["resolved"], "tuning": plan.model_dump(mode="json")}
 
 
@@ -288,7 +288,7 @@ def test_a_search_takes_the_place_of_the_training_and_its_best_model_goes_on() -
     played = run(resolved=searching(), redrives=1)
     assert "TrainCandidate" not in played.path
     [job] = played.arguments["TuneCandidate"]
-    assert job["HyperParameterTuningJobName"] == "t-3f9a1c0b7d2e-1-r10"
+    assert job["HyperParameterTuningJobName"] == "t-dev-3f9a1c0b7d2e-1-r10"
     assert job["TrainingJobDefinition"]["StaticHyperParameters"]["C"] == "0.1"
     done = played.arguments["RecallSteps"][1]["Payload"]["training"]
     assert done["tuned"] == {"C": "0.4"}

@@ -15,7 +15,7 @@ from steward.ports import Printing, PrintRequest
 from support.fakes import FakeJobImage
 
 REQUEST = PrintRequest(
-    name="diabetes-3f9a1c0b7d2e-1-card-4a9a1c0b7d2e-0",
+    name="dev-diabetes-3f9a1c0b7d2e-1-card-4a9a1c0b7d2e-0",
     card_name="steward-dev-diabetes-v1",
     status="Approved",
     source_uri="s3://artifacts/cards/diabetes/1/3f9a/in",

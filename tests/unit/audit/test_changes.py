@@ -127,7 +127,7 @@ def test_a_role_that_only_looks_like_stewards_is_somebody_else(scene: Scene) -> 
 
 def test_an_endpoint_deleted_at_the_end_of_its_retention_is_explained(scene: Scene) -> None:
     scene.recorded("ReleaseCompleted", "2026-01-01T09:00:00.000Z", version=2)
-    deleting = call("DeleteEndpoint", session(APPROVER), {"endpointName": "ward-v2-prod"})
+    deleting = call("DeleteEndpoint", session(APPROVER), {"endpointName": "dev-ward-v2-prod"})
     assert scene.matcher.match(deleting) == "explained"
     assert scene.matcher.match({**deleting, "userIdentity": USER}) == "unmatched"
 
@@ -136,7 +136,7 @@ def test_what_goes_with_a_project_that_a_person_had_removed_is_explained(scene: 
     scene.recorded("ProjectRemoved", "2026-01-05T09:00:00.000Z")
     for name in ("DeleteEndpoint", "DeleteEndpointConfig", "DeleteModel"):
         key = {"DeleteEndpoint": "endpointName", "DeleteModel": "modelName"}
-        about = {key.get(name, "endpointConfigName"): "ward-v2-prod-1"}
+        about = {key.get(name, "endpointConfigName"): "dev-ward-v2-prod-1"}
         assert scene.matcher.match(call(name, session(APPROVER), about)) == "explained"
 
 
@@ -147,6 +147,7 @@ def test_what_was_denied_changed_nothing(scene: Scene) -> None:
 
 @pytest.mark.parametrize("detail", [
     call("UpdateEndpoint", USER, {"endpointName": "somebody-elses"}),
+    call("DeleteEndpoint", USER, {"endpointName": "prod-ward-v2-prod"}),  # another environment's
     call("UpdateModelPackage", USER, {"modelPackageArn": f"arn:aws:sagemaker:us-east-1:{ACCOUNT}"
                                       ":model-package/other/1"}),
     call("PutRolePolicy", USER, {"roleName": "unrelated"}),

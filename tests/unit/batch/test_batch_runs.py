@@ -46,7 +46,7 @@ def test_every_row_gets_its_score_in_order_and_the_manifest_says_what_was_scored
     assert manifest["input"][0]["sha256"] == hashlib.sha256(ROWS.encode()).hexdigest()
     told = scene.said("BatchScored")
     assert (told["batch_id"], told["version"], told["rows"]) == (batch, 2, 3)
-    assert scene.hosting.asked == [("remove_model", f"{PROJECT}-v2-batch-{batch}")]
+    assert scene.hosting.asked == [("remove_model", f"dev-{PROJECT}-v2-batch-{batch}")]
 
 
 def test_delivered_scores_bear_the_tag_by_which_s3_deletes_them(scene: Batches) -> None:
@@ -262,7 +262,7 @@ def test_the_job_of_a_batch_that_ran_out_of_time_is_stopped(scene: Batches) -> N
     job = scene.prepare(batch).job
     scene.finish(batch, state="ScoreRows", error="States.Timeout", cause="")
     assert scene.hosting.asked == [
-        ("stop_transforms", job), ("remove_model", f"{PROJECT}-v2-batch-{batch}"),
+        ("stop_transforms", job), ("remove_model", f"dev-{PROJECT}-v2-batch-{batch}"),
     ]  # fmt: skip
 
 
@@ -330,7 +330,7 @@ def test_lineage_leads_from_the_scores_to_version_and_input(scene: Batches) -> N
     batch = scene.due()["batch_id"]
     scene.run(batch)
     [told] = scene.state.named("BatchScored")
-    facts = facts_of(scene.delivered(told))
+    facts = facts_of(scene.delivered(told), "dev")
     node = batch_node(PROJECT, 2, batch)
     edges = {(edge.parent, edge.child) for edge in facts.edges}
     scores = scene.record(batch)["delivered"]["scores_uri"]

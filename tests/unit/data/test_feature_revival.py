@@ -17,6 +17,7 @@ from steward.service.data.feature_ingest import ingest_record
 from steward.service.data.feature_materialisation import start_materialisation
 from steward.service.emission import Cause
 from steward.service.feature_catalog import retire
+from steward.service.metric_lines import MetricLog
 from support.feature_scene import csv_row, labs
 from support.materialisation_scene import DATA, GROUP, FeatureWorld, received
 
@@ -30,7 +31,8 @@ def stream(world: FeatureWorld, patient: int, day: int, glucose: float, hour: in
     with tempfile.TemporaryDirectory(dir=world.folder) as folder:
         bench = Workbench(
             world.state, world.objects, world.records, world.clock, world.ids,
-            Limits(Path(folder), 400), DATA, lambda: 60.0, world.lines.append,
+            Limits(Path(folder), 400), DATA, lambda: 60.0,
+            MetricLog("dev", world.lines.append),
         )  # fmt: skip
         event = received(FeatureRecordReceived(group="labs", row=row), f"e-{patient}-{day}-{hour}")
         ingest_record(event, bench)

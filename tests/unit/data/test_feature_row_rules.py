@@ -22,6 +22,7 @@ from steward.ports import Put, Table
 from steward.service.data.feature_chunks import Workbench
 from steward.service.data.feature_ingest import ingest_record
 from steward.service.data.feature_row_rules import judge_row
+from steward.service.metric_lines import MetricLog
 from support.materialisation_scene import DATA, FeatureWorld, received
 
 RECEIVED = datetime(2026, 2, 1, tzinfo=UTC)
@@ -68,7 +69,8 @@ def ingest(world: FeatureWorld, **changes: Any) -> Any:
     with tempfile.TemporaryDirectory(dir=world.folder) as folder:
         bench = Workbench(
             world.state, world.objects, world.records, world.clock, world.ids,
-            Limits(Path(folder), 400), DATA, lambda: 60.0, world.lines.append,
+            Limits(Path(folder), 400), DATA, lambda: 60.0,
+            MetricLog("dev", world.lines.append),
         )  # fmt: skip
         return ingest_record(event, bench)
 

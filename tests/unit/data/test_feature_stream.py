@@ -18,6 +18,7 @@ from steward.ports import Table
 from steward.service.data.feature_chunks import Workbench
 from steward.service.data.feature_freshness import measure_freshness
 from steward.service.data.feature_ingest import ingest_record
+from steward.service.metric_lines import MetricLog
 from support.feature_scene import csv_row, labs
 from support.materialisation_scene import DATA, GROUP, FeatureWorld, received
 
@@ -37,7 +38,8 @@ def ingest(world: FeatureWorld, event_id: str = "e-1", group: str = "labs", **ch
     with tempfile.TemporaryDirectory(dir=world.folder) as folder:
         bench = Workbench(
             world.state, world.objects, world.records, world.clock, world.ids,
-            Limits(Path(folder), 400), DATA, lambda: 60.0, world.lines.append,
+            Limits(Path(folder), 400), DATA, lambda: 60.0,
+            MetricLog("dev", world.lines.append),
         )  # fmt: skip
         return ingest_record(event, bench)
 
@@ -123,7 +125,9 @@ def test_the_age_of_features_is_measured_and_moved_on_by_files_and_events(
     world.clock.advance(3600)
 
     def ages() -> dict[str, float]:
-        return measure_freshness(state=world.state, clock=world.clock, write=world.lines.append)
+        return measure_freshness(
+            state=world.state, clock=world.clock, metrics=MetricLog("dev", world.lines.append)
+        )
 
     assert ages() == {"clinic/labs/v1": 3600.0}
     world.materialise(csv_row(1, 19, 90), csv_row(1, 20, ""))

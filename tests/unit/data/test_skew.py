@@ -15,6 +15,7 @@ from steward.domain.skew import FeatureSkew, OnlineRead, ReadSample, online_read
 from steward.domain.workspace import Limits
 from steward.ports import RecordKey, Table
 from steward.service.data.skew import MARKER, SkewMeasurement, SkewReport
+from steward.service.metric_lines import MetricLog
 from support.fakes import FakeObjects
 from support.online_scene import PROJECT, OnlineScene
 from support.vitals_history import DATA, VitalsHistory, capture_of, measured
@@ -64,7 +65,7 @@ class World:
             state=self.scene.state, objects=self.objects, clock=self.scene.clock,
             engine=self.scene.service.engine, limits=Limits(self.folder, 200), environment="local",
             data_bucket=DATA, capture_bucket="capture", artifacts_bucket="artifacts",
-            write=self.lines.append,
+            metrics=MetricLog("dev", self.lines.append),
         ).run()  # fmt: skip
 
     def metric(self, **dimensions: str) -> list[float]:

@@ -57,17 +57,20 @@ def only(told: dict[str, Any]) -> CapturedRequest | RejectedError:
 @pytest.mark.parametrize(
     ("key", "file"),
     [
-        ("captured/ward-variants-prod/v12/2026/01/05/09/00-01-2.jsonl", CapturedFile("ward", 12)),
-        ("captured/ward-b-variants-prod/v1/2026/01/05/09/x.jsonl", CapturedFile("ward-b", 1)),
-        ("captured/ward-v1-prod/v1/2026/01/05/09/x.jsonl", None),
-        ("captured/ward-variants-prod/AllTraffic/2026/01/05/09/x.jsonl", None),
-        ("captured/ward-variants-prod/v0/2026/01/05/09/x.jsonl", None),
-        ("captured/ward-variants-prod/v1/x.jsonl", None),
+        (
+            "captured/dev-ward-variants-prod/v12/2026/01/05/09/00-01-2.jsonl",
+            CapturedFile("ward", 12),
+        ),
+        ("captured/dev-ward-b-variants-prod/v1/2026/01/05/09/x.jsonl", CapturedFile("ward-b", 1)),
+        ("captured/dev-ward-v1-prod/v1/2026/01/05/09/x.jsonl", None),
+        ("captured/dev-ward-variants-prod/AllTraffic/2026/01/05/09/x.jsonl", None),
+        ("captured/dev-ward-variants-prod/v0/2026/01/05/09/x.jsonl", None),
+        ("captured/dev-ward-variants-prod/v1/x.jsonl", None),
         ("exposures/2026/01/05/x.jsonl", None),
     ],
 )
 def test_a_key_says_whose_requests_a_file_holds(key: str, file: CapturedFile | None) -> None:
-    assert captured_of_key(key) == file
+    assert captured_of_key("dev", key) == file
 
 
 def test_a_captured_request_is_read() -> None:

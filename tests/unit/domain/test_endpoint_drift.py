@@ -21,12 +21,11 @@ from steward.domain.endpoint_drift import (
     compare,
     differences,
     found_endpoint,
-    project_of_endpoint,
     wanted_endpoint,
 )
 
 NOW = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
-ENDPOINT, CONFIG = "diabetes-v2-prod", "diabetes-v2-prod-1"
+ENDPOINT, CONFIG = "dev-diabetes-v2-prod", "dev-diabetes-v2-prod-1"
 IMAGE = "jobs@sha256:1"
 MODEL = {"ModelName": CONFIG, "PrimaryContainer": {"Image": IMAGE, "ModelDataUrl": "s3://a/m"}}
 SERVERLESS = {"MemorySizeInMB": 2048, "MaxConcurrency": 5}
@@ -195,12 +194,3 @@ def test_weights_may_be_scaled(variants: list[Variant], by: float) -> None:
         for v in variants
     ]
     assert differences(variants, scaled) == []
-
-
-@pytest.mark.parametrize(
-    ("name", "project"),
-    [(ENDPOINT, "diabetes"), ("a-v2-v3-prod", "a-v2"), ("ab-variants-prod", "ab"),
-     ("diabetes-v2-staging", None), ("somebody-elses", None), ("diabetes-vx-prod", None)],
-)  # fmt: skip
-def test_a_production_endpoint_names_its_project(name: str, project: str | None) -> None:
-    assert project_of_endpoint(name) == project

@@ -19,7 +19,6 @@ from steward.domain.idle_endpoints import (
     orphan,
     performs,
     said,
-    stage_of,
     standing,
 )
 from steward.domain.prices import HOSTING_US_EAST_1, standing_dollars
@@ -27,7 +26,7 @@ from steward.domain.versions import VersionState
 
 YOUNG = timedelta(hours=1)
 NOW = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
-PROD, STAGING = "diabetes-v2-prod", "diabetes-v2-staging"
+PROD, STAGING = "dev-diabetes-v2-prod", "dev-diabetes-v2-staging"
 FORTNIGHT, OLD = timedelta(days=14), timedelta(days=30)
 
 
@@ -66,29 +65,31 @@ def test_more_workers_never_cost_less(gb: int, one: int, other: int) -> None:
     assert (cost(one) <= cost(other)) == (one <= other)
 
 
-@pytest.mark.parametrize("stage", [PROD, STAGING])
-def test_what_nothing_names_is_an_orphan(stage: str) -> None:
-    found = orphan(Hosted(stage, OLD, [WARM]), (), VersionState.ARCHIVED, YOUNG, NOW)
+@pytest.mark.parametrize(("name", "stage"), [(PROD, "prod"), (STAGING, "staging")])
+def test_what_nothing_names_is_an_orphan(name: str, stage: str) -> None:
+    found = orphan(Hosted(name, OLD, [WARM]), stage, (), VersionState.ARCHIVED, YOUNG, NOW)
     assert found is not None
     assert (found.kind, found.action, found.since) == ("orphan", "delete", NOW - OLD)
     assert found.dollars_month == standing([WARM])
 
 
-def test_what_something_names_or_is_young_or_not_ours_is_no_orphan() -> None:
+def test_what_something_names_or_is_young_is_no_orphan() -> None:
     state = VersionState.ARCHIVED
-    assert orphan(Hosted(PROD, OLD, [WARM]), {PROD}, state, YOUNG, NOW) is None
-    assert orphan(Hosted(PROD, YOUNG - timedelta(seconds=1), [WARM]), (), state, YOUNG, NOW) is None
-    assert orphan(Hosted("somebody-elses", OLD, [WARM]), (), state, YOUNG, NOW) is None
+    assert orphan(Hosted(PROD, OLD, [WARM]), "prod", {PROD}, state, YOUNG, NOW) is None
+    assert (
+        orphan(Hosted(PROD, YOUNG - timedelta(seconds=1), [WARM]), "prod", (), state, YOUNG, NOW)
+        is None
+    )
 
 
 @pytest.mark.parametrize("state", list(VersionState))
 def test_a_staging_endpoint_stays_while_its_version_may_need_it(state: VersionState) -> None:
-    found = orphan(Hosted(STAGING, OLD, [serverless()]), (), state, YOUNG, NOW)
+    found = orphan(Hosted(STAGING, OLD, [serverless()]), "staging", (), state, YOUNG, NOW)
     assert (found is not None) is (state in STAGING_OVER)
 
 
 def test_an_endpoint_of_a_version_that_nobody_registered_is_an_orphan() -> None:
-    found = orphan(Hosted(STAGING, OLD, [serverless()]), (), None, YOUNG, NOW)
+    found = orphan(Hosted(STAGING, OLD, [serverless()]), "staging", (), None, YOUNG, NOW)
     assert found is not None
     assert "not registered" in found.reason
 
@@ -136,9 +137,3 @@ def test_a_span_is_said_exactly(seconds: int) -> None:
     number, unit = said(timedelta(seconds=seconds)).split()
     length = {"days": 86_400, "hours": 3_600, "minutes": 60, "s": 1}[unit]
     assert int(number) * length == seconds
-
-
-def test_only_names_of_versions_are_ours() -> None:
-    assert stage_of(PROD) == ("diabetes", 2, "prod")
-    assert stage_of("a-v1-v2-staging") == ("a-v1", 2, "staging")
-    assert stage_of("diabetes-prod") is None

@@ -109,10 +109,16 @@ def test_a_variant_is_named_by_its_version(name: str, version: int | None) -> No
 
 
 def test_the_endpoint_of_all_versions_is_told_from_that_of_one() -> None:
-    assert names.project_of_variants_endpoint(names.variants_endpoint("ward-v2")) == "ward-v2"
-    assert names.project_of_variants_endpoint(names.endpoint_name("ward", 2, "prod")) is None
+    assert (
+        names.project_of_variants_endpoint("dev", names.variants_endpoint("dev", "ward-v2"))
+        == "ward-v2"
+    )
+    assert (
+        names.project_of_variants_endpoint("dev", names.endpoint_name("dev", "ward", 2, "prod"))
+        is None
+    )
     longest = "a" * 20
-    assert len(names.variants_config(longest, "c999999999")) <= 63
+    assert len(names.variants_config("staging", longest, "c999999999")) <= 63
 
 
 def test_a_bounded_metric_is_declared_in_yaml_and_read_again_as_stored() -> None:

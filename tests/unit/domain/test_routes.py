@@ -12,7 +12,12 @@ from steward.domain.routes import Route
 
 
 def arm(version: int, role: str, share: float) -> dict[str, Any]:
-    return {"version": version, "endpoint": f"churn-v{version}-prod", "role": role, "share": share}
+    return {
+        "version": version,
+        "endpoint": f"dev-churn-v{version}-prod",
+        "role": role,
+        "share": share,
+    }
 
 
 def route(*arms: dict[str, Any]) -> Route:

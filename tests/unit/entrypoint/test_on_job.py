@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import sys
 from functools import cache
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,6 +13,7 @@ import pytest
 from steward.contracts.pipeline import PipelineJob
 from steward.domain.errors import ThrottledError
 from steward.entrypoint import job_or_event, on_job
+from steward.service.metric_lines import MetricLog
 from support.lambda_context import LambdaContext
 from support.pipeline_scene import FakePipelines, uuid
 from support.templates import load_child
@@ -32,7 +35,10 @@ def faults(printed: str) -> list[tuple[str, float]]:
     lines = [json.loads(line) for line in printed.splitlines() if "CloudWatchMetrics" in line]
     for line in lines:
         [declared] = line["_aws"]["CloudWatchMetrics"]
-        assert (declared["Namespace"], declared["Dimensions"]) == ("Steward", [["FunctionName"]])
+        assert (declared["Namespace"], declared["Dimensions"]) == (
+            "Steward/local",
+            [["FunctionName"]],
+        )
         assert [one["Name"] for one in declared["Metrics"]] == ["PipelineFaults"]
     return [(line["FunctionName"], line["PipelineFaults"]) for line in lines]
 
@@ -47,7 +53,8 @@ def test_a_fault_of_ours_ends_the_action_and_is_not_retried(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pipelines = FakePipelines()
-    stand_in = type("App", (), {"pipelines": pipelines})()
+    log = MetricLog("local", sys.stdout.write)
+    stand_in = SimpleNamespace(pipelines=pipelines, metric_log=log)
     monkeypatch.setattr("steward.bootstrap.app", cache(lambda: stand_in))
 
     @on_job
@@ -86,7 +93,10 @@ def test_a_job_of_another_shape_is_refused_and_kept_nowhere(
 
 def test_the_metric_of_faults_is_the_one_that_the_stack_watches() -> None:
     alarm = load_child("training")["Resources"]["DrivePipelineFaultsAlarm"]["Properties"]
-    assert (alarm["Namespace"], alarm["MetricName"]) == ("Steward", "PipelineFaults")
+    assert (alarm["Namespace"], alarm["MetricName"]) == (
+        {"Fn::Sub": "Steward/${Environment}"},
+        "PipelineFaults",
+    )
     assert [one["Name"] for one in alarm["Dimensions"]] == ["FunctionName"]
     assert alarm["Dimensions"][0]["Value"] == {"Ref": "DrivePipelineFunction"}
     assert alarm["AlarmActions"]

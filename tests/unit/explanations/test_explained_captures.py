@@ -66,8 +66,8 @@ def capture(**more: Any) -> dict[str, Any]:
 
 def asked(reply_: Any = reply) -> tuple[Endpoints, str]:
     endpoints = FakeEndpoints()
-    endpoints.add("churn-v3-prod", reply_)
-    return endpoints, "churn-v3-prod"
+    endpoints.add("dev-churn-v3-prod", reply_)
+    return endpoints, "dev-churn-v3-prod"
 
 
 def test_a_prediction_is_what_its_features_add_to_the_base() -> None:
@@ -138,24 +138,24 @@ def test_an_endpoint_that_refuses_is_an_error_of_its_own(error: Exception) -> No
 
 def test_the_endpoint_in_production_is_asked_before_that_in_staging() -> None:
     endpoints = FakeEndpoints()
-    route = {"arms": [{"version": 3, "endpoint": "churn-v3-prod"}]}
+    route = {"arms": [{"version": 3, "endpoint": "dev-churn-v3-prod"}]}
     with pytest.raises(CommandError, match="no endpoint in service") as none:
-        own_endpoint(endpoints, "churn", 3, route, "gateway")
+        own_endpoint(endpoints, "dev", "churn", 3, route, "gateway")
     assert none.value.code == Exit.NOT_FOUND
-    endpoints.add("churn-v3-staging", b"")
-    assert own_endpoint(endpoints, "churn", 3, route, "gateway") == "churn-v3-staging"
-    endpoints.add("churn-v3-prod", b"", status="Failed")
-    assert own_endpoint(endpoints, "churn", 3, None, "gateway") == "churn-v3-staging"
-    endpoints.add("churn-v3-prod", b"")
-    assert own_endpoint(endpoints, "churn", 3, None, "gateway") == "churn-v3-prod"
+    endpoints.add("dev-churn-v3-staging", b"")
+    assert own_endpoint(endpoints, "dev", "churn", 3, route, "gateway") == "dev-churn-v3-staging"
+    endpoints.add("dev-churn-v3-prod", b"", status="Failed")
+    assert own_endpoint(endpoints, "dev", "churn", 3, None, "gateway") == "dev-churn-v3-staging"
+    endpoints.add("dev-churn-v3-prod", b"")
+    assert own_endpoint(endpoints, "dev", "churn", 3, None, "gateway") == "dev-churn-v3-prod"
 
 
 def test_an_endpoint_that_versions_share_is_not_asked() -> None:
     endpoints = FakeEndpoints()
-    endpoints.add("churn-variants-prod", b"")
-    route = {"arms": [{"version": 3, "endpoint": "churn-variants-prod"}]}
+    endpoints.add("dev-churn-variants-prod", b"")
+    route = {"arms": [{"version": 3, "endpoint": "dev-churn-variants-prod"}]}
     with pytest.raises(CommandError, match="no endpoint in service") as none:
-        own_endpoint(endpoints, "churn", 3, route, "endpoint_variants")
+        own_endpoint(endpoints, "dev", "churn", 3, route, "endpoint_variants")
     assert "captured as traffic" in str(none.value.hint)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 from steward.domain.monitoring.records import ALL, run_item
 from steward.ports import Table
+from steward.service.metric_lines import MetricLog
 from steward.settings import Settings
 from support.doorways import load
 from support.fakes import FakeFailureQueue, FakeWorkflows
@@ -31,6 +33,7 @@ class World(MonitoringScene):
             ),
             state=self.state, objects=self.objects, clock=self.clock, ids=self.ids,
             workflows=self.workflows, failure_queue=self.failure_queue, endpoints=None,
+            metric_log=MetricLog("dev", sys.stdout.write),
         )  # fmt: skip
         handler = load(name, app, monkeypatch)
         return lambda event: handler(event, None)

@@ -191,15 +191,15 @@ def test_a_verified_caller_changes_labels_and_the_package_shows_them(
 @pytest.mark.parametrize(
     ("name", "entry"),
     [
-        ("training_job_state_change", "job#diabetes-3f9a1c0b7d2e-1-train"),
-        ("processing_job_state_change", "job#diabetes-3f9a1c0b7d2e-1-eval"),
+        ("training_job_state_change", "job#dev-diabetes-3f9a1c0b7d2e-1-train"),
+        ("processing_job_state_change", "job#dev-diabetes-3f9a1c0b7d2e-1-eval"),
         ("execution_status_change", "execution#steward-dev-train-candidate#3f9a1c0b7d2e-1"),
     ],
 )
 def test_costs_are_recorded(app: FakeApp, doorways: Doorways, name: str, entry: str) -> None:
     used = JobRecord("ml.m5.large", 1, 130)
-    app.job_records.training["diabetes-3f9a1c0b7d2e-1-train"] = used
-    app.job_records.processing["diabetes-3f9a1c0b7d2e-1-eval"] = used
+    app.job_records.training["dev-diabetes-3f9a1c0b7d2e-1-train"] = used
+    app.job_records.processing["dev-diabetes-3f9a1c0b7d2e-1-eval"] = used
     arn = incoming("execution_status_change")["detail"]["executionArn"]
     app.job_records.executions[arn] = ExecutionRecord(12)
     assert doorways.load("record_cost")(incoming(name), None) == entry

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from steward.contracts.events import (
 from steward.domain.errors import MalformedEventError
 from steward.entrypoint import Handler
 from steward.ports import Table
+from steward.service.metric_lines import MetricLog
 from steward.settings import Settings
 from support.builders import event_of
 from support.doorways import delivered, load, request
@@ -75,6 +77,10 @@ class ServingApp:
         self.hosting, self.endpoint_metrics = FakeHosting(scene.clock), FakeEndpointMetrics()
         self.alarm_settings = scene.alarms
         self.variants_router, self.traffic_router = scene.variants, scene.router
+
+    @property
+    def metric_log(self) -> MetricLog:
+        return MetricLog(self.settings.steward_environment, sys.stdout.write)
 
 
 @pytest.fixture
@@ -184,13 +190,13 @@ def test_the_schedule_retires_what_is_kept_no_longer(doorways: Doorways, scene: 
     scene.play(2)
     scene.clock.advance(86_401)
     answer = doorways.load("retire_previous")(incoming("scheduled_event"), None)
-    assert answer == {"retired": ["diabetes-v1-prod"]}
+    assert answer == {"retired": ["dev-diabetes-v1-prod"]}
 
 
 def test_a_version_that_expired_leaves_staging(doorways: Doorways, scene: Scene) -> None:
-    scene.endpoints.add("diabetes-v2-staging", b"{}")
+    scene.endpoints.add("dev-diabetes-v2-staging", b"{}")
     doorways.tell("remove_staging", ApprovalExpired(version=2, expired_at="2026-01-06T09:00:00Z"))
-    assert scene.endpoints.deleted == ["diabetes-v2-staging"]
+    assert scene.endpoints.deleted == ["dev-diabetes-v2-staging"]
 
 
 @pytest.mark.parametrize(
@@ -270,9 +276,9 @@ def test_the_shadow_answers_copies_and_what_is_none_is_delivered_again(
 ) -> None:
     route = scene.state.get(Table.ROUTES, {"project": PROJECT})
     assert route is not None
-    mirror = {"version": 2, "endpoint": "diabetes-v2-prod", "percent": 100}
+    mirror = {"version": 2, "endpoint": "dev-diabetes-v2-prod", "percent": 100}
     scene.state.put(Table.ROUTES, {**route, "mirror": mirror})
-    scene.endpoints.add("diabetes-v2-prod", container(scene.project))
+    scene.endpoints.add("dev-diabetes-v2-prod", container(scene.project))
     doorways.post("answer_request", "/diabetes", {"entity_id": "p1", "features": ROWS[0]})
     (copy,) = doorways.app.mirror_queue.copies
     records = [{"messageId": "m-1", "body": "{}"}, {"messageId": "m-2", "body": copy}]
@@ -338,21 +344,21 @@ def test_the_schedule_and_sagemaker_both_have_endpoints_compared(
     doorways: Doorways, scene: Scene
 ) -> None:
     """Nothing was created in this scene: the endpoint of the route is gone."""
-    endpoint = f"{PROJECT}-v1-prod"
+    endpoint = f"dev-{PROJECT}-v1-prod"
     handler = doorways.load("reconcile_endpoints")
     changed = incoming("endpoint_state_change", EndpointName=endpoint)
     assert handler(changed, None)["drifted"] == [endpoint]
     [told] = scene.told("RouteDrifted")
     assert (told.kind, told.action) == ("missing", "repair")
     assert handler(incoming("scheduled_event"), None)["moving"] == [endpoint]
-    assert handler(incoming("endpoint_state_change", EndpointName="a-v1-staging"), None) == {}
-    assert handler(incoming("endpoint_state_change", EndpointName="others-v1-prod"), None) == {}
+    assert handler(incoming("endpoint_state_change", EndpointName="dev-a-v1-staging"), None) == {}
+    assert handler(incoming("endpoint_state_change", EndpointName="dev-others-v1-prod"), None) == {}
 
 
 def test_the_schedule_and_people_both_have_idle_endpoints_looked_for(
     doorways: Doorways, app: ServingApp, scene: Scene
 ) -> None:
-    orphan = f"{PROJECT}-v7-prod"
+    orphan = f"dev-{PROJECT}-v7-prod"
     model = {
         "ModelName": f"{orphan}-1", "ExecutionRoleArn": ROLE,
         "PrimaryContainer": {"Image": "jobs", "ModelDataUrl": "s3://a/m"},
@@ -387,7 +393,7 @@ def test_traffic_of_the_gateway_follows_its_route_by_itself(
 
 
 def test_a_captured_file_is_converted(doorways: Doorways, scene: Scene) -> None:
-    key = f"captured/{PROJECT}-variants-prod/v1/2026/01/05/09/x.jsonl"
+    key = f"captured/dev-{PROJECT}-variants-prod/v1/2026/01/05/09/x.jsonl"
     scene.objects.write(f"s3://{CAPTURE}/{key}", b"torn")
     event = incoming("object_created", bucket={"name": CAPTURE}, object={"key": key, "size": 4})
     assert doorways.load("convert_captures")(event, None)["outcome"] == "refused"

@@ -98,7 +98,7 @@ def test_status_and_job_events_conclude_a_run(
 ) -> None:
     run_id = world.deliver(csv_of(1, 30))["run_id"]
     conclude = world.open("conclude_run", monkeypatch)
-    job = f"diabetes-{run_id}-train"
+    job = f"dev-diabetes-{run_id}-train"
     conclude(incoming("training_job_state_change", TrainingJobName=job))
     assert world.run(run_id)["training_job"]["name"] == job
     status = incoming(

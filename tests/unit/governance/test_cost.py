@@ -9,7 +9,6 @@ import pytest
 
 from steward.contracts.incoming import Received
 from steward.domain.errors import MalformedEventError, RejectedError, UnknownPriceError
-from steward.domain.names import job_name, job_of
 from steward.domain.prices import (
     US_EAST_1,
     function_dollars,
@@ -23,7 +22,7 @@ from steward.service.governance.cost import record_cost
 from support.fake_job_records import FakeJobRecords
 from support.fakes import FakeClock, FakeIds, FakeState
 
-JOB = "diabetes-3f9a1c0b7d2e-1-train"
+JOB = "dev-diabetes-3f9a1c0b7d2e-1-train"
 EXECUTION = "arn:aws:states:us-east-1:000000000000:execution:train_candidate:3f9a1c0b7d2e-1"
 
 
@@ -65,7 +64,12 @@ class Books:
 
     def record(self, received: Received) -> str:
         return record_cost(
-            received, state=self.state, jobs=self.jobs, clock=FakeClock(), ids=FakeIds()
+            received,
+            state=self.state,
+            jobs=self.jobs,
+            clock=FakeClock(),
+            ids=FakeIds(),
+            environment="dev",
         )
 
     def entry(self, entry: str) -> Item:
@@ -87,7 +91,7 @@ def test_a_training_job_costs_its_instances_for_its_billable_time() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["diabetes-5d2e9a7b1c30-1-batch", "diabetes-5d2e9a7b1c30-1-batch-r10"]
+    "name", ["dev-diabetes-5d2e9a7b1c30-1-batch", "dev-diabetes-5d2e9a7b1c30-1-batch-r10"]
 )
 def test_a_transform_job_is_priced_for_its_batch(name: str) -> None:
     books = Books()
@@ -98,9 +102,9 @@ def test_a_transform_job_is_priced_for_its_batch(name: str) -> None:
     assert entry["dollars"] == pytest.approx(2 * 0.115 * 60 / 3600)
 
 
-@pytest.mark.parametrize("kind", ["eval-r1", "card-4a9a1c0b7d2e-0"])
+@pytest.mark.parametrize("kind", ["eval-r1", "card-4a9a1c0b-0"])
 def test_a_processing_job_is_priced_alike(kind: str) -> None:
-    books, name = Books(), f"diabetes-3f9a1c0b7d2e-1-{kind}"
+    books, name = Books(), f"dev-diabetes-3f9a1c0b7d2e-1-{kind}"
     books.jobs.processing[name] = JobRecord("ml.m5.xlarge", 1, 3600)
     books.record(job_ended(name=name, kind="Processing"))
     assert books.entry(f"job#{name}")["dollars"] == pytest.approx(0.23)
@@ -197,14 +201,6 @@ def test_an_event_that_costs_nothing_is_malformed() -> None:
         Books().record(received.model_copy(update={"detail": object()}))
 
 
-def test_names_of_jobs_are_read_back() -> None:
-    for project, kind, retry in (("a-b", "train", 0), ("diabetes", "eval", 3)):
-        name = job_name(project, "3f9a1c0b7d2e-12", kind, retry)
-        assert job_of(name) == (project, "3f9a1c0b7d2e-12", kind)
-    assert job_of("diabetes-train") is None
-    assert job_of("diabetes-3f9a1c0b7d2e-1-serve") is None
-
-
 def test_prices_are_as_their_pages_say() -> None:
     assert transition_dollars(1_000) == pytest.approx(0.025)
     assert function_dollars(1024, 0, 1_000) == pytest.approx(0.0166667)
@@ -216,7 +212,7 @@ def test_prices_are_as_their_pages_say() -> None:
 
 
 def test_a_job_of_a_search_costs_the_run_that_its_tags_name() -> None:
-    books, name = Books(), "t-3f9a1c0b7d2e-1-002-0a0b0c0d"
+    books, name = Books(), "t-dev-3f9a1c0b7d2e-1-002-0a0b0c0d"
     books.jobs.training[name] = JobRecord("ml.m5.large", 1, 3600)
     tags = {"steward:project": "diabetes", "steward:run": "3f9a1c0b7d2e-1"}
     event = change(
@@ -232,7 +228,7 @@ def test_a_job_whose_tags_name_another_run_is_not_ours() -> None:
     tags = {"steward:project": "diabetes", "steward:run": "000000000000-1"}
     event = change(
         "SageMaker Training Job State Change", "Completed",
-        TrainingJobName="t-3f9a1c0b7d2e-1-002-0a0b0c0d", TrainingJobArn="arn", Tags=tags,
+        TrainingJobName="t-dev-3f9a1c0b7d2e-1-002-0a0b0c0d", TrainingJobArn="arn", Tags=tags,
     )  # fmt: skip
     assert Books().record(event) == "not ours"
 

@@ -51,7 +51,7 @@ class Recorder:
 
     def record(self, *events: Received) -> Recorder:
         for event in events:
-            record_lineage(event, state=self.state, objects=self.objects)
+            record_lineage(event, state=self.state, objects=self.objects, environment="dev")
         return self
 
     def edges(self, node: str, direction: Direction) -> list[Edge]:
@@ -81,9 +81,9 @@ def test_what_nobody_answered_is_no_prediction() -> None:
     unanswered["capture"]["prediction"] = None
     report = Report(moment(at.isoformat()), "Object Created", "aws.s3")
     lines = [exposure(1, at), json.dumps(unanswered).encode()]
-    facts = exposure_facts(lines, "object:s3://capture/exposures/a", report)
+    facts = exposure_facts(lines, "object:s3://capture/exposures/a", report, "dev")
     assert [dict(one.counts) for one in facts.edges if one.counts] == [{"answers": 1}]
-    assert exposure_facts(lines[1:], "object:s3://capture/exposures/a", report).edges == ()
+    assert exposure_facts(lines[1:], "object:s3://capture/exposures/a", report, "dev").edges == ()
 
 
 LIFE = whole_life().events

@@ -22,7 +22,7 @@ def exported(seed: int | None = None) -> FakeLineageTracking:
         events += events
         random.Random(seed).shuffle(events)
     for event in events:
-        export_lineage(event, tracking=tracking, stack=STACK)
+        export_lineage(event, tracking=tracking, environment="dev", stack=STACK)
     return tracking
 
 

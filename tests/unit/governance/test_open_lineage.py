@@ -94,7 +94,7 @@ class Desk:
 
     def record(self, *events: Received) -> Desk:
         for event in events:
-            record_lineage(event, state=self.state, objects=self.objects)
+            record_lineage(event, state=self.state, objects=self.objects, environment="dev")
             self.writer.write_due(event)
         return self
 

@@ -24,8 +24,9 @@ from steward.domain.monitoring.whole_rows import (
     whole_rows_from_json,
 )
 from steward.ports import Table
+from steward.service.metric_lines import MetricLog
 from steward.service.monitoring.endpoint_model import MOST_BYTES, bodies
-from steward.service.monitoring.look_metrics import look_metrics
+from steward.service.monitoring.look_metrics import put_look
 from steward_cli.monitor_page import page
 from steward_cli.monitor_text import screen
 from steward_cli.monitoring import Monitoring
@@ -138,7 +139,9 @@ def test_commands_show_the_weights_that_moved() -> None:
     made = page(watched, {}, BEGAN)
     assert "What the answers lean on" in made
     assert "800" in made
-    written = [json.loads(line) for line in look_metrics(scene.look(0), BEGAN)]
+    lines: list[str] = []
+    put_look(MetricLog("dev", lines.append), scene.look(0), BEGAN)
+    written = [json.loads(line) for line in lines]
     assert [one["DriftAlarm"] for one in written if "DriftAlarm" in one] == [1]
 
 
@@ -253,10 +256,10 @@ def test_where_questions_would_be_traffic_the_staging_endpoint_is_asked() -> Non
     assert route is not None
     scene.state.put(Table.ROUTES, {**route, "router": "endpoint_variants"})
     assert "could not be asked" in scene.seen(people(20, 300)).sentence
-    scene.asked.add("diabetes-v1-staging", reply)
+    scene.asked.add("dev-diabetes-v1-staging", reply)
     found = scene.seen(people(21, 300), 1)
     assert (found.state, found.model_calls) == ("ok", 1)
-    assert {call.endpoint for call in scene.asked.calls} == {"diabetes-v1-staging"}
+    assert {call.endpoint for call in scene.asked.calls} == {"dev-diabetes-v1-staging"}
 
 
 def test_a_linear_version_is_not_asked() -> None:

@@ -18,6 +18,7 @@ from steward.domain.monitoring.opinion_records import CalibrationLook
 from steward.domain.monitoring.records import RETRAINING
 from steward.domain.monitoring.retraining import Attempt, State
 from steward.ports import Table
+from steward.service.metric_lines import MetricLog
 from steward_cli.commands.monitor import window_counts, write_report
 from steward_cli.console import CommandError
 from steward_cli.monitor_backtest import Settings, backtest, summary
@@ -264,7 +265,7 @@ def test_a_breaker_that_somebody_else_wrote_meanwhile_is_not_reset() -> None:
 def test_looks_are_told_as_metrics() -> None:
     scene = MonitoringScene()
     lines: list[str] = []
-    scene.write = lines.append
+    scene.metrics = MetricLog("dev", lines.append)
     scene.traffic(people(5, 100), 0)
     scene.watch(1)
     told = [json.loads(line) for line in lines]

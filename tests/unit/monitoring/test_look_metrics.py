@@ -19,7 +19,8 @@ from steward.domain.monitoring.looks import (
     PerformanceLook,
     WindowLook,
 )
-from steward.service.monitoring.look_metrics import FEATURES, look_metrics
+from steward.service.metric_lines import MetricLog
+from steward.service.monitoring.look_metrics import FEATURES, put_look
 
 NOW = datetime(2026, 11, 29, 12, tzinfo=UTC)
 
@@ -49,7 +50,9 @@ def _look(columns: int = 2, **changed: Any) -> Look:
 
 
 def _lines(look: Look, ranking: tuple[str, ...] = ()) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in look_metrics(look, NOW, ranking)]
+    lines: list[str] = []
+    put_look(MetricLog("dev", lines.append), look, NOW, ranking)
+    return [json.loads(line) for line in lines]
 
 
 def _by(lines: list[dict[str, Any]], *dimensions: str) -> list[dict[str, Any]]:
@@ -63,7 +66,7 @@ def _by(lines: list[dict[str, Any]], *dimensions: str) -> list[dict[str, Any]]:
 def test_a_projects_line_counts_what_was_captured() -> None:
     [line] = _by(_lines(_look()), "project")
     assert line["_aws"]["Timestamp"] == NOW.timestamp() * 1000
-    assert line["_aws"]["CloudWatchMetrics"][0]["Namespace"] == "Steward"
+    assert line["_aws"]["CloudWatchMetrics"][0]["Namespace"] == "Steward/dev"
     shown = {name: line[name] for name in ("WindowRows", "DuplicateLines", "QuarantinedLines")}
     assert shown == {"WindowRows": 200, "DuplicateLines": 2, "QuarantinedLines": 3}
     assert line["DriftedColumns"] == 0

@@ -14,6 +14,7 @@ from steward.domain.errors import ConflictError
 from steward.domain.monitoring.looks import Look, parse_look
 from steward.domain.monitoring.records import alarm_item, look_item
 from steward.ports import Item, Table
+from steward.service.metric_lines import MetricLog
 from steward_cli.console import CommandError
 from steward_cli.monitor_page import page
 from steward_cli.monitor_text import screen
@@ -196,7 +197,7 @@ def test_labels_show_that_the_candidate_does_worse_also_in_hours_without_its_ans
 
 def test_metrics_of_the_candidate_are_of_its_variant_alone() -> None:
     written: list[str] = []
-    scene = Release(write=written.append).begin()
+    scene = Release(metrics=MetricLog("dev", written.append)).begin()
     scene.hour(0)
     drift = [line for line in written if '"DriftAlarm":' in line]
     assert [('"variant":"v2"' in line.replace(" ", "")) for line in drift] == [True, False]

@@ -71,7 +71,7 @@ def test_the_job_reads_the_card_with_its_decisions_and_is_named_by_it() -> None:
     request = shop.printer.started[-1]
     assert request.status == "Approved"
     assert sagemaker_name(request.name) == request.name
-    assert job_of(request.name) == (PROJECT, shop.scene.item()["run_id"], "card")
+    assert job_of("dev", request.name) == (PROJECT, shop.scene.item()["run_id"], "card")
     assert request.tags["steward:run"] == shop.scene.item()["run_id"]
     kept = shop.scene.objects.read(f"{request.source_uri}/card.json")
     assert hashlib.sha256(kept).hexdigest() == after["card_digest"]

@@ -16,6 +16,7 @@ from steward.domain.errors import (
 from steward.domain.exposures import hashed_entity
 from steward.domain.release_declaration import MAX_DURATION_S
 from steward.ports import Table
+from steward.service.metric_lines import MetricLog
 from steward.service.serving import assignments
 from steward.service.serving.assignments import Assignments
 from steward.service.serving.telemetry import Telemetry
@@ -26,8 +27,13 @@ from support.serving_scene import PROJECT, Scene
 
 def arms(candidate: float) -> list[dict[str, Any]]:
     return [
-        {"version": 1, "endpoint": "diabetes-v1-prod", "role": "stable", "share": 100 - candidate},
-        {"version": 2, "endpoint": "diabetes-v2-prod", "role": "candidate", "share": candidate},
+        {
+            "version": 1,
+            "endpoint": "dev-diabetes-v1-prod",
+            "role": "stable",
+            "share": 100 - candidate,
+        },
+        {"version": 2, "endpoint": "dev-diabetes-v2-prod", "role": "candidate", "share": candidate},
     ]
 
 
@@ -175,7 +181,9 @@ def test_what_a_process_remembers_is_bounded(counter: Counter) -> None:
             return super().get(table, key)
 
     state = Counting()
-    kept = Assignments(lambda: state, Telemetry(lambda _: None), counter.scene.clock, capacity=2)
+    kept = Assignments(
+        lambda: state, Telemetry(MetricLog("dev", lambda _: None)), counter.scene.clock, capacity=2
+    )
     for entity in ("a", "b", "a", "c", "a", "b"):
         kept.of(route, entity)
     names = {hashed_entity(PROJECT, entity): entity for entity in "abc"}

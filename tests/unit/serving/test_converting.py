@@ -15,7 +15,7 @@ from steward.ports import Table
 from steward.service.serving.converting import Conversion, convert_captures
 from support.serving_scene import CAPTURE, DATA, PROJECT, Scene
 
-KEY = f"captured/{PROJECT}-variants-prod/v2/2026/01/05/09/00-00-1.jsonl"
+KEY = f"captured/dev-{PROJECT}-variants-prod/v2/2026/01/05/09/00-00-1.jsonl"
 AT = datetime(2026, 1, 5, 9, 5, tzinfo=UTC)
 
 
@@ -62,7 +62,7 @@ def convert(scene: Scene, content: bytes, key: str = KEY) -> dict[str, Any]:
         id="event-1", time="2026-01-05T09:06:00Z", source="aws.s3", detail_type="Object Created",
         resources=[], replayed=False, meta=None, detail=detail,
     )  # fmt: skip
-    conversion = Conversion(scene.state, scene.objects, DATA, CAPTURE)
+    conversion = Conversion(scene.state, scene.objects, DATA, CAPTURE, "dev")
     return convert_captures(received, conversion)
 
 
@@ -108,8 +108,8 @@ def test_a_torn_line_is_set_aside_and_the_others_are_kept(scene: Scene) -> None:
 @pytest.mark.parametrize(
     "key",
     [
-        "captured/other-v1-prod/AllTraffic/2026/01/05/09/x.jsonl",
-        "captured/nobody-variants-prod/v1/2026/01/05/09/x.jsonl",
+        "captured/dev-other-v1-prod/AllTraffic/2026/01/05/09/x.jsonl",
+        "captured/dev-nobody-variants-prod/v1/2026/01/05/09/x.jsonl",
     ],
 )
 def test_a_file_of_nobodys_is_kept_whole(scene: Scene, key: str) -> None:

@@ -80,7 +80,7 @@ def test_the_exposure_of_the_stable_variant_has_the_other_probability(counter: C
     ],
 )
 def test_a_failing_candidate_is_answered_for_and_counted(counter: Counter, broken: Any) -> None:
-    counter.scene.endpoints.add("diabetes-v2-prod", broken)
+    counter.scene.endpoints.add("dev-diabetes-v2-prod", broken)
     answer = counter.ask(counter.entity_of("candidate"))
     assert (answer["version"], answer["fallback"]) == (1, True)
     (capture,) = counter.captures()
@@ -93,7 +93,7 @@ def test_a_failing_candidate_is_answered_for_and_counted(counter: Counter, broke
 
 
 def test_the_candidate_has_less_time_so_that_the_stable_one_has_some(counter: Counter) -> None:
-    counter.scene.endpoints.add("diabetes-v2-prod", failing)
+    counter.scene.endpoints.add("dev-diabetes-v2-prod", failing)
     counter.scene.endpoints.calls.clear()
     counter.ask(counter.entity_of("candidate"))
     candidate, stable = counter.scene.endpoints.calls
@@ -108,7 +108,7 @@ def test_the_exposure_says_that_the_assigned_variant_failed_and_how_long_it_took
         counter.now += 0.25
         raise DependencyError("too late")
 
-    counter.scene.endpoints.add("diabetes-v2-prod", late)
+    counter.scene.endpoints.add("dev-diabetes-v2-prod", late)
     counter.ask(counter.entity_of("candidate"))
     counter.ask(counter.entity_of("stable"))
     failed, fine = counter.captures()
@@ -121,7 +121,7 @@ def test_the_exposure_says_that_the_assigned_variant_failed_and_how_long_it_took
 @pytest.mark.parametrize("role", ["stable", "candidate"])
 def test_what_nobody_could_answer_is_captured_as_failed(counter: Counter, role: str) -> None:
     for version in (1, 2):
-        counter.scene.endpoints.add(f"diabetes-v{version}-prod", failing)
+        counter.scene.endpoints.add(f"dev-diabetes-v{version}-prod", failing)
     with pytest.raises(DependencyError):
         counter.ask(counter.entity_of(role))
     (capture,) = counter.captures()
@@ -134,9 +134,9 @@ def test_what_nobody_could_answer_is_captured_as_failed(counter: Counter, role: 
 
 def test_a_unit_counts_at_its_first_exposure_in_a_step(counter: Counter) -> None:
     candidate, stable = counter.entity_of("candidate"), counter.entity_of("stable")
-    counter.scene.endpoints.add("diabetes-v2-prod", failing)
+    counter.scene.endpoints.add("dev-diabetes-v2-prod", failing)
     counter.ask(candidate)
-    counter.scene.endpoints.add("diabetes-v2-prod", container(counter.scene.project))
+    counter.scene.endpoints.add("dev-diabetes-v2-prod", container(counter.scene.project))
     for entity in (candidate, stable, stable):
         counter.ask(entity)
 
@@ -176,7 +176,7 @@ def test_a_refused_request_is_no_exposure_of_the_entity(counter: Counter) -> Non
 
 
 def test_a_failing_stable_version_is_an_error_of_its_own(counter: Counter) -> None:
-    counter.scene.endpoints.add("diabetes-v1-prod", failing)
+    counter.scene.endpoints.add("dev-diabetes-v1-prod", failing)
     with pytest.raises(DependencyError):
         counter.ask(counter.entity_of("stable"))
     assert counter.metrics("stable")[0]["VariantErrors"] == 1
@@ -258,11 +258,11 @@ def test_an_answer_that_is_no_probability_is_the_versions_fault(
     counter: Counter, value: str
 ) -> None:
     body = f'{{"predictions": [{{"probability": {value}, "label": 1}}]}}'.encode()
-    counter.scene.endpoints.add("diabetes-v2-prod", body)
+    counter.scene.endpoints.add("dev-diabetes-v2-prod", body)
     answer = counter.ask(counter.entity_of("candidate"))
     assert (answer["version"], answer["fallback"]) == (1, True)
     assert [line["VariantErrors"] for line in counter.metrics("candidate")] == [1]
-    counter.scene.endpoints.add("diabetes-v1-prod", body)
+    counter.scene.endpoints.add("dev-diabetes-v1-prod", body)
     with pytest.raises(DependencyError, match="version 1 answered no"):
         counter.ask(counter.entity_of("stable"))
 
@@ -272,7 +272,7 @@ def test_a_version_may_answer_any_finite_number_as_its_value(
     counter: Counter, value: float
 ) -> None:
     body = json.dumps({"predictions": [{"value": value}]}).encode()
-    counter.scene.endpoints.add("diabetes-v2-prod", body)
+    counter.scene.endpoints.add("dev-diabetes-v2-prod", body)
     answer = counter.ask(counter.entity_of("candidate"))
     assert (answer["version"], answer["prediction"]) == (2, {"value": value})
 
@@ -282,7 +282,7 @@ def test_a_value_that_is_no_finite_number_is_the_versions_fault(
     counter: Counter, value: str
 ) -> None:
     body = f'{{"predictions": [{{"value": {value}}}]}}'.encode()
-    counter.scene.endpoints.add("diabetes-v2-prod", body)
+    counter.scene.endpoints.add("dev-diabetes-v2-prod", body)
     answer = counter.ask(counter.entity_of("candidate"))
     assert (answer["version"], answer["fallback"]) == (1, True)
 
@@ -290,7 +290,7 @@ def test_a_value_that_is_no_finite_number_is_the_versions_fault(
 def test_a_candidate_whose_endpoint_is_removed_is_answered_for_and_counted(
     counter: Counter,
 ) -> None:
-    counter.scene.endpoints.delete("diabetes-v2-prod")
+    counter.scene.endpoints.delete("dev-diabetes-v2-prod")
     answer = counter.ask(counter.entity_of("candidate"))
     assert (answer["version"], answer["fallback"]) == (1, True)
     assert [line["VariantErrors"] for line in counter.metrics("candidate")] == [1]
@@ -318,7 +318,7 @@ def test_slow_answers_are_counted_by_the_guardrails_limit(counter: Counter) -> N
         counter.now += 1.2
         return honest(body, content_type)
 
-    counter.scene.endpoints.add("diabetes-v2-prod", slow)
+    counter.scene.endpoints.add("dev-diabetes-v2-prod", slow)
     counter.ask(counter.entity_of("candidate"))
     (line,) = counter.metrics("candidate")
     assert line["VariantSlow"] == 1
@@ -329,7 +329,7 @@ def test_metrics_are_embedded_by_the_second_with_fixed_dimensions(counter: Count
     counter.ask(counter.entity_of("candidate"))
     (line,) = counter.metrics("candidate")
     (directive,) = line["_aws"]["CloudWatchMetrics"]
-    assert directive["Namespace"] == "Steward"
+    assert directive["Namespace"] == "Steward/dev"
     assert directive["Dimensions"] == [["project", "role"]]
     assert {metric["StorageResolution"] for metric in directive["Metrics"]} == {1}
     assert {metric["Name"] for metric in directive["Metrics"]} <= set(line)
@@ -349,7 +349,7 @@ def test_a_capture_that_fails_is_counted_and_the_answer_given(counter: Counter) 
         answer["predictions"][0]["why"] = "x" * limit
         return json.dumps(answer).encode()
 
-    counter.scene.endpoints.add("diabetes-v1-prod", wordy)
+    counter.scene.endpoints.add("dev-diabetes-v1-prod", wordy)
     assert counter.ask(counter.entity_of("stable"))["version"] == 1
     assert counter.captures() == []
     failures = [json.loads(line) for line in counter.lines if "CaptureFailures" in line]

@@ -11,6 +11,7 @@ import pytest
 from steward.domain.errors import DependencyError, RejectedError
 from steward.domain.exposures import hashed_entity
 from steward.domain.routes import assign
+from steward.service.metric_lines import MetricLog
 from steward.service.serving.asking import CANDIDATE_TIMEOUT_S, STABLE_TIMEOUT_S
 from steward.service.serving.completion import CANDIDATE_READ_S, STABLE_READ_S
 from steward.service.serving.gateway import Gateway
@@ -45,8 +46,8 @@ class Counter:
         self.gateway = Gateway(
             state=self.scene.state, endpoints=self.scene.endpoints, features=self.reader,
             assignments=lambda: self.scene.state, mirror=FakeMirrorQueue(),
-            telemetry=Telemetry(self.lines.append), clock=self.scene.clock, ids=self.scene.ids,
-            timer=lambda: self.now,
+            telemetry=Telemetry(MetricLog("dev", self.lines.append)), clock=self.scene.clock,
+            ids=self.scene.ids, timer=lambda: self.now,
         )  # fmt: skip
         for role in ("stable", "candidate"):
             entity = self.entity_of(role)
@@ -119,7 +120,8 @@ def test_a_model_without_views_reads_nothing() -> None:
     gateway = Gateway(
         state=scene.state, endpoints=scene.endpoints, features=reader,
         assignments=lambda: scene.state, mirror=FakeMirrorQueue(),
-        telemetry=Telemetry(lambda _: None), clock=scene.clock, ids=scene.ids, timer=lambda: 0.0,
+        telemetry=Telemetry(MetricLog("dev", lambda _: None)), clock=scene.clock, ids=scene.ids,
+        timer=lambda: 0.0,
     )  # fmt: skip
     gateway.answer(PROJECT, json.dumps({"entity_id": "p1", "features": OWN}).encode())
     assert reader.calls == []
@@ -154,7 +156,7 @@ def test_a_candidate_whose_features_cannot_be_read_is_answered_for_with_the_stab
 
 
 def test_a_failing_candidate_falls_back_to_the_stable_views_too(counter: Counter) -> None:
-    counter.scene.endpoints.add("diabetes-v2-prod", failing)
+    counter.scene.endpoints.add("dev-diabetes-v2-prod", failing)
     assert counter.ask("candidate")["fallback"] is True
     assert counter.given() == [{**OWN, **SECOND}, {**OWN, **FIRST}]
 

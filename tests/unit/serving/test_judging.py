@@ -238,7 +238,7 @@ def test_a_test_with_nothing_proved_ends_without_promotion_at_its_planned_end(
     assert serving.not_promoted(SECOND, verdict.verdict).status == "not_promoted"
     assert serving.shares() == {1: 100}
     assert len(serving.told("ReleaseNotPromoted")) == 1
-    assert serving.endpoints.deleted[-1] == "diabetes-v2-prod"
+    assert serving.endpoints.deleted[-1] == "dev-diabetes-v2-prod"
     assert serving.head(SECOND)["outcome"] == "not_promoted"
     with pytest.raises(ReleaseEndedError):
         serving.judge(SECOND)

@@ -18,6 +18,7 @@ from steward.domain.errors import (
 )
 from steward.domain.exposures import hashed_entity
 from steward.domain.routes import Mirror, Route, assign, mirrors
+from steward.service.metric_lines import MetricLog
 from steward.service.serving.asking import CANDIDATE_TIMEOUT_S
 from steward.service.serving.shadow import MAX_AGE, ShadowAnswers
 from steward.service.serving.telemetry import Telemetry
@@ -25,7 +26,7 @@ from support.fakes import FakeFeatureReader
 from support.gateway_scene import Counter
 from support.serving_scene import PROJECT, Scene, container, failing
 
-SHADOW: dict[str, Any] = {"version": 3, "endpoint": "diabetes-v3-prod", "percent": 100}
+SHADOW: dict[str, Any] = {"version": 3, "endpoint": "dev-diabetes-v3-prod", "percent": 100}
 
 
 @pytest.fixture
@@ -34,7 +35,7 @@ def counter() -> Counter:
     scene = Scene()
     scene.play(1)
     scene.begin(2)
-    scene.endpoints.add("diabetes-v3-prod", container(scene.project, of=lambda row: 0.25))
+    scene.endpoints.add("dev-diabetes-v3-prod", container(scene.project, of=lambda row: 0.25))
     counter = Counter(scene)
     counter.route(mirror=SHADOW, slow_ms=1000)
     return counter
@@ -43,7 +44,7 @@ def counter() -> Counter:
 def shadow_of(counter: Counter, reader: FakeFeatureReader | None = None) -> ShadowAnswers:
     return ShadowAnswers(
         endpoints=counter.scene.endpoints, features=reader or FakeFeatureReader(),
-        telemetry=Telemetry(counter.lines.append), clock=counter.scene.clock,
+        telemetry=Telemetry(MetricLog("dev", counter.lines.append)), clock=counter.scene.clock,
         timer=lambda: counter.now,
     )  # fmt: skip
 
@@ -55,7 +56,7 @@ def test_a_stable_entitys_request_is_copied_with_what_the_shadow_needs(counter: 
     entity = counter.entity_of("stable")
     answer = counter.ask(entity)
     (copy,) = counter.mirror.sent()
-    assert (copy["version"], copy["endpoint"]) == (3, "diabetes-v3-prod")
+    assert (copy["version"], copy["endpoint"]) == (3, "dev-diabetes-v3-prod")
     assert (copy["entity_id"], copy["inference_id"]) == (entity, answer["inference_id"])
     assert copy["probability"] == pytest.approx(0.9)
     (capture,) = counter.captures()
@@ -76,7 +77,7 @@ def test_a_request_that_is_refused_is_not_copied(counter: Counter) -> None:
 
 
 def test_a_request_that_the_stable_version_fails_on_is_copied(counter: Counter) -> None:
-    counter.scene.endpoints.add("diabetes-v1-prod", failing)
+    counter.scene.endpoints.add("dev-diabetes-v1-prod", failing)
     with pytest.raises(DependencyError):
         counter.ask(counter.entity_of("stable"))
     assert len(counter.mirror.sent()) == 1
@@ -98,7 +99,7 @@ def test_a_copy_that_cannot_be_sent_is_counted_and_the_answer_given(
 def test_a_copy_that_is_too_long_for_a_message_is_counted(counter: Counter) -> None:
     entity = counter.entity_of("stable")
     counter.scene.endpoints.add(
-        "diabetes-v1-prod", lambda _body, _type: b'{"predictions": [{"probability": 0.5}]}'
+        "dev-diabetes-v1-prod", lambda _body, _type: b'{"predictions": [{"probability": 0.5}]}'
     )
     body = json.dumps({"entity_id": entity, "features": {"note": "\u00e4" * 60_000}},
                       ensure_ascii=False)  # fmt: skip
@@ -160,7 +161,7 @@ def test_a_copy_that_arrives_twice_has_one_inference_id(counter: Counter) -> Non
 
 
 def test_a_failing_shadow_is_captured_as_failed_and_counted(counter: Counter) -> None:
-    counter.scene.endpoints.add("diabetes-v3-prod", failing)
+    counter.scene.endpoints.add("dev-diabetes-v3-prod", failing)
     line = answered(counter)
     assert (line["failed"], line["prediction"]) == (True, None)
     (metrics,) = counter.metrics("shadow")

@@ -17,8 +17,8 @@ from steward.service.serving.reaping import Reaped, reap_endpoints
 from support.drift_scene import DriftScene
 from support.serving_scene import PROJECT, RELEASE
 
-V1, V2 = f"{PROJECT}-v1-prod", f"{PROJECT}-v2-prod"
-ORPHAN, STAGING = f"{PROJECT}-v7-prod", f"{PROJECT}-v2-staging"
+V1, V2 = f"dev-{PROJECT}-v1-prod", f"dev-{PROJECT}-v2-prod"
+ORPHAN, STAGING = f"dev-{PROJECT}-v7-prod", f"dev-{PROJECT}-v2-staging"
 FORTNIGHT_S = 14 * 86_400
 
 
@@ -59,7 +59,7 @@ def test_an_orphan_is_proposed_once_with_what_it_costs(scene: DriftScene) -> Non
 
 def test_many_orphans_are_told_in_one_mail(scene: DriftScene) -> None:
     for number in range(10, 15):
-        scene.host(f"{PROJECT}-v{number}-prod")
+        scene.host(f"dev-{PROJECT}-v{number}-prod")
     scene.clock.advance(7200)
     sweep(scene)
     [told] = scene.told("EndpointIdle")
@@ -94,7 +94,7 @@ def test_route_previous_and_release_are_never_orphans(scene: DriftScene) -> None
     scene.begin(3)
     scene.clock.advance(7200)
     assert sweep(scene).as_dict() == {}
-    assert {V1, V2, f"{PROJECT}-v3-prod"} <= set(scene.hosting.endpoints)
+    assert {V1, V2, f"dev-{PROJECT}-v3-prod"} <= set(scene.hosting.endpoints)
 
 
 def test_what_a_release_has_made_before_its_first_traffic_is_no_orphan(scene: DriftScene) -> None:
@@ -312,7 +312,7 @@ def test_a_person_has_it_done_whatever_the_policy_and_only_what_was_named(
     scene.host(STAGING)
     scene.register(2, state="rejected")
     scene.clock.advance(FORTNIGHT_S)
-    received = scene.received(ReapingRequested(endpoints=[ORPHAN, V1, "others-v1-prod"]))
+    received = scene.received(ReapingRequested(endpoints=[ORPHAN, V1, "dev-others-v1-prod"]))
     done = reap_endpoints(received, scene.reaper(actor="ana"))
     assert (done["deleted"], done["scaled_to_zero"]) == ([ORPHAN], [V1])
     assert STAGING in scene.hosting.endpoints
@@ -385,7 +385,7 @@ def test_a_project_that_cannot_be_read_stops_no_other(
     listed = scene.hosting.listed
 
     def refused(contains: str) -> Any:
-        if contains.startswith("aaa"):
+        if contains.startswith("dev-aaa-"):
             raise error
         return listed(contains)
 

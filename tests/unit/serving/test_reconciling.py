@@ -20,7 +20,7 @@ from steward.service.serving.repairing import CLAIM, MAX_REPAIRS
 from support.drift_scene import DriftScene
 from support.serving_scene import PROJECT
 
-V1, V2 = f"{PROJECT}-v1-prod", f"{PROJECT}-v2-prod"
+V1, V2 = f"dev-{PROJECT}-v1-prod", f"dev-{PROJECT}-v2-prod"
 
 
 @pytest.fixture
@@ -187,7 +187,7 @@ def test_a_candidate_that_drifts_rolls_its_release_back_whatever_the_policy(
     [told] = scene.told("RouteDrifted")
     assert (told.endpoint, told.role, told.action) == (V2, "candidate", "roll_back")
     [execution] = [e for arn, e in scene.workflows.executions.items() if "rollback" in arn]
-    assert "endpoint diabetes-v2-prod has drifted" in execution.payload["cause"]
+    assert "endpoint dev-diabetes-v2-prod has drifted" in execution.payload["cause"]
     assert scene.hosting.asked == []
     scene.sweep()
     assert len([arn for arn in scene.workflows.executions if "rollback" in arn]) == 1
@@ -328,7 +328,7 @@ def second_project(scene: DriftScene) -> None:
     project = scene.state.get(Table.PROJECTS, {"project": PROJECT})
     assert route
     assert project
-    arms = [{**arm, "endpoint": "aaa-v1-prod"} for arm in route["arms"]]
+    arms = [{**arm, "endpoint": "dev-aaa-v1-prod"} for arm in route["arms"]]
     scene.state.put(Table.ROUTES, {**route, "project": "aaa", "arms": arms})
     scene.state.put(Table.PROJECTS, {**project, "project": "aaa"})
 
@@ -344,7 +344,7 @@ def test_a_project_that_cannot_be_read_stops_no_other(
     describe = scene.hosting.describe
 
     def refused(endpoint: str) -> Any:
-        if endpoint.startswith("aaa"):
+        if endpoint.startswith("dev-aaa-"):
             raise error
         return describe(endpoint)
 
@@ -362,7 +362,7 @@ def test_an_endpoint_of_unknown_making_is_looked_at_and_held(scene: DriftScene) 
     second_project(scene)
     scene.sweep()
     [told] = scene.told("RouteDrifted")
-    assert (told.endpoint, told.kind, told.action) == ("aaa-v1-prod", "missing", "hold")
+    assert (told.endpoint, told.kind, told.action) == ("dev-aaa-v1-prod", "missing", "hold")
 
 
 def test_of_an_endpoint_with_a_router_of_its_own_only_its_service_is_looked_at(

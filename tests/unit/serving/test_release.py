@@ -225,12 +225,12 @@ def test_a_step_is_moved_once(serving: Scene) -> None:
 
 
 def test_staging_and_what_is_no_longer_kept_are_removed(scene: Scene) -> None:
-    scene.endpoints.add("diabetes-v1-staging", b"{}")
+    scene.endpoints.add("dev-diabetes-v1-staging", b"{}")
     scene.play(1)
     scene.play(2)
-    assert scene.endpoints.deleted == ["diabetes-v1-staging"]
+    assert scene.endpoints.deleted == ["dev-diabetes-v1-staging"]
     scene.play(3)
-    assert scene.endpoints.deleted == ["diabetes-v1-staging", "diabetes-v1-prod"]
+    assert scene.endpoints.deleted == ["dev-diabetes-v1-staging", "dev-diabetes-v1-prod"]
 
 
 def test_a_completion_that_is_repeated_changes_nothing(serving: Scene) -> None:
@@ -328,7 +328,7 @@ def test_a_first_version_with_proven_errors_is_withdrawn(scene: Scene) -> None:
     assert scene.judge(FIRST).next == "withdraw"
     assert scene.conclude(FIRST, error="ReleaseWithdrawnError").status == "failed"
     assert scene.route() is None
-    assert scene.endpoints.deleted == ["diabetes-v1-prod"]
+    assert scene.endpoints.deleted == ["dev-diabetes-v1-prod"]
 
 
 def test_the_counted_time_begins_with_the_traffic_shift(serving: Scene) -> None:
@@ -347,7 +347,7 @@ def test_a_failure_brings_the_traffic_back_and_removes_the_candidate(serving: Sc
     assert serving.conclude(SECOND).status == "failed"
     assert serving.shares() == {1: 100}
     assert serving.lock() is None
-    assert serving.endpoints.deleted[-1] == "diabetes-v2-prod"
+    assert serving.endpoints.deleted[-1] == "dev-diabetes-v2-prod"
     (told,) = serving.told("ReleaseFailed")
     assert (told.failed_state, told.cause) == ("WarmEndpoint", "it broke")
 
@@ -362,7 +362,7 @@ def test_a_late_repeat_of_an_end_leaves_the_endpoint_of_the_next_attempt(serving
     plan = serving.plan(again)
     serving.endpoints.add(plan.endpoint.endpoint, container(serving.project))
     serving.conclude_as(command)
-    assert serving.endpoints.status("diabetes-v2-prod") == "InService"
+    assert serving.endpoints.status("dev-diabetes-v2-prod") == "InService"
     serving.shift(again)
     assert serving.shares() == {1: 90, 2: 10}
 
@@ -405,11 +405,11 @@ def test_a_previous_version_is_retired_only_after_its_retention(serving: Scene) 
 
     assert sweep() == []
     serving.clock.advance(86_401)
-    assert sweep() == ["diabetes-v1-prod"]
+    assert sweep() == ["dev-diabetes-v1-prod"]
     route = serving.route()
     assert route is not None
     assert route.previous is None
-    assert serving.endpoints.status("diabetes-v2-prod") == "InService"
+    assert serving.endpoints.status("dev-diabetes-v2-prod") == "InService"
 
 
 def test_a_previous_version_is_retired_also_after_a_candidate_was_rolled_back(
@@ -423,7 +423,7 @@ def test_a_previous_version_is_retired_also_after_a_candidate_was_rolled_back(
     assert serving.shares() == {2: 100}
     serving.clock.advance(86_401)
     retired = retire_previous(state=serving.state, endpoints=serving.endpoints, clock=serving.clock)
-    assert retired == {"retired": ["diabetes-v1-prod"]}
+    assert retired == {"retired": ["dev-diabetes-v1-prod"]}
 
 
 # A pipeline asks too

@@ -19,10 +19,10 @@ from support.doorways import FakeApp, load, request
 from support.fake_project_resources import FakeProjectResources
 from support.fakes import FakeClock, FakeIds, FakeState
 
-OWN = Belongings("churn", "steward-dev")
-ENDPOINT = names.endpoint_name("churn", 3, "prod")
-MODEL = names.model_name("churn", 3, "prod", "00000003-1")
-OTHERS = names.endpoint_name("churn-v1", 3, "prod")
+OWN = Belongings("churn", "steward-dev", "dev")
+ENDPOINT = names.endpoint_name("dev", "churn", 3, "prod")
+MODEL = names.model_name("dev", "churn", 3, "prod", "00000003-1")
+OTHERS = names.endpoint_name("dev", "churn-v1", 3, "prod")
 BATCHES = "steward-dev-batch/churn-batch"
 ZOE = "123456789012/zoe"
 
@@ -30,13 +30,13 @@ ZOE = "123456789012/zoe"
 @pytest.mark.parametrize(
     "name",
     [
-        names.endpoint_name("churn", 3, "staging"),
-        names.endpoint_name("churn", 12, "prod"),
+        names.endpoint_name("dev", "churn", 3, "staging"),
+        names.endpoint_name("dev", "churn", 12, "prod"),
         MODEL,
-        names.model_name("churn", 3, "staging", "2"),
-        names.variants_endpoint("churn"),
-        names.variants_config("churn", 4),
-        "churn-v2-batch-5d2e9a7b1c30-1",
+        names.model_name("dev", "churn", 3, "staging", "2"),
+        names.variants_endpoint("dev", "churn"),
+        names.variants_config("dev", "churn", 4),
+        "dev-churn-v2-batch-5d2e9a7b1c30-1",
     ],
 )
 def test_every_name_that_serving_gives_is_the_projects_own(name: str) -> None:
@@ -48,11 +48,12 @@ def test_every_name_that_serving_gives_is_the_projects_own(name: str) -> None:
     "name",
     [
         OTHERS,
-        names.endpoint_name("churn-eu", 3, "prod"),
-        names.endpoint_name("xchurn", 3, "prod"),
-        names.variants_endpoint("churn-v2"),
-        "churn-v3-production",
-        "churn-visits",
+        names.endpoint_name("dev", "churn-eu", 3, "prod"),
+        names.endpoint_name("dev", "xchurn", 3, "prod"),
+        names.variants_endpoint("dev", "churn-v2"),
+        names.endpoint_name("prod", "churn", 3, "prod"),
+        "dev-churn-v3-production",
+        "dev-churn-visits",
     ],
 )
 def test_names_of_projects_that_begin_alike_are_left_alone(name: str) -> None:
@@ -95,7 +96,7 @@ class Scene:
         self.resources.there["schedules"] |= {BATCHES}
 
     def removal(self) -> Removal:
-        return Removal(self.state, self.resources, self.clock, self.ids, "steward-dev")
+        return Removal(self.state, self.resources, self.clock, self.ids, "steward-dev", "dev")
 
     def remove(self) -> dict[str, Any]:
         return remove_project("churn", ZOE, "request-1", self.removal())
@@ -201,7 +202,10 @@ def test_the_doorway_shows_deletes_and_names_the_person(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     app = FakeApp(
-        settings=Settings(steward_stack="steward-dev", person_roles="Admin"), state=scene.state
+        settings=Settings(
+            steward_stack="steward-dev", steward_environment="dev", person_roles="Admin"
+        ),
+        state=scene.state,
     )
     app.project_resources = scene.resources  # type: ignore[attr-defined]
     handler = load("remove_project", app, monkeypatch)

@@ -49,10 +49,10 @@ def test_an_alarm_takes_the_canary_out_and_tells_when(serving: Scene) -> None:
 
 def test_an_endpoint_that_somebody_removed_is_told_with_the_rollback(serving: Scene) -> None:
     serving.begin(2)
-    serving.endpoints.delete("diabetes-v2-prod")
+    serving.endpoints.delete("dev-diabetes-v2-prod")
     rolled_back(serving, serving.start_rollback(serving.alarm()))
     (told,) = serving.told("ReleaseRolledBack")
-    said = "; endpoint diabetes-v2-prod does not exist: somebody removed it"
+    said = "; endpoint dev-diabetes-v2-prod does not exist: somebody removed it"
     assert ERRORS in told.cause
     assert told.cause.endswith(said)
     assert serving.release(SECOND)["cause"] == told.cause
@@ -89,7 +89,7 @@ def test_a_second_alarm_during_a_rollback_changes_nothing(serving: Scene) -> Non
 @pytest.mark.parametrize(
     ("name", "value"),
     [(ERRORS, "OK"), (ERRORS, "INSUFFICIENT_DATA"), ("steward-prod-diabetes-candidate-errors",
-     "ALARM"), ("steward-local-diabetes-cost", "ALARM")],
+     "ALARM"), ("steward-dev-diabetes-cost", "ALARM")],
 )  # fmt: skip
 def test_what_is_no_guardrail_in_alarm_is_ignored_with_a_reason(
     serving: Scene, name: str, value: str
@@ -240,11 +240,11 @@ def test_an_endpoint_that_a_route_needs_is_not_removed(serving: Scene) -> None:
         command = RemoveEndpoint(project=PROJECT, endpoint=name)
         return remove_endpoint(command, state=serving.state, endpoints=serving.endpoints).removed
 
-    assert not remove("diabetes-v1-prod")
+    assert not remove("dev-diabetes-v1-prod")
     serving.begin(2)
     rolled_back(serving, serving.start_rollback(serving.alarm()))
-    assert remove("diabetes-v2-prod")
-    assert serving.endpoints.deleted[-1] == "diabetes-v2-prod"
+    assert remove("dev-diabetes-v2-prod")
+    assert serving.endpoints.deleted[-1] == "dev-diabetes-v2-prod"
 
 
 def test_a_project_without_a_route_cannot_be_restored(serving: Scene) -> None:

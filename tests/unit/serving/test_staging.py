@@ -15,7 +15,7 @@ from steward.service.serving.staging import remove_staging, staging_that_ended
 from support.serving_scene import ARTIFACTS, PROJECT, Scene, container, failing
 from support.training_scene import declaration
 
-ENDPOINT = f"{PROJECT}-v1-staging"
+ENDPOINT = f"dev-{PROJECT}-v1-staging"
 
 
 @pytest.fixture
@@ -205,7 +205,7 @@ def test_a_failed_check_fails_the_staging_and_removes_the_endpoint(scene: Scene)
     assert told.error == "StagingFailedError"
     assert "answers row-1" in told.cause
     assert scene.endpoints.deleted == [ENDPOINT]
-    assert scene.endpoints.deleted_parts == ["diabetes-v1-staging-1"]
+    assert scene.endpoints.deleted_parts == ["dev-diabetes-v1-staging-1"]
     assert conclusion.smoke_uri is not None
 
 
@@ -237,5 +237,7 @@ def test_an_execution_that_nobody_recorded_is_left_alone(scene: Scene) -> None:
 def test_a_refused_version_leaves_staging(scene: Scene) -> None:
     staged(scene)
     said_no = VersionRejected(version=1, evidence_digest="d", by="ada", comment="no")
-    remove_staging(scene.received(said_no), state=scene.state, endpoints=scene.endpoints)
+    remove_staging(
+        scene.received(said_no), state=scene.state, environment="dev", endpoints=scene.endpoints
+    )
     assert scene.endpoints.deleted == [ENDPOINT]

@@ -439,7 +439,7 @@ def test_a_repeated_end_leaves_the_endpoint_of_the_release_that_was_asked_for(
     again = str(scene.request()["release_id"])
     scene.endpoints.add(scene.plan(again).endpoint.endpoint, container(scene.project))
     scene.not_promoted(SECOND)
-    assert scene.endpoints.status("diabetes-v2-prod") == "InService"
+    assert scene.endpoints.status("dev-diabetes-v2-prod") == "InService"
 
 
 def test_the_same_request_begins_one_release(scene: Experiment) -> None:

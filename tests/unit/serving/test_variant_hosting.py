@@ -17,7 +17,7 @@ from support.variant_scene import ENDPOINT, VariantScene
 
 def variant(version: int, weight: float, **more: Any) -> dict[str, Any]:
     return {
-        "VariantName": f"v{version}", "ModelName": f"{PROJECT}-v{version}-prod-1",
+        "VariantName": f"v{version}", "ModelName": f"dev-{PROJECT}-v{version}-prod-1",
         "InstanceType": "ml.c5.large", "InitialInstanceCount": 1, "InitialVariantWeight": weight,
         **more,
     }  # fmt: skip
@@ -47,7 +47,8 @@ def plan(
     }  # fmt: skip
     return variants_plan(
         known | (record or {}), suffix, scene.project.serving, route, mirror_percent,
-        endpoints=scene.endpoints, fleets=scene.variants, role_arn=ROLE, capture_bucket=CAPTURE,
+        environment="dev", endpoints=scene.endpoints, fleets=scene.variants, role_arn=ROLE,
+        capture_bucket=CAPTURE,
     )  # fmt: skip
 
 
@@ -96,7 +97,7 @@ def test_a_version_that_is_released_again_has_the_model_of_this_release(
     serve(scene, variant(1, 100), variant(2, 0))
     told = plan(scene, 2, serving(), suffix="2")
     models = {v["VariantName"]: v["ModelName"] for v in told.config["ProductionVariants"]}
-    assert models["v2"] == told.model["ModelName"] == f"{PROJECT}-v2-prod-2"
+    assert models["v2"] == told.model["ModelName"] == f"dev-{PROJECT}-v2-prod-2"
 
 
 def test_shadow_traffic_first_leaves_one_production_variant(scene: VariantScene) -> None:
@@ -162,10 +163,10 @@ def test_shares_in_the_middle_of_a_step_are_kept(scene: VariantScene) -> None:
 
 def test_the_staging_endpoint_of_who_serves_stays_to_be_asked(scene: VariantScene) -> None:
     for version in (1, 2):
-        scene.endpoints.add(f"{PROJECT}-v{version}-staging", b"{}")
+        scene.endpoints.add(f"dev-{PROJECT}-v{version}-staging", b"{}")
     scene.play(1)
-    assert f"{PROJECT}-v1-staging" not in scene.endpoints.deleted
+    assert f"dev-{PROJECT}-v1-staging" not in scene.endpoints.deleted
     serve(scene, variant(1, 100))
     scene.play(2)
-    assert f"{PROJECT}-v1-staging" in scene.endpoints.deleted
-    assert f"{PROJECT}-v2-staging" not in scene.endpoints.deleted
+    assert f"dev-{PROJECT}-v1-staging" in scene.endpoints.deleted
+    assert f"dev-{PROJECT}-v2-staging" not in scene.endpoints.deleted

@@ -101,7 +101,7 @@ def test_an_execution_that_is_no_run_of_ours_is_refused(scene: Scene, given: str
 
 def job(run_id: str, status: str, suffix: str = "") -> TrainingJobStateChange:
     return TrainingJobStateChange(
-        training_job_name=f"diabetes-{run_id}-train{suffix}", training_job_arn="arn:job",
+        training_job_name=f"dev-diabetes-{run_id}-train{suffix}", training_job_arn="arn:job",
         training_job_status=status,
     )  # fmt: skip
 

@@ -385,7 +385,7 @@ def test_the_jobs_inputs_lie_below_the_integrations_own_prefix(scene: Commits) -
 
     assert found.has_tests
     assert found.sample == "declared"
-    assert found.tests_job == f"diabetes-{A[:12]}-1-test"
+    assert found.tests_job == f"local-diabetes-{A[:12]}-1-test"
     written = {info.key for info in scene.objects.list(ARTIFACTS, "commits/")}
     base = f"commits/diabetes/{A[:12]}-1"
     assert f"{base}/tests-input/source.tar.gz" in written

@@ -50,7 +50,11 @@ def resolved(scene: Scene, run_id: str) -> ResolvedRun:
         project="diabetes", run_id=run_id, correlation_id=run_id, causation_id="e", actor="tess"
     )
     return resolve_run(
-        command, state=scene.state, objects=scene.objects, artifacts_bucket=ARTIFACTS
+        command,
+        state=scene.state,
+        objects=scene.objects,
+        environment="dev",
+        artifacts_bucket=ARTIFACTS,
     )
 
 

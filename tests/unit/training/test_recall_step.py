@@ -61,8 +61,8 @@ class Runs(Scene):
             "stopping_condition": {"MaxRuntimeInSeconds": 600},
             "tuning": None,
             "checkpoints_uri": f"s3://{ARTIFACTS}/checkpoints/diabetes/w",
-            "training_job": f"diabetes-{run_id}-train",
-            "evaluation_job": f"diabetes-{run_id}-eval",
+            "training_job": f"dev-diabetes-{run_id}-train",
+            "evaluation_job": f"dev-diabetes-{run_id}-eval",
             "models_uri": f"s3://{ARTIFACTS}/models/diabetes/{run_id}",
             "evaluations_uri": f"s3://{ARTIFACTS}/evaluations/diabetes/{run_id}",
         }  # fmt: skip
@@ -83,7 +83,7 @@ class Runs(Scene):
     def train(self, run_id: str, content: bytes = MODEL) -> DoneTraining:
         uri = f"s3://{ARTIFACTS}/models/diabetes/{run_id}/j/output/model.tar.gz"
         self.objects.write(uri, content)
-        return DoneTraining(model_uri=uri, job=f"diabetes-{run_id}-train", seconds=72)
+        return DoneTraining(model_uri=uri, job=f"dev-diabetes-{run_id}-train", seconds=72)
 
     def evaluate(self, run_id: str) -> DoneEvaluation:
         base = f"s3://{ARTIFACTS}/evaluations/diabetes/{run_id}"
@@ -93,7 +93,7 @@ class Runs(Scene):
             self.objects.write(f"{base}/{name}", content)
             files[name] = {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
         self.objects.write(f"{base}/manifest.json", json.dumps({"files": files}).encode())
-        return DoneEvaluation(job=f"diabetes-{run_id}-eval", started_ms=1000, ended_ms=41_000)
+        return DoneEvaluation(job=f"dev-diabetes-{run_id}-eval", started_ms=1000, ended_ms=41_000)
 
     def whole(self, run_id: str, **changes: Any) -> RecalledStep:
         """Carry a run out as the machine does; return the last answer."""

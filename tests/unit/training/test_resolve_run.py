@@ -24,7 +24,11 @@ def resolve(scene: Scene, run_id: str) -> ResolvedRun:
         project="diabetes", run_id=run_id, correlation_id=run_id, causation_id="e", actor="tess"
     )
     return resolve_run(
-        command, state=scene.state, objects=scene.objects, artifacts_bucket=ARTIFACTS
+        command,
+        state=scene.state,
+        objects=scene.objects,
+        environment="dev",
+        artifacts_bucket=ARTIFACTS,
     )
 
 
@@ -32,8 +36,8 @@ def test_everything_that_the_jobs_need_is_there(scene: Scene) -> None:
     run_id = scene.deliver(csv_of(1, 30))["run_id"]
     run = resolve(scene, run_id)
     assert run.hyperparameters == {"C": "0.1", "fast": "true", "sagemaker_program": "train.py"}
-    assert run.training_job == f"diabetes-{run_id}-train"
-    assert run.evaluation_job == f"diabetes-{run_id}-eval"
+    assert run.training_job == f"dev-diabetes-{run_id}-train"
+    assert run.evaluation_job == f"dev-diabetes-{run_id}-eval"
     assert run.models_uri == f"s3://{ARTIFACTS}/models/diabetes/{run_id}"
     assert run.max_runtime_s == 600
     assert run.author == "000000000000/tess"

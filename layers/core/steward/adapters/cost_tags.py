@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
-from steward.domain.names import PROJECT_PATTERN
-
-_HOSTED = re.compile(rf"^(?P<project>{PROJECT_PATTERN[1:-1]})-(?:v\d+|variants)-(?:prod|staging)\b")
+from steward.domain.names import hosted_of
 
 
 @dataclass(frozen=True)
@@ -28,6 +25,6 @@ class CostTags:
         Its project is in its name; a name of another form gets none.
         """
         tags = {"steward:stack": self.stack, "steward:environment": self.environment}
-        if match := _HOSTED.match(name):
-            tags["steward:project"] = match["project"]
+        if hosted := hosted_of(self.environment, name):
+            tags["steward:project"] = hosted[0]
         return [{"Key": key, "Value": value} for key, value in tags.items()]

@@ -8,9 +8,8 @@ from typing import Any
 
 from steward.adapters.errors import translated
 from steward.domain.errors import DependencyError
+from steward.domain.names import metric_namespace
 from steward.ports import RoleCounts
-
-NAMESPACE = "Steward"
 
 _KEPT = (
     (timedelta(hours=3), 1), (timedelta(days=15), 60), (timedelta(days=63), 300),
@@ -30,8 +29,9 @@ _METRICS = {
 class CloudWatchTrafficMetrics:
     """Sums the counts of a role."""
 
-    def __init__(self, client: Any) -> None:
+    def __init__(self, client: Any, environment: str) -> None:
         self._client = client
+        self._namespace = metric_namespace(environment)
 
     def counts(self, project: str, role: str, since: datetime, until: datetime) -> RoleCounts:
         """Return the answers of ``stable``, ``candidate`` or ``shadow`` in ``[since, until)``.
@@ -53,7 +53,7 @@ class CloudWatchTrafficMetrics:
                 "Id": field,
                 "MetricStat": {
                     "Metric": {
-                        "Namespace": NAMESPACE, "MetricName": name, "Dimensions": dimensions,
+                        "Namespace": self._namespace, "MetricName": name, "Dimensions": dimensions,
                     },
                     "Period": period,
                     "Stat": "Sum",

@@ -58,8 +58,11 @@ class EndpointVariantsRouter:
     that every call looks first and changes one thing at most.
     """
 
-    def __init__(self, client: Any, state: StateStore, tags: CostTags | None = None) -> None:
+    def __init__(
+        self, client: Any, state: StateStore, environment: str, tags: CostTags | None = None
+    ) -> None:
         self._client = client
+        self._environment = environment
         self._state = state
         self._tags = tags
 
@@ -104,7 +107,7 @@ class EndpointVariantsRouter:
 
     def shares(self, project: str) -> dict[int, float]:
         """Return the shares that the weights give, without variants that get nothing."""
-        fleet = self.fleet(names.variants_endpoint(project))
+        fleet = self.fleet(names.variants_endpoint(self._environment, project))
         return {version: share for version, share in fleet.shares.items() if share} if fleet else {}
 
     def tidy(self, project: str, in_flight: Callable[[], bool]) -> Routed:
@@ -134,7 +137,7 @@ class EndpointVariantsRouter:
 
     def _settled(self, project: str) -> Fleet | str:
         """Return the endpoint if it can be changed now, else what it is waiting for."""
-        endpoint = names.variants_endpoint(project)
+        endpoint = names.variants_endpoint(self._environment, project)
         fleet = self.fleet(endpoint)
         if fleet is None:
             raise EndpointFailedError(
@@ -153,7 +156,7 @@ class EndpointVariantsRouter:
         Raises:
             EndpointFailedError: SageMaker could not put it in use, or a version has no model.
         """
-        name = names.variants_config(route.project, f"c{route.route_version}")
+        name = names.variants_config(self._environment, route.project, f"c{route.route_version}")
         if self._call("describe_endpoint_config", EndpointConfigName=name) is not None:
             if fleet.failure:
                 raise _failed(fleet, fleet.failure)
@@ -192,13 +195,16 @@ class EndpointVariantsRouter:
 
     def _newest_model(self, project: str, version: int) -> str | None:
         _, models = self._owned(project)
-        prefix = f"{names.endpoint_name(project, version, 'prod')}-"
+        prefix = f"{names.endpoint_name(self._environment, project, version, 'prod')}-"
         attempts = [int(name.removeprefix(prefix)) for name in models if name.startswith(prefix)]
         return f"{prefix}{max(attempts)}" if attempts else None
 
     def _owned(self, project: str) -> tuple[set[str], set[str]]:
         """Return the configurations of the project's endpoint and the models of its versions."""
-        endpoint, version = names.variants_endpoint(project), f"{project}-v"
+        endpoint, version = (
+            names.variants_endpoint(self._environment, project),
+            f"{self._environment}-{project}-v",
+        )
         configs = re.compile(rf"^{endpoint}-[a-z0-9-]+$")
         models = re.compile(rf"^{version}\d+-prod-\d+$")
         return (

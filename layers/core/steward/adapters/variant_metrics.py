@@ -33,9 +33,11 @@ class VariantTrafficMetrics:
     """
 
     def __init__(
-        self, client: Any, state: StateStore, *, period_s: int = PUBLISHED_EVERY_S
-    ) -> None:
+        self, client: Any, state: StateStore, environment: str, *,
+        period_s: int = PUBLISHED_EVERY_S,
+    ) -> None:  # fmt: skip
         self._client = client
+        self._environment = environment
         self._state = state
         self._period_s = period_s
 
@@ -55,7 +57,7 @@ class VariantTrafficMetrics:
         period = self._period_s if until - since < _AT_MOST else 3600
         start = datetime.fromtimestamp(ceil(since.timestamp() / period) * period, UTC)
         dimensions = [
-            {"Name": "EndpointName", "Value": names.variants_endpoint(project)},
+            {"Name": "EndpointName", "Value": names.variants_endpoint(self._environment, project)},
             {"Name": "VariantName", "Value": names.variant_name(version)},
         ]
         wanted = {

@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Any
 
 from steward.domain.digests import digest_of
-from steward.domain.names import model_name, sagemaker_name
+from steward.domain.names import job_name, model_name
 
 PREFIX = "batch#"
 MOST_FILES = 100
@@ -101,14 +101,14 @@ def batch_of_execution(name: str) -> tuple[str, str] | None:
     return (project, batch) if mark and project and "-" in batch else None
 
 
-def transform_job(project: str, batch: str) -> str:
+def transform_job(environment: str, project: str, batch: str) -> str:
     """Return the transform job's name, to which the machine adds its retries."""
-    return sagemaker_name(project, batch, "batch")
+    return job_name(environment, project, batch, "batch")
 
 
-def batch_model(project: str, version: int, batch: str) -> str:
+def batch_model(environment: str, project: str, version: int, batch: str) -> str:
     """Return the model that a batch makes of a version and removes again."""
-    return model_name(project, version, "batch", batch)
+    return model_name(environment, project, version, "batch", batch)
 
 
 @dataclass(frozen=True)

@@ -41,12 +41,12 @@ class CapturedFile:
     version: int
 
 
-def captured_of_key(key: str) -> CapturedFile | None:
+def captured_of_key(environment: str, key: str) -> CapturedFile | None:
     """Return what a key below ``captured/`` is of; None where no project's endpoint wrote it."""
     match = _KEY.match(key)
     if match is None:
         return None
-    project = names.project_of_variants_endpoint(match["endpoint"])
+    project = names.project_of_variants_endpoint(environment, match["endpoint"])
     version = names.version_of_variant(match["variant"])
     return CapturedFile(project, version) if project and version else None
 

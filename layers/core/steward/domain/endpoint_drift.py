@@ -7,7 +7,6 @@ endpoint has any number of variants; a weight that nobody wants to be kept is no
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -15,7 +14,6 @@ from enum import StrEnum
 from typing import Any
 
 from steward.domain.digests import digest_of
-from steward.domain.names import PROJECT_PATTERN
 
 STUCK_AFTER = timedelta(hours=1)
 """A creation or an update that lasts longer is a finding; instances take minutes."""
@@ -23,7 +21,6 @@ STUCK_AFTER = timedelta(hours=1)
 MOVING = frozenset({"Creating", "Updating", "SystemUpdating", "RollingBack"})
 _SERVERLESS = ("MemorySizeInMB", "MaxConcurrency", "ProvisionedConcurrency")
 _GROUPS = ("ProductionVariants", "ShadowProductionVariants")
-_ENDPOINT = re.compile(rf"^(?P<project>{PROJECT_PATTERN[1:-1]})-v(?:\d+|ariants)-prod$")
 
 
 class DriftKind(StrEnum):
@@ -140,12 +137,6 @@ class Moving:
     """The endpoint is being made or changed: it is looked at once that is over."""
 
     status: str
-
-
-def project_of_endpoint(name: str) -> str | None:
-    """Return the project whose production endpoint this may be, or None."""
-    match = _ENDPOINT.match(name)
-    return match["project"] if match else None
 
 
 def wanted_endpoint(

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
 from steward.domain.endpoint_drift import Variant
-from steward.domain.names import PROJECT_PATTERN
 from steward.domain.prices import standing_dollars
 from steward.domain.versions import VersionState
 
 Action = Literal["delete", "scale_to_zero", "none"]
 Policy = Literal["propose", "scale_to_zero", "delete"]
 
-_NAME = re.compile(
-    rf"^(?P<project>{PROJECT_PATTERN[1:-1]})-v(?P<version>\d+)-(?P<stage>prod|staging)$"
-)
 _S = VersionState
 STAGING_OVER = frozenset({
     _S.REJECTED, _S.EXPIRED, _S.PRODUCTION, _S.RETAINED, _S.ROLLED_BACK, _S.ARCHIVED,
@@ -60,12 +55,6 @@ class Idle:
     dollars_month: float | None
 
 
-def stage_of(endpoint: str) -> tuple[str, int, str] | None:
-    """Return project, version and stage of an endpoint's name, None where it is not ours."""
-    match = _NAME.match(endpoint)
-    return (match["project"], int(match["version"]), match["stage"]) if match else None
-
-
 def standing(variants: Sequence[Variant]) -> float | None:
     """Return what variants cost a month without a request; None where it is not known."""
     if not variants:
@@ -81,6 +70,7 @@ def standing(variants: Sequence[Variant]) -> float | None:
 
 def orphan(
     hosted: Hosted,
+    stage: str,
     named: Collection[str],
     state: VersionState | None,
     after: timedelta,
@@ -90,18 +80,18 @@ def orphan(
 
     Args:
         hosted: The endpoint.
+        stage: What its name says that it is: ``prod`` or ``staging``.
         named: Endpoints of the project's route, and of a release that runs.
         state: Of its version; None where the registry has none.
         after: What is younger may be of something that is only beginning.
         now: The time.
     """
-    told = stage_of(hosted.endpoint)
-    if told is None or hosted.endpoint in named or hosted.age < after:
+    if hosted.endpoint in named or hosted.age < after:
         return None
-    if told[2] == "staging" and state is not None and state not in STAGING_OVER:
+    if stage == "staging" and state is not None and state not in STAGING_OVER:
         return None
     reason = "no route and no release names it"
-    if told[2] == "staging":
+    if stage == "staging":
         reason = f"its version is {state.value}" if state else "its version is not registered"
     return Idle(hosted.endpoint, "orphan", now - hosted.age, reason, "delete",
                 standing(hosted.variants))  # fmt: skip

@@ -74,9 +74,9 @@ def endpoint_node(name: str) -> str:
     return f"endpoint:{name}"
 
 
-def production_endpoint(project: str, version: int) -> str:
+def production_endpoint(environment: str, project: str, version: int) -> str:
     """Return the node of the endpoint from which a version answers in production."""
-    return endpoint_node(endpoint_name(project, version, "prod"))
+    return endpoint_node(endpoint_name(environment, project, version, "prod"))
 
 
 def predictions_node(project: str, version: int, hour: datetime) -> str:

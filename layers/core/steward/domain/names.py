@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Literal
 
 from steward.domain.errors import RejectedError
 
@@ -60,40 +61,72 @@ def run_id(run_key: str, attempt: int) -> str:
     return f"{run_key[:12]}-{attempt}"
 
 
-def job_name(project: str, run: str, kind: str, retry: int = 0) -> str:
+def job_name(environment: str, project: str, run: str, kind: str, retry: int = 0) -> str:
     """Return the name of a run's job, unique per account for good.
 
     Args:
+        environment: The environment, of which an account may have several.
         project: Project name.
         run: Run id, which holds the attempt.
         kind: ``train``, ``eval``, ``test``, ``rehearse`` or ``batch``.
         retry: Redrives and retries of the state so far; each needs a fresh name.
     """
     suffix = [f"r{retry}"] if retry else []
-    return sagemaker_name(project, run, kind, *suffix)
+    return sagemaker_name(environment, project, run, kind, *suffix)
 
 
-def endpoint_name(project: str, version: int, stage: str) -> str:
-    """Return the endpoint of a version in a stage: ``staging`` or ``prod``."""
-    return sagemaker_name(project, f"v{version}", stage)
+def tuning_job(environment: str, run: str) -> str:
+    """Return the name of a run's search, which SageMaker continues in the names of its jobs.
+
+    It has at most 32 characters, which a project's name would exceed; the run id holds it by its
+    digest.
+    """
+    return f"t-{environment}-{run}"
 
 
-def model_name(project: str, version: int, stage: str, suffix: str) -> str:
+def endpoint_name(environment: str, project: str, version: int, stage: str) -> str:
+    """Return the endpoint of a version in a stage: ``staging`` or ``prod``.
+
+    The stage says which of a version's endpoints it is, in each environment the same two.
+    """
+    return sagemaker_name(environment, project, f"v{version}", stage)
+
+
+def model_name(environment: str, project: str, version: int, stage: str, suffix: str) -> str:
     """Return the model and endpoint-configuration name of one deployment of a version."""
-    return sagemaker_name(project, f"v{version}", stage, suffix)
+    return sagemaker_name(endpoint_name(environment, project, version, stage), suffix)
 
 
-def variants_endpoint(project: str) -> str:
+def variants_endpoint(environment: str, project: str) -> str:
     """Return the one endpoint on which a project's versions answer as production variants.
 
     No endpoint of a version has this name, as those have digits after the ``v``.
     """
-    return sagemaker_name(project, "variants", "prod")
+    return sagemaker_name(environment, project, "variants", "prod")
 
 
-def variants_config(project: str, label: str | int) -> str:
+def variants_config(environment: str, project: str, label: str | int) -> str:
     """Return a configuration of that endpoint; configurations are immutable."""
-    return sagemaker_name(variants_endpoint(project), label)
+    return sagemaker_name(variants_endpoint(environment, project), label)
+
+
+_DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
+_REMADE = re.compile(r"-[rz][0-9a-z]{6,7}$")
+
+
+def remade(name: str, mark: Literal["r", "z"], seconds: int) -> str:
+    """Return a name for what ``name`` is made anew as, since a name in use cannot be taken again.
+
+    Args:
+        name: Of a model or a configuration; its own mark, if it has one, gives way.
+        mark: ``r`` for a repair, ``z`` for a configuration without provisioned concurrency.
+        seconds: Time of the epoch; to base 36, as names have no room for ten digits.
+    """
+    digits = ""
+    while seconds:
+        seconds, last = divmod(seconds, 36)
+        digits = _DIGITS[last] + digits
+    return sagemaker_name(_REMADE.sub("", name), f"{mark}{digits}")
 
 
 def variant_name(version: int) -> str:
@@ -110,13 +143,57 @@ def version_of_variant(name: str) -> int | None:
     return int(match["version"]) if match else None
 
 
-_VARIANTS_ENDPOINT = re.compile(rf"^(?P<project>{PROJECT_PATTERN[1:-1]})-variants-prod$")
+_OWN_PROJECT = PROJECT_PATTERN[1:-1]
+_VARIANTS_ENDPOINT = re.compile(rf"^(?P<project>{_OWN_PROJECT})-variants-prod$")
+_ENDPOINT = re.compile(
+    rf"^(?P<project>{_OWN_PROJECT})-v(?P<version>[1-9]\d*)-(?P<stage>prod|staging)$"
+)
+_HOSTED = re.compile(
+    rf"^(?P<project>{_OWN_PROJECT})-(?:v(?P<version>[1-9]\d*)-(?:prod|staging|batch)|variants-prod)(?:-|$)"
+)
 
 
-def project_of_variants_endpoint(name: str) -> str | None:
+def _within(environment: str, name: str) -> str:
+    """Return what follows the environment in a name, nothing where it is another's."""
+    prefix = f"{environment}-"
+    return name.removeprefix(prefix) if name.startswith(prefix) else ""
+
+
+def project_of_variants_endpoint(environment: str, name: str) -> str | None:
     """Return the project whose versions answer on an endpoint, or None for any other."""
-    match = _VARIANTS_ENDPOINT.match(name)
+    match = _VARIANTS_ENDPOINT.match(_within(environment, name))
     return match["project"] if match else None
+
+
+def stage_of(environment: str, endpoint: str) -> tuple[str, int, str] | None:
+    """Return project, version and stage of a version's endpoint; None where it is not ours."""
+    match = _ENDPOINT.match(_within(environment, endpoint))
+    return (match["project"], int(match["version"]), match["stage"]) if match else None
+
+
+def project_of_endpoint(environment: str, name: str) -> str | None:
+    """Return the project that an endpoint answers production requests for, None for any other."""
+    told = stage_of(environment, name)
+    if told is not None:
+        return told[0] if told[2] == "prod" else None
+    return project_of_variants_endpoint(environment, name)
+
+
+def hosted_of(environment: str, name: str) -> tuple[str, int | None] | None:
+    """Return project and version of an endpoint, a configuration or a model of ours.
+
+    The version is None for the endpoint of all versions and its configurations; all of it is
+    None for anybody else's name.
+    """
+    match = _HOSTED.match(_within(environment, name))
+    if match is None:
+        return None
+    return match["project"], int(match["version"]) if match["version"] else None
+
+
+def metric_namespace(environment: str) -> str:
+    """Return the CloudWatch namespace of an environment's own metrics."""
+    return f"Steward/{environment}"
 
 
 def alarm_name(environment: str, project: str, signal: str) -> str:
@@ -143,11 +220,11 @@ def feature_group_name(environment: str, project: str, group: str, version: int)
 
 _JOB_NAME = re.compile(
     r"^(?P<project>[a-z][a-z0-9-]{1,19})-(?P<run>[0-9a-f]{12}-\d+)-"
-    r"(?:(?P<kind>train|eval|test|rehearse|batch)(?:-r\d+)?|(?P<print>card)-[0-9a-f]{12}-\d)$"
+    r"(?:(?P<kind>train|eval|test|rehearse|batch)(?:-r\d+)?|(?P<print>card)-[0-9a-f]{8}-\d)$"
 )
 
 
-def job_of(name: str) -> tuple[str, str, str] | None:
+def job_of(environment: str, name: str) -> tuple[str, str, str] | None:
     """Return project, run id and kind of a job of ours, or None for anybody else's name."""
-    match = _JOB_NAME.match(name)
+    match = _JOB_NAME.match(_within(environment, name))
     return (match["project"], match["run"], match["kind"] or match["print"]) if match else None

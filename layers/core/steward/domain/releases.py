@@ -290,22 +290,25 @@ def serving_endpoints(route: Route | None) -> frozenset[str]:
     return frozenset(served.endpoint for served in kept if served is not None)
 
 
-def questioned(project: str, router: str, version: int, endpoint: str) -> str:
+def questioned(environment: str, project: str, router: str, version: int, endpoint: str) -> str:
     """Return the endpoint at which a version may be asked what moves its answers.
 
     On the one endpoint of the router ``endpoint_variants`` questions would be captured and counted
     as traffic, also by the guardrails of a release. There the staging endpoint of a version stays:
     it has the same artifact and image, is serverless, and costs nothing while nobody asks.
     """
-    return endpoint_name(project, version, "staging") if router == "endpoint_variants" else endpoint
+    if router != "endpoint_variants":
+        return endpoint
+    return endpoint_name(environment, project, version, "staging")
 
 
-def questioned_endpoints(route: Route | None) -> frozenset[str]:
+def questioned_endpoints(environment: str, route: Route | None) -> frozenset[str]:
     """Return the endpoints at which the versions of a route may be asked."""
     if route is None:
         return frozenset()
     return frozenset(
-        questioned(route.project, route.router, arm.version, arm.endpoint) for arm in route.arms
+        questioned(environment, route.project, route.router, arm.version, arm.endpoint)
+        for arm in route.arms
     )
 
 

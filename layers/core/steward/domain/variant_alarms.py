@@ -25,7 +25,7 @@ def variant_alarms(
     common = {
         "Namespace": "AWS/SageMaker",
         "Dimensions": [
-            {"Name": "EndpointName", "Value": names.variants_endpoint(project)},
+            {"Name": "EndpointName", "Value": names.variants_endpoint(environment, project)},
             {"Name": "VariantName", "Value": names.variant_name(version)},
         ],
         "TreatMissingData": "notBreaching",

@@ -10,7 +10,6 @@ Shape: https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-eve
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -18,6 +17,7 @@ from typing import Any
 
 from steward.domain.audit.ledger import STACK
 from steward.domain.errors import MalformedEventError
+from steward.domain.names import hosted_of
 
 WINDOW = timedelta(minutes=15)
 """How far a record and the call that it explains may lie apart."""
@@ -60,7 +60,6 @@ OF_THE_LEDGER = (
 CALLS = (*EXPLAINED_BY, *OF_ROLES, *OF_THE_LEDGER)
 """Names of the calls that are matched."""
 
-_ENDPOINT = re.compile(r"^(?P<project>[a-z][a-z0-9-]{1,19})-(?:v(?P<version>\d+)|variants)-")
 _NAMES = (
     "modelPackageArn", "modelPackageName", "endpointName", "endpointConfigName", "modelName",
     "roleName", "policyArn", "bucketName", "tableName", "resourceArn", "keyId",
@@ -95,7 +94,7 @@ class Place:
 
     Attributes:
         stack: Name of the root stack: its roles' names begin with it.
-        environment: Part of model package groups' names.
+        environment: Part of the names of model package groups, endpoints and models.
         ledger: Names and ARNs of the ledger's own table, bucket and key.
     """
 
@@ -142,10 +141,7 @@ def subject_of(call: Call, place: Place) -> tuple[str, int | None] | None:
         number = path[1] if len(path) > 1 else ""
         return path[0].removeprefix(prefix), int(number) if number.isdigit() else None
     if call.name in EXPLAINED_BY:
-        match = _ENDPOINT.match(name.rsplit("/", 1)[-1])
-        if match is None:
-            return None
-        return match["project"], int(match["version"]) if match["version"] else None
+        return hosted_of(place.environment, name.rsplit("/", 1)[-1])
     if call.name in OF_ROLES:
         own = name.rsplit("/", 1)[-1].startswith(f"{place.stack}-")
         return (STACK, None) if own else None

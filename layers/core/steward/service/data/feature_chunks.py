@@ -50,7 +50,7 @@ from steward.service.data.deliveries import fetch_accepted
 from steward.service.data.feature_online import OnlineWriter
 from steward.service.emission import Cause, event
 from steward.service.feature_catalog import GroupVersion, need_group_version
-from steward.service.metric_lines import Write, metric_line
+from steward.service.metric_lines import MetricLog
 
 CHUNK_ROWS = 50_000
 RESERVE_S = 60
@@ -64,7 +64,7 @@ class Workbench:
 
     Attributes:
         seconds_left: How long this invocation may still run.
-        write: Takes lines of metrics.
+        metrics: Where the metrics go.
     """
 
     state: StateStore
@@ -75,7 +75,7 @@ class Workbench:
     limits: Limits
     data_bucket: str
     seconds_left: Callable[[], float]
-    write: Write
+    metrics: MetricLog
 
 
 def materialise_chunk(command: MaterialiseChunk, bench: Workbench) -> MaterialisedChunk:
@@ -295,16 +295,14 @@ def _conclude(
     bench.state.commit(changes, [event(payload, cause, bench.clock, bench.ids)])
     dimensions = {"project": command.project, "feature_group": version.label}
     left_out = item["incomplete_rows"] + item["future_rows"]
-    bench.write(
-        metric_line(
-            dimensions, now,
-            {"FeatureRows": (item["rows"], "Count"), "FeatureRowsLeftOut": (left_out, "Count"),
-             "FeatureRecordsWritten": (item["online_rows"], "Count")},
-        )
+    bench.metrics.put(
+        dimensions, now,
+        {"FeatureRows": (item["rows"], "Count"), "FeatureRowsLeftOut": (left_out, "Count"),
+         "FeatureRecordsWritten": (item["online_rows"], "Count")},
     )  # fmt: skip
     for name, feature in found["features"].items():
         share = {"FeatureNullShare": (100 * feature["null_share"], "Percent")}
-        bench.write(metric_line({**dimensions, "feature": name}, now, share))
+        bench.metrics.put({**dimensions, "feature": name}, now, share)
     return {**item, **done}
 
 

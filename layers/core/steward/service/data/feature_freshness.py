@@ -8,10 +8,10 @@ from typing import Any
 from steward.domain.feature_versions import statistics_item
 from steward.ports import Clock, StateStore, Table
 from steward.service.feature_catalog import GroupVersion, group_versions
-from steward.service.metric_lines import Write, metric_line
+from steward.service.metric_lines import MetricLog
 
 
-def measure_freshness(*, state: StateStore, clock: Clock, write: Write) -> dict[str, float]:
+def measure_freshness(*, state: StateStore, clock: Clock, metrics: MetricLog) -> dict[str, float]:
     """Emit ``FeatureAge`` of every active version, and of each of its features.
 
     The age of what was never fed is that of the version. Alarms are in the projects' stacks.
@@ -32,12 +32,12 @@ def measure_freshness(*, state: StateStore, clock: Clock, write: Write) -> dict[
             dimensions = {"project": name, "feature_group": version.label}
             age = _age(known.get("newest_event_time"), version, now)
             ages[f"{name}/{version.label}"] = age
-            write(metric_line(dimensions, now, {"FeatureAge": (age, "Seconds")}))
+            metrics.put(dimensions, now, {"FeatureAge": (age, "Seconds")})
             features: dict[str, Any] = known.get("features", {})
             for feature, described in features.items():
                 of_feature = _age(described.get("newest_event_time"), version, now)
                 line = {"FeatureAge": (of_feature, "Seconds")}
-                write(metric_line({**dimensions, "feature": feature}, now, line))
+                metrics.put({**dimensions, "feature": feature}, now, line)
     return ages
 
 

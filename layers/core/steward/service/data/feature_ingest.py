@@ -33,7 +33,6 @@ from steward.service.data.feature_row_rules import (
     keep_refused,
 )
 from steward.service.feature_catalog import GroupVersion, group_versions
-from steward.service.metric_lines import metric_line
 
 _DIGITS = 32
 
@@ -77,7 +76,7 @@ def ingest_record(received: Received, bench: Workbench) -> dict[str, Any]:
     moment = datetime.fromisoformat(str(received.time))
     row = StreamedRow(project, detail.group, record_id, received.id, moment, detail.row)
     judge = RowJudge(
-        bench.state, bench.objects, bench.clock, bench.limits, bench.data_bucket, bench.write
+        bench.state, bench.objects, bench.clock, bench.limits, bench.data_bucket, bench.metrics
     )
     sources = dict.fromkeys(version.group.source for version in fresh)
     verdicts = {source: admit(row, source, judge) for source in sources}
@@ -149,7 +148,7 @@ def _ingest(
     bench.state.commit(changes)
     dimensions = {"project": project, "feature_group": version.label}
     metrics = {"FeatureRows": (1, "Count"), "FeatureRecordsWritten": (put, "Count")}
-    bench.write(metric_line(dimensions, now, metrics))
+    bench.metrics.put(dimensions, now, metrics)
     return "written" if put else "unchanged"
 
 

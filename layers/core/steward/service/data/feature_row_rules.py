@@ -17,7 +17,7 @@ from steward.domain.project import parse_project
 from steward.domain.workspace import Limits, engine_version, lock, workspace
 from steward.ports import Clock, ObjectStore, StateStore, Table
 from steward.service.data.judging import event_times_of
-from steward.service.metric_lines import Write, metric_line
+from steward.service.metric_lines import MetricLog
 
 _RELATION = "streamed"
 
@@ -45,7 +45,7 @@ class RowJudge:
 
     Attributes:
         data_bucket: Holds the quarantine.
-        write: Takes lines of metrics.
+        metrics: Where the metrics go.
     """
 
     state: StateStore
@@ -53,7 +53,7 @@ class RowJudge:
     clock: Clock
     limits: Limits
     data_bucket: str
-    write: Write
+    metrics: MetricLog
 
 
 @dataclass(frozen=True)
@@ -223,4 +223,4 @@ def _count(row: StreamedRow, metric: str, violations: list[Violation], judge: Ro
         ],
     }
     dimensions = {"project": row.project, "feature_group": row.group}
-    judge.write(metric_line(dimensions, judge.clock.now(), {metric: (1, "Count")}, told))
+    judge.metrics.put(dimensions, judge.clock.now(), {metric: (1, "Count")}, told)

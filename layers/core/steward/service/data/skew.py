@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,7 +19,7 @@ from steward.domain.skew import FeatureSkew, OnlineRead, ReadSample, online_read
 from steward.domain.workspace import Limits, workspace
 from steward.ports import Clock, ObjectStore, Put, StateStore, Table
 from steward.service.data.online_views import OnlineView, OnlineViews, views_of_version
-from steward.service.embedded_metrics import metric_line
+from steward.service.metric_lines import MetricLog
 
 Newest = tuple[datetime, datetime] | None
 
@@ -70,7 +70,7 @@ class SkewMeasurement:
     """One run of the schedule.
 
     Attributes:
-        write: Takes a metric's line; ``sys.stdout.write`` on Lambda.
+        metrics: Where the metrics go.
     """
 
     state: StateStore
@@ -82,7 +82,7 @@ class SkewMeasurement:
     data_bucket: str
     capture_bucket: str
     artifacts_bucket: str
-    write: Callable[[str], object]
+    metrics: MetricLog
 
     def run(self) -> SkewReport:
         """Measure the reads that were captured since the last run.
@@ -205,10 +205,12 @@ class SkewMeasurement:
         for skew in features:
             label = label_of(skew.group, skew.version)
             dimensions = {"project": project, "feature_group": label, "feature": skew.column}
-            measured = {"FeatureSkew": skew.share, "FeatureSkewReads": skew.reads}
-            self.write(metric_line(dimensions, now, measured, units=_UNITS))
-        worst = {"FeatureSkew": max(skew.share for skew in features)}
-        self.write(metric_line({"project": project}, now, worst, units=_UNITS))
+            measured = {
+                "FeatureSkew": (skew.share, "None"), "FeatureSkewReads": (skew.reads, "Count"),
+            }  # fmt: skip
+            self.metrics.put(dimensions, now, measured)
+        worst = max(skew.share for skew in features)
+        self.metrics.put({"project": project}, now, {"FeatureSkew": (worst, "None")})
         at = now.astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
         report: dict[str, Any] = {
             "project": project,
@@ -218,9 +220,6 @@ class SkewMeasurement:
         uri = f"s3://{self.artifacts_bucket}/reports/{project}/skew/{at}.json"
         self.objects.write(uri, json.dumps(report, indent=1).encode())
         self.state.commit(list(_items(project, features, uri, now)))
-
-
-_UNITS = {"FeatureSkew": "None"}
 
 
 def skew_item(group: str, version: int) -> str:

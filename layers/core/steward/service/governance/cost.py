@@ -16,7 +16,7 @@ from steward.contracts.incoming import (
     TransformJobStateChange,
 )
 from steward.domain.errors import ConflictError, MalformedEventError, UnknownPriceError
-from steward.domain.names import job_of
+from steward.domain.names import job_of, tuning_job
 from steward.domain.prices import (
     US_EAST_1,
     PriceTable,
@@ -28,7 +28,7 @@ from steward.domain.prices import (
 from steward.domain.run_cost import time_item, time_partition
 from steward.ports import Absent, Clock, Ids, JobRecord, JobRecords, Put, StateStore, Table
 from steward.service.emission import Cause, event
-from steward.service.metric_lines import Write, metric_line
+from steward.service.metric_lines import MetricLog
 
 _JOB_ENDED = frozenset({"Completed", "Failed", "Stopped"})
 _EXECUTION_ENDED = frozenset({"SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED"})
@@ -57,8 +57,9 @@ def record_cost(
     jobs: JobRecords,
     clock: Clock,
     ids: Ids,
+    environment: str,
     prices: PriceTable = US_EAST_1,
-    write: Write | None = None,
+    metrics: MetricLog | None = None,
 ) -> str:
     """Write a cost entry for an ended job or execution, once, and tell of it.
 
@@ -68,12 +69,12 @@ def record_cost(
     ``dollars`` null and the reason, and no event tells a sum.
 
     Args:
-        write: Takes the metric ``CostDollars`` as a log line; once for each entry.
+        metrics: Takes ``CostDollars``, once for each entry.
 
     Returns:
         The entry, or ``not ended``, ``not ours`` or ``known``.
     """
-    use = _use(received, jobs, prices)
+    use = _use(received, environment, jobs, prices)
     if isinstance(use, str):
         return use
     if isinstance(received.detail, ExecutionStatusChange) and received.detail.redrive_count:
@@ -105,9 +106,9 @@ def record_cost(
         state.commit(changes, events)
     except ConflictError:
         return "known"
-    if use.dollars is not None and write is not None:
-        metrics = {"CostDollars": (use.dollars, "None")}
-        write(metric_line({"project": use.project}, clock.now(), metrics, {"entry": use.entry}))
+    if use.dollars is not None and metrics is not None:
+        spent = {"CostDollars": (use.dollars, "None")}
+        metrics.put({"project": use.project}, clock.now(), spent, {"entry": use.entry})
     return use.entry
 
 
@@ -122,23 +123,23 @@ def _since_redrive(use: _Use, redrives: int, state: StateStore) -> _Use:
     return replace(use, entry=f"{use.entry}#r{redrives}", dollars=dollars)
 
 
-def _use(received: Received, jobs: JobRecords, prices: PriceTable) -> _Use | str:
+def _use(received: Received, environment: str, jobs: JobRecords, prices: PriceTable) -> _Use | str:
     change = received.detail
     match change:
         case TrainingJobStateChange():
             return _job(
-                change.training_job_name, change.training_job_status, "training_job",
+                environment, change.training_job_name, change.training_job_status, "training_job",
                 jobs.training_job, prices, change.tags,
             )  # fmt: skip
         case ProcessingJobStateChange():
             return _job(
-                change.processing_job_name, change.processing_job_status, "processing_job",
-                jobs.processing_job, prices,
+                environment, change.processing_job_name, change.processing_job_status,
+                "processing_job", jobs.processing_job, prices,
             )  # fmt: skip
         case TransformJobStateChange():
             return _job(
-                change.transform_job_name, change.transform_job_status, "transform_job",
-                jobs.transform_job, prices,
+                environment, change.transform_job_name, change.transform_job_status,
+                "transform_job", jobs.transform_job, prices,
             )  # fmt: skip
         case ExecutionStatusChange():
             return _execution(change, jobs, prices)
@@ -149,10 +150,10 @@ def _use(received: Received, jobs: JobRecords, prices: PriceTable) -> _Use | str
 
 
 def _job(
-    name: str, status: str, kind: str, describe: Callable[[str], JobRecord], prices: PriceTable,
-    tags: Mapping[str, str] | None = None,
+    environment: str, name: str, status: str, kind: str, describe: Callable[[str], JobRecord],
+    prices: PriceTable, tags: Mapping[str, str] | None = None,
 ) -> _Use | str:  # fmt: skip
-    ours = _run_of(name, tags or {})
+    ours = _run_of(environment, name, tags or {})
     if ours is None:
         return "not ours"
     if status not in _JOB_ENDED:
@@ -175,13 +176,13 @@ def _job(
     return _Use(project, run, f"job#{name}", kind, dollars, detail)
 
 
-def _run_of(name: str, tags: Mapping[str, str]) -> tuple[str, str] | None:
+def _run_of(environment: str, name: str, tags: Mapping[str, str]) -> tuple[str, str] | None:
     """Return project and run of a job, by its name, or by the tags of a search's job."""
-    job = job_of(name)
+    job = job_of(environment, name)
     if job is not None:
         return job[:2]
     run = tags.get("steward:run")
-    if run and name.startswith(f"t-{run}-") and tags.get("steward:project"):
+    if run and name.startswith(f"{tuning_job(environment, run)}-") and tags.get("steward:project"):
         return tags["steward:project"], run
     return None
 

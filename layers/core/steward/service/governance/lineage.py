@@ -27,7 +27,9 @@ _PER_COMMIT = 40
 _WAYS: tuple[Direction, ...] = ("down", "up")
 
 
-def record_lineage(received: Received, *, state: StateStore, objects: ObjectStore) -> Facts:
+def record_lineage(
+    received: Received, *, state: StateStore, objects: ObjectStore, environment: str
+) -> Facts:
     """Write the facts of an event into the graph and return them.
 
     Facts of nodes, names and shifts are written under keys that follow from their content. An
@@ -38,7 +40,7 @@ def record_lineage(received: Received, *, state: StateStore, objects: ObjectStor
         MalformedEventError: An object of exposures holds something else.
         EvidenceIncompleteError: A manifest that names more deliveries than its event is gone.
     """
-    facts = told(received, objects)
+    facts = told(received, objects, environment)
     for put in _blind(facts):
         state.commit([put])
     for start in range(0, len(facts.edges), _PER_COMMIT):
@@ -46,12 +48,12 @@ def record_lineage(received: Received, *, state: StateStore, objects: ObjectStor
     return facts
 
 
-def told(received: Received, objects: ObjectStore) -> Facts:
+def told(received: Received, objects: ObjectStore, environment: str) -> Facts:
     """Return what an event tells: one of ours by itself, an object's by what it holds."""
     if isinstance(received.detail, DatasetBuilt) and received.detail.more_deliveries:
-        return facts_of(_completed(received, received.detail, objects))
+        return facts_of(_completed(received, received.detail, objects), environment)
     if not isinstance(received.detail, ObjectCreated):
-        return facts_of(received)
+        return facts_of(received, environment)
     created = received.detail
     bucket, key = created.bucket.name, created.object.key
     if not key.startswith(EXPOSURES):
@@ -59,7 +61,7 @@ def told(received: Received, objects: ObjectStore) -> Facts:
     source = object_node(bucket, key, created.object.version_id)
     report = Report(moment(received.time), received.detail_type, received.source)
     with objects.open(f"s3://{bucket}/{key}") as lines:
-        return exposure_facts(lines, source, report)
+        return exposure_facts(lines, source, report, environment)
 
 
 def _completed(received: Received, built: DatasetBuilt, objects: ObjectStore) -> Received:

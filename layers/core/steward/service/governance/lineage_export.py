@@ -32,13 +32,15 @@ def send_lineage(received: Received, *, objects: ObjectStore, backend: LineageBa
     return written.uri
 
 
-def export_lineage(received: Received, *, tracking: LineageTracking, stack: str) -> list[str]:
+def export_lineage(
+    received: Received, *, tracking: LineageTracking, stack: str, environment: str
+) -> list[str]:
     """Make what an event tells known to SageMaker, and return the ARNs of the entities.
 
     Entities and associations follow from the nodes' names alone and are made once, so that
     neither order nor repetition of events matters.
     """
-    facts = facts_of(received)
+    facts = facts_of(received, environment)
     entities = {name: entity_of(name, stack) for name in facts.names()}
     arns = {name: tracking.ensure(entity) for name, entity in entities.items() if entity}
     for edge in facts.edges:

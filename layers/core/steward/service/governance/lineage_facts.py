@@ -41,6 +41,7 @@ class _Telling:
     data: Any
     project: str
     report: Report
+    environment: str
 
     def fact(self, node: str, /, **attributes: Any) -> NodeFact:
         known = {name: value for name, value in attributes.items() if value is not None}
@@ -50,14 +51,14 @@ class _Telling:
         return [edge(parent, child, self.report) for parent in parents]
 
 
-def facts_of(received: Received) -> Facts:
+def facts_of(received: Received, environment: str) -> Facts:
     """Return what one of our own events tells; nothing where it is not about lineage."""
     tell = _TELLS.get(type(received.detail))
     if tell is None:
         return Facts()
     meta = received.own
     report = Report(moment(received.time), received.detail_type, meta.causation_id)
-    return tell(_Telling(received.detail, meta.project, report))
+    return tell(_Telling(received.detail, meta.project, report, environment))
 
 
 def _delivery_received(told: _Telling) -> Facts:
@@ -244,7 +245,7 @@ def _staged(told: _Telling) -> Facts:
 def _release_started(told: _Telling) -> Facts:
     data: events.ReleaseStarted = told.data
     node = release_node(told.project, data.release_id)
-    endpoint = production_endpoint(told.project, data.version)
+    endpoint = production_endpoint(told.environment, told.project, data.version)
     about = (
         told.fact(
             node, status="running", version=data.version, strategy=data.strategy,
@@ -353,7 +354,7 @@ TELLING = tuple(payload.__name__ for payload in _TELLS)
 """Detail-types of ours that tell of lineage."""
 
 
-def exposure_facts(lines: Iterable[bytes], source: str, report: Report) -> Facts:
+def exposure_facts(lines: Iterable[bytes], source: str, report: Report, environment: str) -> Facts:
     """Return which prediction partitions an object of captured exposures holds.
 
     The version is the one that answered, after a fallback too and unseen too, and the hour that
@@ -386,6 +387,6 @@ def exposure_facts(lines: Iterable[bytes], source: str, report: Report) -> Facts
     edges: list[Edge] = []
     for (project, version, hour), answers in sorted(counts.items()):
         partition = predictions_node(project, version, hour)
-        edges.append(edge(production_endpoint(project, version), partition, report))
+        edges.append(edge(production_endpoint(environment, project, version), partition, report))
         edges.append(edge(partition, source, report, {"answers": answers}))
     return Facts(edges=tuple(edges))

@@ -42,11 +42,12 @@ from steward.ports import (
     Table,
 )
 from steward.service.emission import Cause, event
+from steward.service.metric_lines import MetricLog
 from steward.service.monitoring.attributing import Asked, attribution_look, window_rows
 from steward.service.monitoring.baselines import Baselines, Found
 from steward.service.monitoring.facets import facets_of
 from steward.service.monitoring.labelled import Labelling, judge_labels
-from steward.service.monitoring.look_metrics import look_metrics
+from steward.service.monitoring.look_metrics import put_look
 from steward.service.monitoring.look_records import (
     LabelsSaid,
     Scene,
@@ -78,7 +79,7 @@ class Watcher:
     Attributes:
         stable: Version that the route names.
         candidate: Version that a release tries now.
-        write: Takes the lines of metrics; ``sys.stdout.write`` on Lambda.
+        metrics: Takes those of the looks.
         endpoints: What explanations ask; None where nothing may be asked.
         arms: Endpoint at which each version may be asked.
         positive: The label whose probability is predicted.
@@ -93,7 +94,7 @@ class Watcher:
     candidate: int | None
     baselines: Baselines
     seconds_left: Callable[[], float]
-    write: Callable[[str], object] | None = None
+    metrics: MetricLog | None = None
     endpoints: Endpoints | None = None
     arms: Mapping[int, str] = field(default_factory=dict)
     positive: bool | int | float | str | None = 1
@@ -133,7 +134,7 @@ def judge_windows(
     ids: Ids,
     *,
     seconds_left: Callable[[], float] | None = None,
-    write: Callable[[str], object] | None = None,
+    metrics: MetricLog | None = None,
     endpoints: Endpoints | None = None,
 ) -> JudgedWindow:
     """Look at what has ended since the last look, and again at what got late rows.
@@ -143,7 +144,7 @@ def judge_windows(
     crash is found again under its content, and no event is told twice.
 
     Args:
-        write: Takes the metrics of each look that was written, as log lines.
+        metrics: Takes those of each look that was written.
         endpoints: What explanations ask, where a project declares that.
     """
     state = bench.state
@@ -154,17 +155,19 @@ def judge_windows(
     arms = {str(arm["role"]): int(arm["version"]) for arm in route["arms"]}
     watcher = Watcher(
         bench, ids, command, declared_of(configured), arms.get("stable"), arms.get("candidate"),
-        Baselines(state, bench.objects), seconds_left or _unhurried(), write, endpoints,
-        _questioned(route), _positive(configured), configured,
+        Baselines(state, bench.objects), seconds_left or _unhurried(), metrics, endpoints,
+        _questioned(bench.environment, route), _positive(configured), configured,
     )  # fmt: skip
     return _look_at_all(watcher)
 
 
-def _questioned(route: Item) -> dict[int, str]:
+def _questioned(environment: str, route: Item) -> dict[int, str]:
     """Return by version the endpoint at which it may be asked."""
     project, router = str(route["project"]), str(route.get("router", "gateway"))
     return {
-        int(arm["version"]): questioned(project, router, int(arm["version"]), str(arm["endpoint"]))
+        int(arm["version"]): questioned(
+            environment, project, router, int(arm["version"]), str(arm["endpoint"])
+        )
         for arm in route["arms"]
     }
 
@@ -344,11 +347,11 @@ def _write(
     clock = watcher.bench.clock
     events: list[Event] = [event(one, cause, clock, watcher.ids) for one in told]
     watcher.bench.state.commit(changes, events)
-    if watcher.write is not None:
+    if watcher.metrics is not None:
         baseline = scene.found.baseline
         attribution = baseline.attribution if baseline is not None else None
-        for line in look_metrics(look, clock.now(), attribution.ranking if attribution else ()):
-            watcher.write(line)
+        ranking = attribution.ranking if attribution else ()
+        put_look(watcher.metrics, look, clock.now(), ranking)
 
 
 def _scene(

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
 from steward.domain.monitoring.looks import AlarmKind, AlarmState, Look, PerformanceLook
-from steward.service.metric_lines import metric_line
+from steward.service.metric_lines import MetricLog
 
 FEATURES = 10
 """Features of a version that have metrics."""
@@ -28,10 +28,11 @@ _SAID: Mapping[AlarmState, float] = {"ok": 0.0, "alarm": 1.0}
 Metrics = dict[str, tuple[float, str]]
 
 
-def look_metrics(look: Look, at: datetime, ranking: Sequence[str] = ()) -> Iterator[str]:
-    """Yield one line for the project, and one for each feature and metric of the version.
+def put_look(log: MetricLog, look: Look, at: datetime, ranking: Sequence[str] = ()) -> None:
+    """Write one line for the project, and one for each feature and metric of the version.
 
     Args:
+        log: Where they go.
         look: What was seen. A window that is looked at again is told again.
         at: When it was looked at. The window may have ended long before, and CloudWatch refuses
             what is older than two weeks.
@@ -42,17 +43,17 @@ def look_metrics(look: Look, at: datetime, ranking: Sequence[str] = ()) -> Itera
     version = {**project, "variant": f"v{look.version}"}
     if look.role == "candidate":
         # What counts for the project is of the other look at this window.
-        yield metric_line(version, at, _of_project(look), {"window": look.window})
+        log.put(version, at, _of_project(look), {"window": look.window})
     else:
-        yield metric_line(project, at, _of_project(look), {"window": look.window})
+        log.put(project, at, _of_project(look), {"window": look.window})
         if look.version is None:
             return
-        yield metric_line(version, at, {"WindowRows": (look.captured.rows, "Count")})
+        log.put(version, at, {"WindowRows": (look.captured.rows, "Count")})
     for name, metrics in _of_features(look, ranking):
-        yield metric_line({**version, "feature": name}, at, metrics)
+        log.put({**version, "feature": name}, at, metrics)
     if look.performance is not None:
         for name, metrics in _of_metrics(look.performance):
-            yield metric_line({**version, "metric": name}, at, metrics)
+            log.put({**version, "metric": name}, at, metrics)
 
 
 def _of_project(look: Look) -> Metrics:

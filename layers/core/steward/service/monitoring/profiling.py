@@ -56,6 +56,7 @@ class Bench:
     limits: Limits
     capture_bucket: str
     artifacts_bucket: str
+    environment: str
     _declared: dict[str, Monitoring] | None = field(default=None)
     _grouped: dict[str, list[str]] = field(default_factory=dict)
 

@@ -156,7 +156,9 @@ def _attempt(command: PrintCard, sheet: _Sheet, press: Press, number: int) -> Pr
         )  # fmt: skip
     base = f"s3://{press.bucket}/cards/{command.project}/{command.version}/{sheet.key[:24]}"
     return PrintRequest(
-        name=sagemaker_name(command.project, sheet.run_id, "card", sheet.key[:12], str(number)),
+        name=sagemaker_name(
+            press.environment, command.project, sheet.run_id, "card", sheet.key[:8], number
+        ),
         card_name=card_name(press.environment, command.project, command.version),
         status=sheet.status,
         source_uri=f"{base}/in",

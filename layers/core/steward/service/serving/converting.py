@@ -41,6 +41,7 @@ class Conversion:
     objects: ObjectStore
     data_bucket: str
     capture_bucket: str
+    environment: str
 
 
 def convert_captures(received: Received, conversion: Conversion) -> dict[str, Any]:
@@ -59,7 +60,7 @@ def convert_captures(received: Received, conversion: Conversion) -> dict[str, An
         content = local.read_bytes()
     digest = hashlib.sha256(content).hexdigest()
     source = f"s3://{created.bucket.name}/{key}"
-    file = captured_of_key(key)
+    file = captured_of_key(conversion.environment, key)
     project = _project(conversion.state, file)
     if file is None or project is None:
         told = {"field": "key", "message": "no endpoint of a project", "value": key}

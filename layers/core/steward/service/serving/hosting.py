@@ -21,6 +21,7 @@ def endpoint_plan(
     suffix: str,
     serving: Serving,
     *,
+    environment: str,
     endpoints: Endpoints,
     role_arn: str,
 ) -> EndpointPlan:
@@ -34,9 +35,9 @@ def endpoint_plan(
         DependencyError: A dead endpoint of that name is still being removed.
     """
     project, number = str(version["project"]), int(version["version"])
-    name = names.model_name(project, number, stage, suffix)
+    name = names.model_name(environment, project, number, stage, suffix)
     model = model_request(version, name, role_arn)
-    endpoint = names.endpoint_name(project, number, stage)
+    endpoint = names.endpoint_name(environment, project, number, stage)
     status = endpoints.status(endpoint)
     if status is not None and status not in READY:
         endpoints.delete(endpoint)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from steward.domain import names
 from steward.domain.endpoint_drift import MOVING, config_variants
 from steward.domain.errors import VersionNotFoundError
-from steward.domain.idle_endpoints import Hosted, Idle, idle, orphan, stage_of
+from steward.domain.idle_endpoints import Hosted, Idle, idle, orphan
 from steward.domain.releases import questioned_endpoints, serving_endpoints
 from steward.domain.versions import VersionState
 from steward.ports import EndpointMetrics, Hosting, Item, ListedEndpoint, StateStore, Table
@@ -43,6 +43,7 @@ def survey(
     project: str,
     declared: Declared,
     *,
+    environment: str,
     state: StateStore,
     hosting: Hosting,
     metrics: EndpointMetrics,
@@ -52,11 +53,13 @@ def survey(
     """Return what of a project's endpoints could go or cost less.
 
     Whether an endpoint that nothing names is this stack's tells the role of its model, which no
-    other stack has. While a release holds the lock, nothing of the route is idle.
+    other stack has: a name is proof of nothing. While a release holds the lock, nothing of the
+    route is idle.
 
     Args:
         project: The project.
         declared: What it declares of idle endpoints.
+        environment: Whose endpoints, as an account may have several.
         state: Routes, releases, versions.
         hosting: SageMaker.
         metrics: What it has counted.
@@ -67,14 +70,14 @@ def survey(
         str(item["endpoint"]): item for item in state.query(Table.VERSIONS, project, prefix=PREFIX)
     }
     listed = [
-        found for found in hosting.listed(f"{project}-v")
-        if (stage_of(found.name) or ("",))[0] == project
+        (found, told) for found in hosting.listed(f"{environment}-{project}-v")
+        if (told := names.stage_of(environment, found.name)) and told[0] == project
     ]  # fmt: skip
-    named, stable = _named(project, state)
+    named, stable = _named(environment, project, state)
     after = timedelta(seconds=declared.after_s)
     grown = timedelta(seconds=declared.orphan_after_s)
     found: list[Idle] = []
-    for one in listed:
+    for one, told in listed:
         if one.status in _UNSETTLED:
             continue
         if one.name == stable:
@@ -85,19 +88,21 @@ def survey(
                 hosted = Hosted(hosted.endpoint, hosted.age, hosted.variants, asked)
             found += filter(None, [idle(hosted, after, now)])
         elif one.name not in named:
-            found += _orphan(project, one, named, state, hosting, role_arn, grown, now)
-    return Survey(tuple(found), records, frozenset(one.name for one in listed))
+            found += _orphan(told, one, named, state, hosting, role_arn, grown, now)
+    return Survey(tuple(found), records, frozenset(one.name for one, _ in listed))
 
 
-def _named(project: str, state: StateStore) -> tuple[frozenset[str], str | None]:
+def _named(environment: str, project: str, state: StateStore) -> tuple[frozenset[str], str | None]:
     """Return the endpoints that something needs, and the stable one where it may be idle."""
     route, lease = route_of(state, project), read_lease(state, project)
-    needed = {*serving_endpoints(route), *questioned_endpoints(route)}
+    needed = {*serving_endpoints(route), *questioned_endpoints(environment, route)}
     for release in (lease.owner, lease.waiting) if lease else ():
         item = state.get(Table.RELEASES, {"project": project, "release_id": str(release)})
         if item is not None:
             version = int(item["version"])
-            needed |= {names.endpoint_name(project, version, s) for s in ("prod", "staging")}
+            needed |= {
+                names.endpoint_name(environment, project, version, s) for s in ("prod", "staging")
+            }
     alone = route is not None and route.candidate is None and route.mirror is None
     releasing = lease is not None and state.get(
         Table.RELEASES, {"project": project, "release_id": lease.owner}
@@ -112,7 +117,7 @@ def _hosted(listed: ListedEndpoint, hosting: Hosting, now: datetime) -> Hosted:
 
 
 def _orphan(
-    project: str,
+    told: tuple[str, int, str],
     listed: ListedEndpoint,
     named: frozenset[str],
     state: StateStore,
@@ -121,14 +126,13 @@ def _orphan(
     after: timedelta,
     now: datetime,
 ) -> Iterator[Idle]:
-    told = stage_of(listed.name)
-    assert told is not None
+    project, number, stage = told
     try:
-        version = VersionState(version_of(state, project, told[1])["state"])
+        version = VersionState(version_of(state, project, number)["state"])
     except VersionNotFoundError:
         version = None
     hosted = _hosted(listed, hosting, now)
-    found = orphan(hosted, named, version, after, now)
+    found = orphan(hosted, stage, named, version, after, now)
     if found is None:
         return
     models = [hosting.model(variant.model) for variant in hosted.variants if variant.model]

@@ -21,6 +21,7 @@ def conclude_experiment(
     command: ConcludeExperiment,
     *,
     state: StateStore,
+    environment: str,
     endpoints: Endpoints,
     workflows: Workflows,
     clock: Clock,
@@ -49,12 +50,13 @@ def conclude_experiment(
             if race == RACES - 1:
                 raise
     ensure_started(command.project, state=state, workflows=workflows, machine=machine)
-    own = names.endpoint_name(command.project, command.version, "prod")
+    own = names.endpoint_name(environment, command.project, command.version, "prod")
     endpoint = release.get("endpoint", own)
     if not is_endpoint_needed(state, release, endpoint):
         suffix = command.release_id.rsplit("-", 1)[1]
         endpoints.delete(
-            endpoint, names.model_name(command.project, command.version, "prod", suffix)
+            endpoint,
+            names.model_name(environment, command.project, command.version, "prod", suffix),
         )
     return ReleaseConclusion(status=ReleaseStatus.NOT_PROMOTED.value)
 

@@ -22,7 +22,7 @@ from steward.contracts.events import (
 from steward.contracts.incoming import Received
 from steward.domain.errors import ConflictError, DependencyError, StewardError, ThrottledError
 from steward.domain.idle_endpoints import Idle, Policy, performs
-from steward.domain.names import sagemaker_name
+from steward.domain.names import remade
 from steward.domain.prices import HOSTING_US_EAST_1
 from steward.ports import (
     Change,
@@ -91,6 +91,7 @@ class Reaper:
     machine: str
     role_arn: str
     causation_id: str
+    environment: str
     actor: str = "steward"
 
     def sweep(self) -> Reaped:
@@ -152,8 +153,9 @@ class Reaper:
     def survey(self, project: str, declared: Declared) -> Survey:
         """Return what of a project's endpoints could go or cost less."""
         return survey(
-            project, declared, state=self.state, hosting=self.hosting, metrics=self.metrics,
-            role_arn=self.role_arn, now=self.clock.now(),
+            project, declared, environment=self.environment, state=self.state,
+            hosting=self.hosting, metrics=self.metrics, role_arn=self.role_arn,
+            now=self.clock.now(),
         )  # fmt: skip
 
     def _tell(self, project: str, new: Sequence[Idle], reaped: Reaped, *, performed: bool) -> None:
@@ -246,7 +248,7 @@ class Reaper:
         base = str(config["EndpointConfigName"])
         less = {
             **config,
-            "EndpointConfigName": sagemaker_name(base, f"z{int(self.clock.now().timestamp())}"),
+            "EndpointConfigName": remade(base, "z", int(self.clock.now().timestamp())),
             "ProductionVariants": [_without_provisioned(v) for v in config["ProductionVariants"]],
         }
         self.hosting.ensure([], less)

@@ -23,7 +23,6 @@ from steward.domain.endpoint_drift import (
     WantedEndpoint,
     compare,
     found_endpoint,
-    project_of_endpoint,
 )
 from steward.domain.errors import ConflictError, DependencyError, StewardError, ThrottledError
 from steward.domain.routes import Route
@@ -92,6 +91,7 @@ class Reconciler:
     ids: Ids
     machine: str
     causation_id: str
+    environment: str
 
     def sweep(self) -> Swept:
         """Look at every project; one that cannot be read stops no other.
@@ -118,7 +118,13 @@ class Reconciler:
     def look_after(self, project: str, swept: Swept) -> Swept:
         """Compare the endpoints of one project and act on what is found."""
         release = in_flight(self.state, project)
-        for look in looks(project, state=self.state, hosting=self.hosting, now=self.clock.now()):
+        for look in looks(
+            project,
+            environment=self.environment,
+            state=self.state,
+            hosting=self.hosting,
+            now=self.clock.now(),
+        ):
             try:
                 self._settle(look, release, swept)
             except ConflictError:
@@ -238,12 +244,14 @@ class Reconciler:
 def reconcile_endpoints(received: Received, reconciler: Reconciler) -> dict[str, object]:
     """Look at the project whose endpoint SageMaker speaks of, or at all at the schedule's time."""
     if isinstance(received.detail, EndpointStateChange):
-        project = project_of_endpoint(received.detail.endpoint_name)
+        project = names.project_of_endpoint(reconciler.environment, received.detail.endpoint_name)
         return reconciler.look_after(project, Swept()).as_dict() if project else {}
     return reconciler.sweep().as_dict()
 
 
-def looks(project: str, *, state: StateStore, hosting: Hosting, now: datetime) -> Iterator[Look]:
+def looks(
+    project: str, *, environment: str, state: StateStore, hosting: Hosting, now: datetime
+) -> Iterator[Look]:
     """Yield each endpoint that a project's route names, compared with SageMaker.
 
     What a release is still creating is left to it.
@@ -254,7 +262,7 @@ def looks(project: str, *, state: StateStore, hosting: Hosting, now: datetime) -
     release = in_flight(state, project)
     creating = None
     if release is not None and not release["shifts"]:
-        creating = names.endpoint_name(project, int(release["version"]), "prod")
+        creating = names.endpoint_name(environment, project, int(release["version"]), "prod")
     for endpoint, (version, role) in _named(route):
         if endpoint == creating:
             continue

@@ -58,6 +58,7 @@ def complete_release(
     command: CompleteRelease,
     *,
     state: StateStore,
+    environment: str,
     endpoints: Endpoints,
     workflows: Workflows,
     clock: Clock,
@@ -78,14 +79,16 @@ def complete_release(
         release = _complete(command, state=state, clock=clock, ids=ids)
     ensure_started(command.project, state=state, workflows=workflows, machine=machine)
     route = route_of(state, command.project)
-    needed = {*serving_endpoints(route), *questioned_endpoints(route)}
+    needed = {*serving_endpoints(route), *questioned_endpoints(environment, route)}
     unwanted = [
-        names.endpoint_name(command.project, command.version, staging.STAGE),
+        names.endpoint_name(environment, command.project, command.version, staging.STAGE),
         *([release["outdated_endpoint"]] if release.get("outdated_endpoint") else []),
     ]
     before = release["previous_version"]
     if before is not None and route is not None and route.router == "endpoint_variants":
-        unwanted.append(names.endpoint_name(command.project, int(before), staging.STAGE))
+        unwanted.append(
+            names.endpoint_name(environment, command.project, int(before), staging.STAGE)
+        )
     removed = [endpoint for endpoint in unwanted if endpoint not in needed]
     for endpoint in removed:
         endpoints.delete(endpoint)
@@ -165,6 +168,7 @@ def conclude_release(
     command: ConcludeRelease,
     *,
     state: StateStore,
+    environment: str,
     endpoints: Endpoints,
     workflows: Workflows,
     clock: Clock,
@@ -197,12 +201,13 @@ def conclude_release(
     ensure_started(command.project, state=state, workflows=workflows, machine=machine)
     release = release_of(state, command.project, command.release_id)
     if release["status"] == ReleaseStatus.FAILED:
-        own = names.endpoint_name(command.project, command.version, "prod")
+        own = names.endpoint_name(environment, command.project, command.version, "prod")
         endpoint = release.get("endpoint", own)
         if not is_endpoint_needed(state, release, endpoint):
             suffix = command.release_id.rsplit("-", 1)[1]
             endpoints.delete(
-                endpoint, names.model_name(command.project, command.version, "prod", suffix)
+                endpoint,
+                names.model_name(environment, command.project, command.version, "prod", suffix),
             )
     return ReleaseConclusion(status=release["status"])
 

@@ -107,13 +107,20 @@ def plan_release(
     if project.serving.router == "endpoint_variants":
         endpoint = variants_plan(
             record, suffix, project.serving, route, plan.steps[0].mirror_percent,
-            endpoints=endpoints, fleets=fleets, role_arn=role_arn, capture_bucket=capture_bucket,
+            environment=environment, endpoints=endpoints, fleets=fleets, role_arn=role_arn,
+            capture_bucket=capture_bucket,
         )  # fmt: skip
         for alarm in variant_alarms(environment, command.project, command.version, project.alarms):
             alarm_settings.put(alarm)
     else:
         endpoint = endpoint_plan(
-            record, STAGE, suffix, project.serving, endpoints=endpoints, role_arn=role_arn
+            record,
+            STAGE,
+            suffix,
+            project.serving,
+            environment=environment,
+            endpoints=endpoints,
+            role_arn=role_arn,
         )
     stable = route.stable.version if route else None
     changed = {

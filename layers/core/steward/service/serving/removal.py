@@ -30,6 +30,7 @@ class Removal:
 
     Attributes:
         stack: Name of the root stack.
+        environment: The deployment environment.
     """
 
     state: StateStore
@@ -37,6 +38,7 @@ class Removal:
     clock: Clock
     ids: Ids
     stack: str
+    environment: str
 
 
 def show_removal(project: str, removal: Removal) -> dict[str, Any]:
@@ -97,7 +99,7 @@ def _undeclare(project: str, found: dict[str, list[str]], cause: Cause, removal:
 
 def _found(project: str, removal: Removal) -> dict[str, list[str]]:
     """Return what there is of a project, by kind; empty kinds are left out."""
-    own = Belongings(project, removal.stack)
+    own = Belongings(project, removal.stack, removal.environment)
     found: dict[str, list[str]] = {
         kind: sorted(
             {

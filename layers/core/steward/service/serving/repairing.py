@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from steward.contracts.events import RouteRepairFailed
 from steward.domain.endpoint_drift import Drift, DriftKind, Variant
 from steward.domain.errors import ConflictError, StewardError
-from steward.domain.names import sagemaker_name
+from steward.domain.names import remade
 from steward.ports import Hosting, Item
 
 if TYPE_CHECKING:
@@ -150,4 +149,4 @@ def _desired(wanted: Variant, there: Variant) -> dict[str, Any] | None:
 
 def _fresh(name: str, now: datetime) -> str:
     """Return a name for the same contents again, since a name in use cannot be made anew."""
-    return sagemaker_name(re.sub(r"-r\d+$", "", name), f"r{int(now.timestamp())}")
+    return remade(name, "r", int(now.timestamp()))

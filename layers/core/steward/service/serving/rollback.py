@@ -200,7 +200,13 @@ def _completed_last(state: StateStore, project: str) -> Item | None:
 
 
 def restore_route(
-    command: RestoreRoute, *, state: StateStore, router: TrafficRouter, clock: Clock, ids: Ids
+    command: RestoreRoute,
+    *,
+    state: StateStore,
+    environment: str,
+    router: TrafficRouter,
+    clock: Clock,
+    ids: Ids,
 ) -> RestoredRoute:
     """Take all traffic from a version by one conditional write of the route.
 
@@ -221,7 +227,7 @@ def restore_route(
                 value=command.project, allowed="a project that serves",
             )  # fmt: skip
         if release.get("restored_at"):
-            return _as_restored(release, moved=False, router=route.router)
+            return _as_restored(environment, release, moved=False, router=route.router)
         back = restored(route, command.version, f"{command.release_id}-restored")
         if back is None and route.stable.version == command.version:
             raise ReleaseNotAllowedError(
@@ -229,7 +235,7 @@ def restore_route(
                 field="version", value=command.version, allowed="a release with a version before",
             )  # fmt: skip
         try:
-            done = _restore(command, release, route, back, state, clock, ids)
+            done = _restore(command, release, route, back, environment, state, clock, ids)
         except ConflictError:
             continue
         with suppress(StewardError):
@@ -243,6 +249,7 @@ def _restore(
     release: Item,
     route: Route,
     back: Route | None,
+    environment: str,
     state: StateStore,
     clock: Clock,
     ids: Ids,
@@ -272,16 +279,20 @@ def _restore(
         )
     )
     state.commit(changes, events)
-    return _as_restored({**release, **marked}, moved=back is not None, router=route.router)
+    return _as_restored(
+        environment, {**release, **marked}, moved=back is not None, router=route.router
+    )
 
 
-def _as_restored(release: Item, *, moved: bool, router: str = "gateway") -> RestoredRoute:
+def _as_restored(
+    environment: str, release: Item, *, moved: bool, router: str = "gateway"
+) -> RestoredRoute:
     return RestoredRoute(
         stable_version=release["restored_version"],
         restored_at=release["restored_at"],
         route_version=release["restored_route_version"],
         moved=moved,
-        endpoint=names.endpoint_name(release["project"], release["version"], "prod"),
+        endpoint=names.endpoint_name(environment, release["project"], release["version"], "prod"),
         router=router,
     )
 
@@ -290,6 +301,7 @@ def conclude_rollback(
     command: ConcludeRollback,
     *,
     state: StateStore,
+    environment: str,
     endpoints: Endpoints,
     workflows: Workflows,
     clock: Clock,
@@ -309,7 +321,7 @@ def conclude_rollback(
     back = command.restored
     unapplied = command.failure is not None and command.failure.state in APPLYING
     if back is None and release.get("restored_at") and not unapplied:
-        back = _as_restored(release, moved=False)
+        back = _as_restored(environment, release, moved=False)
     if back is None:
         failed = int(release.get("failed_rollbacks", 0))
         told = readable(command.failure) if command.failure else None

@@ -104,14 +104,19 @@ def _waits_for_staging(record: Item) -> bool:
 
 
 def plan_staging(
-    command: PlanStaging, *, state: StateStore, endpoints: Endpoints, role_arn: str
+    command: PlanStaging,
+    *,
+    state: StateStore,
+    environment: str,
+    endpoints: Endpoints,
+    role_arn: str,
 ) -> EndpointPlan:
     """Return what SageMaker has to create for the staging endpoint of a version."""
     project = project_of(state, command.project)
     record = version_of(state, command.project, command.version)
     return endpoint_plan(
         record, STAGE, str(command.attempt), project.serving,
-        endpoints=endpoints, role_arn=role_arn,
+        environment=environment, endpoints=endpoints, role_arn=role_arn,
     )  # fmt: skip
 
 
@@ -120,6 +125,7 @@ def conclude_staging(
     *,
     state: StateStore,
     objects: ObjectStore,
+    environment: str,
     endpoints: Endpoints,
     clock: Clock,
     ids: Ids,
@@ -163,8 +169,10 @@ def conclude_staging(
     update = Update(Table.VERSIONS, key, set=changed, expect=(Equals("status", "running"),))
     if failure is not None:
         endpoints.delete(
-            names.endpoint_name(command.project, command.version, STAGE),
-            names.model_name(command.project, command.version, STAGE, str(known["attempt"])),
+            names.endpoint_name(environment, command.project, command.version, STAGE),
+            names.model_name(
+                environment, command.project, command.version, STAGE, str(known["attempt"])
+            ),
         )
         told = readable(failure)
         payload = StagingFailed(
@@ -225,14 +233,16 @@ def execution_failure(change: ExecutionStatusChange) -> Failure:
 
 
 def remove_staging(
-    received: Received, *, state: StateStore, endpoints: Endpoints
+    received: Received, *, state: StateStore, environment: str, endpoints: Endpoints
 ) -> dict[str, Any]:
     """Remove the staging endpoint of a version that nobody will release."""
     if isinstance(received.detail, VersionStateChanged) and (
         received.detail.state != VersionState.ARCHIVED
     ):
         return {"kept": f"version {received.detail.version} is {received.detail.state}"}
-    endpoint = names.endpoint_name(received.own.project, received.detail.version, STAGE)
+    endpoint = names.endpoint_name(
+        environment, received.own.project, received.detail.version, STAGE
+    )
     route = route_of(state, received.own.project)
     if route is not None and any(arm.endpoint == endpoint for arm in route.arms):
         return {"kept": endpoint}

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from steward.domain.exposures import Exposure
-from steward.service.embedded_metrics import metric_line
+from steward.service.metric_lines import MetricLog
 
 MAX_LINE_BYTES = 200_000
 """A log event holds 256 KB; a longer capture is dropped and counted."""
@@ -25,11 +25,11 @@ class Telemetry:
     """Writes whole JSON lines.
 
     Args:
-        write: Takes one line with its line end; ``sys.stdout.write`` on Lambda.
+        log: Where metrics and exposures are written.
     """
 
-    def __init__(self, write: Write) -> None:
-        self._write = write
+    def __init__(self, log: MetricLog) -> None:
+        self._log = log
 
     def variant(self, project: str, role: str, at: datetime, metrics: dict[str, float]) -> None:
         """Emit what one invocation of a variant cost and gave, by the second.
@@ -59,15 +59,15 @@ class Telemetry:
             line = json.dumps({"capture": vars(exposure)}, separators=(",", ":"), allow_nan=False)
             if len(line.encode()) > MAX_LINE_BYTES:
                 raise ValueError("the exposure is too long for a log event")
-            self._write(line + "\n")
+            self._log.write(line + "\n")
         except (ValueError, TypeError, OSError):
             self.count(exposure.project, at, {"CaptureFailures": 1})
             return False
         return True
 
     def _emit(self, dimensions: dict[str, str], at: datetime, metrics: dict[str, float]) -> None:
-        line = metric_line(dimensions, at, metrics, units=_UNITS, resolution_s=1)
+        measured = {n: (value, _UNITS.get(n, "Count")) for n, value in metrics.items()}
         try:
-            self._write(line)
+            self._log.put(dimensions, at, measured, resolution_s=1)
         except OSError:
             return

@@ -33,6 +33,7 @@ def variants_plan(
     route: Route | None,
     mirror_percent: float,
     *,
+    environment: str,
     endpoints: Endpoints,
     fleets: VariantFleets,
     role_arn: str,
@@ -48,6 +49,7 @@ def variants_plan(
         serving: As declared.
         route: As it is.
         mirror_percent: Of the first step: the candidate joins as a shadow variant.
+        environment: Part of every name.
         endpoints: Where a dead endpoint is removed.
         fleets: Where the endpoint is described.
         role_arn: Of the inference containers.
@@ -60,11 +62,11 @@ def variants_plan(
     """
     assert serving.variants is not None
     project, number = str(version["project"]), int(version["version"])
-    endpoint = names.variants_endpoint(project)
+    endpoint = names.variants_endpoint(environment, project)
     fleet = fleets.fleet(endpoint)
     _check_alive(fleet, endpoint, route, endpoints)
-    model = names.model_name(project, number, "prod", suffix)
-    name = names.variants_config(project, f"{number}-{suffix}")
+    model = names.model_name(environment, project, number, "prod", suffix)
+    name = names.variants_config(environment, project, f"{number}-{suffix}")
     want = joining(route, number, mirror_percent)
     members = _members(fleet, want)
     members[number] = new_variant(number, model, serving.variants)

@@ -57,7 +57,7 @@ def conclude_execution(
 
 def record_job_state(change: TrainingJobStateChange, ports: Ports) -> dict[str, Any]:
     """Note a training job's status on its run; repeated and late events change nothing."""
-    job = job_of(change.training_job_name)
+    job = job_of(ports.environment, change.training_job_name)
     run = run_of(ports.state, job[0], job[1]) if job else None
     if run is None:
         return {"ignored": f"{change.training_job_name} is no job of a run"}

@@ -23,7 +23,12 @@ TASK_SLACK_S = 1800
 
 
 def resolve_run(
-    command: ResolveRun, *, state: StateStore, objects: ObjectStore, artifacts_bucket: str
+    command: ResolveRun,
+    *,
+    state: StateStore,
+    objects: ObjectStore,
+    environment: str,
+    artifacts_bucket: str,
 ) -> ResolvedRun:
     """Return the run as it was pinned when it started, and the champion of this moment.
 
@@ -59,10 +64,12 @@ def resolve_run(
         spot=training.spot is not None,
         stopping_condition=_stopping_condition(training),
         training_timeout_s=training.longest_s + TASK_SLACK_S,
-        tuning=tuning_plan(training.tuning, command.run_id) if training.tuning else None,
+        tuning=tuning_plan(training.tuning, environment, command.run_id)
+        if training.tuning
+        else None,
         checkpoints_uri=f"{base}/checkpoints/{command.project}/{_work_of(item)}",
-        training_job=job_name(command.project, command.run_id, "train"),
-        evaluation_job=job_name(command.project, command.run_id, "eval"),
+        training_job=job_name(environment, command.project, command.run_id, "train"),
+        evaluation_job=job_name(environment, command.project, command.run_id, "eval"),
         models_uri=f"{base}/models/{command.project}/{command.run_id}",
         evaluations_uri=f"{base}/evaluations/{command.project}/{command.run_id}",
         champion=_champion(state, command.project),

@@ -91,6 +91,7 @@ class Ports:
     ids: Ids
     machine: str
     artifacts_bucket: str
+    environment: str
 
     def now(self) -> str:
         """Return the time as items and events hold it."""

@@ -5,20 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from steward.contracts.steps.training import TuningPlan
+from steward.domain.names import tuning_job
 
 if TYPE_CHECKING:
     from steward.domain.training_declaration import NumberRange, Tuning, ValueRange
 
 
-def tuning_plan(tuning: Tuning, run_id: str) -> TuningPlan:
-    """Return the search of a run.
-
-    A tuning job's name has at most 32 characters, which a project's name and a run id would
-    exceed: it holds the run id, which a project's name is part of by its digest.
-    """
+def tuning_plan(tuning: Tuning, environment: str, run_id: str) -> TuningPlan:
+    """Return the search of a run."""
     objective = tuning.objective
     return TuningPlan(
-        job=f"t-{run_id}",
+        job=tuning_job(environment, run_id),
         config={
             "Strategy": tuning.strategy,
             "HyperParameterTuningJobObjective": {

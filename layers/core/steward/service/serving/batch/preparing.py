@@ -30,6 +30,7 @@ def prepare_batch(
     *,
     state: StateStore,
     objects: ObjectStore,
+    environment: str,
     artifacts_bucket: str,
     role_arn: str,
 ) -> PreparedBatch:
@@ -58,7 +59,7 @@ def prepare_batch(
     parts = rows.parts(batch.instance_count)
     for number, part in enumerate(parts):
         objects.write(f"{work}/input/part-{number:04d}.csv", part.encode(), "text/csv")
-    model = batch_model(command.project, int(record["version"]), command.batch_id)
+    model = batch_model(environment, command.project, int(record["version"]), command.batch_id)
     counted = {
         "rows": len(rows.ids), "refused_rows": len(rows.refused), "parts": len(parts),
         "model": model,
@@ -68,7 +69,7 @@ def prepare_batch(
     return PreparedBatch(
         model=model_request(version, model, role_arn),
         model_name=model,
-        job=transform_job(command.project, command.batch_id),
+        job=transform_job(environment, command.project, command.batch_id),
         input_uri=f"{work}/input/",
         output_uri=f"{work}/output",
         instance_type=batch.instance_type,

@@ -25,6 +25,7 @@ def conclude_batch(
     hosting: Hosting,
     clock: Clock,
     ids: Ids,
+    environment: str,
     data_bucket: str,
 ) -> BatchConclusion:
     """Set the status of a batch and publish what happened, in one transaction; remove its model.
@@ -41,7 +42,7 @@ def conclude_batch(
     if record.get("model"):
         if command.outcome == "failed":
             # A task that times out does not stop its job, and transform jobs have no limit.
-            hosting.stop_transforms(transform_job(command.project, command.batch_id))
+            hosting.stop_transforms(transform_job(environment, command.project, command.batch_id))
         hosting.remove_model(record["model"])
     before = BatchStatus(record["status"])
     if before is BatchStatus.SUCCEEDED or before.value == command.outcome:

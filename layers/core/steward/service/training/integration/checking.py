@@ -74,11 +74,11 @@ def check_project(command: CheckProject, ports: Ports) -> CheckedProject:
     return CheckedProject(
         code_digest=digest, config_digest=project.digest, image=image,
         instance_type=asked.instance_type, has_tests=found.tests,
-        tests_job=job_name(command.project, command.name, "test"),
+        tests_job=job_name(ports.environment, command.project, command.name, "test"),
         tests_input_uri=f"{command.prefix}/tests-input",
         tests_output_uri=f"{command.prefix}/tests",
         tests_timeout_s=asked.tests_timeout_s,
-        rehearsal_job=job_name(command.project, command.name, "rehearse"),
+        rehearsal_job=job_name(ports.environment, command.project, command.name, "rehearse"),
         rehearsal_input_uri=rehearsal_input(command, ports),
         rehearsal_output_uri=f"{command.prefix}/rehearsal",
         rehearsal_timeout_s=asked.rehearsal_timeout_s,
