@@ -1,4 +1,4 @@
-"""Who else may look at a project's versions: the account of the next environment."""
+"""Who else may look at a project's versions: the accounts of the next environments."""
 
 from __future__ import annotations
 
@@ -11,21 +11,22 @@ from steward_cli.target import Target
 
 
 def share_versions(target: Target, project: str) -> None:
-    """Let the next environment's account describe versions of a project, or nobody any more.
+    """Let the next environments' accounts describe versions of a project, or nobody any more.
 
-    It asks whether a version that is offered was approved. Within one account IAM decides alone.
+    They ask whether a version that is offered was approved. Within one account IAM decides alone.
     The model package group outlives the project's stack, so its policy is not that stack's.
     """
     group = package_group(target.environment_name, project)
     own = target.identity().split(":")
-    account = target.output("NextAccount")
-    if not account.isdigit() or account == own[4]:
+    named = set(target.output("NextAccounts").split(",")) - {own[4]}
+    accounts = sorted(account for account in named if account.isdigit())
+    if not accounts:
         withdraw_versions(target, project)
         return
     statement = {
-        "Sid": "NextEnvironmentReadsApprovals",
+        "Sid": "NextEnvironmentsReadApprovals",
         "Effect": "Allow",
-        "Principal": {"AWS": f"arn:{own[1]}:iam::{account}:root"},
+        "Principal": {"AWS": [f"arn:{own[1]}:iam::{account}:root" for account in accounts]},
         "Action": "sagemaker:DescribeModelPackage",
         "Resource": f"arn:{own[1]}:sagemaker:{target.region}:{own[4]}:model-package/{group}/*",
     }

@@ -1,7 +1,8 @@
-"""Object Lock, conditional writes and table policies as templates and bucket policies state them.
+"""Object Lock, default encryption, conditional writes and table policies as templates state them.
 
-MiniStack enforces retention and legal hold on versions; its templates know neither Object Lock
-nor a table's policy, and its policies no `s3:if-none-match`.
+MiniStack enforces retention and legal hold on versions and keeps under which key an object is. Its
+templates know neither Object Lock, nor a bucket's encryption, nor a table's policy; its policies
+know no `s3:if-none-match`.
 
 Sources: https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-lock.html and
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes-enforce.html
@@ -12,6 +13,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from typing import Any
+from xml.sax.saxutils import escape
 
 Properties = dict[str, Any]
 Handlers = dict[str, dict[str, Any]]
@@ -20,7 +22,7 @@ Handlers = dict[str, dict[str, Any]]
 def with_locks_and_policies(handlers: Handlers) -> None:
     """Let templates set Object Lock on buckets and policies on tables, in place."""
     for kind, apply, forget in (
-        ("AWS::S3::Bucket", _lock, None),
+        ("AWS::S3::Bucket", _lock_and_encrypt, None),
         ("AWS::DynamoDB::Table", _put_policy, _forget_policy),
     ):
         own = dict(handlers[kind])
@@ -48,6 +50,34 @@ def _first(original: Callable[..., Any], forget: Callable[[str], None]) -> Any:
         return original(physical_id, props)
 
     return delete
+
+
+def _lock_and_encrypt(bucket: str, props: Properties) -> None:
+    _lock(bucket, props)
+    _encrypt(bucket, props)
+
+
+def _encrypt(bucket: str, props: Properties) -> None:
+    """Set the default encryption, or take it away where the template has none any more."""
+    from ministack.services import s3
+
+    rules = (props.get("BucketEncryption") or {}).get("ServerSideEncryptionConfiguration") or []
+    by_default = rules[0].get("ServerSideEncryptionByDefault") if rules else None
+    if not by_default:
+        s3._bucket_encryption.pop(bucket, None)
+        return
+    named = "".join(
+        f"<{name}>{escape(str(by_default[name]))}</{name}>"
+        for name in ("SSEAlgorithm", "KMSMasterKeyID")
+        if by_default.get(name)
+    )
+    body = (
+        "<ServerSideEncryptionConfiguration><Rule><ApplyServerSideEncryptionByDefault>"
+        f"{named}</ApplyServerSideEncryptionByDefault></Rule></ServerSideEncryptionConfiguration>"
+    )
+    status, _, answer = s3._put_bucket_encryption(bucket, body.encode())
+    if status >= 400:
+        raise ValueError(f"encryption of {bucket}: {answer!r}")
 
 
 def _lock(bucket: str, props: Properties) -> None:

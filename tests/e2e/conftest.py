@@ -19,6 +19,8 @@ from support.laboratory_stack import Laboratory
 TIME_SCALE = 10.0
 NEXT_BUS = "arn:aws:events:us-east-1:222222222222:event-bus/steward-local-promotions"
 """The environment that versions go to: the same stack in another account of the same AWS."""
+FURTHER_BUS = "arn:aws:events:eu-west-1:333333333333:event-bus/steward-staging-promotions"
+"""A second one, where nothing is yet: what is for the first does not go there."""
 BEFORE_BUS = "arn:aws:events:us-east-1:000000000000:event-bus/steward-dev-promotions"
 """The environment that versions come from: another one in this account, where it is deployed."""
 
@@ -32,7 +34,7 @@ def choice(tmp_path_factory: pytest.TempPathFactory) -> Choice:
 @pytest.fixture(scope="session")
 def stack(choice: Choice) -> Iterator[Target]:
     """The deployed stack, as its administrator; stopped whatever happens."""
-    neighbours = {"PromoteTo": NEXT_BUS, "PromoteFrom": BEFORE_BUS}
+    neighbours = {"PromoteTo": f"{FURTHER_BUS},{NEXT_BUS}", "PromoteFrom": BEFORE_BUS}
     engine, _ = start_and_deploy(choice, None, TIME_SCALE, neighbours)
     try:
         target = local_target(engine, choice)

@@ -73,6 +73,14 @@ def _subscribe(site: Site, person: Target) -> None:
     site.lab.target.client("sns").unsubscribe(SubscriptionArn=made["SubscriptionArn"])
 
 
+def _ledger(site: Site, person: Target, **asked: str) -> object:
+    return person.client("dynamodb").query(
+        TableName=site.output("LedgerTable"), KeyConditionExpression="#p = :p",
+        ExpressionAttributeNames={"#p": "project"},
+        ExpressionAttributeValues={":p": _HOUSE["project"]}, **asked,
+    )  # fmt: skip
+
+
 def _queue(site: Site) -> str:
     return str(site.lab.resources("Training")["StartTrainingHandlingFailures"])
 
@@ -173,9 +181,17 @@ TRIES: dict[str, Try] = {
             {"Resources": {"Wait": {"Type": "AWS::CloudFormation::WaitConditionHandle"}}}
         ),
     ),
-    "remove_project": lambda site, person: person.client("cloudformation").delete_stack(
+    "remove_project": lambda site, person: _url(
+        person, site.output("RemovalUrl"), {"project": "unknown"}
+    ),
+    "delete_stack": lambda site, person: person.client("cloudformation").delete_stack(
         StackName=f"{site.lab.target.stack}-project-unknown"
     ),
+    "delete_record": lambda site, person: person.client("dynamodb").delete_item(
+        TableName=site.output("ProjectsTable"), Key={"project": {"S": "unknown"}}
+    ),
+    "count_ledger": lambda site, person: _ledger(site, person, Select="COUNT"),
+    "read_ledger": _ledger,
     "subscribe_mail": _subscribe,
     "change_policy": lambda site, person: person.client("iam").create_policy_version(
         PolicyArn=site.output("ScientistPolicyArn"), SetAsDefault=True,

@@ -7,6 +7,7 @@ import hashlib
 import http.server
 import json
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -230,9 +231,17 @@ def test_a_promotion_crosses_two_accounts_as_an_offer_and_an_answer(
     source = lab.state.version(NAME, two[0])  # approved by the test before
     words = ("versions", "promote", NAME, str(two[0]), "--to")
     refused = lab.steward_error("--profile", "theo", *words, "prod")
+    assert f"steward-local in {ELSEWHERE}" in refused
+    assert "steward-staging in 333333333333" in refused
+    refused = lab.steward_error("--profile", "theo", *words, "prod", "--at", ELSEWHERE)
     assert "this environment is local, not prod" in refused
     elsewhere.add_project(NAME)
+    with no_key_for_others(lab):
+        refused = lab.steward_error("--profile", "theo", *words, "local")
+    assert "may not be read" in refused
+    assert "export_uri" in refused
     answer = lab.steward(*words, "local", person="theo")
+    assert answer["attempt"] == 2
     assert answer == lab.steward(*words, "local", person="theo")
     item = elsewhere.version(NAME, answer["became"], "registered", "pending", within=90)
     ours, theirs = lab.read(source["artifact_uri"]), elsewhere.read(item["artifact_uri"])
@@ -243,6 +252,20 @@ def test_a_promotion_crosses_two_accounts_as_an_offer_and_an_answer(
     assert item["imported"]["promoted_by"] == "000000000000/theo"
     for one, kind in ((lab, "VersionExported"), (elsewhere, "VersionImported")):
         eventually(lambda: in_ledger(one, kind), f"{kind} in the ledger", within=90)  # noqa: B023
+
+
+@contextlib.contextmanager
+def no_key_for_others(lab: Laboratory) -> Iterator[None]:
+    """Take the next environments out of the policy of the exports key for a while."""
+    kms, key = lab.target.client("kms"), lab.resources("Foundation")["ExportKey"]
+    policy = json.loads(kms.get_key_policy(KeyId=key)["Policy"])
+    own = [one for one in policy["Statement"] if one["Sid"] != "NextEnvironmentsReadThroughS3"]
+    assert len(own) == len(policy["Statement"]) - 1
+    kms.put_key_policy(KeyId=key, Policy=json.dumps({**policy, "Statement": own}))
+    try:
+        yield
+    finally:
+        kms.put_key_policy(KeyId=key, Policy=json.dumps(policy))
 
 
 def in_ledger(lab: Laboratory, kind: str) -> bool:

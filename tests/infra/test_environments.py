@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ import pytest
 from support.templates import CHILDREN, as_list, load, load_child, of_type, transformed
 
 FOUNDATION = load_child("foundation")["Resources"]
+SENDING = {"SendsVersions": "FirstBus", "SendsToSecond": "SecondBus", "SendsToThird": "ThirdBus"}
+"""Each next environment's condition and bus."""
 OWN_BUS = ({"Ref": "BusName"}, {"Ref": "Bus"})
 
 
@@ -19,21 +22,28 @@ def account_of(parameter: str) -> dict[str, Any]:
     return {"Fn::Select": [4, {"Fn::Split": [":", {"Ref": parameter}]}]}
 
 
+def each_if_it_is_there(value: Callable[[str], Any]) -> list[Any]:
+    """Return a list with a value for each next environment that there is."""
+    first, *others = SENDING.items()
+    there = [{"Fn::If": [name, value(bus), {"Ref": "AWS::NoValue"}]} for name, bus in others]
+    return [value(first[1]), *there]
+
+
 @pytest.mark.parametrize("path", CHILDREN, ids=lambda path: path.stem)
 def test_a_rule_takes_no_event_of_another_account_for_its_own(path: Path) -> None:
     """Our own bus admits no other account; on any other bus a rule names whose events it takes."""
     neighbours = {
-        "ReceiveOfferFunctionOnVersionOfferedRule": account_of("PromoteFrom"),
-        "RecordAnswerFunctionOnOfferAnsweredRule": account_of("PromoteTo"),
+        "ReceiveOfferFunctionOnVersionOfferedRule": [account_of("PromoteFrom")],
+        "RecordAnswerFunctionOnOfferAnsweredRule": {"Ref": "NextAccounts"},
     }
     for name, resource in of_type(transformed(path), "AWS::Events::Rule").items():
         rule = resource["Properties"]
         bus = rule.get("EventBusName")
         if bus in OWN_BUS or "ScheduleExpression" in rule:
             continue
-        [account] = rule["EventPattern"]["account"]
+        account = rule["EventPattern"]["account"]
         assert bus in (None, {"Ref": "PromotionsBus"}), name
-        assert account == (neighbours[name] if bus else {"Ref": "AWS::AccountId"}), name
+        assert account == (neighbours[name] if bus else [{"Ref": "AWS::AccountId"}]), name
 
 
 def test_our_own_bus_is_open_to_nobody_and_the_promotions_bus_to_two_kinds_of_event() -> None:
@@ -44,7 +54,7 @@ def test_our_own_bus_is_open_to_nobody_and_the_promotions_bus_to_two_kinds_of_ev
     }
     wanted = {
         "OffersBusPolicy": ("PromoteFrom", "VersionOffered", "TakesVersions"),
-        "AnswersBusPolicy": ("PromoteTo", "OfferAnswered", "SendsVersions"),
+        "AnswersBusPolicy": (None, "OfferAnswered", "SendsVersions"),
     }
     assert set(opened) == set(wanted)
     for name, (neighbour, kind, condition) in wanted.items():
@@ -53,34 +63,62 @@ def test_our_own_bus_is_open_to_nobody_and_the_promotions_bus_to_two_kinds_of_ev
         assert policy["EventBusName"] == {"Ref": "PromotionsBus"}
         assert statement["Action"] == "events:PutEvents"
         [principal] = statement["Principal"].values()
-        assert principal["Fn::Sub"][1]["Account"] == account_of(neighbour)
+        if neighbour is None:
+            assert principal == each_if_it_is_there(account_of)
+        else:
+            assert principal["Fn::Sub"][1]["Account"] == account_of(neighbour)
         assert statement["Condition"]["StringEquals"] == {
             "events:source": "steward.registry", "events:detail-type": kind,
         }  # fmt: skip
 
 
-def test_the_next_environment_reads_its_folder_of_the_exports_bucket_and_no_other_bucket() -> None:
+def test_each_next_environment_reads_its_folder_of_the_exports_bucket_and_no_other_bucket() -> None:
+    found = []
     for path in CHILDREN:
         for name, policy in of_type(load(path), "AWS::S3::BucketPolicy").items():
-            for statement in policy["Properties"]["PolicyDocument"]["Statement"]:
-                if "PromoteTo" not in json.dumps(statement):
+            for one in policy["Properties"]["PolicyDocument"]["Statement"]:
+                statement = one["Fn::If"][1] if "Fn::If" in one else one
+                if "Bus" not in json.dumps(statement):
                     continue
                 assert name == "ExportsBucketPolicy"
                 assert set(as_list(statement["Action"])) == {"s3:GetObject", "s3:GetObjectTagging"}
                 place, names = statement["Resource"]["Fn::Sub"]
                 assert place == "${ExportsBucket.Arn}/exports/${Account}/*"
-                assert names == {"Account": account_of("PromoteTo")}
+                assert statement["Principal"] == {"AWS": names["Account"]}
+                condition = one["Fn::If"][0] if "Fn::If" in one else FOUNDATION[name]["Condition"]
+                found.append((names["Account"], condition))
+    assert found == [(account_of(bus), condition) for condition, bus in SENDING.items()]
 
 
-def test_another_account_decrypts_with_the_exports_key_alone_and_through_s3() -> None:
+def test_an_offer_goes_to_the_bus_that_it_names_and_to_no_other_neighbour() -> None:
+    for condition, bus in SENDING.items():
+        [rule] = [
+            rule for rule in of_type({"Resources": FOUNDATION}, "AWS::Events::Rule").values()
+            if rule.get("Condition") == condition
+        ]  # fmt: skip
+        [target] = rule["Properties"]["Targets"]
+        assert target["Arn"] == {"Ref": bus}
+        assert rule["Properties"]["EventPattern"]["detail"] == {
+            "data": {"bus_arn": [target["Arn"]]}
+        }
+
+
+def test_other_accounts_decrypt_with_the_exports_key_alone_and_through_s3() -> None:
     ours, theirs = FOUNDATION["Key"], FOUNDATION["ExportKey"]
-    assert "PromoteTo" not in json.dumps(ours)
+    assert "Bus" not in json.dumps(ours)
     [statement] = [
         one for one in theirs["Properties"]["KeyPolicy"]["Statement"]
-        if "PromoteTo" in json.dumps(one)
+        if "Bus" in json.dumps(one)
     ]  # fmt: skip
+    assert statement["Principal"] == {"AWS": each_if_it_is_there(account_of)}
     assert statement["Action"] == "kms:Decrypt"
     assert "kms:ViaService" in statement["Condition"]["StringLike"]
+
+
+def test_one_change_of_the_promotions_bus_is_made_at_a_time() -> None:
+    """EventBridge refuses two at once; a reference orders them where both are made."""
+    after = FOUNDATION["AnswersBusPolicy"]["Metadata"]["After"]
+    assert after == {"Fn::If": ["TakesVersions", {"Ref": "OffersBusPolicy"}, "none"]}
 
 
 def test_the_receiving_role_reads_what_lies_ready_for_it_in_the_one_account() -> None:
@@ -117,7 +155,7 @@ def test_a_stack_without_neighbours_has_nothing_of_promotion() -> None:
         for name, resource in transformed(path)["Resources"].items():
             if name.startswith(kinds) or "Offer" in name:
                 assert resource.get("Condition") in (
-                    "SendsVersions", "TakesVersions", "HasNeighbour",
+                    *SENDING, "TakesVersions", "HasNeighbour",
                 ), name  # fmt: skip
 
 

@@ -32,6 +32,9 @@ _NO_RESOURCE_LEVEL = {
     "logs:CreateLogDelivery",
     "logs:DeleteLogDelivery",
     "logs:DescribeLogGroups",
+    "logs:DeleteQueryDefinition",
+    "logs:DescribeQueryDefinitions",
+    "logs:PutQueryDefinition",
     "logs:DescribeResourcePolicies",
     "logs:GetLogDelivery",
     "logs:ListLogDeliveries",
@@ -40,6 +43,8 @@ _NO_RESOURCE_LEVEL = {
     "sagemaker:ListArtifacts",
     "sagemaker:ListEndpointConfigs",
     "sagemaker:ListModels",
+    "sagemaker:ListModelCards",
+    "scheduler:ListSchedules",
     "sagemaker:ListAssociations",
     "sagemaker:ListEndpoints",
     "sagemaker:ListModelPackages",
@@ -93,7 +98,8 @@ def test_a_role_is_passed_to_one_service_alone(path: Path) -> None:
         if "iam:PassRole" in as_list(statement["Action"]):
             assert as_list(statement["Action"]) == ["iam:PassRole"], name
             service = statement["Condition"]["StringEquals"]["iam:PassedToService"]
-            passed = _SCHEDULING.get(name)
+            stores = statement["Resource"] == {"Ref": "FeatureStoreRoleArn"}
+            passed = None if stores else _SCHEDULING.get(name)
             assert service == ("scheduler" if passed else "sagemaker") + ".amazonaws.com", name
             if passed:
                 given = statement["Resource"]
@@ -152,7 +158,7 @@ def test_one_function_puts_events_and_only_our_own() -> None:
     assert putting.pop(("access", "AuditorPolicy"))["Effect"] == "Deny"
     publisher = putting["foundation", "PublishOutboxFunctionRole"]
     assert publisher["Condition"] == {"ForAllValues:StringLike": {"events:source": "steward.*"}}
-    assert putting.pop(("foundation", "OfferRole"))["Resource"] == {"Ref": "PromoteTo"}
+    assert putting.pop(("foundation", "OfferRole"))["Resource"][0] == {"Ref": "FirstBus"}
     assert putting.pop(("foundation", "AnswerRole"))["Resource"] == {"Ref": "PromoteFrom"}
     for statement in putting.values():
         assert statement["Resource"] == {"Fn::GetAtt": ["Bus", "Arn"]}
@@ -359,3 +365,53 @@ def test_every_persona_but_the_approver_is_denied_the_approval_url(persona: str)
     reach = json.dumps(statement["Resource"])
     assert "DecideVersionFunctionArn" in reach or "function:${StewardStack}-*" in reach
     assert "Condition" not in statement
+
+
+_IN_A_PROJECTS_STACK = {
+    "AWS::CloudWatch::Alarm": (
+        "cloudwatch:PutMetricAlarm", "cloudwatch:DescribeAlarms", "cloudwatch:DeleteAlarms",
+        "cloudwatch:TagResource", "cloudwatch:UntagResource", "cloudwatch:ListTagsForResource",
+    ),
+    "AWS::CloudWatch::CompositeAlarm": (
+        "cloudwatch:PutCompositeAlarm", "cloudwatch:DescribeAlarms", "cloudwatch:DeleteAlarms",
+        "cloudwatch:TagResource", "cloudwatch:UntagResource", "cloudwatch:ListTagsForResource",
+    ),
+    "AWS::CloudWatch::Dashboard": (
+        "cloudwatch:PutDashboard", "cloudwatch:GetDashboard", "cloudwatch:DeleteDashboards",
+    ),
+    "AWS::Logs::QueryDefinition": (
+        "logs:PutQueryDefinition", "logs:DescribeQueryDefinitions", "logs:DeleteQueryDefinition",
+    ),
+    "AWS::SageMaker::FeatureGroup": (
+        "sagemaker:CreateFeatureGroup", "sagemaker:DescribeFeatureGroup",
+        "sagemaker:UpdateFeatureGroup", "sagemaker:DeleteFeatureGroup", "sagemaker:AddTags",
+        "sagemaker:ListTags", "iam:PassRole",
+    ),
+    "AWS::SageMaker::ModelPackageGroup": (
+        "sagemaker:CreateModelPackageGroup", "sagemaker:DescribeModelPackageGroup",
+        "sagemaker:DeleteModelPackageGroup", "sagemaker:AddTags", "sagemaker:ListTags",
+        "sagemaker:DeleteTags",
+    ),
+    "AWS::Scheduler::Schedule": (
+        "scheduler:CreateSchedule", "scheduler:GetSchedule", "scheduler:UpdateSchedule",
+        "scheduler:DeleteSchedule", "iam:PassRole",
+    ),
+}  # fmt: skip
+"""What CloudFormation calls with the person's rights, by resource type: handlers of the schemas."""
+
+
+def test_the_administrator_may_make_change_and_delete_all_of_a_projects_stack() -> None:
+    text = (Path(__file__).parents[2] / "projects" / "project-stack.yaml").read_text(
+        encoding="utf-8"
+    )
+    rendered = {"AWS::CloudWatch::Dashboard", "AWS::SageMaker::FeatureGroup",
+                "AWS::Scheduler::Schedule"}  # fmt: skip
+    kinds = set(re.findall(r"(?m)^    Type: (AWS::\S+)$", text)) | rendered
+    assert kinds == set(_IN_A_PROJECTS_STACK)
+    policy = load_child("access")["Resources"]["AdministratorPolicy"]["Properties"]
+    allowed = {
+        action
+        for statement in policy["PolicyDocument"]["Statement"] if statement["Effect"] == "Allow"
+        for action in as_list(statement["Action"])
+    }  # fmt: skip
+    assert {action for actions in _IN_A_PROJECTS_STACK.values() for action in actions} <= allowed

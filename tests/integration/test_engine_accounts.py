@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from steward.adapters.objects import S3ObjectStore
+from steward.domain.errors import AccessDeniedError
 from steward_local.engine import Engine
 from support.embedded import Account, Keys, eventually, unique
 
@@ -200,3 +202,84 @@ def test_objects_of_another_account_need_its_bucket_policy_and_an_own_permission
         )
     assert refused(reader, "models/a")
     assert refused(idle, f"exports/{OTHER}/a")
+
+
+def test_a_large_object_of_another_account_is_copied_in_parts_where_its_key_says_so_too(
+    account: Account, other: Account
+) -> None:
+    bucket, source = unique("large"), f"exports/{OTHER}/model"
+    s3, kms = account.client("s3"), account.client("kms")
+    own = {
+        "Effect": "Allow", "Principal": {"AWS": f"arn:aws:iam::{account.engine.account}:root"},
+        "Action": "kms:*", "Resource": "*",
+    }  # fmt: skip
+    theirs = {"AWS": f"arn:aws:iam::{OTHER}:root"}
+
+    def policy(*statements: dict[str, Any]) -> str:
+        return json.dumps({"Version": "2012-10-17", "Statement": list(statements)})
+
+    def decrypting(service: str) -> dict[str, Any]:
+        through = {"StringLike": {"kms:ViaService": f"{service}.*.amazonaws.com"}}
+        return {"Effect": "Allow", "Principal": theirs, "Action": "kms:Decrypt", "Resource": "*",
+                "Condition": through}  # fmt: skip
+
+    key = kms.create_key(Policy=policy(own))["KeyMetadata"]["Arn"]
+    _encrypted(account, bucket, key)
+    content = bytes(range(256)) * (6 * 4096)
+    s3.put_object(Bucket=bucket, Key=source, Body=content)
+    s3.put_object(Bucket=bucket, Key="models/a", Body=b"x")
+    reading = {"Effect": "Allow", "Principal": theirs, "Action": "s3:GetObject",
+               "Resource": f"arn:aws:s3:::{bucket}/exports/{OTHER}/*"}  # fmt: skip
+    s3.put_bucket_policy(Bucket=bucket, Policy=policy(reading))
+    mine = f"{bucket}-theirs"
+    other.client("s3").create_bucket(Bucket=mine)
+    rights: list[dict[str, Any]] = [
+        {"Effect": "Allow", "Action": ["s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload"],
+         "Resource": "arn:aws:s3:::*"},
+        {"Effect": "Allow", "Action": "kms:Decrypt",
+         "Resource": f"arn:aws:kms:*:{account.engine.account}:key/*"},
+    ]  # fmt: skip
+    _, reader = other.user(rights)
+    _, keyless = other.user(rights[:1])
+
+    def copy(keys: Keys, name: str = source) -> None:
+        client = other.client("s3", keys)
+        objects = S3ObjectStore(client, single_copy_bytes=1, part_bytes=5 * 1024**2)
+        objects.copy(f"s3://{bucket}/{name}", f"s3://{mine}/{name}")
+
+    for statements in ((), (decrypting("ec2"),)):
+        kms.put_key_policy(KeyId=key, Policy=policy(own, *statements))
+        with pytest.raises(AccessDeniedError, match="kms:Decrypt"):
+            copy(reader)
+        head = other.client("s3", reader).head_object
+        head(Bucket=bucket, Key=source)
+        with pytest.raises(ClientError):
+            head(Bucket=bucket, Key=source, ChecksumMode="ENABLED")
+    kms.put_key_policy(KeyId=key, Policy=policy(own, decrypting("s3")))
+    with pytest.raises(AccessDeniedError, match="kms:Decrypt"):
+        copy(keyless)
+    with pytest.raises(AccessDeniedError):
+        copy(reader, "models/a")
+    assert "Uploads" not in other.client("s3").list_multipart_uploads(Bucket=mine)
+    copy(reader)
+    copied = other.client("s3").get_object(Bucket=mine, Key=source, ChecksumMode="ENABLED")
+    assert copied["Body"].read() == content
+    parts = [hashlib.sha256(content[: 5 * 1024**2]), hashlib.sha256(content[5 * 1024**2 :])]
+    composite = hashlib.sha256(b"".join(part.digest() for part in parts)).digest()
+    assert copied["ChecksumSHA256"] == f"{base64.b64encode(composite).decode()}-2"
+
+
+def _encrypted(account: Account, bucket: str, key: str) -> None:
+    """Make a bucket by a template that encrypts with a key by default."""
+    by_default = {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": key}
+    rules = [{"ServerSideEncryptionByDefault": by_default}]
+    properties = {
+        "BucketName": bucket,
+        "BucketEncryption": {"ServerSideEncryptionConfiguration": rules},
+    }
+    template = {"Resources": {"Bucket": {"Type": "AWS::S3::Bucket", "Properties": properties}}}
+    cloudformation = account.client("cloudformation")
+    cloudformation.create_stack(StackName=bucket, TemplateBody=json.dumps(template))
+    cloudformation.get_waiter("stack_create_complete").wait(
+        StackName=bucket, WaiterConfig={"Delay": 1, "MaxAttempts": 60}
+    )

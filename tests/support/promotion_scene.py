@@ -52,7 +52,7 @@ class Crossing:
     def __init__(self) -> None:
         self.objects = Denying()
         self.dev, self.prod = Scene(objects=self.objects), Scene(objects=self.objects)
-        self.goal: Neighbour | None = Neighbour(PROD_BUS, PROD)
+        self.goals: tuple[Neighbour, ...] = (Neighbour(PROD_BUS, PROD),)
         self.origin: Neighbour | None = Neighbour(DEV_BUS, DEV)
         self.prod.state.put(Table.PROJECTS, {"project": PROJECT, "config": CONFIG})
         self.approved()
@@ -91,14 +91,16 @@ class Crossing:
         self.dev.state.put(Table.VERSIONS, {**item, **changes})
         self.dev.registry.packages[PACKAGE] = {"ModelApprovalStatus": "Approved"}
 
-    def offer(self, environment: str = "prod", by: str = BY) -> dict[str, Any]:
+    def offer(self, environment: str = "prod", by: str = BY, **asked: Any) -> dict[str, Any]:
         """Ask in dev."""
+        wanted = OfferVersion(project=PROJECT, version=3, environment=environment, **asked)
         return offer_version(
-            OfferVersion(project=PROJECT, version=3, environment=environment), actor=by,
+            wanted, actor=by,
             request_id="r1",
             ports=OfferPorts(
                 state=self.dev.state, objects=self.objects, clock=self.dev.clock, ids=self.dev.ids,
-                exporter=Exporter(DEV, "us-east-1", "dev"), goal=self.goal, exports_bucket=EXPORTS,
+                exporter=Exporter(DEV, "us-east-1", "dev"), goals=self.goals,
+                exports_bucket=EXPORTS,
             ),
         )  # fmt: skip
 
@@ -129,7 +131,7 @@ class Crossing:
         """Deliver prod's newest answer to dev."""
         told = event or self.prod.state.named("OfferAnswered")[-1]
         return record_answer(
-            _received(told, account, changes), goal=self.goal, state=self.dev.state,
+            _received(told, account, changes), goals=self.goals, state=self.dev.state,
             clock=self.dev.clock, ids=self.dev.ids,
         )  # fmt: skip
 

@@ -287,6 +287,7 @@ SAMPLES: list[e.Payload] = [
     e.VersionAliased(alias="challenger", version=2, previous=None, reason=f"release {RELEASE}"),
     e.VersionDescribed(version=2, tags={"cohort": "2026-01"}, description="With labs of January"),
     e.VersionOffered(
+        bus_arn="arn:aws:events:eu-west-1:111111111111:event-bus/steward-prod-promotions",
         version=2,
         offer_id=DIGEST,
         environment="prod",
@@ -484,6 +485,11 @@ SAMPLES: list[e.Payload] = [
         reason="no route and no release names it",
         dollars_month=26.28,
         prices="us-east-1 list prices of 2026-11-29",
+    ),
+    e.ProjectRemoved(
+        found={"endpoints": 2, "endpoint_configs": 2, "models": 2},
+        config_digest="c" * 64,
+        code_digest="d" * 64,
     ),
     e.OutcomesRecorded(count=24, uri="s3://capture/outcomes/diabetes/2026/01/05/6a7e8feb.jsonl"),
     e.OutcomeObserved(

@@ -13,8 +13,10 @@ from steward_cli.commands.version_promotion import promote
 from steward_cli.console import CommandError, Exit
 from steward_cli.target import Target
 
+BUS = "arn:aws:events:eu-west-1:111111111111:event-bus/steward-prod-promotions"
 OFFERED: Item = {
     "project": "diabetes", "version": 2, "environment": "prod", "account": "111111111111",
+    "bus_arn": BUS,
     "attempt": 1, "status": "offered", "artifact": "a" * 64,
 }  # fmt: skip
 
@@ -50,7 +52,7 @@ def test_it_waits_for_the_answer_and_shows_what_the_version_became(
     stack = Stack(monkeypatch, {}, {}, {"status": "received", "became": 7})
     assert stack.promote() == {**OFFERED, "status": "received", "became": 7}
     assert stack.asked == [{"project": "diabetes", "version": 2, "environment": "prod"}]
-    assert stack.keys == {"offer#00000002#111111111111#prod"}
+    assert stack.keys == {f"offer#00000002#{BUS}#prod"}
 
 
 def test_a_refusal_of_the_other_side_is_told_with_its_field(

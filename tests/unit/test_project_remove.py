@@ -1,106 +1,134 @@
-"""Removing a project: what is its own, what stops it, what is left alone."""
+"""Removing a project as a person does: what is asked, in which order, and what refuses."""
 
 from __future__ import annotations
 
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
+from botocore.exceptions import ClientError, WaiterError
 
-from steward.domain import names
-from steward.domain.experiments.ticks import schedule_name
-from steward.service.registry.reminders import reminder_name
-from steward_cli.commands.project_remove import (
-    _pattern,
-    _schedules,
-    is_schedule_of,
-    refuse_flying,
-)
+from steward_cli.commands import project_remove
+from steward_cli.commands.project_remove import leftovers, refuse_at_work, take_down
 from steward_cli.console import CommandError, Exit
+from steward_cli.target import Target
+
+OWN, PIPELINE = "steward-dev-project-churn", "steward-dev-pipeline-churn"
 
 
-def test_every_name_that_serving_gives_is_the_projects_own() -> None:
-    ours = _pattern("dev", "churn")
-    for name in (
-        names.endpoint_name("dev", "churn", 3, "staging"),
-        names.endpoint_name("dev", "churn", 12, "prod"),
-        names.model_name("dev", "churn", 3, "prod", "00000003-1"),
-        names.model_name("dev", "churn", 3, "staging", "2"),
-        names.variants_endpoint("dev", "churn"),
-        names.variants_config("dev", "churn", 4),
-    ):
-        assert ours.match(name), name
+class Stack:
+    """A stack that answers the removal URL, and CloudFormation as the caller may use it.
+
+    Attributes:
+        passes: How often the function is asked before an endpoint is gone.
+        denied: Stacks that the caller may not delete.
+        done: What was done, in order.
+    """
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *stacks: str) -> None:
+        self.stacks, self.denied, self.passes = set(stacks), set[str](), 1
+        self.done: list[str] = []
+        self.found: dict[str, list[str]] = {"endpoints": ["churn-v1-prod"]}
+        self.told: dict[str, ClientError] = {}
+        monkeypatch.setattr(project_remove, "call", self._call)
+        monkeypatch.setattr(project_remove, "withdraw_versions", self._withdraw)
+        monkeypatch.setattr(project_remove, "pipeline_stack_name", lambda _t, _p: PIPELINE)
+        monkeypatch.setattr("time.sleep", lambda _seconds: None)
+        outputs = {"RemovalUrl": "https://url/"}
+        self.target = cast(
+            "Target",
+            SimpleNamespace(
+                stack="steward-dev", engine=None, output=outputs.__getitem__,
+                client=lambda _name: self,
+            ),
+        )  # fmt: skip
+
+    def _call(self, _target: Any, url: str, method: str, body: Any = None, **_: Any) -> Any:
+        if method == "POST":
+            self.done.append("asked")
+            self.passes -= 1
+            if self.passes <= 0:
+                self.found = {}
+            answer: dict[str, Any] = {"deleted": {}, "left": self.found}
+        else:
+            assert url == "https://url/?project=churn"
+            answer = {"found": self.found, "busy": []}
+        return SimpleNamespace(raise_for_status=lambda: SimpleNamespace(body=answer))
+
+    def _withdraw(self, _target: Any, _project: str) -> None:
+        self.done.append("withdrawn")
+
+    def describe_stacks(self, StackName: str) -> dict[str, Any]:  # noqa: N803
+        if StackName in self.told:
+            raise self.told[StackName]
+        if StackName not in self.stacks:
+            raise _error("ValidationError", "DescribeStacks")
+        return {"Stacks": [{"StackStatus": "CREATE_COMPLETE"}]}
+
+    def delete_stack(self, StackName: str) -> None:  # noqa: N803
+        if StackName in self.denied:
+            raise _error("AccessDenied", "DeleteStack")
+        self.stacks.discard(StackName)
+        self.done.append(StackName)
+
+    def get_waiter(self, _name: str) -> Any:
+        return SimpleNamespace(wait=self._wait)
+
+    def _wait(self, StackName: str, **_: Any) -> None:  # noqa: N803
+        if StackName in self.stacks:
+            raise WaiterError("StackDeleteComplete", "DELETE_FAILED", {})
 
 
-def test_names_of_projects_that_begin_alike_are_left_alone() -> None:
-    ours = _pattern("dev", "churn")
-    for name in (
-        names.endpoint_name("dev", "churn-v1", 3, "staging"),
-        names.endpoint_name("dev", "churn-eu", 3, "prod"),
-        names.endpoint_name("dev", "xchurn", 3, "prod"),
-        names.variants_endpoint("dev", "churn-v2"),
-        "dev-churn-v3-production",
-        "churn-visits",
-    ):
-        assert not ours.match(name), name
+def _error(code: str, operation: str) -> ClientError:
+    return ClientError({"Error": {"Code": code, "Message": code}}, operation)
 
 
-def test_schedules_of_experiments_and_reminders_are_the_projects_own() -> None:
-    ticks = schedule_name("churn", "00000003-1")
-    assert is_schedule_of("churn", ticks)
-    assert is_schedule_of("churn", reminder_name("churn", 3, 1))
-    assert not is_schedule_of("churn", schedule_name("churn-v2", "00000003-1"))
-    assert not is_schedule_of("churn", reminder_name("churn-eu", 3, 1))
+def take(stack: Stack) -> dict[str, list[str]]:
+    return take_down(stack.target, "churn", lambda _text: None)
 
 
-def test_the_schedule_of_batches_is_the_projects_own() -> None:
-    assert is_schedule_of("churn", "churn-batch")
-    assert not is_schedule_of("churn", "churn-eu-batch")
-    assert _pattern("dev", "churn").match("dev-churn-v2-batch-5d2e9a7b1c30-1")
+def test_it_asks_until_nothing_is_left_and_deletes_the_projects_stack_last(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stack = Stack(monkeypatch, OWN, PIPELINE)
+    stack.passes = 3
+    found = take(stack)
+    assert found == {"endpoints": ["churn-v1-prod"], "stacks": [PIPELINE, OWN]}
+    assert stack.done == [PIPELINE, "asked", "asked", "asked", "withdrawn", OWN]
+    assert leftovers(stack.target, "churn") == {}
 
 
-def test_schedules_of_another_stack_of_the_account_are_left_alone() -> None:
-    groups = ("steward-dev", "steward-dev-approvals", "steward-dev-batch", "steward-prod-batch",
-              "steward-dev-2", "default")  # fmt: skip
-    found = [{"Schedules": [{"GroupName": group, "Name": "churn-batch"} for group in groups]}]
-
-    def paginate(**asked: str) -> list[dict[str, Any]]:
-        return found if asked["NamePrefix"] == "churn-" else [{"Schedules": []}]
-
-    pager = SimpleNamespace(get_paginator=lambda _: SimpleNamespace(paginate=paginate))
-    target: Any = SimpleNamespace(stack="steward-dev", client=lambda _: pager)
-    assert [group for group, _ in _schedules(target, "churn")] == list(groups[:3])
+def test_who_may_not_delete_a_pipelines_stack_is_told_while_the_project_is_whole(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stack = Stack(monkeypatch, OWN, PIPELINE)
+    stack.denied.add(PIPELINE)
+    with pytest.raises(CommandError, match=PIPELINE) as refused:
+        take(stack)
+    assert refused.value.code is Exit.DENIED
+    assert stack.done == []
 
 
-def state(runs: list[str], releases: list[str], batches: list[str] | None = None) -> Any:
-    return SimpleNamespace(
-        runs=lambda _: [{"run_id": f"r{n}", "status": s} for n, s in enumerate(runs)],
-        releases=lambda _: [{"release_id": f"{n}-1", "status": s} for n, s in enumerate(releases)],
-        batches=lambda _: [{"batch_id": f"b{n}", "status": s} for n, s in enumerate(batches or [])],
-    )
+def test_a_removal_that_was_interrupted_goes_on_with_what_is_left(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stack = Stack(monkeypatch, OWN)
+    stack.found = {}
+    assert take(stack) == {"stacks": [OWN]}
+    assert stack.done == ["withdrawn", OWN]
 
 
-@pytest.mark.parametrize(
-    ("runs", "releases", "says"),
-    [
-        (["succeeded", "running"], [], "run r1"),
-        (["waiting"], [], "run r0"),
-        ([], ["completed", "running"], "release 1-1"),
-        ([], ["waiting"], "release 0-1"),
-    ],
-)
-def test_what_is_under_way_stops_it(runs: list[str], releases: list[str], says: str) -> None:
-    with pytest.raises(CommandError, match=says) as refused:
-        refuse_flying(state(runs, releases), "churn")
+def test_a_stack_that_may_not_be_looked_at_is_not_taken_for_gone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stack = Stack(monkeypatch)
+    stack.told[OWN] = _error("AccessDenied", "DescribeStacks")
+    with pytest.raises(ClientError):
+        leftovers(stack.target, "churn")
+
+
+def test_what_is_under_way_is_named() -> None:
+    with pytest.raises(CommandError, match="run r1") as refused:
+        refuse_at_work("churn", {"found": {}, "busy": ["run r1"]})
     assert refused.value.code is Exit.CONFLICT
-
-
-def test_a_batch_under_way_stops_it_too() -> None:
-    with pytest.raises(CommandError, match="batch b1"):
-        refuse_flying(state([], [], ["succeeded", "running"]), "churn")
-
-
-def test_what_has_ended_does_not() -> None:
-    refuse_flying(
-        state(["succeeded", "failed", "held"], ["completed", "rolled_back"], ["failed"]), "churn"
-    )
+    refuse_at_work("churn", {"found": {}, "busy": []})

@@ -3,30 +3,31 @@
 from __future__ import annotations
 
 import re
+import time
+from collections.abc import Callable
 from typing import Annotated, Any
+from urllib.parse import urlencode
 
 import typer
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, WaiterError
 from rich.console import Console
 
 from steward.adapters.ledger import INDEX
-from steward.domain.batch_runs import BatchStatus
+from steward.domain.belongings import Belongings
 from steward.domain.lineage import KINDS
 from steward.domain.lineage_items import names_partition, route_partition
 from steward.domain.names import package_group
-from steward.domain.releases import ReleaseStatus
 from steward.domain.run_cost import time_partition
-from steward.domain.runs import RunStatus
-from steward.ports import KEYS, Delete, StateStore, Table
+from steward.ports import KEYS, StateStore, Table
 from steward_cli.console import CommandError, Exit, Json, progress, show, table
+from steward_cli.function_urls import call
 from steward_cli.pipeline_stack import pipeline_stack_name
 from steward_cli.shared_versions import withdraw_versions
 from steward_cli.state import StackState
 from steward_cli.target import Target, choose
 
-_FLYING = {RunStatus.RUNNING, RunStatus.WAITING}
-_RELEASING = {ReleaseStatus.RUNNING, ReleaseStatus.WAITING}
 _BUCKETS = ("DataBucketName", "ArtifactsBucketName", "CaptureBucketName", "LedgerBucketName")
+_ENDPOINTS_GO_WITHIN_S = 600.0
 
 
 def remove(
@@ -44,15 +45,16 @@ def remove(
     Example: `steward project remove churn --yes`
     """
     target = choose(context.obj)
-    state = StackState(target)
-    state.project(project)
-    refuse_flying(state, project)
+    there = belongings(target, project)
+    refuse_at_work(project, there)
+    if not there["found"]:
+        StackState(target).project(project)
     if not yes:
         typer.confirm(f"Delete endpoints, schedules and stacks of {project}?", abort=True)
     with progress(f"removing {project}") as say:
         deleted = take_down(target, project, say)
     left = leftovers(target, project)
-    kept = retained(target, state, project)
+    kept = retained(target, StackState(target), project)
 
     def render(console: Console) -> None:
         rows = [(kind, ", ".join(names)) for kind, names in deleted.items() if names]
@@ -66,88 +68,84 @@ def remove(
         raise typer.Exit(Exit.FAILED)
 
 
-def refuse_flying(state: StackState, project: str) -> None:
-    """Refuse while something of the project runs: it would make again what is deleted.
+def belongings(target: Target, project: str) -> dict[str, Any]:
+    """Return what there is of a project, ``found`` by kind with its stacks, and what is ``busy``.
 
     Raises:
-        CommandError: A run, a release or a batch is under way.
+        CommandError: The caller may not ask.
     """
-    busy = [f"run {run['run_id']}" for run in state.runs(project) if run["status"] in _FLYING]
-    busy += [
-        f"release {release['release_id']}"
-        for release in state.releases(project)
-        if release.get("status") in _RELEASING
-    ]
-    busy += [
-        f"batch {batch['batch_id']}"
-        for batch in state.batches(project)
-        if batch["status"] == BatchStatus.RUNNING
-    ]
-    if busy:
-        raise CommandError(
-            f"{project} is at work: {', '.join(busy[:5])}", Exit.CONFLICT,
-            "wait until it has ended, or roll the release back",
-        )  # fmt: skip
+    url = f"{target.output('RemovalUrl')}?{urlencode({'project': project})}"
+    answer: dict[str, Any] = call(target, url, "GET").raise_for_status().body
+    stacks = [name for name in _stacks(target, project) if _exists(target, name)]
+    return {**answer, "found": {**answer["found"], **({"stacks": stacks} if stacks else {})}}
 
 
 def leftovers(target: Target, project: str) -> dict[str, list[str]]:
     """Return what of a project costs or acts, by kind; empty kinds are left out."""
-    sagemaker, ours = target.client("sagemaker"), _pattern(target.environment_name, project)
-    start = f"{target.environment_name}-{project}-v"
-    found = {
-        "endpoints": _names(sagemaker, "list_endpoints", "Endpoints", "EndpointName", start),
-        "endpoint_configs": _names(
-            sagemaker, "list_endpoint_configs", "EndpointConfigs", "EndpointConfigName", start
-        ),
-        "models": _names(sagemaker, "list_models", "Models", "ModelName", start),
-    }
-    found = {kind: [n for n in names if ours.match(n)] for kind, names in found.items()}
-    found["schedules"] = [f"{group}/{name}" for group, name in _schedules(target, project)]
-    found["stacks"] = [name for name in _stacks(target, project) if _exists(target, name)]
-    for kind, output in (("routes", "RoutesTable"), ("declarations", "ProjectsTable")):
-        key = {"project": {"S": project}}
-        answer = target.client("dynamodb").get_item(
-            TableName=target.output(output), Key=key, ConsistentRead=True
-        )
-        found[kind] = [project] if "Item" in answer else []
-    return {kind: names for kind, names in found.items() if names}
+    found: dict[str, list[str]] = belongings(target, project)["found"]
+    return found
 
 
-def take_down(target: Target, project: str, say: Any) -> dict[str, list[str]]:
-    """Delete what :func:`leftovers` finds, in the order in which nothing makes it again."""
+def refuse_at_work(project: str, there: dict[str, Any]) -> None:
+    """Refuse while something of the project runs: it would make again what is deleted.
+
+    Raises:
+        CommandError: A run, an integration, a release or a batch is under way.
+    """
+    if there["busy"]:
+        raise CommandError(
+            f"{project} is at work: {', '.join(there['busy'][:5])}", Exit.CONFLICT,
+            "wait until it has ended, or roll the release back",
+        )  # fmt: skip
+
+
+def take_down(target: Target, project: str, say: Callable[[str], None]) -> dict[str, list[str]]:
+    """Delete what :func:`leftovers` finds, in the order in which nothing makes it again.
+
+    Stacks with roles of their own (a pipeline, profiling jobs) go first: who may not delete them
+    is told so while the project is still whole.
+    """
     found = leftovers(target, project)
-    dynamodb, sagemaker = target.client("dynamodb"), target.client("sagemaker")
-    scheduler = target.client("scheduler")
-    say("route and declaration")
-    for output in ("RoutesTable", "ProjectsTable"):
-        dynamodb.delete_item(TableName=target.output(output), Key={"project": {"S": project}})
-    locks = StackState(target).store
-    for lock in [str(item["lock"]) for item in locks.scan(Table.LOCKS)]:
-        if lock.startswith(f"{project}/"):
-            locks.commit([Delete(Table.LOCKS, {"lock": lock})])
-    for group, name in _schedules(target, project):
-        _unless_gone(scheduler.delete_schedule, GroupName=group, Name=name)
-    say("endpoints")
-    for name in found.get("endpoints", []):
-        _unless_gone(sagemaker.delete_endpoint, EndpointName=name)
-    for name in found.get("endpoint_configs", []):
-        _unless_gone(sagemaker.delete_endpoint_config, EndpointConfigName=name)
-    for name in found.get("models", []):
-        _unless_gone(sagemaker.delete_model, ModelName=name)
+    pipeline, profiling, own = _stacks(target, project)
+    for name in (pipeline, profiling):
+        if name in found.get("stacks", ()):
+            say(f"stack {name}")
+            _delete_stack(target, name)
+    say("route, declaration, schedules and endpoints")
+    deadline = time.monotonic() + _ENDPOINTS_GO_WITHIN_S
+    while set(belongings(target, project)["found"]) - {"stacks"}:
+        answer = call(
+            target, target.output("RemovalUrl"), "POST", {"project": project}, timeout_s=300
+        )
+        if not answer.raise_for_status().body["left"] or time.monotonic() > deadline:
+            break
+        say("waiting for endpoints")
+        time.sleep(1 if target.engine else 10)
     withdraw_versions(target, project)
+    if own in found.get("stacks", ()):
+        say(f"stack {own}")
+        _delete_stack(target, own)
+    return found
+
+
+def _delete_stack(target: Target, name: str) -> None:
     cloudformation = target.client("cloudformation")
-    for name in found.get("stacks", []):
-        say(f"stack {name}")
+    try:
         cloudformation.delete_stack(StackName=name)
         cloudformation.get_waiter("stack_delete_complete").wait(
             StackName=name, WaiterConfig={"Delay": 1 if target.engine else 5, "MaxAttempts": 150}
         )
-    say("waiting for endpoints")
-    for name in found.get("endpoints", []):
-        sagemaker.get_waiter("endpoint_deleted").wait(
-            EndpointName=name, WaiterConfig={"Delay": 1 if target.engine else 10, "MaxAttempts": 60}
-        )
-    return found
+    except ClientError as error:
+        if error.response["Error"]["Code"] not in ("AccessDenied", "AccessDeniedException"):
+            raise
+        raise CommandError(
+            f"stack {name} may not be deleted: {error.response['Error']['Message']}", Exit.DENIED,
+            "whoever may deploy it deletes it first: aws cloudformation delete-stack",
+        ) from None  # fmt: skip
+    except WaiterError as error:
+        raise CommandError(
+            f"stack {name} was not deleted: {error}", Exit.FAILED, "see its events"
+        ) from None
 
 
 def retained(target: Target, state: StackState, project: str) -> dict[str, int]:
@@ -222,80 +220,50 @@ def _lineage_items(store: StateStore, project: str) -> int:
 
 
 def _ledger_items(target: Target, project: str) -> int:
-    """Return how many items the ledger has of a project: its chain, and the place in the index."""
-    dynamodb, table_name = target.client("dynamodb"), target.output("LedgerTable")
-    pages = dynamodb.get_paginator("query").paginate(
-        TableName=table_name, Select="COUNT", KeyConditionExpression="#p = :p",
-        ExpressionAttributeNames={"#p": "project"},
-        ExpressionAttributeValues={":p": {"S": project}},
-    )  # fmt: skip
-    index = {"project": {"S": INDEX}, "item": {"S": project}}
-    listed = "Item" in dynamodb.get_item(TableName=table_name, Key=index)
-    return sum(int(page["Count"]) for page in pages) + listed
+    """Return how many items the ledger has of a project: its chain, and the place in the index.
+
+    An administrator may count them and read none.
+    """
+    pages = target.client("dynamodb").get_paginator("query")
+
+    def count(partition: str, expression: str, **values: str) -> int:
+        given = {":p": partition, **{f":{name}": value for name, value in values.items()}}
+        names = {"#p": "project", **{f"#{name}": name for name in values}}
+        found = pages.paginate(
+            TableName=target.output("LedgerTable"), Select="COUNT",
+            KeyConditionExpression=expression, ExpressionAttributeNames=names,
+            ExpressionAttributeValues={name: {"S": value} for name, value in given.items()},
+        )  # fmt: skip
+        return sum(int(page["Count"]) for page in found)
+
+    return count(project, "#p = :p") + count(INDEX, "#p = :p AND #item = :item", item=project)
 
 
 def _logs(target: Target, project: str) -> int:
     """Return how many log groups SageMaker made for the project's endpoints."""
-    ours, base = _pattern(target.environment_name, project), "/aws/sagemaker/Endpoints/"
-    pages = target.client("logs").get_paginator("describe_log_groups").paginate(
-        logGroupNamePrefix=f"{base}{target.environment_name}-{project}-v"
-    )  # fmt: skip
-    names = [group["logGroupName"] for page in pages for group in page["logGroups"]]
-    return sum(bool(ours.match(name.removeprefix(base))) for name in names)
-
-
-def _pattern(environment: str, project: str) -> re.Pattern[str]:
-    """Match names of endpoints, configurations and models of this project and no other's."""
-    return re.compile(
-        rf"^{environment}-{re.escape(project)}-(v[1-9]\d*-(staging|prod|batch)|variants-prod)(-|$)"
-    )
-
-
-def _names(client: Any, operation: str, listed: str, name: str, start: str) -> list[str]:
-    pages = client.get_paginator(operation).paginate(NameContains=start)
-    return sorted(item[name] for page in pages for item in page[listed])
-
-
-def is_schedule_of(project: str, name: str) -> bool:
-    """Return whether a schedule is of this project: experiment, batches, approval's reminder."""
-    own = re.escape(project)
-    return re.match(rf"^({own}-(\d{{8}}-\d+|batch)|approval-{own}-v\d+-\d+)$", name) is not None
-
-
-def _schedules(target: Target, project: str) -> list[tuple[str, str]]:
-    """Return group and name of a project's schedules, and of no other stack of the account."""
-    pager = target.client("scheduler").get_paginator("list_schedules")
-    groups = (target.stack, f"{target.stack}-approvals", f"{target.stack}-batch")
-    return [
-        (item["GroupName"], item["Name"])
-        for prefix in (f"{project}-", f"approval-{project}-")
-        for page in pager.paginate(NamePrefix=prefix)
-        for item in page["Schedules"]
-        if item["GroupName"] in groups and is_schedule_of(project, item["Name"])
+    own = Belongings(project, target.stack, target.environment_name)
+    base = "/aws/sagemaker/Endpoints/"
+    pages = target.client("logs").get_paginator("describe_log_groups")
+    names = [
+        group["logGroupName"].removeprefix(base)
+        for search in own.searches("endpoints")
+        for page in pages.paginate(logGroupNamePrefix=f"{base}{search}")
+        for group in page["logGroups"]
     ]
+    return sum(own.has("endpoints", name) for name in names)
 
 
-def _stacks(target: Target, project: str) -> tuple[str, ...]:
+def _stacks(target: Target, project: str) -> tuple[str, str, str]:
+    """Return the stacks of a project: those with roles of their own, then the project's."""
     pipeline = pipeline_stack_name(target, project)
-    return pipeline, f"{target.stack}-project-{project}", f"{target.stack}-profiling-{project}"
+    return pipeline, f"{target.stack}-profiling-{project}", f"{target.stack}-project-{project}"
 
 
 def _exists(target: Target, stack: str) -> bool:
     try:
         found = target.client("cloudformation").describe_stacks(StackName=stack)["Stacks"]
-    except ClientError:
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "ValidationError":
+            raise
         return False
     return bool(found) and found[0]["StackStatus"] != "DELETE_COMPLETE"
-
-
-def _unless_gone(delete: Any, **key: str) -> None:
-    """Delete; what is gone already is as good."""
-    try:
-        delete(**key)
-    except ClientError as error:
-        gone = error.response["Error"]["Code"] in (
-            "ResourceNotFoundException",
-            "ValidationException",
-        )
-        if not gone or ("ould not find" not in str(error) and "exist" not in str(error)):
-            raise

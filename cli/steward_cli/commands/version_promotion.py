@@ -17,10 +17,10 @@ from steward_cli.target import Target, choose
 
 Project = Annotated[str, typer.Argument(help="Project name, the same in both environments.")]
 ENVIRONMENTS = ("local", "dev", "staging", "prod")
-_OFFER_TIMEOUT_S = 600.0
+_OFFER_TIMEOUT_S = 900.0
 _SHOWN = (
-    "project", "version", "environment", "account", "attempt", "status", "became", "artifact",
-    "export_digest", "offer_id",
+    "project", "version", "environment", "account", "bus_arn", "attempt", "status", "became",
+    "artifact", "export_digest", "offer_id",
 )  # fmt: skip
 
 
@@ -32,6 +32,14 @@ def promote_version(
     within: Annotated[
         float, typer.Option("--within", min=0, help="Seconds to wait for the answer; 0: do not.")
     ] = 900.0,
+    at: Annotated[
+        str | None,
+        typer.Option("--at", help="Account, region or stack: which one, where several are next."),
+    ] = None,
+    afresh: Annotated[
+        bool,
+        typer.Option("--afresh", help="Offer it although it was received: to a stack made anew."),
+    ] = False,
     json_: Json = False,
 ) -> None:
     """Offer an approved version to the next environment: the same artifact, built once.
@@ -45,7 +53,9 @@ def promote_version(
         raise CommandError(f"--to {to!r}", Exit.USAGE, f"allowed: {', '.join(ENVIRONMENTS)}")
     target = choose(context.obj)
     with progress(f"promote {project} {version} to {to}") as told:
-        found = promote(target, project, version, to, within_s=within, told=told)
+        found = promote(
+            target, project, version, to, at=at, afresh=afresh, within_s=within, told=told
+        )
 
     def render(console: Console) -> None:
         where = f"{to} (account {found['account']})"
@@ -66,6 +76,8 @@ def promote(
     version: int,
     to: str,
     *,
+    at: str | None = None,
+    afresh: bool = False,
     within_s: float = 900.0,
     told: Callable[[str], None] = lambda _text: None,
 ) -> dict[str, Any]:
@@ -82,9 +94,10 @@ def promote(
             "deploy it with PromoteTo=arn:aws:events:REGION:ACCOUNT:event-bus/STACK-promotions",
         )  # fmt: skip
     told("laying the export ready")
-    body = {"project": project, "version": version, "environment": to}
+    body: dict[str, Any] = {"project": project, "version": version, "environment": to}
+    body |= ({"at": at} if at else {}) | ({"afresh": True} if afresh else {})
     offered = call(target, url, "POST", body, timeout_s=_OFFER_TIMEOUT_S).raise_for_status().body
-    key = f"offer#{version:08d}#{offered['account']}#{to}"
+    key = f"offer#{version:08d}#{offered['bus_arn']}#{to}"
     state, deadline = StackState(target), time.monotonic() + within_s
     found: Item = offered
     while found["status"] == "offered" and time.monotonic() < deadline:

@@ -35,7 +35,7 @@ from steward_cli.state import StackState
 from steward_cli.target import Target, choose
 
 Project = Annotated[str, typer.Argument(help="Project name.")]
-_IMPORT_TIMEOUT_S = 600.0
+_IMPORT_TIMEOUT_S = 900.0
 
 
 def export_version(

@@ -3,7 +3,7 @@
 from steward.bootstrap import app
 from steward.contracts.approval import parse_request
 from steward.contracts.registry import OfferVersion
-from steward.domain.offers import neighbour
+from steward.domain.offers import neighbours
 from steward.domain.principals import identity_of
 from steward.entrypoint import Request, Response, on_request
 from steward.service.registry.exporting import Exporter
@@ -29,7 +29,7 @@ def handler(request: Request) -> Response:
             clock=app().clock,
             ids=app().ids,
             exporter=exporter,
-            goal=neighbour(settings.promote_to),
+            goals=neighbours(settings.promote_to),
             exports_bucket=settings.exports_bucket,
         ),
     )

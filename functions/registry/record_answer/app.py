@@ -2,7 +2,7 @@
 
 from steward.bootstrap import app
 from steward.contracts.incoming import Received
-from steward.domain.offers import neighbour
+from steward.domain.offers import neighbours
 from steward.entrypoint import on_event
 from steward.service.registry.offering import record_answer
 
@@ -12,7 +12,7 @@ def handler(received: Received) -> object:
     """Record the answer once."""
     return record_answer(
         received,
-        goal=neighbour(app().settings.promote_to),
+        goals=neighbours(app().settings.promote_to),
         state=app().state,
         clock=app().clock,
         ids=app().ids,

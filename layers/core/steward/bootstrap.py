@@ -46,6 +46,7 @@ if TYPE_CHECKING:
         ObjectStore,
         OnlineFeatures,
         Pipelines,
+        ProjectResources,
         Schedules,
         SealingKey,
         Secrets,
@@ -217,6 +218,15 @@ class App:
         from steward.adapters.hosting import SageMakerHosting
 
         return SageMakerHosting(self.clients.get("sagemaker", attempts=6), self._cost_tags())
+
+    @cached_property
+    def project_resources(self) -> ProjectResources:
+        """Endpoints, configurations, models and schedules, whosever they are."""
+        from steward.adapters.project_resources import AwsProjectResources
+
+        return AwsProjectResources(
+            self.clients.get("sagemaker", attempts=6), self.clients.get("scheduler", attempts=6)
+        )
 
     @cached_property
     def online_features(self) -> OnlineFeatures:

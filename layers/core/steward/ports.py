@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Protocol
 if TYPE_CHECKING:
     from steward.contracts.events import Event
     from steward.contracts.steps.features import FeaturesRead, ReadFeatures
+    from steward.domain.belongings import Kind
     from steward.domain.errors import StewardError
     from steward.domain.production_variants import Fleet
     from steward.domain.sagemaker_lineage import Entity
@@ -647,6 +648,18 @@ class Hosting(Protocol):
 
     def stop_transforms(self, begins: str) -> None:
         """Stop the transform jobs under way whose name begins so; what has ended is fine."""
+        ...
+
+
+class ProjectResources(Protocol):
+    """What stands outside the tables and bears a project's name."""
+
+    def names(self, kind: Kind, search: str) -> Iterable[str]:
+        """Yield names that contain a text; ``GROUP/NAME`` of schedules that begin with it."""
+        ...
+
+    def delete(self, kind: Kind, name: str) -> bool:
+        """Delete one; return False where it moves and cannot be deleted yet; gone is fine."""
         ...
 
 

@@ -132,6 +132,14 @@ def test_an_endpoint_deleted_at_the_end_of_its_retention_is_explained(scene: Sce
     assert scene.matcher.match({**deleting, "userIdentity": USER}) == "unmatched"
 
 
+def test_what_goes_with_a_project_that_a_person_had_removed_is_explained(scene: Scene) -> None:
+    scene.recorded("ProjectRemoved", "2026-01-05T09:00:00.000Z")
+    for name in ("DeleteEndpoint", "DeleteEndpointConfig", "DeleteModel"):
+        key = {"DeleteEndpoint": "endpointName", "DeleteModel": "modelName"}
+        about = {key.get(name, "endpointConfigName"): "dev-ward-v2-prod-1"}
+        assert scene.matcher.match(call(name, session(APPROVER), about)) == "explained"
+
+
 def test_what_was_denied_changed_nothing(scene: Scene) -> None:
     assert scene.matcher.match(approving(USER, errorCode="AccessDenied")) == "denied"
     assert scene.told() == []

@@ -18,7 +18,9 @@ from steward.domain.offers import (
     Neighbour,
     Terms,
     check_export_folder,
+    choose,
     neighbour,
+    neighbours,
     parse_terms,
 )
 from steward.domain.policy.platform import platform_policy
@@ -37,7 +39,7 @@ from support.promotion_scene import (
     PROD_BUS,
     Crossing,
 )
-from support.registry_scene import PROJECT
+from support.registry_scene import CONFIG, PROJECT, Scene
 
 STRANGER = "333333333333"
 
@@ -322,7 +324,7 @@ def test_what_was_never_approved_is_not_offered(two: Crossing) -> None:
 
 
 def test_an_environment_without_a_next_one_offers_nothing(two: Crossing) -> None:
-    two.goal = None
+    two.goals = ()
     with pytest.raises(RejectedError) as refused:
         two.offer()
     assert refused.value.field == "PromoteTo"
@@ -337,14 +339,92 @@ def test_an_answer_to_what_was_never_offered_is_refused(two: Crossing) -> None:
 
 def test_a_next_environment_that_was_made_anew_is_offered_it_again(two: Crossing) -> None:
     two.promoted()
-    two.goal = Neighbour(PROD_BUS.replace("steward-prod", "steward-prod2"), PROD)
+    two.goals = (Neighbour(PROD_BUS.replace("steward-prod", "steward-prod2"), PROD),)
     again = two.offer()
     assert (again["status"], again["attempt"]) == ("offered", 1)
 
 
+def test_a_stack_made_anew_under_the_same_bus_is_offered_it_afresh(two: Crossing) -> None:
+    assert two.promoted()["became"] == 1
+    assert two.offer()["status"] == "received"
+    two.prod = Scene(objects=two.objects)
+    two.prod.state.put(Table.PROJECTS, {"project": PROJECT, "config": CONFIG})
+    assert (two.offer(afresh=True)["attempt"], two.offer()["attempt"]) == (2, 2)
+    assert two.arrives()["became"] == 1
+    answered = two.answers()
+    assert (answered["status"], answered["attempt"], answered["became"]) == ("received", 2, 1)
+
+
+def test_offering_afresh_what_is_still_there_makes_no_second_version(two: Crossing) -> None:
+    two.promoted()
+    two.offer(afresh=True)
+    assert two.arrives()["became"] == 1
+    assert two.answers()["attempt"] == 2
+    assert len(two.prod.state.named("VersionImported")) == 1
+
+
+def test_more_approvers_than_terms_can_name_are_refused_with_their_number(two: Crossing) -> None:
+    vote = two.dev.item(3)["approvals"][0]
+    two.approved(approvals=[{**vote, "identity": f"{DEV}/p{n}"} for n in range(51)])
+    with pytest.raises(RejectedError) as refused:
+        two.offer()
+    assert (refused.value.field, refused.value.value) == ("terms.approvers", 51)
+    assert refused.value.allowed == "1 to 50 approvers"
+    assert two.dev.state.named("VersionOffered") == []
+
+
+US_BUS = f"arn:aws:events:us-west-2:{STRANGER}:event-bus/prod-us-promotions"
+EU_BUS = f"arn:aws:events:eu-west-1:{PROD}:event-bus/prod-eu-promotions"
+STAGING_BUS = f"arn:aws:events:us-east-1:{PROD}:event-bus/steward-staging-promotions"
+
+
+@pytest.mark.parametrize(
+    ("environment", "at", "bus"),
+    [
+        ("staging", None, STAGING_BUS),
+        ("prod", STRANGER, US_BUS),
+        ("prod", "us-west-2", US_BUS),
+        ("prod", "prod-eu", EU_BUS),
+    ],
+)
+def test_of_several_next_environments_one_is_meant(
+    environment: str, at: str | None, bus: str
+) -> None:
+    goals = neighbours(f"{STAGING_BUS}, {EU_BUS},{US_BUS}")
+    assert choose(goals, environment, at).bus_arn == bus
+
+
+@pytest.mark.parametrize(
+    ("environment", "at"), [("prod", None), ("prod", PROD), ("prod", "mars"), ("dev", None)]
+)
+def test_none_or_several_is_refused_with_those_that_there_are(
+    environment: str, at: str | None
+) -> None:
+    with pytest.raises(RejectedError) as refused:
+        choose(neighbours(f"{STAGING_BUS},{EU_BUS},{US_BUS}"), environment, at)
+    assert refused.value.field == "at"
+    assert f"prod-us in {STRANGER} us-west-2" in str(refused.value.allowed)
+
+
+def test_each_of_several_is_offered_by_itself_and_answers_for_itself(two: Crossing) -> None:
+    two.goals = neighbours(f"{PROD_BUS},{US_BUS}")
+    two.offer(at=PROD)
+    first = two.sent()
+    other = two.offer(at="prod-us")
+    assert f"/exports/{STRANGER}/" in two.folder()
+    assert (other["attempt"], other["bus_arn"]) == (1, US_BUS)
+    two.arrives(first)
+    with pytest.raises(RejectedError, match="was never offered"):
+        two.answers(version=4)
+    assert two.answers(account=STRANGER)["recorded"] is False
+    assert two.answers()["recorded"] is True
+    assert two.offer(at="prod-us")["status"] == "offered"
+    assert two.offer(at=PROD)["status"] == "received"
+
+
 def test_two_stacks_of_one_account_promote_alike(two: Crossing) -> None:
     here = Neighbour(PROD_BUS.replace(PROD, DEV), DEV)
-    two.goal = here
+    two.goals = (here,)
     two.offer()
     assert f"/exports/{DEV}/" in two.folder()
 

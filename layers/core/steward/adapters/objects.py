@@ -23,9 +23,11 @@ from steward.domain.errors import (
 from steward.ports import ObjectInfo
 
 SINGLE_PUT_BYTES = 64 * 1024**2
+SINGLE_COPY_BYTES = 512 * 1024**2
+PART_BYTES = 128 * 1024**2
+"""What S3 copies in a few seconds, far within a client's read timeout."""
 _CHUNK = 1024**2
 _MISSING = frozenset({"404", "NoSuchKey", "NoSuchVersion", "NotFound"})
-_COPY_LIMIT = 5 * 1024**3
 
 
 def split_uri(uri: str) -> tuple[str, str]:
@@ -52,11 +54,20 @@ class S3ObjectStore:
     Args:
         client: A boto3 S3 client.
         single_put_bytes: Files above this are uploaded in parts.
+        single_copy_bytes: Objects above this are copied in parts.
+        part_bytes: Size of such a part.
     """
 
-    def __init__(self, client: Any, single_put_bytes: int = SINGLE_PUT_BYTES) -> None:
+    def __init__(
+        self,
+        client: Any,
+        single_put_bytes: int = SINGLE_PUT_BYTES,
+        single_copy_bytes: int = SINGLE_COPY_BYTES,
+        part_bytes: int = PART_BYTES,
+    ) -> None:
         self._client = client
         self._single_put_bytes = single_put_bytes
+        self._single_copy_bytes, self._part_bytes = single_copy_bytes, part_bytes
 
     def describe(self, bucket: str, key: str, version_id: str | None = None) -> ObjectInfo | None:
         """Return an object's info, or None where there is none; sha256 is lower-case hex.
@@ -190,19 +201,28 @@ class S3ObjectStore:
         version_id: str | None = None,
         tags: Mapping[str, str] | None = None,
     ) -> None:
-        """Copy an object within S3, in parts where it is above 5 GB."""
-        from boto3.s3.transfer import TransferConfig
+        """Copy an object within S3, in parts where it is large.
 
+        Up to ``single_copy_bytes`` it is one request that keeps tags, where none are given, and
+        gets a SHA-256 of the whole; above, S3 knows digests of parts alone, and ``sha256`` reads
+        the copy.
+        """
         source_bucket, source_key = split_uri(source_uri)
         bucket, key = split_uri(target_uri)
-        tagging = {"Tagging": urlencode(tags), "TaggingDirective": "REPLACE"} if tags else {}
+        source = _place(source_bucket, source_key, version_id)
+        tagging = urlencode(tags) if tags else ""
         with _found(source_uri, f"copy to {target_uri}"):
-            self._client.copy(
-                _place(source_bucket, source_key, version_id),
-                bucket,
-                key,
-                ExtraArgs={"ChecksumAlgorithm": "SHA256", **tagging},
-                Config=TransferConfig(multipart_threshold=_COPY_LIMIT, use_threads=False),
+            head = self._client.head_object(**source)
+            if int(head["ContentLength"]) > self._single_copy_bytes:
+                from steward.adapters.part_copies import PartCopy
+
+                PartCopy(
+                    self._client, source, head, bucket, key, self._part_bytes, tagging=tagging
+                ).run()
+                return
+            given = {"Tagging": tagging, "TaggingDirective": "REPLACE"} if tagging else {}
+            self._client.copy_object(
+                Bucket=bucket, Key=key, CopySource=source, ChecksumAlgorithm="SHA256", **given
             )
 
     def list(self, bucket: str, prefix: str) -> Iterable[ObjectInfo]:

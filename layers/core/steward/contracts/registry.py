@@ -92,11 +92,18 @@ class ImportVersion(_Strict):
 
 
 class OfferVersion(_Strict):
-    """``POST`` to the promotion URL: lay a version ready for the next environment."""
+    """``POST`` to the promotion URL: lay a version ready for the next environment.
+
+    Attributes:
+        at: Account, region or stack of the one that is meant of several next environments.
+        afresh: Whether to offer what was received before, as to an environment made anew.
+    """
 
     project: str
     version: int = Field(ge=1)
     environment: str = Field(min_length=1, max_length=20)
+    at: str | None = Field(default=None, min_length=1, max_length=128)
+    afresh: bool = False
 
 
 class AddWebhook(_Strict):

@@ -17,6 +17,7 @@ from steward.domain.errors import RejectedError
 
 TERMS = "terms.json"
 MAX_TERMS_BYTES = 1024**2
+MAX_APPROVERS = 50
 _BUS = re.compile(r"^arn:aws[a-z-]*:events:[a-z0-9-]+:(\d{12}):event-bus/[A-Za-z0-9._/-]{1,256}$")
 
 
@@ -31,6 +32,16 @@ class Neighbour:
 
     bus_arn: str
     account: str
+
+    @property
+    def region(self) -> str:
+        """Where the bus is."""
+        return self.bus_arn.split(":")[3]
+
+    @property
+    def stack(self) -> str:
+        """The stack that the bus is of, as its name says."""
+        return self.bus_arn.rpartition("/")[2].removesuffix("-promotions")
 
 
 def neighbour(bus_arn: str) -> Neighbour | None:
@@ -50,6 +61,46 @@ def neighbour(bus_arn: str) -> Neighbour | None:
     return Neighbour(bus_arn, found[1])
 
 
+def neighbours(bus_arns: str) -> tuple[Neighbour, ...]:
+    """Return whom a comma-separated list of bus ARNs names, in its order.
+
+    Raises:
+        RejectedError: One is no ARN of a bus.
+    """
+    found = (neighbour(arn.strip()) for arn in bus_arns.split(","))
+    return tuple(one for one in found if one is not None)
+
+
+def choose(goals: tuple[Neighbour, ...], environment: str, at: str | None = None) -> Neighbour:
+    """Return which of several next environments is meant.
+
+    Where there is one, it is that one: it says itself whether it is the environment asked for.
+    Of several it is the one whose stack bears the environment in its name (``steward-prod``,
+    ``prod-eu``), or whose account, region or stack is ``at``.
+
+    Raises:
+        RejectedError: There is none, or not exactly one.
+    """
+    if not goals:
+        raise RejectedError(
+            "versions go nowhere from this environment", field="PromoteTo",
+            allowed="a stack deployed with PromoteTo, the bus of the next environment",
+        )  # fmt: skip
+    if at is not None:
+        found = [one for one in goals if at in (one.account, one.region, one.stack)]
+    elif len(goals) == 1:
+        found = list(goals)
+    else:
+        found = [one for one in goals if environment in one.stack.split("-")]
+    if len(found) != 1:
+        told = [f"{one.stack} in {one.account} {one.region}" for one in goals]
+        raise RejectedError(
+            f"{len(found)} of the next environments are meant", field="at",
+            value=at or environment, allowed="account, region or stack of one: " + "; ".join(told),
+        )  # fmt: skip
+    return found[0]
+
+
 class Terms(BaseModel):
     """What the environment before says of a version beside its export.
 
@@ -60,12 +111,33 @@ class Terms(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
-    approvers: list[str] = Field(min_length=1, max_length=50)
+    approvers: list[str] = Field(min_length=1, max_length=MAX_APPROVERS)
     policy: dict[str, Any]
 
     def content(self) -> bytes:
         """Return the bytes that are stored."""
         return canonical_json(self.model_dump(mode="json"))
+
+
+def terms_of(approvers: list[str], policy: dict[str, Any]) -> Terms:
+    """Return the terms of an offer to be made.
+
+    Raises:
+        RejectedError: More people approved than terms can name, or the policy is too large.
+    """
+    if not 1 <= len(approvers) <= MAX_APPROVERS:
+        raise RejectedError(
+            f"{len(approvers)} people approved it", field="terms.approvers", value=len(approvers),
+            allowed=f"1 to {MAX_APPROVERS} approvers",
+        )  # fmt: skip
+    terms = Terms(approvers=approvers, policy=policy)
+    size = len(terms.content())
+    if size > MAX_TERMS_BYTES:
+        raise RejectedError(
+            f"{TERMS} has {size} bytes", field="terms.policy", value=size,
+            allowed=f"at most {MAX_TERMS_BYTES} bytes",
+        )  # fmt: skip
+    return terms
 
 
 def parse_terms(content: bytes) -> Terms:

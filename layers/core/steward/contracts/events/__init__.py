@@ -64,8 +64,9 @@ _PAYLOADS = {
         "ReleaseNotPromoted", "ReleaseRequested", "ExperimentStarted", "VerdictReached",
         "ExperimentEnded", "RollbackRequested", "RollbackFailed", "TickFailed",
         "ScheduleRepaired", "RouteDrifted", "RouteRepaired", "RouteRepairFailed",
-        "EndpointIdle", "ReapingRequested", "EndpointReaped", "OutcomesRecorded",
-        "OutcomeObserved", "BatchScoringRequested", "BatchScored", "BatchScoringFailed",
+        "EndpointIdle", "ReapingRequested", "EndpointReaped", "ProjectRemoved",
+        "OutcomesRecorded", "OutcomeObserved", "BatchScoringRequested", "BatchScored",
+        "BatchScoringFailed",
     ),
     "training": (
         "ProjectConfigured", "TrainingRequested", "CommitReceived", "CommitIntegrated",

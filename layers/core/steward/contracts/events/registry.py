@@ -136,6 +136,7 @@ class VersionOffered(Payload):
     Attributes:
         offer_id: Of this attempt; the same offer again has the same.
         environment: Whom it is for.
+        bus_arn: The bus that it goes to, of several next environments.
         export_uri: Folder of the manifest, its members and the terms.
         export_digest: SHA-256 of ``manifest.json``.
         terms_digest: SHA-256 of ``terms.json``.
@@ -146,6 +147,7 @@ class VersionOffered(Payload):
     version: int
     offer_id: str = Field(pattern=_SHA256)
     environment: str
+    bus_arn: str
     export_uri: str
     export_digest: str = Field(pattern=_SHA256)
     terms_digest: str = Field(pattern=_SHA256)

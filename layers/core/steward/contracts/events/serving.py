@@ -347,6 +347,21 @@ class EndpointReaped(Payload):
     prices: str
 
 
+class ProjectRemoved(Payload):
+    """A person had a project removed: it is declared and routed no more, and its endpoints go.
+
+    Attributes:
+        found: How many endpoints, configurations, models and schedules it had, by kind.
+        config_digest: Of the declaration that it had.
+        code_digest: Of the code that it had.
+    """
+
+    source: ClassVar[str] = "steward.serving"
+    found: dict[str, int]
+    config_digest: str | None = None
+    code_digest: str | None = None
+
+
 class OutcomesRecorded(Payload):
     """Outcomes of predictions arrived.
 

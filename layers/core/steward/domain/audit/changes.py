@@ -27,9 +27,10 @@ _APPROVALS = frozenset({
     "VersionRegistered", "VersionRejected",
 })  # fmt: skip
 _SERVING = frozenset({
-    "EndpointIdle", "EndpointReaped", "ReleaseCompleted", "ReleaseFailed", "ReleaseNotPromoted",
-    "ReleaseRequested", "ReleaseRolledBack", "ReleaseStarted", "RollbackFailed",
-    "RollbackRequested", "RouteDrifted", "RouteRepaired", "RouteRepairFailed", "StagingFailed",
+    "EndpointIdle", "EndpointReaped", "ProjectRemoved", "ReleaseCompleted", "ReleaseFailed",
+    "ReleaseNotPromoted", "ReleaseRequested", "ReleaseRolledBack", "ReleaseStarted",
+    "RollbackFailed", "RollbackRequested", "RouteDrifted", "RouteRepaired", "RouteRepairFailed",
+    "StagingFailed",
     "TrafficShifted", "VersionRegistered", "VersionStaged",
 })  # fmt: skip
 _RETIRING = frozenset({"DeleteEndpoint", "DeleteEndpointConfig", "DeleteModel"})

@@ -16,7 +16,15 @@ from steward.contracts.events import (
     VersionOffered,
 )
 from steward.domain.errors import NotAuthorizedError, RejectedError
-from steward.domain.offers import TERMS, Neighbour, Terms, export_folder, offer_id
+from steward.domain.offers import (
+    TERMS,
+    Neighbour,
+    Terms,
+    choose,
+    export_folder,
+    offer_id,
+    terms_of,
+)
 from steward.domain.version_archive import MANIFEST, MAX_MODEL_BYTES, MODEL
 from steward.ports import (
     Absent,
@@ -41,7 +49,7 @@ if TYPE_CHECKING:
 
 OFFERED, RECEIVED, REFUSED = "offered", "received", "refused"
 _SHOWN = (
-    "project", "version", "environment", "account", "attempt", "status", "offer_id",
+    "project", "version", "environment", "account", "bus_arn", "attempt", "status", "offer_id",
     "export_digest", "artifact", "became", "error", "field", "message",
 )  # fmt: skip
 
@@ -52,7 +60,7 @@ class OfferPorts:
 
     Attributes:
         exporter: This environment.
-        goal: The next one, None where versions go nowhere from here.
+        goals: The next ones, none where versions go nowhere from here.
         exports_bucket: Where exports are laid ready.
     """
 
@@ -61,7 +69,7 @@ class OfferPorts:
     clock: Clock
     ids: Ids
     exporter: Exporter
-    goal: Neighbour | None
+    goals: tuple[Neighbour, ...]
     exports_bucket: str
 
 
@@ -71,19 +79,16 @@ def offer_version(
     """Lay an approved version ready and offer it; return how the offer stands.
 
     Asking again offers the same again, so that a lost event or answer is mended; what was
-    received stays so, and what was refused becomes a new attempt.
+    received stays so, and what was refused becomes a new attempt. ``afresh`` makes a new attempt
+    of what was received too, as for an environment that was made anew: where the version is still
+    there, it stays one version.
 
     Raises:
         RejectedError: Versions go nowhere from here, or the version was never approved.
         EvidenceIncompleteError: A file changed since the evidence was frozen.
         ConflictError: Somebody else asks for the same at this moment.
     """
-    goal = ports.goal
-    if goal is None:
-        raise RejectedError(
-            "versions go nowhere from this environment", field="PromoteTo",
-            allowed="a stack deployed with PromoteTo, the bus of the next environment",
-        )  # fmt: skip
+    goal = choose(ports.goals, request.environment, request.at)
     item = need_version(ports.state, request.project, request.version)
     ballot = ballot_of(item)
     if not ballot.was_carried:
@@ -92,17 +97,19 @@ def offer_version(
             field="state", value=ballot.state.value,
             allowed="a version that enough people approved",
         )  # fmt: skip
-    known = ports.state.get(Table.VERSIONS, _key(request.project, request.version, goal, request))
-    there = known is not None and known["bus_arn"] == goal.bus_arn
-    if known and there and known["status"] == RECEIVED:
+    known = ports.state.get(
+        Table.VERSIONS, _key(request.project, request.version, goal, request.environment)
+    )
+    if known and known["status"] == RECEIVED and not request.afresh:
         return view(known)
-    attempt = int(known["attempt"]) + (known["status"] == REFUSED) if known and there else 1
-    offered, artifact = _lay_ready(item, Terms(approvers=ballot.approvers, policy=item["policy"]),
+    ended = {REFUSED, RECEIVED} if request.afresh else {REFUSED}
+    attempt = int(known["attempt"]) + (known["status"] in ended) if known else 1
+    offered, artifact = _lay_ready(item, terms_of(ballot.approvers, item["policy"]),
                                    request.environment, goal, attempt, ports)  # fmt: skip
     kept = {
-        **_key(request.project, request.version, goal, request), "version": request.version,
-        "environment": request.environment, "account": goal.account, "attempt": attempt,
-        "bus_arn": goal.bus_arn,
+        **_key(request.project, request.version, goal, request.environment),
+        "version": request.version, "environment": request.environment,
+        "account": goal.account, "bus_arn": goal.bus_arn, "attempt": attempt,
         "status": OFFERED, "offer_id": offered.offer_id, "export_digest": offered.export_digest,
         "artifact": artifact, "approvers": ballot.approvers, "by": actor,
         "at": ports.clock.now().isoformat(timespec="milliseconds"),
@@ -135,7 +142,8 @@ def _lay_ready(
     ports.objects.write(f"{folder}/{MANIFEST}", manifest.content())
     terms_digest = ports.objects.write(f"{folder}/{TERMS}", terms.content())
     offered = VersionOffered(
-        version=manifest.source.version, environment=environment, export_uri=folder,
+        version=manifest.source.version, environment=environment, bus_arn=goal.bus_arn,
+        export_uri=folder,
         offer_id=offer_id(goal.bus_arn, environment, project, manifest.digest, attempt),
         export_digest=manifest.digest, terms_digest=terms_digest,
         model_package_arn=str(item["model_package_arn"]),
@@ -144,7 +152,7 @@ def _lay_ready(
 
 
 def record_answer(
-    received: Received, *, goal: Neighbour | None, state: StateStore, clock: Clock, ids: Ids
+    received: Received, *, goals: tuple[Neighbour, ...], state: StateStore, clock: Clock, ids: Ids
 ) -> dict[str, Any]:
     """Keep once what the next environment answered, and tell it here.
 
@@ -156,13 +164,12 @@ def record_answer(
     """
     answer, project = received.detail, received.own.project
     assert isinstance(answer, OfferAnswered)
-    if goal is None or received.account != goal.account:
+    if received.account not in [goal.account for goal in goals]:
         raise NotAuthorizedError(
             f"account {received.account} answers for none of our neighbours", field="account",
-            value=received.account, allowed=goal.account if goal else "none",
+            value=received.account, allowed=", ".join(goal.account for goal in goals) or "none",
         )  # fmt: skip
-    key = _key(project, answer.version, goal, answer)
-    known = state.get(Table.VERSIONS, key)
+    known = _offered_to(received.account, project, answer, goals, state)
     if known is None:
         raise RejectedError(
             f"{project} {answer.version} was never offered to {answer.environment}",
@@ -174,7 +181,7 @@ def record_answer(
     told, found = _outcome(known, answer)
     found["answered_at"] = clock.now().isoformat(timespec="milliseconds")
     change = Update(
-        Table.VERSIONS, key, set=found,
+        Table.VERSIONS, {name: known[name] for name in ("project", "item")}, set=found,
         expect=(Equals("offer_id", answer.offer_id), Equals("status", OFFERED)),
     )  # fmt: skip
     state.commit([change], [event(told, cause, clock, ids)])
@@ -200,11 +207,21 @@ def _outcome(
     return refused, {"status": REFUSED, **found}
 
 
-def _key(
-    project: str, version: int, goal: Neighbour, what: OfferVersion | OfferAnswered
-) -> dict[str, str]:
+def _offered_to(
+    account: str, project: str, answer: OfferAnswered, goals: tuple[Neighbour, ...],
+    state: StateStore,
+) -> Item | None:  # fmt: skip
+    """Return what an account was offered: the offer that it answers, or what is there instead."""
+    there = [goal for goal in goals if goal.account == account]
+    keys = [_key(project, answer.version, goal, answer.environment) for goal in there]
+    found = [item for key in keys if (item := state.get(Table.VERSIONS, key)) is not None]
+    same = [item for item in found if item["offer_id"] == answer.offer_id]
+    return next(iter(same or found), None)
+
+
+def _key(project: str, version: int, goal: Neighbour, environment: str) -> dict[str, str]:
     """Return the key of an offer's record."""
-    item = f"offer#{version:08d}#{goal.account}#{what.environment}"
+    item = f"offer#{version:08d}#{goal.bus_arn}#{environment}"
     return {"project": project, "item": item}
 
 
