@@ -39,11 +39,7 @@ def costs_by(
     trained |= {
         str(batch["batch_id"]): int(batch["version"]) for batch in batches if batch.get("version")
     }
-    ended = {
-        str(run["run_id"]): run.get("estimate")
-        for run in runs
-        if run.get("status") not in _UNFINISHED
-    }
+    ended = {str(run["run_id"]) for run in runs if run.get("status") not in _UNFINISHED}
     estimates = {str(run["run_id"]): run.get("estimate") for run in runs}
     keys: Mapping[By, Callable[[Item], str]] = {
         "run": lambda entry: str(entry["run_id"]),
