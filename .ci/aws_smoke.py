@@ -26,12 +26,12 @@ import boto3
 from botocore.exceptions import ClientError
 
 from steward.domain.pipelines import pipeline_name
+from steward_cli.asking import ask_all
 from steward_cli.commands.data import deliver
 from steward_cli.commands.project import project_stack_name
 from steward_cli.commands.versions import decide
 from steward_cli.console import CommandError
 from steward_cli.demo import data
-from steward_cli.demo.traffic import ask_all
 from steward_cli.pipeline_stack import pipeline_stack_name
 from steward_cli.state import StackState
 from steward_cli.target import DEFAULT_STATE_DIR, Choice, Target, choose

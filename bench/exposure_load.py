@@ -31,7 +31,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from steward.domain.exposures import Exposure, hashed_entity
 from steward.service.metric_lines import MetricLog
 from steward.service.serving.telemetry import Telemetry
-from steward_cli.demo.traffic import Asked, ask
+from steward_cli.asking import Asked, ask
 from steward_cli.function_urls import call
 from steward_cli.target import Target
 from steward_local.processes import ProcessId, marked, send

@@ -33,9 +33,9 @@ from steward.domain.prices import (
     RequestUse,
     million_requests_dollars,
 )
+from steward_cli.asking import Asked
 from steward_cli.console import table
 from steward_cli.demo.story import PROJECT
-from steward_cli.demo.traffic import Asked
 from steward_cli.target import Choice, Target
 from steward_local import engine as engines
 

@@ -32,9 +32,9 @@ from exposure_load import physical
 from gateway import live, row_of
 from results import Result, finish
 from rollback_cycles import TOO_HIGH, Canary, Load, Stack, answered_at, eventually
+from steward_cli.asking import Asked
 from steward_cli.console import table
 from steward_cli.demo.people import acting_as
-from steward_cli.demo.traffic import Asked
 from steward_cli.target import Choice, Target
 from steward_local import engine as engines
 

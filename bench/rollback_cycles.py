@@ -26,9 +26,9 @@ from steward.domain.experiments.cohorts import experiment_item
 from steward.domain.locks import release_lock
 from steward.domain.releases import release_id
 from steward.ports import Item, Put, Table
+from steward_cli.asking import Asked, ask
 from steward_cli.commands.versions import decide
 from steward_cli.demo.story import PROJECT
-from steward_cli.demo.traffic import Asked, ask
 from steward_cli.state import StackState, shares_of
 from steward_cli.target import Target
 

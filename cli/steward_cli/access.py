@@ -53,7 +53,7 @@ ACTIONS: tuple[Action, ...] = (
     _action("decide", "approve or reject a version", "steward approve", "approver"),
     _action("print_card", "have a card made a PDF by the stack", "steward card pdf",
             "scientist", "approver"),
-    _action("ask_predictions", "ask for predictions", "GatewayUrl"),
+    _action("ask_predictions", "ask for predictions", "steward ask"),
     _action("erase_data", "delete a delivery for good", "steward data delete"),
     _action("roll_back", "roll back a release", "steward rollback", "operator"),
     _action("reap", "have idle endpoints deleted", "steward serving idle --reap", "operator"),

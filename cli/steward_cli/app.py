@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 from typer._click.exceptions import ClickException
+from typer.core import TyperGroup
 
 from steward.domain.errors import (
     AccessDeniedError,
@@ -21,6 +22,7 @@ from steward.domain.errors import (
     VersionNotFoundError,
 )
 from steward_cli.commands import (
+    ask,
     audit,
     batch,
     bias,
@@ -49,55 +51,64 @@ from steward_cli.commands import (
     versions,
     webhooks,
 )
-from steward_cli.console import CommandError, Exit, fail, rejected
+from steward_cli.console import EXIT_CODES, INTERRUPTED, CommandError, Exit, fail, rejected
 from steward_cli.demo import command as demo
 from steward_cli.target import DEFAULT_STATE_DIR, Choice
 
-HELP = """The control plane of your models, from delivery to rollback.
+HELP = f"""The control plane of your models, from delivery to rollback.
 
 The same commands act on the embedded AWS of this folder (`steward up`) and on an AWS
 account; `--target` decides, and by default a running embedded AWS wins.
 
-Exit codes: 0 done, 1 failed or refused, 2 wrong usage, 3 not found, 4 conflict, 5 denied,
-6 not reachable, 7 timed out.
+Exit codes: {", ".join(f"{code} {told}" for code, told in EXIT_CODES.items())}.
+
+Each command has an example in its `--help` and `--json` for scripts; docs/cli.md tells the rest.
 """
+
+_PANELS: dict[str, dict[str, Any]] = {
+    "Begin": {"up": local.up, "down": local.down, "demo": demo.demo, "doctor": doctor.doctor},
+    "Train": {
+        "project": project.app, "data": data.app, "dataset": dataset.app,
+        "features": features.app, "runs": runs.app, "commits": commits.app,
+    },
+    "Decide": {
+        "versions": versions.app, "approve": versions.approve, "reject": versions.reject,
+        "release": release.app, "rollback": release.rollback,
+    },
+    "Use the live model": {
+        "ask": ask.ask_model, "explain": explain.explain, "batch": batch.app,
+        "outcomes": outcomes.app,
+    },
+    "Look": {
+        "experiment": experiment.app, "monitor": monitor.app, "serving": serving.app,
+        "bias": bias.bias, "cost": cost.app, "lineage": lineage.app, "report": report.app,
+    },
+    "Govern": {
+        "governance": governance.app, "card": card.app, "inventory": inventory.app,
+        "audit": audit.app,
+    },
+    "Set up": {"mail": mail.app, "webhooks": webhooks.app, "image": image.app},
+}  # fmt: skip
+
+
+class _InOrder(TyperGroup):
+    """Lists commands in the order of the panels; Typer would list all groups last."""
+
+    def list_commands(self, _ctx: Any) -> list[str]:
+        """Return the names of the commands."""
+        return [name for commands in _PANELS.values() for name in commands]
+
 
 app = typer.Typer(
     help=HELP, no_args_is_help=True, rich_markup_mode="markdown", pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={"help_option_names": ["-h", "--help"]}, cls=_InOrder,
 )  # fmt: skip
-app.command("up")(local.up)
-app.command("down")(local.down)
-app.command("demo")(demo.demo)
-app.command("doctor")(doctor.doctor)
-app.command("approve")(versions.approve)
-app.command("reject")(versions.reject)
-app.command("rollback")(release.rollback)
-app.command("explain")(explain.explain)
-app.command("bias")(bias.bias)
-app.add_typer(project.app, name="project")
-app.add_typer(data.app, name="data")
-app.add_typer(dataset.app, name="dataset")
-app.add_typer(features.app, name="features")
-app.add_typer(runs.app, name="runs")
-app.add_typer(cost.app, name="cost")
-app.add_typer(commits.app, name="commits")
-app.add_typer(versions.app, name="versions")
-app.add_typer(release.app, name="release")
-app.add_typer(outcomes.app, name="outcomes")
-app.add_typer(batch.app, name="batch")
-app.add_typer(experiment.app, name="experiment")
-app.add_typer(monitor.app, name="monitor")
-app.add_typer(serving.app, name="serving")
-app.add_typer(mail.app, name="mail")
-app.add_typer(image.app, name="image")
-app.add_typer(report.app, name="report")
-app.add_typer(lineage.app, name="lineage")
-app.add_typer(webhooks.app, name="webhooks")
-app.add_typer(audit.app, name="audit")
-app.add_typer(governance.app, name="governance")
-app.add_typer(card.app, name="card")
-app.add_typer(inventory.app, name="inventory")
+for _panel, _commands in _PANELS.items():
+    for _name, _command in _commands.items():
+        if isinstance(_command, typer.Typer):
+            app.add_typer(_command, name=_name, rich_help_panel=_panel)
+        else:
+            app.command(_name, rich_help_panel=_panel)(_command)
 
 
 @app.callback()
@@ -166,9 +177,9 @@ def main() -> None:
     except typer.Exit as leaving:
         sys.exit(leaving.exit_code)
     except typer.Abort:
-        sys.exit(130)
+        sys.exit(INTERRUPTED)
     except KeyboardInterrupt:
-        sys.exit(130)
+        sys.exit(INTERRUPTED)
     except Exception as error:
         # Typer carries its own copy of click: only its kinds are raised, not those of click.
         if isinstance(error, ClickException):

@@ -12,11 +12,12 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 import yaml
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
-from steward.domain.errors import RejectedError
+from steward.domain.errors import WHOLE, RejectedError
 
 _PIPED = 240
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
@@ -33,6 +34,18 @@ class Exit(IntEnum):
     DENIED = 5
     UNREACHABLE = 6
     TIMED_OUT = 7
+
+
+INTERRUPTED = 130
+"""What shells call the end by Ctrl-C, 128 and the number of SIGINT."""
+
+EXIT_CODES: dict[int, str] = {
+    Exit.OK.value: "done", Exit.FAILED.value: "failed or refused",
+    Exit.USAGE.value: "wrong usage", Exit.NOT_FOUND.value: "not found",
+    Exit.CONFLICT.value: "conflict", Exit.DENIED.value: "denied",
+    Exit.UNREACHABLE.value: "not reachable", Exit.TIMED_OUT.value: "timed out",
+    INTERRUPTED: "interrupted",
+}  # fmt: skip
 
 
 class CommandError(Exception):
@@ -63,7 +76,7 @@ class CommandError(Exception):
 
 _REFUSED = ("field", "value", "allowed")
 _SHOWN = 200
-_NO_HELP = ("$", "a mapping", "a list")
+_NO_HELP = (WHOLE, "a mapping", "a list")
 
 
 def told(refusal: Mapping[str, object], said: str = "") -> str | None:
@@ -74,10 +87,10 @@ def told(refusal: Mapping[str, object], said: str = "") -> str | None:
         said: The message before the line; where it says all of this, nothing is repeated.
     """
     parts = []
-    if "field" in refusal:
+    if refusal.get("field", WHOLE) != WHOLE:
         parts.append(f"field: {refusal['field']}")
     if "value" in refusal:
-        parts.append(f"value: {shortened(repr(refusal['value']), _SHOWN)}")
+        parts.append(f"value: {shortened(quoted(refusal['value']), _SHOWN)}")
     if "allowed" in refusal:
         parts.append(f"allowed: {refusal['allowed']}")
     known = [str(refusal[name]) for name in _REFUSED if name in refusal]
@@ -133,15 +146,48 @@ def show(data: object, as_json: bool, render: Callable[[Console], None]) -> None
         render(stdout())
 
 
+def quoted(value: object) -> str:
+    """Return a value as a person wrote it, in quotes; what cannot be printed is escaped.
+
+    ``repr`` would double a backslash, and what is shown of a bad cell has them.
+    """
+    if not isinstance(value, str):
+        return repr(value)
+    plain = "".join(
+        c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in value
+    )
+    return f'"{plain}"' if "'" in plain else f"'{plain}'"
+
+
 def shortened(text: object, most: int = 48) -> str:
     """Return the beginning of a text for a list; the whole is in what ``show`` prints."""
     line = " ".join(str(text or "").split())
     return line if len(line) <= most else f"{line[: most - 1]}…"
 
 
+class PlainTable(Table):
+    """A table whose lines end with their last word, in a terminal and in a file."""
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Yield the lines of the table without blanks at their ends."""
+        whole = super().__rich_console__(console, options)
+        for line in Segment.split_lines(
+            segment for segment in whole if isinstance(segment, Segment)
+        ):
+            while line and not line[-1].text.strip() and not line[-1].control:
+                line.pop()
+            if line:
+                last = line.pop()
+                line.append(Segment(last.text.rstrip(), last.style, last.control))
+            yield from line
+            yield Segment.line()
+
+
 def table(columns: Sequence[str], rows: Sequence[Sequence[Any]], title: str | None = None) -> Table:
     """Return a plain table; state words carry their colour, times are cut to the second."""
-    result = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
+    result = PlainTable(
+        title=title, title_justify="left", box=None, pad_edge=False, header_style="bold"
+    )
     for number, column in enumerate(columns):
         dated = any(_MOMENT.fullmatch(str(row[number])) for row in rows)
         result.add_column(column, overflow="fold", min_width=10 if dated else None)
@@ -152,7 +198,10 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[Any]], title: str | No
 
 def record(item: Mapping[str, Any]) -> Table:
     """Return one item as a table of two columns: lists and mappings are written as YAML."""
-    return table(("", ""), [(name, _readable(value)) for name, value in sorted(item.items())])
+    rows = [(name, _readable(value)) for name, value in sorted(item.items())]
+    result = table(("", ""), rows)
+    result.show_header = False
+    return result
 
 
 def _readable(value: object) -> object:

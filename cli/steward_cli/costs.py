@@ -18,15 +18,32 @@ USUAL_USE = RequestUse(seconds=0.1, memory_mb=1024, log_bytes=2500, capture_byte
 Latency = Callable[[], float | None]
 
 
+_UNFINISHED = frozenset({"waiting", "running"})
+
+
 def costs_by(
-    by: By, entries: Sequence[Item], runs: Sequence[Item], versions: Sequence[Item]
+    by: By,
+    entries: Sequence[Item],
+    runs: Sequence[Item],
+    versions: Sequence[Item],
+    batches: Sequence[Item] = (),
 ) -> list[dict[str, Any]]:
     """Return one line per run, version or month: dollars, what had no price, the estimate.
 
     A run's cost is that of its jobs and executions, staging and release included. A version's is
-    that of the run which trained it; what led to no version is its own line.
+    that of the run which trained it and of the batches that it scored; what led to no version is
+    its own line. A run has a difference from its estimate once it has ended and all of its
+    training has a price.
     """
     trained = {str(version["run_id"]): int(version["version"]) for version in versions}
+    trained |= {
+        str(batch["batch_id"]): int(batch["version"]) for batch in batches if batch.get("version")
+    }
+    ended = {
+        str(run["run_id"]): run.get("estimate")
+        for run in runs
+        if run.get("status") not in _UNFINISHED
+    }
     estimates = {str(run["run_id"]): run.get("estimate") for run in runs}
     keys: Mapping[By, Callable[[Item], str]] = {
         "run": lambda entry: str(entry["run_id"]),
@@ -44,32 +61,41 @@ def costs_by(
         line["unpriced"] += entry["dollars"] is None
     if by == "run":
         for key, line in lines.items():
-            line.update(_against_estimate(estimates.get(key), _of_training(entries, key)))
+            training = _of_training(entries, key)
+            actual = sum(float(entry["dollars"] or 0) for entry in training)
+            line.update(_against_estimate(estimates.get(key), actual))
+            if key not in ended or any(entry["dollars"] is None for entry in training):
+                line["difference"] = None
     return list(lines.values())
 
 
-def _of_training(entries: Iterable[Item], run: str) -> float:
+def _of_training(entries: Iterable[Item], run: str) -> list[Item]:
     """Return what a run cost until its version was registered, which is what is estimated."""
-    return sum(
-        float(entry["dollars"] or 0)
+    return [
+        entry
         for entry in entries
         if entry["run_id"] == run
         and (
             entry["kind"] != "execution"
             or str(entry["detail"]["machine"]).endswith("train-candidate")
         )
-    )
+    ]
 
 
 def _against_estimate(estimate: Mapping[str, Any] | None, actual: float) -> dict[str, Any]:
-    known: dict[str, Any] = {"training": actual, "expected": None, "high": None, "difference": None}
+    """Return what was estimated of the parts that entries record: storage is in none of them."""
+    known: dict[str, Any] = {
+        "training": actual, "expected": None, "high": None, "storage": None, "difference": None,
+    }  # fmt: skip
     if estimate is None:
         return known
-    expected = float(estimate["expected"])
-    stored = sum(float(p["expected"]) for p in estimate["parts"] if p["name"] == "storage")
+    stored = [part for part in estimate["parts"] if part["name"] == "storage"]
+    storage = sum(float(part["expected"]) for part in stored)
+    expected = float(estimate["expected"]) - storage
+    high = float(estimate["high"]) - sum(float(p.get("high", p["expected"])) for p in stored)
     return {
-        **known, "expected": expected, "high": float(estimate["high"]),
-        "difference": actual - (expected - stored),
+        **known, "expected": expected, "high": high, "storage": storage,
+        "difference": actual - expected,
     }  # fmt: skip
 
 
@@ -82,13 +108,26 @@ def predictions_by_version(chunks: Iterable[Item]) -> dict[int, int]:
     return counts
 
 
+def batch_costs(entries: Iterable[Item], batches: Iterable[Item]) -> dict[str, Any]:
+    """Return what batches cost, the rows that they delivered, and dollars per million of these.
+
+    Batches that failed cost too; they have delivered no row.
+    """
+    known = list(batches)
+    ids = {str(batch["batch_id"]) for batch in known}
+    dollars = sum(float(entry["dollars"] or 0) for entry in entries if entry["run_id"] in ids)
+    rows = sum(int(batch.get("rows") or 0) for batch in known if batch["status"] == "succeeded")
+    million = dollars / rows * MILLION if rows else None
+    return {"dollars": dollars, "rows": rows, "million": million}
+
+
 def per_million(
     dollars: float, predictions: int, memory_mb: int, latency_s: float | None
 ) -> dict[str, Any]:
     """Return what a million predictions cost at list prices: making the model, and answering.
 
     Args:
-        dollars: What was recorded of training, staging and releases.
+        dollars: What was recorded of training, staging and releases, batches left out.
         predictions: How many answers that was spread over so far.
         memory_mb: Memory of the serverless endpoint.
         latency_s: Measured mean time in which the endpoint answers; None where unknown.

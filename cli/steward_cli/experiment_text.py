@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
-from steward_cli.console import shortened, state_text, table
+from steward_cli.console import PlainTable, shortened, state_text, table
 from steward_cli.experiment_series import (
     PHASES,
     Budget,
@@ -135,7 +134,7 @@ def _guardrails(experiment: Experiment) -> list[RenderableType]:
     rows = budgets(newest.plan, newest.verdict.numbers)
     if not rows:
         return []
-    grid = Table(box=None, pad_edge=False, show_header=False)
+    grid = PlainTable(box=None, pad_edge=False, show_header=False)
     for row in rows:
         grid.add_row(*_budget(row))
     title = Text("guardrails", style="bold").append(
@@ -176,7 +175,7 @@ def _verdicts(experiment: Experiment, most: int) -> list[RenderableType]:
         return []
     shown = runs_of(experiment.judged)
     kept = shown[-most:] if most else shown
-    grid = Table(box=None, pad_edge=False, header_style="bold")
+    grid = PlainTable(box=None, pad_edge=False, header_style="bold")
     for name in ("#", "at", "step", "verdict"):
         grid.add_column(name, no_wrap=True)
     grid.add_column("reason", overflow="fold")

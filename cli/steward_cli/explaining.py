@@ -11,9 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
-from botocore.config import Config
 
-from steward.adapters.clients import Clients
 from steward.domain.explanations.linear_form import LinearForm, answers_of
 from steward.domain.explanations.mixed import (
     TOLERANCE,
@@ -29,34 +27,10 @@ from steward.domain.names import endpoint_name
 from steward.ports import Endpoints, Item
 from steward.service.monitoring.endpoint_model import EndpointModel
 from steward_cli.console import CommandError, Exit
-from steward_cli.target import Target
 
 EXPOSURES = "exposures/"
 READERS = 16
 CALLS, SECONDS = 200, 120.0
-
-
-class TargetClients(Clients):
-    """Clients of a command's target, with its credentials."""
-
-    def __init__(self, target: Target) -> None:
-        super().__init__(target.region)
-        self._target = target
-
-    def get(self, service: str, *, read_timeout_s: float = 30, attempts: int = 4) -> Any:
-        """Return a client of a service."""
-        key = (service, read_timeout_s, attempts)
-        if key not in self._clients:
-            target = self._target
-            config = Config(
-                retries={"mode": "standard", "total_max_attempts": attempts},
-                connect_timeout=5, read_timeout=read_timeout_s,
-            )  # fmt: skip
-            self._clients[key] = target.session.client(
-                service, region_name=target.region, config=config,
-                endpoint_url=target.engine.endpoint if target.engine else None,
-            )  # fmt: skip
-        return self._clients[key]
 
 
 @dataclass(frozen=True)

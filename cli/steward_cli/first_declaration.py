@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from steward_cli.console import CommandError, Exit, rejected
+from steward_cli.console import CommandError, Exit
+from steward_cli.first_file import MOST_COLUMNS, refuse_width
 
 if TYPE_CHECKING:
     from steward.domain.profiles import ColumnProfile
     from steward.domain.schema_suggestion import Suggestion
 
 LEAST_ROWS = 100
-MOST_COLUMNS = 300
-"""A declaration is stored as one item, and each column is one input that people have to know."""
-MEMORY_MB = 2048
 _LIKE_AN_ID = re.compile(r"(^|_)(id|uuid|guid|key|number|no|nr|code)$|Id$|ID$")
 _REGRESSION_VALUES = 11
 """A whole number with so many values or more is an amount, not a class."""
@@ -89,12 +88,23 @@ def declare(found: Suggestion, file: str, wanted: Wanted, name: str, owner: str)
     return Declared(sections, guesses)
 
 
-def text_of(declared: Declared, file: str) -> str:
-    """Return the declaration as ``project.yaml``, each guess beside its section."""
+def text_of(declared: Declared, file: str, renamed: Mapping[str, str] | None = None) -> str:
+    """Return the declaration as ``project.yaml``, each guess beside its section.
+
+    Args:
+        declared: What it says.
+        file: Name of the file that it was made from.
+        renamed: Plain by old name of the columns that were called otherwise.
+    """
     lines = [
         f"# Written from {file}; everything that was guessed is said where it stands.",
         "# Ranges are wide on purpose. docs/project.md of Steward explains every key.",
     ]
+    if renamed:
+        lines.append("# Columns that were called otherwise:")
+        lines += [
+            f"#   {new}: {json.dumps(old, ensure_ascii=False)}" for old, new in renamed.items()
+        ]
     for name, section in declared.sections.items():
         lines.append("")
         lines += [
@@ -113,7 +123,7 @@ def _check_shape(found: Suggestion, file: str) -> None:
     if found.unnamed:
         raise CommandError(
             f"{file} has columns without plain names: {', '.join(map(repr, found.unnamed[:10]))}",
-            Exit.USAGE, "allowed: letters, digits and underscores, no digit first; rename them",
+            Exit.USAGE, "allowed: letters, digits and underscores, no digit first",
         )  # fmt: skip
     if found.profile.rows < LEAST_ROWS:
         raise CommandError(
@@ -121,7 +131,7 @@ def _check_shape(found: Suggestion, file: str) -> None:
             f"allowed: at least {LEAST_ROWS}, or nothing can be judged",
         )  # fmt: skip
     if len(found.table.columns) > MOST_COLUMNS:
-        _refuse_width(file, len(found.table.columns))
+        refuse_width(file, len(found.table.columns))
 
 
 def _label(
@@ -334,49 +344,3 @@ def _flow(value: dict[str, Any]) -> str:
         for name, part in value.items()
     }
     return yaml.safe_dump(plain, default_flow_style=True, sort_keys=False, width=10_000).strip()
-
-
-def _check_width(file: Path) -> None:
-    """Count the columns of a plain CSV file before anything else is: each costs memory."""
-    from steward.domain import csv_files
-    from steward.domain.schema_suggestion import format_of
-
-    if format_of(file) != "csv" or file.suffix == ".gz":
-        return
-    header = csv_files.read_header(file)
-    if header is not None and len(header.names) > MOST_COLUMNS:
-        _refuse_width(file.name, len(header.names))
-
-
-def _refuse_width(file: str, columns: int) -> NoReturn:
-    raise CommandError(
-        f"{file} has {columns} columns", Exit.USAGE,
-        f"allowed: at most {MOST_COLUMNS}; leave out those that nobody would look at",
-    )  # fmt: skip
-
-
-def read_file(file: Path) -> Suggestion:
-    """Return what a file holds.
-
-    Raises:
-        CommandError: It cannot be read.
-    """
-    import duckdb
-
-    from steward.domain.errors import UnreadableFileError
-    from steward.domain.schema_suggestion import suggest
-    from steward.domain.workspace import scratch
-
-    if file.stat().st_size == 0:
-        raise CommandError(f"{file} is empty", Exit.USAGE, "allowed: a header and rows")
-    try:
-        _check_width(file)
-        with scratch(MEMORY_MB) as limits:
-            return suggest(file, limits)
-    except duckdb.OutOfMemoryException:
-        raise CommandError(
-            f"{file} takes more than {MEMORY_MB} MB to be read whole", Exit.USAGE,
-            "allowed: a sample of its rows, with fewer columns",
-        ) from None  # fmt: skip
-    except UnreadableFileError as error:
-        raise rejected(error, Exit.USAGE, str(file)) from None

@@ -15,17 +15,28 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 
 from steward_cli.console import CommandError, Exit
-from steward_cli.target import Target
+from steward_cli.target import Target, credentials_file, read_profiles
 
 _POOL = urllib3.PoolManager(maxsize=16, retries=False)
 
 
+def code_of(status: int) -> Exit:
+    """Return what a command ends with after a refusal of that HTTP status."""
+    codes = {403: Exit.DENIED, 404: Exit.NOT_FOUND, 409: Exit.CONFLICT}
+    return codes.get(status, Exit.FAILED)
+
+
 @dataclass(frozen=True)
 class Reply:
-    """What a function URL answered."""
+    """What a function URL answered.
+
+    Attributes:
+        others: As whom the call could be tried, in words.
+    """
 
     status: int
     body: Any
+    others: str = ""
 
     def raise_for_status(self) -> Reply:
         """Return the reply if it is a success.
@@ -35,14 +46,16 @@ class Reply:
         """
         if self.status < 300:
             return self
-        codes = {403: Exit.DENIED, 404: Exit.NOT_FOUND, 409: Exit.CONFLICT}
         body = self.body if isinstance(self.body, dict) else {"message": str(self.body)}
         message = body.get("message") or body.get("Message") or body.get("detail") or str(body)
-        raise CommandError(
+        refused = CommandError(
             f"{body.get('error', self.status)}: {message}",
-            codes.get(self.status, Exit.FAILED),
+            code_of(self.status),
             refusal=body,
         )
+        if self.status == 403 and self.others:
+            refused.hint = "\n       ".join(filter(None, [refused.hint, self.others]))
+        raise refused
 
 
 def call(
@@ -79,4 +92,12 @@ def call(
         parsed = json.loads(raw) if raw else None
     except ValueError:
         parsed = raw.decode(errors="replace")
-    return Reply(answer.status, parsed)
+    return Reply(answer.status, parsed, as_whom(target) if answer.status == 403 else "")
+
+
+def as_whom(target: Target) -> str:
+    """Return as whom a refused call could be tried; who decides has to be a person."""
+    if target.engine is None:
+        return "as somebody else: steward --profile NAME, an IAM user or a session in one's name"
+    people = read_profiles(credentials_file(target.engine.state_dir))
+    return f"as somebody else: steward --profile NAME, here {', '.join(people) or 'nobody'}"

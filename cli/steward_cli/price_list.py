@@ -47,7 +47,9 @@ def refreshed(client: Any, region: str, path: Path = TABLE) -> tuple[Product, di
         )  # fmt: skip
     dates = [str(p["publicationDate"])[:10] for p in (*training, *states, *functions, *athena)]
     compute = {**before["compute"], "as_of": max(dates), **found}
-    return before, {**before, "region": region, "compute": compute}
+    # The answers have all instances of the region: none is needed from elsewhere any more.
+    kept = {name: part for name, part in before.items() if name != "further_instances"}
+    return before, {**kept, "region": region, "compute": compute}
 
 
 def written(table: Mapping[str, Any], path: Path = TABLE) -> bool:

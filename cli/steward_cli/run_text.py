@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any
 
 from rich.console import Console
@@ -11,6 +10,8 @@ from rich.console import Console
 from steward.domain.quotas import quota_advice
 from steward.domain.run_comparison import saved_dollars, steps_of
 from steward_cli.console import record, shortened, table
+from steward_cli.sheet import Section, at, dollars, print_sheet, short, took
+from steward_cli.state import person
 
 _ELSEWHERE = frozenset({"config", "deliveries", "policy", "trained_on", "feature_deliveries"})
 
@@ -28,26 +29,81 @@ def reused_text(run: Mapping[str, Any]) -> str:
     return f"{', '.join(reused)} (${saved_dollars(run):.4f} saved)"
 
 
-def show_run(run: Mapping[str, Any], console: Console, link: str | None) -> None:
-    """Print a run: what it is, its steps, its cost, where to look further."""
+def show_run(
+    run: Mapping[str, Any], console: Console, link: str | None, full: bool = False
+) -> None:
+    """Print a run: how it went, its steps, its cost, where to look further."""
     steps = steps_of(run)
-    shown = {
-        name: value for name, value in run.items()
-        if name not in _ELSEWHERE and not name.startswith("step_")
-    }  # fmt: skip
-    shown["deliveries"] = started_on(run)
-    shown["took"] = _took(run)
-    console.print(record(shown))
+    lasted = took(run.get("started_at"), run.get("ended_at"))
+    if full:
+        console.print(record({**_recorded(run), "deliveries": started_on(run)}))
+    else:
+        print_sheet(
+            console, f"{run['project']} run {run['run_id']}", run["status"],
+            f"took {lasted}" if lasted else "", [_what(run), _outcome(run), _given(run)],
+        )  # fmt: skip
     if steps:
+        console.print("")
         console.print(table(("step", "what happened", "seconds", "cost", "job"), _rows(steps)))
     saved = saved_dollars(run)
     if saved:
         console.print(f"saved by reuse: ${saved:.4f}")
     if advice := quota_advice(str(run.get("error")), str(run.get("cause"))):
         console.print(f"What to do: {advice}", style="yellow")
+    console.print("")
     console.print("The configuration and the deliveries it ran with: --json", style="dim")
+    if not full:
+        console.print("Every field, digests in full: --full", style="dim")
     if link:
         console.print(link)
+
+
+def _recorded(run: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name: value for name, value in run.items()
+        if name not in _ELSEWHERE and not name.startswith("step_")
+    }  # fmt: skip
+
+
+def _what(run: Mapping[str, Any]) -> Section:
+    trigger = run.get("trigger") or {}
+    return Section("", [
+        ("started", f"{at(run.get('started_at'))} by {trigger.get('kind')}" if trigger else
+         at(run.get("started_at"))),
+        ("because", trigger.get("cause")),
+        ("reason", trigger.get("reason")),
+    ])  # fmt: skip
+
+
+def _outcome(run: Mapping[str, Any]) -> Section:
+    estimate = run.get("estimate") or {}
+    spent = run.get("dollars")
+    version = run.get("version")
+    return Section("Outcome", [
+        ("version", f"{version}: steward versions show {run['project']} {version}"
+         if version else ""),
+        ("gate", run.get("verdict")),
+        ("failed in", run.get("failed_state")),
+        ("error", run.get("error")),
+        ("cause", run.get("cause")),
+        ("cost", "" if spent is None else f"{dollars(spent)} so far, with staging and release"),
+        ("estimate", f"{dollars(estimate['expected'])} to {dollars(estimate['high'])}"
+         if "high" in estimate else ""),
+    ])  # fmt: skip
+
+
+def _given(run: Mapping[str, Any]) -> Section:
+    views = [f"{view['group']} v{view['version']}" for view in run.get("feature_views") or []]
+    return Section("Made of", [
+        ("deliveries", started_on(run) or None),
+        ("dataset", run.get("dataset_id")),
+        ("features", ", ".join(views)),
+        ("code", f"{short(run['code_digest'])} by {person(run.get('author'))}"
+         if run.get("code_digest") else ""),
+        ("configuration", short(run.get("config_digest"))),
+        ("image", short(run.get("image"))),
+        ("policy", (run.get("policy") or {}).get("name")),
+    ])  # fmt: skip
 
 
 def _rows(steps: Mapping[str, Mapping[str, Any]]) -> list[tuple[Any, ...]]:
@@ -66,13 +122,6 @@ def _rows(steps: Mapping[str, Mapping[str, Any]]) -> list[tuple[Any, ...]]:
 
 def _number(value: Any, form: str, before: str = "") -> str:
     return "" if value is None else f"{before}{float(value):{form}}"
-
-
-def _took(run: Mapping[str, Any]) -> str | None:
-    if not run.get("started_at") or not run.get("ended_at"):
-        return None
-    began, ended = (datetime.fromisoformat(run[name]) for name in ("started_at", "ended_at"))
-    return f"{(ended - began).total_seconds():.1f} s"
 
 
 def show_comparison(found: Mapping[str, Any], console: Console) -> None:

@@ -12,6 +12,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from steward.adapters.clients import Clients
 from steward_cli.console import CommandError, Exit
 from steward_local.engine import Engine, attach
 from steward_local.errors import EngineNotRunningError
@@ -102,6 +103,29 @@ class Target:
         if self.engine is not None:
             return None
         return f"https://{self.region}.console.aws.amazon.com/{path}"
+
+
+class TargetClients(Clients):
+    """Clients of a command's target, with its credentials."""
+
+    def __init__(self, target: Target) -> None:
+        super().__init__(target.region)
+        self._target = target
+
+    def get(self, service: str, *, read_timeout_s: float = 30, attempts: int = 4) -> Any:
+        """Return a client of a service."""
+        key = (service, read_timeout_s, attempts)
+        if key not in self._clients:
+            target = self._target
+            config = Config(
+                retries={"mode": "standard", "total_max_attempts": attempts},
+                connect_timeout=5, read_timeout=read_timeout_s,
+            )  # fmt: skip
+            self._clients[key] = target.session.client(
+                service, region_name=target.region, config=config,
+                endpoint_url=target.engine.endpoint if target.engine else None,
+            )  # fmt: skip
+        return self._clients[key]
 
 
 def choose(choice: Choice) -> Target:

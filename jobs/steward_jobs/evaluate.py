@@ -215,8 +215,12 @@ def _write(
     paired = None if beside is None or isinstance(beside, _Failure) else beside
     with (target / "predictions.csv").open("w", encoding="utf-8", newline="") as stream:
         write_predictions(
-            Predictions(heldout.entities, labels, answers, paired, heldout.slices), stream
-        )
+            Predictions(
+                heldout.entities, labels, answers, paired, heldout.slices,
+                heldout.asked_on, heldout.known_on,
+            ),
+            stream,
+        )  # fmt: skip
     train = folder / "train" / "train.csv"
     baseline = baseline_of(job, train, heldout, answers, report, attribution)
     write_baseline(baseline, target / "baseline.json")
@@ -250,6 +254,7 @@ def _judge(
     job: JobConfig, heldout: Heldout, labels: Floats, answers: Floats, *, with_slices: bool = True
 ) -> Evaluation:
     from steward.domain.evaluation import evaluate
+    from steward.domain.predictions import lead_days
 
     plan = job.evaluation
     return evaluate(
@@ -262,6 +267,8 @@ def _judge(
         bootstrap_samples=plan["bootstrap_samples"],
         seed=plan["seed"],
         slice_minimum_rows=plan["slice_minimum_rows"],
+        asked_on=heldout.asked_on,
+        lead_days=lead_days(heldout.asked_on, heldout.known_on),
     )
 
 

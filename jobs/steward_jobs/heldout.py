@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from array import array
 from dataclasses import dataclass
+from datetime import date
 from math import fsum
 from pathlib import Path
 from sys import intern
@@ -27,6 +28,8 @@ class Heldout:
         slices: For each slice column the slice of each row.
         feature_means: Mean of each numeric or boolean feature over its non-null values.
         sha256: Digest of the file.
+        asked_on: Of a split by time the day on which each row was asked for, UTC.
+        known_on: And the day on which its label was known.
     """
 
     entities: list[str]
@@ -34,6 +37,8 @@ class Heldout:
     slices: dict[str, list[str]]
     feature_means: dict[str, float | None]
     sha256: str
+    asked_on: list[date] | None = None
+    known_on: list[date] | None = None
 
 
 def read_heldout(path: Path, job: JobConfig) -> Heldout:
@@ -50,12 +55,15 @@ def read_heldout(path: Path, job: JobConfig) -> Heldout:
     entities: list[str] = []
     labels = array("d")
     slices: dict[str, list[str]] = {column: [] for column in edges}
+    times = {name: list[date]() for name in _times(job)}
     means = {name: _Mean() for name, feature in features.items() if feature.type != "string"}
     for row, cells in read_csv(path):
         try:
             entities.append(cells[job.entity_id])
             labels.append(job.target_of(cells[job.label], row))
             values = {name: feature.parse(cells[name], row) for name, feature in features.items()}
+            for name, days in times.items():
+                days.append(date.fromisoformat(cells[name][:10]))
             for column, bounds in edges.items():
                 value = values[column] if column in values else cells[column]
                 slices[column].append(intern(slice_of(value, bounds)))
@@ -71,7 +79,17 @@ def read_heldout(path: Path, job: JobConfig) -> Heldout:
         raise JobError(f"{path.name} holds no rows: nothing to judge the candidate by")
     with path.open("rb") as stream:
         sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
-    return Heldout(entities, labels, slices, {n: mean.value for n, mean in means.items()}, sha256)
+    return Heldout(
+        entities, labels, slices, {n: mean.value for n, mean in means.items()}, sha256,
+        *times.values(),
+    )  # fmt: skip
+
+
+def _times(job: JobConfig) -> list[str]:
+    """Return the columns of a split by time that say when a row was asked for and known."""
+    if not job.split_by_time or job.prediction_time is None or job.label_known_at is None:
+        return []
+    return [job.prediction_time, job.label_known_at]
 
 
 class _Mean:

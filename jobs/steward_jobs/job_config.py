@@ -57,6 +57,8 @@ class JobConfig:
         task: ``binary`` models answer a probability, ``regression`` models a number.
         positive: None of a regression.
         prediction_time: Column that says when a prediction was asked for, where there is one.
+        label_known_at: Of a split by time the column that says when the label was known.
+        split_by_time: Whether later rows judge.
     """
 
     project: str
@@ -70,6 +72,8 @@ class JobConfig:
     bias: BiasConfig | None = None
     task: Task = "binary"
     prediction_time: str | None = None
+    label_known_at: str | None = None
+    split_by_time: bool = False
 
     def target_of(self, text: str, row: int) -> float:
         """Return what the label cell of a row says: 1 or 0, or the number of a regression.
@@ -175,6 +179,8 @@ def read_job_config(path: Path) -> JobConfig:
             bias=_bias(document),
             task=task,
             prediction_time=document.get("prediction_time"),
+            label_known_at=document.get("label_known_at"),
+            split_by_time=document.get("split_by") == "time",
         )
     except FileNotFoundError:
         raise JobError(f"{path.name} is missing in {path.parent}") from None

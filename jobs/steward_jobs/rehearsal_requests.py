@@ -15,7 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from steward_jobs.container import log
+
 _ANSWER_S = 30.0
+_LOGGED = 2000
+"""Bytes of an answer that the job's log keeps."""
+
 _TRIES = 3
 """An answer that is too late is asked for again: the machine may have had something else to do."""
 
@@ -31,11 +36,16 @@ class Answer:
 def cases(given: Path) -> list[dict[str, Any]]:
     """Return the requests of the sample, and the recorded ones whose features are the same."""
     own = json.loads((given / "examples.json").read_text(encoding="utf-8"))
-    found = list(own["cases"])
+    found = [{**case, "features": own["features"]} for case in own["cases"]]
     recorded = _recorded(given)
     if recorded and not _changed_contract(own, recorded):
         found += [
-            {**case, "name": f"recorded {case['name']}", "recorded": True}
+            {
+                **case,
+                "name": f"recorded {case['name']}",
+                "recorded": True,
+                "features": own["features"],
+            }
             for case in recorded["cases"]
             if case["kind"] == "valid"
         ]
@@ -72,9 +82,11 @@ def _ask_once(port: int, case: dict[str, Any]) -> Answer:
         return Answer(f"{case['name']}: no answer ({type(error).__name__})", [])
     wanted = case["expect"]
     if status != wanted["status"]:
-        of_people = "answered" in case or case.get("recorded")
-        told = _field(answer) if of_people else answer[:200].decode(errors="replace")
-        return Answer(f"{case['name']}: status {status} instead of {wanted['status']}: {told}", [])
+        if "answered" not in case and not case.get("recorded"):  # captures are for no log
+            log("request_not_answered", name=case["name"], status=status,
+                answer=answer[:_LOGGED].decode(errors="replace"))  # fmt: skip
+        told = _place(answer, case.get("features", ()))
+        return Answer(f"{case['name']}: status {status} instead of {wanted['status']}{told}", [])
     if case["kind"] != "valid":
         named = wanted["field"] in answer.decode(errors="replace")
         return Answer(
@@ -88,12 +100,13 @@ def _ask_once(port: int, case: dict[str, Any]) -> Answer:
     return Answer(f"{case['name']}: {wrong}" if wrong else None, found)
 
 
-def _field(answer: bytes) -> str:
-    """Return the field that a refusal names, without its value: a recorded one is a person's."""
+def _place(answer: bytes, features: Sequence[str]) -> str:
+    """Return the feature that a refusal names, without its value: rows are about people."""
     try:
-        return f"field {json.loads(answer)['error']['field']}"
+        field = json.loads(answer)["error"]["field"]
     except (ValueError, KeyError, TypeError):
-        return "see what the model answers to its own bad examples"
+        return ""
+    return f": field {field}" if field in features else ""
 
 
 def send(port: int, method: str, path: str, body: bytes, content: str) -> tuple[int, bytes]:

@@ -19,12 +19,15 @@ from typing import Any
 
 from steward_jobs import bounded, rehearsal_requests
 from steward_jobs.container import JobError, base_dir, log, write_failure
+from steward_jobs.failure_place import log_place, place_of
 
 RESULT = "rehearsal.json"
 _START_S = 60.0
 _STOP_S = 25.0
 _ROOT = Path(__file__).resolve().parent.parent
 _NAMED = 20
+_OWN_WORDS = "the source has no "
+"""How our own refusal of a source begins, which names files alone."""
 
 
 def main(_arguments: list[str]) -> int:
@@ -60,19 +63,28 @@ def _rehearse(given: Path) -> dict[str, Any]:
         if ending.timed_out:
             return _failed(f"training on the sample took longer than {told['timeout_s']} s")
         if ending.code:
-            reason = base / "output" / "failure"
-            text = reason.read_text(encoding="utf-8") if reason.is_file() else ending.output
-            return _failed(f"training on the sample failed: {text[-1500:].strip()}")
+            return _failed(f"training on the sample failed: {_why(base, ending.output)}")
         faults, answers = _ask(base, cases, told.get("max_latency_ms"))
     recorded = rehearsal_requests.described(given, cases, answers)
     if faults:
         why = f"{len(faults)} of {len(cases)} requests broke the contract: {faults[0]}"
+        why += f"; what the model answered: {log_place()}"
         return {**_failed(why, faults), "recorded": recorded}
     summary = f"trained on {told['sample']} in {seconds} s; {len(cases)} requests kept the contract"
     return {
         "passed": True, "summary": summary + rehearsal_requests.told(given, recorded), "failed": [],
         "train_s": seconds, "recorded": recorded,
     }  # fmt: skip
+
+
+def _why(base: Path, output: str) -> str:
+    """Return where training broke; what it said may hold values of the sample's people."""
+    reason = base / "output" / "failure"
+    text = reason.read_text(encoding="utf-8") if reason.is_file() else ""
+    if text.startswith(_OWN_WORDS):
+        return text
+    place = place_of(text) or place_of(output) or "the script ended with an error"
+    return f"{place}; its output: {log_place()}"
 
 
 def _failed(summary: str, faults: list[str] | None = None) -> dict[str, Any]:
@@ -110,7 +122,7 @@ def _ask(
     )
     try:
         if not _is_up(process, port):
-            return ["the model does not come up: see the job's log"], []
+            return ["the model does not come up"], []
         answers = [rehearsal_requests.ask(port, case, limit_ms) for case in cases]
         return [answer.fault for answer in answers if answer.fault], answers
     finally:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from math import fsum
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, Literal
 
 from steward_jobs.container import JobError
 from steward_jobs.job_config import InvalidRowError, JobConfig, read_csv
@@ -14,8 +15,7 @@ from steward_jobs.job_config import InvalidRowError, JobConfig, read_csv
 if TYPE_CHECKING:
     from steward.domain.predictions import Floats
 
-
-KeyT = TypeVar("KeyT")
+_NEVER = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -33,17 +33,20 @@ class Simple:
 
 @dataclass(frozen=True)
 class _Known:
-    """A training label and when it was asked for."""
+    """A label, when it was asked for and when it was known, where that is told."""
 
     asked: datetime
     label: float
+    known: datetime | None = None
 
 
 def forecasts_of(job: JobConfig, train: Path, heldout: Path) -> list[Simple]:
     """Return the constant and, where a season is declared, the seasonal-naive forecast.
 
-    Every training label was known before the first held-out row was asked for, as a split by time
-    makes sure, so neither forecast knows more than the model.
+    Neither knows more than the model had to go by. Every training label was known before the
+    first held-out row was asked for, as a split by time makes sure; of the held-out labels the
+    seasonal-naive forecast takes those that were known when its row was asked for, since lag
+    features have those too.
 
     Raises:
         JobError: A file lacks a column or holds a value that the configuration does not allow.
@@ -52,49 +55,89 @@ def forecasts_of(job: JobConfig, train: Path, heldout: Path) -> list[Simple]:
 
     season = job.evaluation.get("season_days")
     labels: list[float] = []
-    series: dict[str, _Known] = {}
-    phases: dict[tuple[str, int], _Known] = {}
+    past = _Past(season or 1)
     for row, cells in read_csv(train):
-        entity, asked, label = _read(job, train, row, cells, timed=season is not None)
-        labels.append(label)
-        if season is not None and asked is not None:
-            known = _Known(asked, label)
-            _newer(series, entity, known)
-            _newer(phases, (entity, asked.toordinal() % season), known)
+        entity, known = _read(job, train, row, cells, timed=season is not None)
+        labels.append(known.label)
+        if season is not None:
+            past.train(entity, known)
     if not labels:
         return []
     mean = fsum(labels) / len(labels)
-    answers: list[float] = []
-    missing = rows = 0
-    for row, cells in read_csv(heldout):
-        rows += 1
-        if season is None:
-            continue
-        entity, asked, _ = _read(job, heldout, row, cells, timed=True)
-        found = phases.get((entity, asked.toordinal() % season)) if asked is not None else None
-        if found is None:
-            missing += 1
-            found = series.get(entity)
-        answers.append(mean if found is None else found.label)
-    constant = Simple("constant", np.full(rows, mean))
     if season is None:
-        return [constant]
-    return [constant, Simple("seasonal_naive", np.array(answers, np.float64), missing)]
+        return [Simple("constant", np.full(sum(1 for _ in read_csv(heldout)), mean))]
+    asked = [_read(job, heldout, row, cells, timed=True) for row, cells in read_csv(heldout)]
+    for entity, known in asked:
+        past.judge(entity, known)
+    found = [past.before(entity, known.asked) for entity, known in asked]
+    answers = np.array([mean if one is None else one[0] for one in found], np.float64)
+    missing = sum(one is None or not one[1] for one in found)
+    constant = Simple("constant", np.full(len(asked), mean))
+    return [constant, Simple("seasonal_naive", answers, missing)]
 
 
-def _newer(kept: dict[KeyT, _Known], key: KeyT, known: _Known) -> None:
-    before = kept.get(key)
-    if before is None or before.asked <= known.asked:
-        kept[key] = known
+class _Past:
+    """What each series was known to be: the newest training label by phase, all that judge."""
+
+    def __init__(self, season: int) -> None:
+        self._season = season
+        self._newest: dict[tuple[str, int | None], _Known] = {}
+        self._judging: dict[tuple[str, int | None], list[_Known]] = {}
+        self._sorted: set[tuple[str, int | None]] = set()
+
+    def train(self, entity: str, known: _Known) -> None:
+        """Take a label that was known before the first held-out row was asked for."""
+        for key in self._keys(entity, known.asked):
+            before = self._newest.get(key)
+            if before is None or before.asked <= known.asked:
+                self._newest[key] = known
+
+    def judge(self, entity: str, known: _Known) -> None:
+        """Take the label of a held-out row, for rows that were asked for after it was known."""
+        if known.known is not None:
+            for key in self._keys(entity, known.asked):
+                self._judging.setdefault(key, []).append(known)
+
+    def before(self, entity: str, asked: datetime) -> tuple[float, bool] | None:
+        """Return the value of a season before, or else the newest, and whether it is of a season.
+
+        None of a series of which nothing was known.
+        """
+        for key in self._keys(entity, asked):
+            found = self._at(key, asked)
+            if found is not None:
+                return found.label, key[1] is not None
+        return None
+
+    def _at(self, key: tuple[str, int | None], asked: datetime) -> _Known | None:
+        judging = self._judging.get(key, [])
+        if key not in self._sorted:
+            judging.sort(key=lambda one: one.asked)
+            self._sorted.add(key)
+        place = bisect_left(judging, asked, key=lambda one: one.asked)
+        while place:
+            place -= 1
+            known = judging[place].known
+            if known is not None and known <= asked:
+                return judging[place]
+        return self._newest.get(key)
+
+    def _keys(self, entity: str, asked: datetime) -> tuple[tuple[str, int | None], ...]:
+        return (entity, asked.toordinal() % self._season), (entity, None)
 
 
 def _read(
     job: JobConfig, path: Path, row: int, cells: dict[str, str], *, timed: bool
-) -> tuple[str, datetime | None, float]:
+) -> tuple[str, _Known]:
     try:
         label = float(job.target_of(cells[job.label], row))
         asked = cells[job.prediction_time] if timed and job.prediction_time else ""
-        return cells[job.entity_id], datetime.fromisoformat(asked) if asked else None, label
+        known = cells[job.label_known_at] if timed and job.label_known_at else ""
+        return cells[job.entity_id], _Known(
+            datetime.fromisoformat(asked) if asked else _NEVER,
+            label,
+            datetime.fromisoformat(known) if known else None,
+        )
     except KeyError as error:
         raise JobError(f"{path.name} has no column {error}") from error
     except (InvalidRowError, ValueError) as error:

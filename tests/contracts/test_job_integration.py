@@ -147,10 +147,14 @@ def test_code_that_trains_and_answers_as_agreed_passes(tmp_path: Path) -> None:
     assert "kept the contract" in found["summary"]
 
 
-def test_code_that_trains_no_model_is_told_with_its_reason(tmp_path: Path) -> None:
-    found = rehearsed(tmp_path, code_of(train_py="raise ValueError('no luck')\n"))
-    assert found["passed"] is False
-    assert "ValueError: no luck" in found["summary"]
+def test_code_that_trains_no_model_is_told_by_class_and_place_without_its_words(
+    tmp_path: Path,
+) -> None:
+    found = rehearsed(tmp_path, code_of(train_py="raise ValueError('Ada Lovelace, 1815')\n"))
+    assert found["summary"] == (
+        "training on the sample failed: ValueError at train.py:1, in <module>; "
+        "its output: the job's log"
+    )
 
 
 def test_training_that_hangs_is_ended(tmp_path: Path) -> None:
@@ -162,14 +166,19 @@ def test_training_that_hangs_is_ended(tmp_path: Path) -> None:
     ("inference", "why"),
     [
         ("def model_fn(d): return 1\ndef predict_fn(rows, m): return [0.5]\n", "batch: status 500"),
+        (
+            "def model_fn(d): return 1\ndef predict_fn(rows, m): raise KeyError('Ada')\n",
+            "row-1: status 500 instead of 200; what the model answered: the job's log",
+        ),
         ("def model_fn(d): return 1\n", "does not come up"),
     ],
-    ids=["answers one for all", "cannot be loaded"],
+    ids=["answers one for all", "breaks on a row", "cannot be loaded"],
 )
 def test_a_model_that_breaks_its_contract_is_told(tmp_path: Path, inference: str, why: str) -> None:
     found = rehearsed(tmp_path, code_of(inference_py=inference))
     assert found["passed"] is False
     assert why in found["summary"]
+    assert "Ada" not in json.dumps(found)
 
 
 def test_recorded_requests_are_asked_unless_the_features_change(tmp_path: Path) -> None:

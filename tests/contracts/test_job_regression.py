@@ -69,6 +69,37 @@ def test_a_regression_is_evaluated_beside_its_champion(tmp_path: Path) -> None:
     assert kept.champion is not None
 
 
+def test_later_rows_are_written_with_their_days_and_beside_the_season_before(
+    tmp_path: Path,
+) -> None:
+    declared = declaration(split={"by": "time", "horizon_days": 7, "traffic": 0.1})
+    data = declared["data"]
+    times = [{"name": name, "type": "timestamp"} for name in ("asked_at", "known_at")]
+    data |= {"columns": [*data["columns"], *times], "keep": "all",
+             "prediction_time": "asked_at", "label_known_at": "known_at"}  # fmt: skip
+    declared["evaluation"] = {**declared.get("evaluation", {}), "season_days": 7}
+    job = job_document(parse_project(declared))
+
+    def at(row: dict[str, Any], day: int) -> dict[str, Any]:
+        asked, known = (f"2026-05-{n:02d}T00:00:00.000Z" for n in (day, day + 2))
+        return {**row, "asked_at": asked, "known_at": known}
+
+    later = [at(row, 8 + n % 7) for n, row in enumerate(HELDOUT)]
+    container = Container(tmp_path)
+    container.prepare_evaluation(
+        formula(), later, job, train=[at(row, 1 + n % 7) for n, row in enumerate(HELDOUT)]
+    )
+    report = _evaluated(container)
+    naive = report.simple_forecasts[1]
+    assert (naive.name, naive.without_season) == ("seasonal_naive", 0)
+    assert {one.metric: one.value for one in naive.metrics}["mae"] == 0
+    text = (tmp_path / "processing" / "output" / "predictions.csv").read_text()
+    kept = read_predictions(text.splitlines(keepends=True))
+    assert kept.asked_on is not None
+    assert [day.day for day in kept.asked_on] == [8 + n % 7 for n in range(len(later))]
+    assert kept.lead_days == 2
+
+
 def test_its_baseline_has_numbers_where_a_class_has_shares(tmp_path: Path) -> None:
     container = Container(tmp_path)
     container.prepare_evaluation(formula(), HELDOUT, JOB, train=TRAIN)

@@ -354,6 +354,16 @@ def test_failures_reach_on_call_and_the_owner() -> None:
     assert [m.role for m in send(MAILS["bypassed"]).sent] == ["approver", "on_call"]
 
 
+def test_rejected_deliveries_wake_nobody_and_the_owner_has_one_mail_of_each() -> None:
+    """What the run says of them is in the mail of each delivery."""
+    failure = {**FAILURE, "failed_state": "ValidateDeliveries", "error": "DatasetRejectedError"}
+    ended = events.TrainingFailed(run_id="3f9a1c0b7d2e-1", **failure)
+    assert [mail.role for mail in send(MAILS["dataset_rejected"]).sent] == ["owner"]
+    assert send(ended).sent == []
+    elsewhere = ended.model_copy(update={"failed_state": "BuildDataset"})
+    assert [mail.role for mail in send(elsewhere).sent] == ["on_call", "owner"]
+
+
 def test_who_set_a_status_around_steward_is_named() -> None:
     mail = send(MAILS["bypassed"], actor="000000000000/mallory")
     assert "000000000000/mallory" in mail.sent[0].body

@@ -169,3 +169,19 @@ def test_every_version_is_listed_and_one_is_removed_for_good(objects: ObjectStor
     objects.remove("data", "a/k", left.version_id)
     assert list(objects.versions("data", "a/")) == []
     assert objects.read("s3://data/b/k") == CONTENT
+
+
+def test_tags_are_those_that_were_given_also_of_a_copy(objects: ObjectStore) -> None:
+    objects.write("s3://data/k", CONTENT, tags={"kept": "7"})
+    objects.copy("s3://data/k", "s3://data/copy", tags={"steward:expires-after-days": "30"})
+
+    assert _tags(objects, "data", "k") == {"kept": "7"}
+    assert _tags(objects, "data", "copy") == {"steward:expires-after-days": "30"}
+
+
+def _tags(objects: ObjectStore, bucket: str, key: str) -> dict[str, str]:
+    if isinstance(objects, FakeObjects):
+        return objects.tags[f"s3://{bucket}/{key}"]
+    assert isinstance(objects, S3ObjectStore)
+    found = objects._client.get_object_tagging(Bucket=bucket, Key=key)["TagSet"]
+    return {tag["Key"]: tag["Value"] for tag in found}

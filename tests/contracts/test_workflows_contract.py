@@ -9,13 +9,19 @@ from botocore.stub import Stubber
 
 from steward.adapters.clients import Clients
 from steward.adapters.workflows import StepFunctionsWorkflows
-from steward.domain.errors import ConflictError, RejectedError
-from steward.ports import Workflows
+from steward.domain.errors import (
+    AccessDeniedError,
+    ConflictError,
+    RejectedError,
+    ThrottledError,
+)
+from steward.ports import ExecutionState, Workflows
 from support.fakes import FakeWorkflows
 
 pytestmark = pytest.mark.usefixtures("isolated")
 
 MACHINE = "arn:aws:states:us-east-1:000000000000:stateMachine:train"
+EXECUTION = "arn:aws:states:us-east-1:000000000000:execution:train:r1"
 PAYLOAD = {"project": "diabetes", "run_id": "r1", "share": 0.5}
 WAITING = {
     "StartAt": "Wait",
@@ -83,6 +89,43 @@ def test_a_name_of_an_ended_execution_is_burnt(subject: Subject) -> None:
 def test_what_never_ran_has_no_status(subject: Subject) -> None:
     with pytest.raises(RejectedError):
         subject.workflows.status(subject.machine.replace(":stateMachine:", ":execution:") + ":no")
+
+
+def test_an_execution_is_found_as_it_is_and_what_never_ran_is_none(subject: Subject) -> None:
+    arn = subject.workflows.start(subject.machine, "r1", PAYLOAD)
+    assert subject.workflows.find(arn) == ExecutionState("RUNNING")
+    subject.workflows.stop(arn, "RunCancelled", "tess: wrong data")
+    found = subject.workflows.find(arn)
+    assert found is not None
+    assert (found.status, found.has_ended) == ("ABORTED", True)
+    assert subject.workflows.find(f"{arn}-no") is None
+
+
+@pytest.mark.parametrize(
+    ("code", "raised"),
+    [("AccessDeniedException", AccessDeniedError), ("ThrottlingException", ThrottledError)],
+)
+def test_who_may_not_look_at_an_execution_learns_no_status(
+    aws: Clients, code: str, raised: type[Exception]
+) -> None:
+    client = aws.get("stepfunctions")
+    with Stubber(client) as stubbed:
+        stubbed.add_client_error("describe_execution", code, "no")
+        with pytest.raises(raised):
+            StepFunctionsWorkflows(client).find(EXECUTION)
+
+
+def test_why_an_execution_failed_is_what_step_functions_says(aws: Clients) -> None:
+    """By its service model: moto leaves error and cause out."""
+    client = aws.get("stepfunctions")
+    answer = {
+        "executionArn": EXECUTION, "stateMachineArn": MACHINE, "status": "FAILED",
+        "startDate": 1.0, "error": "States.Runtime", "cause": "an expression failed",
+    }  # fmt: skip
+    with Stubber(client) as stubbed:
+        stubbed.add_response("describe_execution", answer, {"executionArn": EXECUTION})
+        found = StepFunctionsWorkflows(client).find(EXECUTION)
+    assert found == ExecutionState("FAILED", "States.Runtime", "an expression failed")
 
 
 def test_a_stopped_execution_has_ended_and_stopping_it_again_changes_nothing(

@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from steward.ports import Put, Table
+from steward_cli.asking import ask
 from steward_cli.commands.local import deploy_stack
 from steward_cli.demo import data as diabetes
-from steward_cli.demo.traffic import ask
 from steward_cli.target import Choice, credentials_file, local_target
 from support.laboratory_stack import Laboratory, eventually
 
@@ -127,16 +128,20 @@ def test_what_is_asked_of_one_counts_in_its_metrics_alone(
 def test_a_role_of_one_reaches_no_endpoint_of_the_other(
     both: tuple[Laboratory, Laboratory],
 ) -> None:
-    lab, dev = both
-    role = dev.role_of_function("Serving", "AnswerRequestFunction")
-    said = {}
-    for name in ("local", "dev"):
-        endpoint = f"arn:aws:sagemaker:us-east-1:000000000000:endpoint/{name}-{NAME}-v1-prod"
-        answer = lab.target.client("iam").simulate_principal_policy(
-            PolicySourceArn=role, ActionNames=["sagemaker:InvokeEndpoint"], ResourceArns=[endpoint]
-        )
-        said[name] = answer["EvaluationResults"][0]["EvalDecision"]
-    assert said == {"local": "implicitDeny", "dev": "allowed"}
+    """A route of dev that names local's endpoint: dev's gateway may not ask it."""
+    _, dev = both
+    route = dev.state.route(NAME)
+    assert route is not None
+    [arm] = route["arms"]
+    stolen = {**route, "arms": [{**arm, "endpoint": f"local-{NAME}-v1-prod"}]}
+    body = {"entity_id": "p-1", "features": asked()}
+    url = dev.target.output("GatewayUrl")
+    dev.state.store.commit([Put(Table.ROUTES, stolen)])
+    try:
+        eventually(lambda: ask(dev.ward, url, NAME, body).status >= 500, "a refusal")
+    finally:
+        dev.state.store.commit([Put(Table.ROUTES, route)])
+    eventually(lambda: ask(dev.ward, url, NAME, body).status == 200, "an answer")
 
 
 def test_a_version_goes_from_one_to_the_other_in_one_account(
@@ -163,4 +168,4 @@ def test_what_is_removed_in_one_stays_in_the_other(both: tuple[Laboratory, Labor
     answer = ask(lab.ward, lab.target.output("GatewayUrl"), NAME, body)
     assert (answer.status, answer.version) == (200, 1)
     drifted = lab.steward("serving", "check", NAME)
-    assert [one["state"] for one in drifted] == ["as wanted"] * len(drifted)
+    assert [one["state"] for one in drifted] == ["as wanted"]

@@ -15,8 +15,8 @@ from gateway import row_of
 from steward.domain.exposures import hashed_entity
 from steward.ports import Put, Table
 from steward_cli.app import app
+from steward_cli.asking import Asked, ask
 from steward_cli.demo.facts import Facts
-from steward_cli.demo.traffic import Asked, ask
 from steward_cli.target import Choice
 from support.laboratory_stack import Laboratory, eventually
 

@@ -75,6 +75,7 @@ def test_the_tutorial_is_true(
     _is_recorded(lab, len(sent))
     assert leftovers(lab.target, NAME) == {}
     _is_all_listed(lab, before, answer["retained"])
+    _is_forgotten(lab)
     # What was kept does not stand in the way of coming back, nor of going again.
     declaration = tmp_path / NAME / "project.yaml"
     text = declaration.read_text(encoding="utf-8").replace("batch: null\n", "")
@@ -149,6 +150,30 @@ def _is_recorded(lab: Laboratory, rows: int) -> None:
         lambda: lab.state.store.query(Table.LINEAGE, node), "the batch's lineage", within=120
     )
     assert any(f"version:{NAME}/1" in str(item) for item in upstream)
+
+
+def _is_forgotten(lab: Laboratory) -> None:
+    """The delivery whose bytes were scored too is deleted, and nothing stored holds its rows."""
+    [batch] = lab.state.batches(NAME)
+    delivery = batch["input"][0]["sha256"]
+    gone = lab.steward("data", "delete", NAME, delivery, "--reason", "request 3", "--yes")
+    assert gone["batches"] == [batch["batch_id"]]
+    held = {kind: gone["objects"][kind] for kind in ("batch_inputs", "batch_work", "scores")}
+    assert held == {"batch_inputs": 1, "batch_work": 2, "scores": 2}
+    s3, outputs = lab.target.client("s3"), lab.target.outputs
+    for bucket, folder in (
+        ("DataBucketName", f"batch-input/{NAME}/"), ("DataBucketName", f"scores/{NAME}/"),
+        ("ArtifactsBucketName", f"batch/{NAME}/"),
+    ):  # fmt: skip
+        found = s3.list_object_versions(Bucket=outputs[bucket], Prefix=folder)
+        assert found.get("Versions", []) == [], folder
+    [batch] = lab.state.batches(NAME)
+    assert batch["status"] == "deleted"
+    node = f"predictions:{NAME}/v1/batch/{batch['batch_id']}"
+    eventually(
+        lambda: "BatchDeleted" in str(lab.state.store.query(Table.LINEAGE, node)),
+        "the deletion in the lineage", within=120,
+    )  # fmt: skip
 
 
 def _is_fired(lab: Laboratory) -> None:

@@ -17,10 +17,10 @@ import pytest
 import yaml
 
 from steward.ports import Table
+from steward_cli.asking import ask
 from steward_cli.commands.versions import decide
 from steward_cli.demo import data as diabetes
 from steward_cli.demo.people import acting_as
-from steward_cli.demo.traffic import ask
 from support.laboratory_stack import Laboratory, eventually
 
 pytestmark = pytest.mark.e2e

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from steward_cli.asking import ask_all
 from steward_cli.commands.mail import letters
-from steward_cli.demo.traffic import ask_all
 from steward_cli.function_urls import call
 from steward_cli.state import shares_of
 from support.laboratory_stack import Laboratory, eventually, turning

@@ -18,7 +18,7 @@ import pytest
 from steward.domain.experiments.cohorts import cohorts_of
 from steward.domain.experiments.plan import PAIRED
 from steward.ports import Item, Table
-from steward_cli.demo.traffic import Asked
+from steward_cli.asking import Asked
 from support.laboratory_stack import Laboratory, eventually
 from support.trial import Trial
 

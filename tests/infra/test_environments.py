@@ -157,3 +157,35 @@ def test_a_stack_without_neighbours_has_nothing_of_promotion() -> None:
                 assert resource.get("Condition") in (
                     *SENDING, "TakesVersions", "HasNeighbour",
                 ), name  # fmt: skip
+
+
+_NAMED_BY_US = ("endpoint", "endpoint-config", "hyper-parameter-tuning-job", "model",
+                "model-card", "model-package", "model-package-group", "feature-group",
+                "processing-job", "training-job", "transform-job")  # fmt: skip
+_READ_OF_WHATEVER_RUNS = {"sagemaker:DescribeEndpointConfig", "sagemaker:DescribeModel"}
+
+
+@pytest.mark.parametrize("path", CHILDREN, ids=lambda path: path.stem)
+def test_a_role_reaches_what_bears_its_environment_alone(path: Path) -> None:
+    """Two environments may share an account, where SageMaker's names are of both."""
+    for statement in statements_of(load(path)):
+        if set(as_list(statement["Action"])) <= _READ_OF_WHATEVER_RUNS:
+            continue  # an endpoint of ours that somebody put on another configuration
+        for resource in as_list(statement.get("Resource", [])):
+            text = resource.get("Fn::Sub", "") if isinstance(resource, dict) else str(resource)
+            text = text[0] if isinstance(text, list) else text
+            _, _, named = text.partition(":sagemaker:${AWS::Region}:${AWS::AccountId}:")
+            kind, _, name = named.partition("/")
+            if kind in _NAMED_BY_US:
+                assert name.startswith(("${Environment}-", "t-${Environment}-",
+                                        "steward-${Environment}-")), text  # fmt: skip
+
+
+def statements_of(found: Any) -> list[dict[str, Any]]:
+    """Return every statement in a template, wherever it is."""
+    if isinstance(found, list):
+        return [one for part in found for one in statements_of(part)]
+    if not isinstance(found, dict):
+        return []
+    own = [found] if "Effect" in found and "Action" in found else []
+    return own + [one for part in found.values() for one in statements_of(part)]

@@ -11,6 +11,7 @@ from typing import Any
 from steward.contracts.events import BatchScoringRequested, DatasetAccepted, Event
 from steward.contracts.incoming import BatchDue, Received
 from steward.contracts.steps.batch import (
+    BatchConclusion,
     BatchFailure,
     ConcludeBatch,
     DeliverScores,
@@ -65,8 +66,15 @@ class Batches(ServingScene):
     @property
     def ports(self) -> Ports:
         return Ports(
-            self.state, self.objects, self.workflows, self.clock, self.ids, MACHINE, DATA
+            self.state, self.objects, self.workflows, self.clock, self.ids, MACHINE, DATA,
+            self.conclude_batch,
         )  # fmt: skip
+
+    def register(self, version: int, **changes: Any) -> None:
+        """Write the records of a version and of the run that made it, as it is declared now."""
+        run = {"project": PROJECT, "run_id": f"made{version}-1"}
+        self.state.put(Table.RUNS, {**run, "config": self.project.model_dump(mode="json")})
+        super().register(version, run_id=run["run_id"], **changes)
 
     def put(self, content: str, key: str = INPUT) -> None:
         self.objects.write(f"s3://{DATA}/{key}", content.encode(), "text/csv")
@@ -150,10 +158,13 @@ class Batches(ServingScene):
             outcome="failed" if failure else "succeeded", execution_arn=f"{MACHINE}:x",
             manifest_uri=manifest_uri, failure=BatchFailure(**failure) if failure else None,
         )  # fmt: skip
+        return self.conclude_batch(command).status
+
+    def conclude_batch(self, command: ConcludeBatch) -> BatchConclusion:
         return conclude_batch(
             command, state=self.state, objects=self.objects, hosting=self.hosting,
             clock=self.clock, ids=self.ids, environment="dev", data_bucket=DATA,
-        ).status  # fmt: skip
+        )  # fmt: skip
 
     def run(self, batch_id: str, answer: Callable[[str], str] = by_age) -> str:
         """Play the machine; return the batch's status."""

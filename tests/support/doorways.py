@@ -28,6 +28,7 @@ from support.fakes import (
     FakeRegistry,
     FakeSchedules,
     FakeState,
+    FakeWorkflows,
 )
 
 FUNCTIONS = Path(__file__).parents[2] / "functions"
@@ -51,6 +52,7 @@ class FakeApp:
     job_image: FakeJobImage = field(default_factory=FakeJobImage)
     job_records: FakeJobRecords = field(default_factory=FakeJobRecords)
     failure_queue: FakeFailureQueue = field(default_factory=FakeFailureQueue)
+    workflows: FakeWorkflows = field(default_factory=FakeWorkflows)
     clock: FakeClock = field(default_factory=FakeClock)
     ids: FakeIds = field(default_factory=FakeIds)
 

@@ -27,7 +27,15 @@ from steward.domain.errors import (
     RetryableError,
     StewardError,
 )
-from steward.ports import Answer, Entry, ObjectInfo, RecordKey, RoleCounts, StoredCard
+from steward.ports import (
+    Answer,
+    Entry,
+    ExecutionState,
+    ObjectInfo,
+    RecordKey,
+    RoleCounts,
+    StoredCard,
+)
 from support.fake_state import FakeState
 
 __all__ = [
@@ -188,8 +196,14 @@ class FakeObjects:
     def download(self, bucket: str, key: str, path: str, version_id: str | None = None) -> None:
         Path(path).write_bytes(self._need(bucket, key, version_id).content)
 
-    def upload(self, path: str, uri: str, content_type: str = "application/octet-stream") -> str:
-        return self.write(uri, Path(path).read_bytes(), content_type)
+    def upload(
+        self,
+        path: str,
+        uri: str,
+        content_type: str = "application/octet-stream",
+        tags: Mapping[str, str] | None = None,
+    ) -> str:
+        return self.write(uri, Path(path).read_bytes(), content_type, tags)
 
     def write(
         self,
@@ -213,9 +227,15 @@ class FakeObjects:
     def open(self, uri: str) -> BinaryIO:
         return io.BytesIO(self.read(uri))
 
-    def copy(self, source_uri: str, target_uri: str, version_id: str | None = None) -> None:
+    def copy(
+        self,
+        source_uri: str,
+        target_uri: str,
+        version_id: str | None = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> None:
         stored = self._need(*_split(source_uri), version_id)
-        self.write(target_uri, stored.content, stored.content_type)
+        self.write(target_uri, stored.content, stored.content_type, tags)
 
     def list(self, bucket: str, prefix: str) -> Iterable[ObjectInfo]:
         for place in sorted(self._objects):
@@ -273,13 +293,15 @@ class FakeExecution:
 class FakeWorkflows:
     """Executions by ARN, running until a test calls ``end``.
 
-    ``fails`` raises at the next start or redrive, ``stop_fails`` at the next stop.
+    ``fails`` raises at the next start or redrive, ``stop_fails`` at the next stop, and
+    ``find_fails`` at the next look.
     """
 
     def __init__(self) -> None:
         self.executions: dict[str, FakeExecution] = {}
         self.fails: Exception | None = None
         self.stop_fails: Exception | None = None
+        self.find_fails: Exception | None = None
 
     def start(self, machine: str, name: str, payload: Mapping[str, Any]) -> str:
         if self.fails is not None:
@@ -301,6 +323,13 @@ class FakeWorkflows:
                 value="ExecutionDoesNotExist",
             )  # fmt: skip
         return self.executions[execution_arn].status
+
+    def find(self, execution_arn: str) -> ExecutionState | None:
+        if self.find_fails is not None:
+            failure, self.find_fails = self.find_fails, None
+            raise failure
+        known = self.executions.get(execution_arn)
+        return ExecutionState(known.status, *known.stopped_with) if known else None
 
     def is_redrivable(self, execution_arn: str) -> bool:
         return self.status(execution_arn) in {"FAILED", "TIMED_OUT", "ABORTED"}

@@ -137,6 +137,16 @@ SAMPLES: list[e.Payload] = [
         deleted_at="2026-01-07T09:00:00.000+00:00",
         objects=3,
         features=["labs/v1"],
+        batches=["5d2e9a7b1c30-1"],
+    ),
+    e.BatchDeleted(
+        batch_id="5d2e9a7b1c30-1",
+        version=3,
+        scores_uri="s3://data/scores/diabetes/batch/5d2e9a7b1c30/scores.csv",
+        reason="erasure request 17",
+        by="ana",
+        deleted_at="2026-01-07T09:00:00.000+00:00",
+        objects=4,
     ),
     e.DatasetBuilt(
         dataset_id=DIGEST,

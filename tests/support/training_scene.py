@@ -12,6 +12,7 @@ from typing import Any
 from steward.contracts.incoming import ExecutionStatusChange
 from steward.domain.delivery_lists import list_of
 from steward.domain.project import Project, parse_project
+from steward.domain.runs import training_digest
 from steward.ports import Item, Table
 from steward.service.delivery_lists import read_list
 from steward.service.training.conclude import conclude_execution
@@ -150,7 +151,8 @@ class Scene:
             key = {"project": self.project.project, "delivery_id": digest}
             item = self.state.get(Table.DELIVERIES, key)
             assert item is not None
-            judged = {"judged_under": self.project.digest, "judged_by": "earlier-1", "rows": 10}
+            rules = training_digest(self.project.model_dump(mode="json"))
+            judged = {"judged_under": rules, "judged_by": "earlier-1", "rows": 10}
             self.state.put(Table.DELIVERIES, {**item, "status": status, **judged})
 
     def end(

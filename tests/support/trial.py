@@ -9,8 +9,8 @@ from typing import Any
 from steward.domain.experiments.cohorts import verdicts_of
 from steward.domain.experiments.ticks import schedule_name
 from steward.ports import Item, Table
+from steward_cli.asking import Asked, ask_all
 from steward_cli.commands.mail import letters
-from steward_cli.demo.traffic import Asked, ask_all
 from steward_cli.function_urls import call
 from steward_cli.state import shares_of
 from support.laboratory_stack import PATIENCE_S, Laboratory, eventually

@@ -14,7 +14,7 @@ from rich.console import Console
 from typer.main import get_command
 
 from steward_cli import console
-from steward_cli.app import app
+from steward_cli.app import HELP, app
 from steward_cli.commands import mail
 
 
@@ -80,3 +80,32 @@ def test_square_brackets_of_a_mail_are_no_markup(
     out = capsys.readouterr().out
     assert "Subject: [steward dev] x" in out
     assert "[missing_column]" in out
+
+
+SHORT = {"--reason": "-m", "--comment": "-m", "--note": "-m", "--out": "-o", "--project": "-p"}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_same_option_has_the_same_short_form_and_everything_is_explained(name: str) -> None:
+    for found in COMMANDS[name].params:
+        for option in found.opts:
+            assert SHORT.get(option, option) in found.opts, found.opts
+        if found.name != "help":
+            assert found.help, f"{name} {found.name}"
+        if found.param_type_name == "argument":
+            shown = found.metavar or found.name.upper()
+            assert "PROJECT_" not in shown, shown
+
+
+def test_the_overview_names_every_command_once_below_a_heading() -> None:
+    program: Any = get_command(app)
+    assert sorted(program.list_commands(None)) == sorted(program.commands)
+    assert all(command.rich_help_panel for command in program.commands.values())
+
+
+def test_exit_codes_are_told_in_the_help_and_on_the_page() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "cli.md").read_text(encoding="utf-8")
+    assert set(console.Exit) <= set(console.EXIT_CODES)
+    for code, told in console.EXIT_CODES.items():
+        assert f"{code} {told}" in HELP
+        assert f"| {code} | {told}" in page

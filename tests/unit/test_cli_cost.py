@@ -13,14 +13,15 @@ import pytest
 from botocore.stub import Stubber
 from typer.testing import CliRunner
 
+from steward.domain.prices import US_EAST_1, price_table
 from steward.domain.project import parse_project
-from steward.domain.run_cost import time_item, time_partition
+from steward.domain.run_cost import PlannedRun, estimate, time_item, time_partition
 from steward.ports import Table
 from steward_cli import price_list
 from steward_cli.app import app
 from steward_cli.commands import cost
 from steward_cli.console import CommandError
-from steward_cli.costs import costs_by, per_million
+from steward_cli.costs import batch_costs, costs_by, per_million
 from steward_cli.state import StackState
 from support.training_scene import Scene, csv_of, declaration
 
@@ -42,7 +43,8 @@ RELEASED = entry("execution", 0.125, "2026-02-01T09:00:00", machine="s-release-v
                  status="SUCCEEDED", transitions=30, function_dollars=0.1)  # fmt: skip
 UNPRICED = entry("training_job", None, "2026-02-02T09:00:00", run="other-1", billable_s=60,
                  instance_count=1, instance_type="ml.zz9.large")  # fmt: skip
-PARTS = [{"name": "training", "expected": 0.7}, {"name": "storage", "expected": 0.2}]
+PARTS = [{"name": "training", "expected": 0.7, "high": 1.1},
+         {"name": "storage", "expected": 0.2, "high": 0.4}]  # fmt: skip
 ENTRIES = [RELEASED, TRAINED, ENDED, UNPRICED]
 
 
@@ -53,8 +55,40 @@ def test_a_run_is_held_against_its_estimate_without_what_its_release_cost() -> N
 
     assert first["dollars"] == pytest.approx(0.875)
     assert first["training"] == pytest.approx(0.75)
-    assert first["difference"] == pytest.approx(0.05)
+    assert (first["expected"], first["high"]) == (pytest.approx(0.7), pytest.approx(1.1))
+    assert first["difference"] == pytest.approx(first["training"] - first["expected"])
+    assert first["storage"] == 0.2
     assert (other["dollars"], other["unpriced"], other["difference"]) == (0.0, 1, None)
+
+
+def test_a_difference_waits_for_the_end_of_the_run_and_for_every_price() -> None:
+    estimate = {"expected": 0.9, "high": 1.5, "parts": PARTS}
+    running = {"run_id": RUN, "status": "running", "estimate": estimate}
+    unpriced = {"run_id": "other-1", "status": "failed", "estimate": estimate}
+
+    first, other = costs_by("run", ENTRIES, [running, unpriced], [])
+
+    assert (first["expected"], first["difference"]) == (0.9, None)
+    assert (other["expected"], other["training"], other["difference"]) == (0.9, 0, None)
+
+
+SCORED = entry("transform_job", 0.5, "2026-02-03T09:00:00", run="batch-1", billable_s=60,
+               instance_count=1, instance_type="ml.m5.large")  # fmt: skip
+LOST = entry("execution", 0.25, "2026-02-04T09:00:00", run="batch-2", machine="s-score-batch",
+             status="SUCCEEDED", transitions=9, function_dollars=0.01)  # fmt: skip
+BATCHES: list[dict[str, Any]] = [
+    {"batch_id": "batch-1", "status": "succeeded", "version": 4, "rows": 3000},
+    {"batch_id": "batch-2", "status": "failed", "version": None, "rows": 50},
+]
+
+
+def test_batches_are_of_the_version_that_scored_them_and_make_no_model() -> None:
+    versions = [{"run_id": RUN, "version": 4}]
+    by_version = costs_by("version", [*ENTRIES, SCORED, LOST], [], versions, BATCHES)
+    assert {line["version"]: line["dollars"] for line in by_version} == {"4": 1.375, "none": 0.25}
+    found = batch_costs([*ENTRIES, SCORED, LOST], BATCHES)
+    assert found == {"dollars": 0.75, "rows": 3000, "million": pytest.approx(250)}
+    assert batch_costs(ENTRIES, [])["million"] is None
 
 
 def test_months_and_versions_add_up_to_the_same() -> None:
@@ -230,6 +264,7 @@ def test_prices_are_written_from_the_api_the_same_for_the_same_answers(table: Pa
     assert after["region"] == "eu-west-1"
     assert after["compute"]["as_of"] == "2026-11-20"
     assert after["compute"]["instance_hour"] == {"ml.c5.xlarge": 0.23, "ml.m5.large": 0.128}
+    assert "further_instances" not in after
     assert after["compute"]["gb_second"] == 0.0000166667
     assert price_list.written(after, table) is True
 
@@ -252,5 +287,20 @@ def test_the_table_in_the_repository_is_dated_sourced_and_as_it_would_be_written
     known = json.loads(price_list.TABLE.read_text(encoding="utf-8"))
 
     assert price_list.written(known) is False
-    for section in ("compute", "traffic", "hosting"):
+    for section in ("compute", "traffic", "hosting", "further_instances"):
         assert datetime.fromisoformat(known[section]["as_of"]).replace(tzinfo=UTC)
+
+
+def test_a_price_from_elsewhere_is_told_apart_and_gives_way_to_the_regions_own() -> None:
+    known = json.loads(price_list.TABLE.read_text(encoding="utf-8"))
+    assert US_EAST_1.label("ml.m5.large") == US_EAST_1.label()
+    assert US_EAST_1.label("ml.g5.2xlarge").endswith(
+        "ml.g5.2xlarge at us-west-2 prices of 2026-09-01"
+    )
+    expected = estimate(PlannedRun("ml.g5.12xlarge", 3600), [])
+    assert "ml.g5.12xlarge at us-west-2 prices" in expected.prices
+    known["compute"]["instance_hour"]["ml.g5.2xlarge"] = 9.0
+    own = price_table(known)
+    assert (own.instance_hour["ml.g5.2xlarge"], own.label("ml.g5.2xlarge")) == (9.0, own.label())
+    del known["further_instances"]
+    assert "ml.g6.xlarge" not in price_table(known).instance_hour

@@ -19,7 +19,8 @@ from typer.testing import CliRunner
 
 from steward_cli.app import app
 from steward_cli.commands import doctor as command
-from steward_cli.doctor import machine
+from steward_cli.commands.image import SOURCE_METADATA, source_digest
+from steward_cli.doctor import images, machine
 from steward_cli.doctor.account import account_findings, region_findings
 from steward_cli.doctor.findings import Finding, looked, worst
 from steward_cli.doctor.machine import engine_version, python_finding
@@ -30,7 +31,7 @@ SESSION = boto3.Session(region_name="us-east-1", aws_access_key_id="x", aws_secr
 TOPIC = "arn:aws:sns:us-east-1:000000000000:steward-dev-"
 OUTPUTS = {
     "Environment": "dev", "JobImageParameterName": "/steward/job-image",
-    **{output: f"{TOPIC}{output}" for _, output in TOPICS},
+    "ArtifactsBucketName": "artifacts", **{output: f"{TOPIC}{output}" for _, output in TOPICS},
 }  # fmt: skip
 NESTED = "arn:aws:cloudformation:us-east-1:000000000000:stack/steward-dev-Data-1/x"
 QUEUE = "https://sqs.us-east-1.amazonaws.com/000000000000/steward-dev-Data-StartHandlingFailures-1"
@@ -77,6 +78,7 @@ def resource(
 def stack(
     *, status: str = "UPDATE_COMPLETE", drift: str = "IN_SYNC", nested: str = "CREATE_COMPLETE",
     image: str | None = "repo@sha256:0123456789abcdef", letters: int = 0,
+    sources: str | None = "as here",
     subscription: str = "arn:aws:sns:us-east-1:000000000000:t:1", alarms: tuple[str, ...] = (),
 ) -> Account:  # fmt: skip
     """Return an account with a stack that is well but for what is said."""
@@ -93,6 +95,9 @@ def stack(
         account.refuses("ssm", "get_parameter", "ParameterNotFound")
     else:
         account.answers("ssm", "get_parameter", Parameter={"Value": image})
+        known = source_digest() if sources == "as here" else sources
+        metadata = {SOURCE_METADATA: known} if known else {}
+        account.answers("s3", "head_object", Metadata=metadata)
     account.answers(
         "sqs", "get_queue_attributes", Attributes={"ApproximateNumberOfMessages": str(letters)}
     )
@@ -124,6 +129,8 @@ def test_a_stack_that_is_well_has_no_trouble() -> None:
         ({"drift": "NOT_CHECKED"}, ("drift", "unknown")),
         ({"image": None}, ("job image", "fail")),
         ({"image": "none"}, ("job image", "fail")),
+        ({"sources": None}, ("image's code", "unknown")),
+        ({"sources": "0" * 64}, ("image's code", "warn")),
         ({"letters": 3}, ("dead letters", "fail")),
         ({"alarms": (ALARM,)}, ("alarms", "fail")),
         ({"alarms": ("steward-dev-churn-candidate-errors",)}, ("alarms", "fail")),
@@ -191,6 +198,52 @@ def test_every_refused_look_is_unknown_and_the_others_go_on() -> None:
         assert "not allowed to look" in found[check].says
     # Without the list of resources there are no queues to look into.
     assert found["dead letters"].state == "unknown"
+
+
+class Recorded:
+    """The records of an embedded AWS: a version for each image that is named."""
+
+    def __init__(self, *images_: str) -> None:
+        self.images = images_
+
+    def projects(self) -> list[dict[str, Any]]:
+        return [{"project": "churn"}]
+
+    def versions(self, project: str) -> list[dict[str, Any]]:
+        return [
+            {"version": number, "state": state, "job_image": image}
+            for state in ("production", "archived")
+            for number, image in enumerate(self.images, 1)
+        ]
+
+
+@pytest.mark.parametrize(
+    ("recorded", "versions", "states"),
+    [
+        ("new", ["new"], ["ok"]),
+        ("old", ["new"], ["fail"]),
+        ("new", ["old", "new"], ["ok", "warn"]),
+        ("old", ["old"], ["fail", "warn"]),
+    ],
+)
+def test_code_that_changed_under_a_running_engine_is_told_with_what_to_do(
+    monkeypatch: pytest.MonkeyPatch, recorded: str, versions: list[str], states: list[str]
+) -> None:
+    uri = {name: f"local/steward-jobs@sha256:{name * 20}" for name in ("old", "new")}
+    account = Account()
+    account.target.engine = SimpleNamespace()  # type: ignore[assignment]
+    account.target.__dict__["outputs"] = OUTPUTS
+    account.answers("ssm", "get_parameter", Parameter={"Value": uri[recorded]})
+    state = Recorded(*(uri[name] for name in versions))
+    monkeypatch.setattr(images, "StackState", lambda _target: state)
+    monkeypatch.setattr(images, "local_image_uri", lambda: uri["new"])
+
+    found = list(images.image_findings(account.target))
+
+    assert [one.state for one in found] == states
+    for one in found[1:]:
+        assert "churn 1 (production)" in one.says
+    assert all("train again" in one.do for one in found if one.state != "ok")
 
 
 def quota(name: str, value: float) -> dict[str, Any]:

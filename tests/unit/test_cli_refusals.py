@@ -19,8 +19,9 @@ from steward_cli import console, sources
 from steward_cli.app import main, translate
 from steward_cli.commands import governance, lineage, serving
 from steward_cli.console import CommandError, Exit, fail, rejected
-from steward_cli.function_urls import Reply
+from steward_cli.function_urls import Reply, as_whom
 from steward_cli.lineage_graph import LineageGraph
+from steward_cli.target import Target, write_profile
 from support.fake_state import FakeState
 
 REJECTIONS = [
@@ -182,3 +183,36 @@ def test_a_record_leaves_out_what_holds_nothing() -> None:
         {"steps": [{"share": 100, "floor": None}], "risk": None, "held": False}
     )
     assert shown == "steps:\n- share: 100\nheld: false"
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [("a\\b", r"'a\b'"), ("a'b", '"a\'b"'), ("a\nb", r"'a\nb'"), (None, "None"), (3.5, "3.5")],
+)
+def test_a_value_is_quoted_as_a_person_wrote_it(value: object, shown: str) -> None:
+    assert console.quoted(value) == shown
+
+
+def test_a_whole_document_has_no_place_before_what_is_wrong_with_it() -> None:
+    refusal = {"field": "$", "value": "none", "allowed": "a mapping of keys"}
+    assert console.told(refusal) == "value: 'none'; allowed: a mapping of keys"
+    assert errors.placed("$", "no column is left as a feature") == "no column is left as a feature"
+    assert errors.placed("release.steps", "must end at 100") == "release.steps: must end at 100"
+
+
+def test_a_refused_person_is_told_as_whom_to_try(tmp_path: Path) -> None:
+    refusal = {"error": "NotAuthorizedError", "message": "root proves no person",
+               "field": "caller", "allowed": "an IAM user"}  # fmt: skip
+    target = Target("local", "s", "us-east-1", None, SimpleNamespace(state_dir=tmp_path))  # type: ignore[arg-type]
+    write_profile(tmp_path / "aws" / "credentials", "ana", "key", "secret")
+
+    with pytest.raises(console.CommandError) as denied:
+        Reply(403, refusal, as_whom(target)).raise_for_status()
+
+    assert denied.value.code == console.Exit.DENIED
+    assert "allowed: an IAM user" in str(denied.value.hint)
+    assert "steward --profile NAME, here ana" in str(denied.value.hint)
+    assert "a session" in as_whom(Target("aws", "s", "us-east-1", None))
+    with pytest.raises(console.CommandError) as other:
+        Reply(400, refusal, "never said").raise_for_status()
+    assert "never said" not in str(other.value.hint)

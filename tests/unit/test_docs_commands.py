@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,16 @@ LINES = [
     for match in shown.finditer(page.read_text(encoding="utf-8"))
     if "card" in COMMANDS or not match[1].startswith("steward card ")
 ]
+
+
+_EXAMPLE = re.compile(r"Example: `(steward [^`]*)`")
+
+
+def examples(command: Any) -> Iterator[str]:
+    """The example in the help of each command."""
+    for below in getattr(command, "commands", {}).values():
+        yield from examples(below)
+    yield from _EXAMPLE.findall(command.help or "")
 
 
 def problem_of(line: str) -> str | None:
@@ -54,6 +65,11 @@ def test_commands_are_shown() -> None:
 @pytest.mark.parametrize(("page", "line"), LINES)
 def test_a_shown_command_is_one_that_the_program_takes(page: str, line: str) -> None:
     assert problem_of(line) is None, page
+
+
+@pytest.mark.parametrize("line", sorted(examples(_PROGRAM)))
+def test_the_example_of_a_help_is_one_that_the_program_takes(line: str) -> None:
+    assert problem_of(line) is None
 
 
 @pytest.mark.parametrize(

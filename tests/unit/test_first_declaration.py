@@ -17,7 +17,8 @@ from steward.domain.validation import validate_file
 from steward.domain.workspace import Limits
 from steward_cli.app import app
 from steward_cli.console import CommandError
-from steward_cli.first_declaration import Wanted, declare, read_file, text_of
+from steward_cli.first_declaration import Wanted, declare, text_of
+from steward_cli.first_file import read_file
 from steward_cli.project_templates import templates_of
 from steward_cli.sources import read_source
 from support.rendered import ROOT, plain_templates

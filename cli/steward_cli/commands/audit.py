@@ -166,7 +166,9 @@ def prove(
     context: typer.Context,
     project: Project,
     number: Seq,
-    out: Annotated[Path | None, typer.Option(help="File for the proof as JSON.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="File for the proof as JSON.")
+    ] = None,
     json_: Json = False,
 ) -> None:
     """Prove that a record is under a signed head, without the records beside it.
@@ -192,7 +194,7 @@ def prove(
 def export(
     context: typer.Context,
     project: MaybeProject = None,
-    out: Annotated[Path, typer.Option(help="File to write.")] = Path("ledger.json"),
+    out: Annotated[Path, typer.Option("--out", "-o", help="File to write.")] = Path("ledger.json"),
     stack_ledger: StackLedgerOption = False,
     json_: Json = False,
 ) -> None:

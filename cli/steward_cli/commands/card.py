@@ -29,7 +29,7 @@ from steward_cli.target import Choice, choose
 
 app = typer.Typer(help="Model cards and checklists, made of evidence alone.")
 
-Project = Annotated[str, typer.Argument(help="Project name.")]
+Project = Annotated[str, typer.Argument(metavar="PROJECT", help="Project name.")]
 Version = Annotated[int, typer.Argument(min=1, help="Version number.")]
 Into = Annotated[Path | None, typer.Option("--into", help="Write it to this file.")]
 Wait = Annotated[float, typer.Option(help="Seconds to wait for a job.")]

@@ -9,8 +9,10 @@ import typer
 from rich.console import Console
 
 from steward.ports import Item
+from steward_cli.commit_text import print_commit
 from steward_cli.console import CommandError, Exit, Json, progress, record, show, table
 from steward_cli.function_urls import call
+from steward_cli.sheet import Full
 from steward_cli.state import StackState, person
 from steward_cli.target import Target, choose
 
@@ -53,8 +55,9 @@ def list_commits(context: typer.Context, project: Project, json_: Json = False) 
 
 @app.command("show")
 def show_commit(
-    context: typer.Context, project: Project, commit: Commit, json_: Json = False
-) -> None:
+    context: typer.Context, project: Project, commit: Commit, full: Full = False,
+    json_: Json = False,
+) -> None:  # fmt: skip
     """Show the latest integration of a commit: step, findings of its jobs, training run.
 
     Example: `steward commits show diabetes 1f0c9a7b2d3e`
@@ -63,10 +66,12 @@ def show_commit(
     item = _latest(StackState(target).integrations(project), project, commit)
 
     def render(console: Console) -> None:
-        console.print(record({name: item[name] for name in item if name != "run_id"}))
-        link = target.console_url(f"states/home#/v2/executions/details/{item['integration_arn']}")
-        if link:
-            console.print(link)
+        if full:
+            console.print(record({name: item[name] for name in item if name != "run_id"}))
+            return
+        arn = item.get("integration_arn")
+        link = target.console_url(f"states/home#/v2/executions/details/{arn}") if arn else None
+        print_commit(console, item, link)
 
     show(item, json_, render)
 

@@ -18,7 +18,7 @@ from steward.domain.run_cost import estimate, month_of
 from steward.ports import Table
 from steward.service.training.budget import history, planned_run, spent_in
 from steward_cli.console import Exit, Json, show, table
-from steward_cli.costs import By, costs_by, per_million, predictions_by_version
+from steward_cli.costs import By, batch_costs, costs_by, per_million, predictions_by_version
 from steward_cli.price_list import TABLE, refreshed, written
 from steward_cli.state import StackState
 from steward_cli.target import Target, choose
@@ -60,17 +60,27 @@ def show_cost(
     state = StackState(target)
     configured = state.project(project)
     entries = state.costs(project)
-    lines = costs_by(by, entries, state.runs(project), state.versions(project))  # type: ignore[arg-type]
+    batches = state.batches(project)
+    lines = costs_by(by, entries, state.runs(project), state.versions(project), batches)  # type: ignore[arg-type]
+    scored = batch_costs(entries, batches)
     chunks = state.store.query(Table.MONITORING, project, prefix="chunk#")
     predictions = sum(predictions_by_version(chunks).values())
     total = sum(line["dollars"] for line in lines)
     memory_mb = int(configured["config"]["serving"]["memory_mb"])
-    million = per_million(total, predictions, memory_mb, _latency_s(target, project))
+    making = total - scored["dollars"]
+    million = per_million(making, predictions, memory_mb, _latency_s(target, project))
+    million["batch"] = scored
     found = {"project": project, "by": by, "lines": lines, "dollars": total, "million": million,
              "prices": sorted({str(entry["prices"]) for entry in entries})}  # fmt: skip
 
     def render(console: Console) -> None:
         console.print(table(_columns(by), [_row(by, line) for line in lines]))
+        if any(line.get("expected") is not None for line in lines):
+            console.print(
+                "training: until the version is registered, beside what was expected and high of "
+                "the same parts; staging and release are in together, storage is in neither",
+                style="dim", soft_wrap=True,
+            )  # fmt: skip
         console.print(f"Together ${total:.4f}: {', '.join(found['prices']) or 'nothing recorded'}")
         if unpriced := sum(line["unpriced"] for line in lines):
             console.print(
@@ -82,17 +92,32 @@ def show_cost(
 
 
 def _columns(by: str) -> tuple[str, ...]:
-    more = ("training", "estimate", "high", "difference") if by == "run" else ()
-    return (by, "dollars", *more, "entries", "since")
+    more = ("training", "expected", "high", "difference") if by == "run" else ()
+    return (by, "together", *more, "entries", "since")
 
 
 def _row(by: str, line: dict[str, Any]) -> tuple[Any, ...]:
     more: tuple[str, ...] = ()
     if by == "run":
         more = tuple(_dollars(line[name]) for name in ("training", "expected", "high"))
-        difference = line["difference"]
-        more = (*more, "" if difference is None else f"{difference:+.4f}")
-    return (line[by], _dollars(line["dollars"]), *more, line["entries"], line["since"])
+        more = (*more, _difference(line))
+    return (_named(str(line[by])), _dollars(line["dollars"]), *more, line["entries"], line["since"])
+
+
+def _named(key: str) -> str:
+    """Return a run's id as lists show it: of a commit its short id and the attempt."""
+    kind, _, rest = key.partition("#")
+    commit, _, attempt = rest.partition("#")
+    return f"{kind} {commit[:12]} #{attempt}" if attempt else key
+
+
+def _difference(line: dict[str, Any]) -> str:
+    if line["difference"] is None:
+        return ""
+    sign = "-" if line["difference"] < 0 else "+"
+    share = f" ({line['difference'] / line['expected']:+.0%})" if line["expected"] else ""
+    above = ", above high" if line["training"] > line["high"] else ""
+    return f"{sign}${abs(line['difference']):.4f}{share}{above}"
 
 
 def _dollars(value: float | None) -> str:
@@ -106,6 +131,11 @@ def _render_million(console: Console, million: dict[str, Any]) -> None:
         f" (endpoint ${million['endpoint']:.2f} at {million['answer_s'] * 1000:.0f} ms {how},"
         f" gateway ${million['gateway']:.2f}; {million['prices']})"
     )
+    if million["batch"]["million"] is not None:
+        console.print(
+            f"${million['batch']['million']:.2f} to score in batches,"
+            f" of {million['batch']['rows']} rows so far"
+        )
     if million["making"] is None:
         console.print("No prediction was captured yet, so making the model is spread over none")
         return
@@ -195,7 +225,7 @@ def estimate_cost(context: typer.Context, project: Project, json_: Json = False)
 @app.command("refresh-prices")
 def refresh_prices(
     context: typer.Context,
-    out: Annotated[Path, typer.Option(help="The table's file.")] = TABLE,
+    out: Annotated[Path, typer.Option("--out", "-o", help="The table's file.")] = TABLE,
     json_: Json = False,
 ) -> None:
     """Write the price table again from the AWS Price List API; needs `pricing:GetProducts`.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,7 +15,7 @@ from steward.domain.names import PRIMARY
 from steward.domain.runs import DeliveryStatus
 from steward_cli.commands.data_delete import delete
 from steward_cli.commands.data_profile import profile_file
-from steward_cli.console import CommandError, Exit, Json, progress, show, table
+from steward_cli.console import CommandError, Exit, Json, progress, quoted, show, table
 from steward_cli.state import StackState
 from steward_cli.target import Target, choose
 
@@ -38,9 +39,17 @@ def put(
     ],
     project: Annotated[str, typer.Option("--project", "-p", help="Project name.")],
     table_: Annotated[str, typer.Option("--table", help="A source of data.sources.")] = PRIMARY,
+    rename: Annotated[
+        Path | None,
+        typer.Option("--rename", exists=True, help="Rename columns as a project's folder, or a "
+                     "file of new by old names, says."),
+    ] = None,
     json_: Json = False,
-) -> None:
+) -> None:  # fmt: skip
     """Deliver a file: everything else follows from the event.
+
+    With --rename the columns get the names that `project new --rename` gave them; the file on
+    this machine stays as it is.
 
     Example: `steward data put march.csv --project diabetes`
     """
@@ -49,14 +58,27 @@ def put(
     if table_ != PRIMARY and table_ not in sources:
         allowed = ", ".join([PRIMARY, *sorted(sources)])
         raise CommandError(f"{project} has no table {table_!r}", Exit.USAGE, f"allowed: {allowed}")
-    with progress(f"delivering {file.name}"):
-        placed = deliver(target, project, file, table_)
+    with tempfile.TemporaryDirectory(prefix="steward-") as scratch:
+        sent = file
+        if rename is not None:
+            from steward_cli.renaming import read_record, renamed_in
+
+            found = renamed_in(file, Path(scratch), names=read_record(rename))
+            sent = found.file or file
+        with progress(f"delivering {file.name}"):
+            placed = deliver(target, project, sent, table_, name=file.name)
     show(placed, json_, lambda console: console.print(f"delivered to {placed['uri']}"))
 
 
-def deliver(target: Target, project: str, file: Path, table_: str = PRIMARY) -> dict[str, str]:
-    """Put a file where its arrival is an event; S3 keeps the SHA-256 of its bytes."""
-    path = file.name if table_ == PRIMARY else f"{table_}/{file.name}"
+def deliver(
+    target: Target, project: str, file: Path, table_: str = PRIMARY, name: str | None = None
+) -> dict[str, str]:
+    """Put a file where its arrival is an event, by its own name or another.
+
+    S3 keeps the SHA-256 of its bytes.
+    """
+    name = name or file.name
+    path = name if table_ == PRIMARY else f"{table_}/{name}"
     bucket, key = target.output("DataBucketName"), f"deliveries/{project}/{path}"
     with file.open("rb") as body:
         answer = target.client("s3").put_object(
@@ -156,7 +178,7 @@ def show_report(
                 violation.get("column"),
                 violation.get("count"),
                 "; ".join(
-                    f"{_place(e)}: {e.get('value')!r}"
+                    f"{_place(e)}: {quoted(e.get('value'))}"
                     for e in (violation.get("examples") or [])[:3]
                 ),
                 violation.get("message"),

@@ -1,4 +1,4 @@
-"""``steward data delete``: a delivery goes for good, and the record of it stays."""
+"""``steward data delete``: rows go for good, and the record of them stays."""
 
 from __future__ import annotations
 
@@ -18,17 +18,21 @@ _TIMEOUT_S = 900.0
 def delete(
     context: typer.Context,
     project: Annotated[str, typer.Argument(help="Project name.")],
-    delivery: Annotated[str, typer.Argument(help="Delivery id or its beginning.")],
-    reason: Annotated[str, typer.Option("--reason", help="Why; it stays, so name nobody in it.")],
+    delivery: Annotated[str, typer.Argument(help="Delivery id or its beginning; or a batch id, "
+                                            "for files that were put there to be scored.")],
+    reason: Annotated[
+        str, typer.Option("--reason", "-m", help="Why; it stays, so name nobody in it.")
+    ],
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     json_: Json = False,
-) -> None:
-    """Delete a delivery for good, as when a person asks to be erased.
+) -> None:  # fmt: skip
+    """Delete a delivery, or the files of a batch, for good, as when a person asks to be erased.
 
     Removes all stored versions of its bytes, its accepted copy, what is in quarantine, its
-    reports and the feature files made of it. Who, when and why stay, and `steward dataset
-    rebuild` names them. Datasets, models and SageMaker's own records of features made of it stay
-    too: `steward lineage down delivery:PROJECT/ID` lists them; deliver tombstones first.
+    reports, the feature files made of it, and what every batch that scored it holds: the files of
+    the job, scores, refused results. Who, when and why stay, and `steward dataset rebuild` names
+    them. Datasets, models and SageMaker's own records of features made of it stay too:
+    `steward lineage down delivery:PROJECT/ID` lists them; deliver tombstones first.
 
     Needs the policy that the stack's output DataEraserPolicyArn names. Again, it goes on where it
     was interrupted.
@@ -37,7 +41,8 @@ def delete(
     """
     target = choose(context.obj)
     url = target.output("DeletionUrl")
-    query = urlencode({"project": project, "delivery": delivery})
+    kind = "batch" if "-" in delivery else "delivery"
+    query = urlencode({"project": project, kind: delivery})
     with progress("looking for what is kept"):
         found: dict[str, Any] = (
             call(target, f"{url}?{query}", "GET", timeout_s=_TIMEOUT_S).raise_for_status().body
@@ -45,30 +50,47 @@ def delete(
     if not yes:
         stderr().print(_kept(found), soft_wrap=True)
         typer.confirm("Delete all of this for good?", abort=True, err=True)
-    order = {"project": project, "delivery_id": found["delivery_id"], "reason": reason}
-    with progress(f"deleting {found['delivery_id'][:12]}"):
+    named = f"{kind}_id"
+    order = {"project": project, named: found[named], "reason": reason}
+    with progress(f"deleting {_short(found)}"):
         gone: dict[str, Any] = (
             call(target, url, "POST", order, timeout_s=_TIMEOUT_S).raise_for_status().body
         )
     show(gone, json_, lambda console: _render(console, gone))
 
 
+def _short(found: dict[str, Any]) -> str:
+    return str(found.get("batch_id") or found["delivery_id"][:12])
+
+
 def _kept(found: dict[str, Any]) -> str:
-    kinds = ", ".join(f"{count} {kind}" for kind, count in found["objects"].items() if count)
-    features = f"; features: {', '.join(found['features'])}" if found["features"] else ""
-    return (
-        f"{found['delivery_id'][:12]} {found['key']} ({found['table']}, {found['status']}, "
-        f"{found.get('rows', '?')} rows): stored versions: {kinds or 'none'}{features}"
+    kinds = ", ".join(
+        f"{count} {kind.replace('_', ' ')}" for kind, count in found["objects"].items() if count
     )
+    further = "".join(
+        f"; {name}: {', '.join(found[name])}"
+        for name in ("features", "batches", "files")
+        if found.get(name)
+    )
+    about = f"batch {found['batch_id']} ({found['status']})" if "batch_id" in found else (
+        f"{found['delivery_id'][:12]} {found['key']} ({found['table']}, {found['status']}, "
+        f"{found.get('rows', '?')} rows)"
+    )  # fmt: skip
+    return f"{about}: stored versions: {kinds or 'none'}{further}"
 
 
 def _render(console: Console, gone: dict[str, Any]) -> None:
     deletion, removed = gone["deletion"], sum(gone["objects"].values())
+    what = "the input of batch " if "batch_id" in gone else ""
     console.print(
-        f"{gone['delivery_id'][:12]} is deleted: {removed} stored versions removed. "
+        f"{what}{_short(gone)} is deleted: {removed} stored versions removed. "
         f"Recorded: {deletion['reason']}; by {deletion['by']} at {deletion['at']}",
         soft_wrap=True,
     )
+    if gone["batches"]:
+        console.print(f"Batches that lost their scores: {', '.join(gone['batches'])}")
+    if "batch_id" in gone:
+        return
     console.print(
         "What was made of it stays: steward lineage down "
         f"delivery:{gone['project']}/{gone['delivery_id']}", soft_wrap=True,

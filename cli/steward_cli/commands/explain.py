@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,7 +13,7 @@ from steward.adapters.time import SystemClock
 from steward.ports import Endpoints
 from steward_cli.console import CommandError, Exit, Json, progress, show
 from steward_cli.state import StackState
-from steward_cli.target import Target, choose
+from steward_cli.target import Target, TargetClients, choose
 
 if TYPE_CHECKING:
     from steward_cli.explaining import Prediction
@@ -58,15 +58,27 @@ def explained(target: Target, project: str, inference_id: str, days: int = 7) ->
     Raises:
         CommandError: It is unknown, or cannot be explained; the message says why.
     """
-    from steward.service.monitoring.baselines import Baselines
-    from steward_cli.explaining import TargetClients, explain_capture, find_capture, own_endpoint
+    from steward_cli.explaining import find_capture
 
-    state = StackState(target)
-    configured = state.project(project)
+    StackState(target).project(project)
     capture = find_capture(
         target.client("s3"), target.output("CaptureBucketName"), project, inference_id,
         days=days, now=SystemClock().now(),
     )  # fmt: skip
+    return explained_capture(target, capture)
+
+
+def explained_capture(target: Target, capture: dict[str, Any]) -> Prediction:
+    """Return the explanation of one answer, as captured or as just given.
+
+    Raises:
+        CommandError: It cannot be explained; the message says why.
+    """
+    from steward.service.monitoring.baselines import Baselines
+    from steward_cli.explaining import explain_capture, own_endpoint
+
+    state, project = StackState(target), str(capture["project"])
+    configured = state.project(project)
     version = int(capture["answering_version"])
     found = Baselines(state.store, S3ObjectStore(target.client("s3"))).of(project, version)
     if found.baseline is None:

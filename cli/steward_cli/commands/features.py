@@ -22,7 +22,7 @@ app = typer.Typer(help="Feature groups: versions, freshness, statistics, consume
 
 Project = Annotated[str, typer.Argument(help="Project name.")]
 Label = Annotated[str, typer.Argument(help="A version, as labs/v2.", metavar="GROUP/vN")]
-SearchIn = Annotated[str | None, typer.Option("--project", help="Only this project.")]
+SearchIn = Annotated[str | None, typer.Option("--project", "-p", help="Only this project.")]
 
 
 @app.command("list")

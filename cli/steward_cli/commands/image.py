@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import time
 import zipfile
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -18,6 +21,9 @@ from steward_cli.target import Target, choose
 app = typer.Typer(help="The job image: build it with CodeBuild, see its digest.")
 
 _FOLDERS = ("jobs", "layers/core/steward")
+SOURCE_KEY = "image/source.zip"
+SOURCE_METADATA = "sources-sha256"
+"""What the sources of a build are known by; `steward doctor` compares it with this folder's."""
 
 
 @app.command("build")
@@ -73,6 +79,23 @@ def current(target: Target) -> str:
     return value
 
 
+def _sources(root: Path) -> Iterator[Path]:
+    for folder in _FOLDERS:
+        for path in sorted((root / folder).rglob("*")):
+            if path.is_file() and "__pycache__" not in path.parts:
+                yield path
+
+
+def source_digest() -> str:
+    """Return the SHA-256 of names and contents of what an image is built of."""
+    root, digest = repository_root(), hashlib.sha256()
+    for path in _sources(root):
+        content = path.read_bytes()
+        digest.update(f"{path.relative_to(root).as_posix()}\0{len(content)}\0".encode())
+        digest.update(content)
+    return digest.hexdigest()
+
+
 def build_in_account(target: Target, timeout_s: int) -> str:
     """Zip the sources to S3, run the CodeBuild project and return the digest it recorded.
 
@@ -82,16 +105,15 @@ def build_in_account(target: Target, timeout_s: int) -> str:
     root = repository_root()
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        for folder in _FOLDERS:
-            for path in sorted((root / folder).rglob("*")):
-                if path.is_file() and "__pycache__" not in path.parts:
-                    archive.write(path, path.relative_to(root))
+        for path in _sources(root):
+            archive.write(path, path.relative_to(root))
     bucket = target.output("ArtifactsBucketName")
     with progress("building the job image") as say:
         say("uploading sources")
         target.client("s3").put_object(
-            Bucket=bucket, Key="image/source.zip", Body=buffer.getvalue()
-        )
+            Bucket=bucket, Key=SOURCE_KEY, Body=buffer.getvalue(),
+            Metadata={SOURCE_METADATA: source_digest()},
+        )  # fmt: skip
         codebuild = target.client("codebuild")
         started = codebuild.start_build(projectName=target.output("JobImageBuildName"))["build"]
         deadline = time.monotonic() + timeout_s

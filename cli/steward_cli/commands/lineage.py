@@ -90,7 +90,7 @@ def impact(
 def show_picture(
     context: typer.Context,
     node: Node,
-    out: Annotated[Path, typer.Option(help="File to write.")] = Path("lineage.svg"),
+    out: Annotated[Path, typer.Option("--out", "-o", help="File to write.")] = Path("lineage.svg"),
     as_of: AsOf = None,
     depth: Depth = None,
     json_: Json = False,

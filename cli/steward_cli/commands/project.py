@@ -31,7 +31,9 @@ from steward_cli.project_stack import (
     with_feature_groups,
     with_resources,
 )
+from steward_cli.project_text import print_project
 from steward_cli.shared_versions import share_versions
+from steward_cli.sheet import Full
 from steward_cli.sources import Source, read_source
 from steward_cli.stacks import deploy
 from steward_cli.state import StackState, person, shares_of
@@ -143,9 +145,10 @@ def list_projects(context: typer.Context, json_: Json = False) -> None:
 def show_project(
     context: typer.Context,
     project: Annotated[str, typer.Argument(help="Project name.")],
+    full: Full = False,
     json_: Json = False,
 ) -> None:
-    """Show a project: configuration, what serves, who approved it.
+    """Show a project: what answers, what it predicts from what, its rules.
 
     Example: `steward project show diabetes`
     """
@@ -154,7 +157,10 @@ def show_project(
     data = {**item, "route": state.route(project), "champion": state.champion(project)}
 
     def render(console: Console) -> None:
-        console.print(record(data))
+        if full:
+            console.print(record(data))
+        else:
+            print_project(console, data, state.versions(project))
 
     show(data, json_, render)
 

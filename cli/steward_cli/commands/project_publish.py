@@ -27,8 +27,8 @@ def publish_templates(
     context: typer.Context,
     principal: Annotated[list[str] | None, typer.Option("--principal", help="ARN of a role that "
                          "may launch them; repeatable.")] = None,
-    out: Annotated[Path | None, typer.Option("--out", help="Write the stack's template there, "
-                                             "and publish nothing.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Write the stack's template "
+                                             "there, and publish nothing.")] = None,
     json_: Json = False,
 ) -> None:  # fmt: skip
     """Publish the project templates as Service Catalog products that SageMaker Studio shows.

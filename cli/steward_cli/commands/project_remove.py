@@ -212,8 +212,11 @@ def _lineage_items(store: StateStore, project: str) -> int:
         for item in store.query(Table.LINEAGE, names_partition(kind))
         if own.search(item["name"])
     ]
-    items = sum(len(store.query(Table.LINEAGE, node)) for node in nodes)
-    return len(nodes) + items + len(store.query(Table.LINEAGE, route_partition(project)))
+    items = [item for node in nodes for item in store.query(Table.LINEAGE, node)]
+    ends = [item["parent" if item["item"].startswith("up#") else "child"]
+            for item in items if "parent" in item]  # fmt: skip
+    far = sum(not own.search(end) for end in ends)  # the edge again, as its other end holds it
+    return len(nodes) + len(items) + far + len(store.query(Table.LINEAGE, route_partition(project)))
 
 
 def _ledger_items(target: Target, project: str) -> int:

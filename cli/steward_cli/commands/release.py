@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
@@ -21,6 +22,7 @@ from steward.domain.strategies import plan_for
 from steward.domain.strategies.capabilities import check_router
 from steward.domain.strategies.preview import Traffic, preview
 from steward.domain.versions import VersionState
+from steward.ports import Item
 from steward.service.emission import Cause, event
 from steward.service.serving.records import route_of, version_of
 from steward.service.serving.release_steps import RECENT
@@ -28,12 +30,16 @@ from steward.service.serving.verification import check_allowed_strategy, check_a
 from steward_cli.console import CommandError, Exit, Json, progress, record, shortened, show, table
 from steward_cli.console import told as told_of
 from steward_cli.release_preview import print_preview
-from steward_cli.state import StackState, shares_of
+from steward_cli.release_text import print_now, print_release
+from steward_cli.sheet import Full
+from steward_cli.state import StackState
 from steward_cli.target import Target, choose
 
 app = typer.Typer(help="Releases: steps, shares, verdicts.")
 
 Project = Annotated[str, typer.Argument(help="Project name.")]
+_ID_DIGITS = 8
+"""Digits of the version in a release's id."""
 
 
 @app.command("list")
@@ -59,34 +65,55 @@ def list_releases(context: typer.Context, project: Project, json_: Json = False)
 
 
 @app.command("show")
-def show_release(context: typer.Context, project: Project, json_: Json = False) -> None:
-    """Show what answers now and the last release step by step.
+def show_release(
+    context: typer.Context,
+    project: Project,
+    which: Annotated[
+        str | None,
+        typer.Argument(metavar="[VERSION|RELEASE]", help="A version's latest release, or an id as "
+                       "`release list` shows it; without one the last."),
+    ] = None,
+    full: Full = False,
+    json_: Json = False,
+) -> None:  # fmt: skip
+    """Show what answers now, and a release step by step: the last, a version's, or the one named.
 
-    Example: `steward release show diabetes`
+    Example: `steward release show diabetes 2`
     """
+    project, _, named = project.partition("/")  # `diabetes/00000002-1`, as experiments are called
     state = StackState(choose(context.obj))
     state.project(project)
     releases, route = state.releases(project), state.route(project)
-    last = releases[-1] if releases else None
+    release = chosen(releases, project, which or named)
 
     def render(console: Console) -> None:
-        shares = shares_of(route)
-        console.print(
-            "now: " + (", ".join(f"v{v} {s:g} %" for v, s in shares.items()) or "nothing")
-        )
-        if last:
-            console.print(record({name: last[name] for name in last if name != "shifts"}))
-            moves = [
-                (
-                    shift["at"],
-                    shift["step_id"],
-                    ", ".join(f"v{v} {s:g} %" for v, s in shift["shares"].items()) or "nothing",
-                )
-                for shift in last.get("shifts") or []
-            ]
-            console.print(table(("shifted", "step", "shares"), moves))
+        print_now(console, route)
+        if release and full:
+            console.print(record(release))
+        elif release:
+            print_release(console, release)
 
-    show({"route": route, "release": last}, json_, render)
+    show({"route": route, "release": release}, json_, render)
+
+
+def chosen(releases: Sequence[Item], project: str, which: str) -> Item | None:
+    """Return the release that is meant, oldest first; without a name the last, if there is any.
+
+    Raises:
+        CommandError: There is no such release.
+    """
+    if not which:
+        return releases[-1] if releases else None
+    found = [
+        release for release in releases
+        if release["release_id"] == which
+        or (which.isdecimal() and len(which) < _ID_DIGITS and release["version"] == int(which))
+    ]  # fmt: skip
+    if not found:
+        known = ", ".join(str(release["release_id"]) for release in releases) or "none"
+        what = f"release of version {which}" if which.isdecimal() else f"release {which!r}"
+        raise CommandError(f"{project} has no {what}", Exit.NOT_FOUND, f"known: {known}")
+    return found[-1]
 
 
 @app.command("plan")

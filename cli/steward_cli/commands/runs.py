@@ -16,14 +16,15 @@ from steward.service.delivery_lists import read_list
 from steward_cli.console import CommandError, Exit, Json, progress, show, table
 from steward_cli.function_urls import call
 from steward_cli.run_text import reused_text, show_comparison, show_run, started_on
+from steward_cli.sheet import Full
 from steward_cli.state import StackState
 from steward_cli.target import Target, choose
 
 app = typer.Typer(help="Training runs: start, follow, resume, cancel and compare them.")
 
 Project = Annotated[str, typer.Argument(help="Project name.")]
-Run = Annotated[str, typer.Argument(help="Run id, as `runs list` shows it.")]
-Reason = Annotated[str, typer.Option("--reason", help="Why; it stays on the run.")]
+Run = Annotated[str, typer.Argument(metavar="RUN", help="Run id, as `runs list` shows it.")]
+Reason = Annotated[str, typer.Option("--reason", "-m", help="Why; it stays on the run.")]
 
 
 @app.command("list")
@@ -73,7 +74,9 @@ def list_runs(context: typer.Context, project: Project, json_: Json = False) -> 
 
 
 @app.command("show")
-def show_one(context: typer.Context, project: Project, run_id: Run, json_: Json = False) -> None:
+def show_one(
+    context: typer.Context, project: Project, run_id: Run, full: Full = False, json_: Json = False
+) -> None:
     """Show one run with its steps, what it reused, its cost and where its execution is.
 
     Example: `steward runs show diabetes 3f9a0c11d2e4-1`
@@ -83,7 +86,7 @@ def show_one(context: typer.Context, project: Project, run_id: Run, json_: Json 
     run = _run(state, project, run_id)
     run = {**run, "dollars": state.dollars_by_run(project).get(run_id)}
     link = target.console_url(f"states/home#/v2/executions/details/{run.get('execution_arn')}")
-    show(run, json_, lambda console: show_run(run, console, link))
+    show(run, json_, lambda console: show_run(run, console, link, full))
 
 
 @app.command("start")

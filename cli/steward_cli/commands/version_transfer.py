@@ -42,7 +42,9 @@ def export_version(
     context: typer.Context,
     project: Project,
     version: Annotated[int, typer.Argument(min=1, help="Version number.")],
-    out: Annotated[Path | None, typer.Option(help="File; default PROJECT-VERSION.tar.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="File; default PROJECT-VERSION.tar.")
+    ] = None,
     json_: Json = False,
 ) -> None:
     """Write a version with all its evidence as one archive, the same bytes each time.

@@ -27,8 +27,10 @@ from steward_cli.commands import (
 )
 from steward_cli.console import Json, progress, record, show, table
 from steward_cli.function_urls import call
+from steward_cli.sheet import Full
 from steward_cli.state import StackState, person, shares_of
 from steward_cli.target import Target, choose
+from steward_cli.version_text import print_version
 
 app = typer.Typer(help="Registered versions: state, evidence, approvals.")
 
@@ -113,19 +115,26 @@ def _names(named: dict[str, int], version: int) -> list[str]:
 
 @app.command("show")
 def show_version(
-    context: typer.Context, project: Project, version: Version, json_: Json = False
-) -> None:
-    """Show one version with every digest that its approval covers.
+    context: typer.Context, project: Project, version: Version, full: Full = False,
+    json_: Json = False,
+) -> None:  # fmt: skip
+    """Show one version: how it is, what was decided and why, its metrics, what it is made of.
+
+    With --full every field of the record, and every digest that its approval covers.
 
     Example: `steward versions show diabetes 2`
     """
     target = choose(context.obj)
-    item = StackState(target).version(project, version)
+    state = StackState(target)
+    item = state.version(project, version)
 
     def render(console: Console) -> None:
-        console.print(record(item))
-        if why := moved_by(target, item):
-            console.print(table(("answers move with", "share", "mean |phi|", "95 % interval"), why))
+        if full:
+            console.print(record(item))
+            return
+        names = _names(state.aliases(project), version)
+        share = shares_of(state.route(project)).get(version)
+        print_version(console, item, names, share, moved_by(target, item))
 
     show(item, json_, render)
 

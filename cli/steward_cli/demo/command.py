@@ -22,6 +22,12 @@ from steward_local import engine as engines
 
 _TIME_SCALE = 10.0
 
+_PATIENT = (
+    '{"patient_id": "p900", "age": 50, "sex": 1, "bmi": 27.5, "bp": 90, "s1": 220, "s2": 101, '
+    '"s3": 37, "s4": 4, "s5": 5.1, "s6": 100}'
+)
+"""Laboratory values stand in the request: those of the store have expired by then."""
+
 
 def demo(
     context: typer.Context,
@@ -78,6 +84,8 @@ def demo(
         out.print(f"\nTook {total:.0f} s, of which {deploy_s:.0f} s to deploy.")
         if keep:
             out.print("The embedded AWS is still up: steward versions list diabetes; steward down")
+            out.print(f"Ask the live model: steward ask diabetes '{_PATIENT}' --explain",
+                      markup=False, soft_wrap=True)  # fmt: skip
         out.print(f"Report: [bold]{path}[/bold]", soft_wrap=True)
 
     show(

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from steward_cli.asking import Asked
 from steward_cli.demo.cards import VersionCard
 from steward_cli.demo.feed import Heard
-from steward_cli.demo.traffic import Asked
 
 if TYPE_CHECKING:
     from steward.domain.monitoring.looks import Look

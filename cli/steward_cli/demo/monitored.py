@@ -16,12 +16,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from steward.adapters.objects import S3ObjectStore
+from steward_cli.asking import ask_all
 from steward_cli.commands.monitor import window_counts
 from steward_cli.console import CommandError, Exit
 from steward_cli.demo.data import SHIFT_YEARS, monitored_rows
 from steward_cli.demo.facts import Facts, MonitoredHour, Window
 from steward_cli.demo.feed import Feed
-from steward_cli.demo.traffic import ask_all
 from steward_cli.monitoring import Monitoring
 from steward_cli.state import StackState
 from steward_cli.target import Target

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from steward_cli.asking import Asked, ask_all
 from steward_cli.commands.data import deliver
 from steward_cli.commands.mail import letters
 from steward_cli.commands.project import deploy_project_stack, push
@@ -24,7 +25,6 @@ from steward_cli.demo.facts import Built, Chapter, Facts, Window
 from steward_cli.demo.feed import Feed, Heard
 from steward_cli.demo.monitored import MonitoredHours
 from steward_cli.demo.people import acting_as
-from steward_cli.demo.traffic import Asked, ask_all
 from steward_cli.function_urls import call
 from steward_cli.lineage_graph import LineageGraph
 from steward_cli.lineage_picture import picture

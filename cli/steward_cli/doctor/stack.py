@@ -6,10 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from botocore.exceptions import ClientError
-
 from steward_cli.console import CommandError, Exit
 from steward_cli.doctor.findings import Finding, looked, paged
+from steward_cli.doctor.images import image_findings
 from steward_cli.target import Target
 
 AREA = "stack"
@@ -40,7 +39,7 @@ def stack_findings(target: Target) -> Iterator[Finding]:
         return
     resources = Resources()
     yield from looked(AREA, "resources", lambda: _collected(target, target.stack, resources))
-    yield from looked(AREA, "job image", lambda: _image(target))
+    yield from looked(AREA, "job image", lambda: image_findings(target))
     yield from looked(AREA, "dead letters", lambda: _dead_letters(target, resources))
     yield from looked(AREA, "mail", lambda: _mail(target))
     yield from looked(AREA, "alarms", lambda: _alarms(target, resources))
@@ -105,21 +104,6 @@ def _collected(target: Target, root: str, resources: Resources) -> Iterator[Find
     resources.complete = True
     nested = len(resources.of(_NESTED))
     yield Finding(AREA, "resources", "ok", f"{count} in {nested} nested stacks")
-
-
-def _image(target: Target) -> Iterator[Finding]:
-    name = target.output("JobImageParameterName")
-    try:
-        value = str(target.client("ssm").get_parameter(Name=name)["Parameter"]["Value"])
-    except ClientError as error:
-        if error.response["Error"]["Code"] != "ParameterNotFound":
-            raise
-        value = ""
-    if "@sha256:" in value:
-        yield Finding(AREA, "job image", "ok", value.partition("@")[2][:19])
-        return
-    says = "none was built yet; every run would fail"
-    yield Finding(AREA, "job image", "fail", says, "steward image build")
 
 
 def _dead_letters(target: Target, resources: Resources) -> Iterator[Finding]:

@@ -23,6 +23,7 @@ from steward.adapters.traces import annotate
 from steward.contracts.events import PAYLOADS
 from steward.contracts.incoming import AWS_DETAILS, Envelope, OwnDetail, Received
 from steward.domain.errors import (
+    BatchNotFoundError,
     ConflictError,
     DeliveryNotFoundError,
     FeatureGroupNotFoundError,
@@ -548,6 +549,7 @@ def _status_of(error: StewardError) -> int:
         (WaiverNotFoundError, 404),
         (FeatureGroupNotFoundError, 404),
         (DeliveryNotFoundError, 404),
+        (BatchNotFoundError, 404),
         (RejectedError, 400),
         (ConflictError, 409),
         (RetryableError, 503),

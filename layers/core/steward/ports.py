@@ -256,8 +256,17 @@ class ObjectStore(Protocol):
         """Write an object's bytes to a local file."""
         ...
 
-    def upload(self, path: str, uri: str, content_type: str = "application/octet-stream") -> str:
-        """Store a local file; return the SHA-256 of its bytes."""
+    def upload(
+        self,
+        path: str,
+        uri: str,
+        content_type: str = "application/octet-stream",
+        tags: Mapping[str, str] | None = None,
+    ) -> str:
+        """Store a local file, with tags that rules of the bucket may ask for; return its SHA-256.
+
+        Large ones go in parts.
+        """
         ...
 
     def write(
@@ -278,8 +287,14 @@ class ObjectStore(Protocol):
         """Return a readable stream of an object."""
         ...
 
-    def copy(self, source_uri: str, target_uri: str, version_id: str | None = None) -> None:
-        """Copy an object within S3."""
+    def copy(
+        self,
+        source_uri: str,
+        target_uri: str,
+        version_id: str | None = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> None:
+        """Copy an object within S3; with ``tags`` the copy bears these and none of its source."""
         ...
 
     def list(self, bucket: str, prefix: str) -> Iterable[ObjectInfo]:
@@ -298,6 +313,26 @@ class ObjectStore(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class ExecutionState:
+    """How an execution is.
+
+    Attributes:
+        status: RUNNING, SUCCEEDED, FAILED, TIMED_OUT, ABORTED or PENDING_REDRIVE.
+        error: Of one that failed or was aborted, where it has one.
+        cause: The same.
+    """
+
+    status: str
+    error: str = ""
+    cause: str = ""
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing more happens in it by itself."""
+        return self.status not in ("RUNNING", "PENDING_REDRIVE")
+
+
 class Workflows(Protocol):
     """State machines."""
 
@@ -311,6 +346,15 @@ class Workflows(Protocol):
 
     def status(self, execution_arn: str) -> str:
         """Return RUNNING, SUCCEEDED, FAILED, TIMED_OUT, ABORTED or PENDING_REDRIVE."""
+        ...
+
+    def find(self, execution_arn: str) -> ExecutionState | None:
+        """Return how an execution is, None where there is none: AWS forgets after 90 days.
+
+        Raises:
+            AccessDeniedError: The caller may not look.
+            ThrottledError: Step Functions asks to try again.
+        """
         ...
 
     def is_redrivable(self, execution_arn: str) -> bool:

@@ -305,7 +305,7 @@ def test_a_failing_state_is_recorded_by_name_and_ends_in_fail(state: str) -> Non
     tuned = {"resolved": searching()} if state == "TuneCandidate" else {}
     played = run(gate=gate, **joins, **tuned, **{state: failing})
     assert (played.status, played.error, played.cause) == ("FAILED", "AccessDeniedError", "no")
-    assert played.path[-3:] == [state, "RecordFailure", "FailRun"]
+    assert played.path[-4:] == [state, "RecordFailure", "IsDataAtFault", "FailRun"]
     recorded = played.arguments["RecordFailure"][0]["Payload"]
     assert recorded["failed_state"] == state
     assert recorded["run_id"] == SCENARIO["input"]["run_id"]
@@ -315,6 +315,18 @@ def test_own_rejections_are_not_tried_again() -> None:
     played = run(ValidateDeliveries=Failing(TaskError("DatasetRejectedError", "row 3")))
     assert len(played.arguments["ValidateDeliveries"]) == 1
     assert "TrainCandidate" not in played.path
+
+
+def test_rejected_deliveries_are_recorded_and_wake_nobody() -> None:
+    error = Failing(TaskError("DatasetRejectedError", "row 3"))
+    played = run(ValidateDeliveries=error)
+    assert (played.status, played.output) == (
+        "SUCCEEDED", {"outcome": "failed", "error": "DatasetRejectedError"},
+    )  # fmt: skip
+    recorded = played.arguments["RecordFailure"][0]["Payload"]
+    assert (recorded["outcome"], recorded["cause"]) == ("failed", "row 3")
+    elsewhere = run(BuildDataset=Failing(TaskError("DatasetRejectedError", "not accepted")))
+    assert elsewhere.status == "FAILED"
 
 
 @pytest.mark.parametrize(

@@ -3,24 +3,56 @@
 from __future__ import annotations
 
 import gzip
+import json
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from steward.domain.batch_rows import BatchRows, judge_rows, read_rows, request_features
+from steward.domain.batch_files import RowFiles
+from steward.domain.batch_rows import (
+    GoodRow,
+    RefusedRow,
+    Unpacked,
+    judge_rows,
+    read_rows,
+    request_features,
+)
 from steward.domain.errors import BatchInputRefusedError
 from steward.domain.project import parse_project
+from steward.domain.request_rules import Feature
 from support.training_scene import declaration
 
 FEATURES = request_features(parse_project(declaration()))
 NEEDED = ["patient_id", "age", "bmi", "sex"]
 
 
-def judged(path: Path, format_: str = "csv") -> BatchRows:
-    rows = BatchRows()
-    read = read_rows(path, format_, NEEDED)
-    judge_rows(rows, path.name, read, "patient_id", FEATURES, text=format_ == "csv")
-    return rows
+@dataclass
+class Judged:
+    """Judged rows, sorted out."""
+
+    rows: list[GoodRow | RefusedRow]
+
+    @property
+    def lines(self) -> list[str]:
+        return [row.line for row in self.rows if isinstance(row, GoodRow)]
+
+    @property
+    def ids(self) -> list[str]:
+        return [row.entity for row in self.rows if isinstance(row, GoodRow)]
+
+    @property
+    def refused(self) -> list[RefusedRow]:
+        return [row for row in self.rows if isinstance(row, RefusedRow)]
+
+
+def judged(
+    path: Path, format_: str = "csv", most: int = 1_000_000,
+    features: tuple[Feature, ...] = FEATURES,
+) -> Judged:  # fmt: skip
+    read = read_rows(path, format_, NEEDED, Unpacked(most))
+    text = format_ == "csv"
+    return Judged(list(judge_rows(path.name, read, "patient_id", features, set(), text=text)))
 
 
 def written(folder: Path, text: str, name: str = "rows.csv") -> Path:
@@ -83,7 +115,7 @@ def test_decimals_of_parquet_are_numbers(tmp_path: Path) -> None:
 def test_a_row_that_breaks_a_rule_is_named(tmp_path: Path, row: str, field: str) -> None:
     rows = judged(written(tmp_path, f"patient_id,age,bmi,sex\np1,50,,F\n{row}\n"))
     assert rows.ids == ["p1"]
-    assert [(refused.row, refused.field) for refused in rows.refused] == [(1, field)]
+    assert [(refused.row, refused.field) for refused in rows.refused] == [(2, field)]
 
 
 def test_a_text_of_two_lines_is_refused_since_the_job_cuts_at_line_ends(tmp_path: Path) -> None:
@@ -92,9 +124,7 @@ def test_a_text_of_two_lines_is_refused_since_the_job_cuts_at_line_ends(tmp_path
             for column in columns]  # fmt: skip
     project = parse_project(declaration(data={**declaration()["data"], "columns": free}))
     path = written(tmp_path, 'patient_id,age,bmi,sex\np1,50,,"F\u2028M"\np2,51,,M\n')
-    rows = BatchRows()
-    read = read_rows(path, "csv", NEEDED)
-    judge_rows(rows, "rows.csv", read, "patient_id", request_features(project), text=True)
+    rows = judged(path, features=request_features(project))
     assert (rows.ids, rows.refused[0].field) == (["p2"], "sex")
 
 
@@ -107,6 +137,7 @@ def test_a_text_of_two_lines_is_refused_since_the_job_cuts_at_line_ends(tmp_path
         ("{]\n", "rows.jsonl", "jsonl", "line 1 is no JSON"),
         ("[1]\n", "rows.jsonl", "jsonl", "no JSON object"),
         ("not packed", "rows.csv.gz", "csv", "no csv"),
+        ("[" * 100_000, "rows.jsonl", "jsonl", "line 1 is no JSON"),
         ("no parquet", "rows.parquet", "parquet", "rows.parquet"),
     ],
 )
@@ -118,15 +149,111 @@ def test_a_file_that_cannot_be_read_is_refused_with_the_reason(
     assert refused.value.allowed
 
 
-def test_rows_are_cut_into_as_many_files_as_there_are_instances() -> None:
-    rows = BatchRows(ids=list("abcde"), lines=list("abcde"))
-    assert rows.parts(2) == ["a\nb\nc\n", "d\ne\n"]
-    assert BatchRows(ids=["a"], lines=["a"]).parts(4) == ["a\n"]
+def test_a_broken_archive_is_refused_with_the_reason(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv.gz"
+    packed = gzip.compress(b"patient_id,age,bmi,sex\n" + bytes(range(256)) * 100)
+    path.write_bytes(packed[:30] + b"\xff" * 30 + packed[60:])
+    with pytest.raises(BatchInputRefusedError, match="no csv in UTF-8"):
+        judged(path)
+
+
+def refusing(row: int) -> RefusedRow:
+    return RefusedRow("rows.csv", row, "anna-miller", "age", 4711, "a whole number, at most 120")
+
+
+@pytest.mark.parametrize(
+    ("rows", "count", "parts"),
+    [("abcde", 2, ["a\nb\nc\n", "d\ne\n"]), ("a", 4, ["a\n"]), ("abc", 3, ["a\n", "b\n", "c\n"])],
+)  # fmt: skip
+def test_rows_are_cut_into_as_many_files_as_there_are_instances(
+    tmp_path: Path, rows: str, count: int, parts: list[str]
+) -> None:
+    with RowFiles(tmp_path) as files:
+        files.add(GoodRow(row, row) for row in rows)
+        assert [path.read_text() for path in files.parts(count)] == parts
 
 
 def test_what_is_told_of_a_refused_row_is_its_place_and_not_what_it_says(tmp_path: Path) -> None:
     text = "patient_id,age,bmi,sex\nanna-miller,4711,20.5,F\n"
-    with pytest.raises(BatchInputRefusedError, match=r"rows.csv row 0 age") as refused:
-        judged(written(tmp_path, text)).require(0.5)
+    with RowFiles(tmp_path) as files:
+        files.add(judged(written(tmp_path, text)).rows)
+        with pytest.raises(BatchInputRefusedError, match=r"rows.csv row 1 age") as refused:
+            files.require(0.5)
     assert "4711" not in refused.value.message
     assert "anna" not in refused.value.message
+
+
+def test_every_refused_row_is_counted_and_so_many_are_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("steward.domain.batch_files.MOST_KEPT", 2)
+    with RowFiles(tmp_path) as files:
+        files.add([*map(refusing, range(1, 6)), GoodRow("a", "a")])
+        files.close()
+        kept = [json.loads(line) for line in files.refused_path.read_text().splitlines()]
+    assert (files.refused, files.rows, [row["row"] for row in kept]) == (5, 6, [1, 2])
+
+
+def test_more_rows_than_ids_can_be_held_of_are_refused_with_the_limit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("steward.domain.batch_files.MOST_ROWS", 3)
+    with RowFiles(tmp_path) as files:
+        files.add([GoodRow("a", "a"), refusing(2), GoodRow("b", "b")])
+        with pytest.raises(BatchInputRefusedError, match="more than 3 rows"):
+            files.add([GoodRow("c", "c")])
+
+
+# A small file that holds much
+
+
+def bomb(folder: Path, name: str) -> Path:
+    """Write a file of a few kilobytes that holds 20 MB."""
+    path = folder / name
+    if name.endswith(".parquet"):
+        import duckdb
+
+        columns = "'p' || i patient_id, 61 age, 22.5 bmi, repeat('F', 1000) sex"
+        with duckdb.connect() as connection:
+            connection.execute(f"COPY (SELECT {columns} FROM range(20000) t(i)) TO '{path}'")
+    elif "jsonl" in name:
+        path.write_bytes(gzip.compress(b'{"patient_id": "' + b"p" * 20_000_000))
+    else:
+        rows = b"patient_id,age,bmi,sex\n" + b"p1,61,22.5,F\n" * 1_600_000
+        path.write_bytes(gzip.compress(rows))
+    assert path.stat().st_size < 200_000
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "format_"),
+    [("rows.csv.gz", "csv"), ("line.jsonl.gz", "jsonl"), ("rows.parquet", "parquet")],
+)
+def test_what_unpacks_to_more_than_is_read_is_refused_with_file_and_limit(
+    tmp_path: Path, name: str, format_: str
+) -> None:
+    path = bomb(tmp_path, name)
+    with pytest.raises(BatchInputRefusedError) as refused:
+        judged(path, format_)
+    assert refused.value.value == name
+    assert f"{name}: unpacked, the input has more than 1000000 bytes" in refused.value.message
+    assert "score it in parts" in str(refused.value.allowed)
+
+
+def test_files_count_together(tmp_path: Path) -> None:
+    path = written(tmp_path, "patient_id,age,bmi,sex\np1,61,22.5,F\n")
+    unpacked = Unpacked(2 * path.stat().st_size)
+    for _ in range(2):
+        assert len(list(read_rows(path, "csv", NEEDED, unpacked))) == 1
+    with pytest.raises(BatchInputRefusedError, match="unpacked"):
+        list(read_rows(path, "csv", NEEDED, unpacked))
+
+
+def test_columns_that_the_model_does_not_take_cost_nothing_in_parquet(tmp_path: Path) -> None:
+    import duckdb
+
+    path = tmp_path / "rows.parquet"
+    columns = "'p1' patient_id, 61 age, 22.5 bmi, 'F' sex, repeat('x', 2000000) essay"
+    with duckdb.connect() as connection:
+        connection.execute(f"COPY (SELECT {columns}) TO '{path}'")
+    assert judged(path, "parquet").lines == ["p1,61,22.5,F"]

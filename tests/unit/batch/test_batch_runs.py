@@ -10,8 +10,15 @@ from typing import Any
 import pytest
 
 from steward.contracts.incoming import ExecutionStatusChange, Received
-from steward.domain.errors import ProjectNotFoundError, ScoresRejectedError
+from steward.domain.errors import (
+    AccessDeniedError,
+    ProjectNotFoundError,
+    ScoresRejectedError,
+    StewardError,
+    ThrottledError,
+)
 from steward.domain.lineage import batch_node
+from steward.domain.project import parse_project
 from steward.ports import Delete, Table
 from steward.service.governance.lineage_facts import facts_of
 from steward.service.serving.batch.recording import batch_that_ended
@@ -151,9 +158,9 @@ def test_more_refused_rows_than_allowed_stop_the_batch(scene: Batches) -> None:
 @pytest.mark.parametrize(
     ("answer", "field"),
     [
-        (lambda line: "nan", "row 0 prediction"),
-        (lambda line: "1.5", "row 0 prediction"),
-        (lambda line: "" if line.startswith("p2") else "0.5", "row 1 prediction"),
+        (lambda line: "nan", "row 1 prediction"),
+        (lambda line: "1.5", "row 1 prediction"),
+        (lambda line: "" if line.startswith("p2") else "0.5", "row 2 prediction"),
     ],
 )
 def test_an_impossible_result_goes_to_quarantine_and_nothing_is_delivered(
@@ -199,6 +206,44 @@ def test_a_version_that_was_trained_on_other_columns_scores_nothing(scene: Batch
     batch = scene.due()["batch_id"]
     assert scene.run(batch) == "failed"
     assert "other columns" in scene.record(batch)["cause"]
+
+
+def declare(scene: Batches, **of_age: Any) -> None:
+    """Change what the project declares of ``age`` after the version was made."""
+    config = batched().model_dump(mode="json")
+    [age] = [column for column in config["data"]["columns"] if column["name"] == "age"]
+    age.update(of_age)
+    parse_project(config)
+    scene.state.put(Table.PROJECTS, {"project": PROJECT, "config": config})
+
+
+@pytest.mark.parametrize(
+    "later", [{"max": 60}, {"type": "string", "min": None, "max": None}, {"nullable": True}]
+)
+def test_rows_are_judged_by_the_rules_that_the_version_was_made_under(
+    scene: Batches, later: dict[str, Any]
+) -> None:
+    declare(scene, **later)
+    scene.put(ROWS + "p4,,,F,no age\n")
+    batch = scene.due()["batch_id"]
+    assert scene.run(batch) == "failed"
+    cause = scene.record(batch)["cause"]
+    assert "1 of 4 rows break the rules of requests: ward.csv row 4 age" in cause
+    assert "a whole number, at least 0, at most 120" in cause
+
+
+def test_other_rules_for_later_versions_do_not_make_another_batch(scene: Batches) -> None:
+    batch = scene.due("tick-1")["batch_id"]
+    assert scene.run(batch) == "succeeded"
+    declare(scene, max=60)
+    assert scene.due("tick-2")["batch_id"] == batch
+
+
+def test_a_version_whose_rules_nobody_recorded_scores_nothing(scene: Batches) -> None:
+    scene.state.commit([Delete(Table.RUNS, {"project": PROJECT, "run_id": "made2-1"})])
+    answer = scene.due()
+    assert answer["outcome"] == "failed"
+    assert "no record of what was declared" in answer["reason"]
 
 
 def test_what_failed_is_tried_again_as_the_next_attempt(scene: Batches) -> None:
@@ -362,3 +407,106 @@ def test_scores_that_drift_from_held_out_predictions_are_refused(scene: Batches)
     again = scene.due("tick-2")["batch_id"]
     assert scene.run(again) == "succeeded"
     assert 0 <= scene.record(again)["delivered"]["drift"] < 0.5
+
+
+# A batch whose status event was lost
+
+
+@pytest.mark.parametrize(
+    ("status", "said", "error", "cause"),
+    [
+        ("FAILED", ("States.Runtime", "an expression failed"), "States.Runtime",
+         "an expression failed"),
+        ("TIMED_OUT", ("", ""), "States.TimedOut", "it ran out of time"),
+        ("ABORTED", ("", ""), "States.Aborted", "it was stopped"),
+        ("SUCCEEDED", ("", ""), "States.Succeeded", "it ended and delivered nothing"),
+    ],
+)  # fmt: skip
+def test_the_next_trigger_concludes_what_ended_unseen_and_scores_anew(
+    scene: Batches, status: str, said: tuple[str, str], error: str, cause: str
+) -> None:
+    first = scene.due("tick-1")["batch_id"]
+    job = scene.prepare(first).job
+    execution = scene.workflows.executions[scene.record(first)["batch_arn"]]
+    execution.status, execution.stopped_with = status, said
+    answer = scene.due("tick-2")
+    assert (answer["outcome"], answer["batch_id"]) == ("started", f"{first[:12]}-2")
+    record = scene.record(first)
+    assert (record["status"], record["error"], record["cause"]) == ("failed", error, cause)
+    assert scene.said("BatchScoringFailed")["batch_id"] == first
+    assert scene.hosting.asked == [
+        ("stop_transforms", job), ("remove_model", f"dev-{PROJECT}-v2-batch-{first}"),
+    ]  # fmt: skip
+    assert scene.run(answer["batch_id"]) == "succeeded"
+
+
+def test_scores_that_were_delivered_unseen_count(scene: Batches) -> None:
+    batch = scene.due("tick-1")["batch_id"]
+    scene.transform(scene.prepare(batch))
+    manifest = scene.deliver(batch)
+    scene.workflows.end(scene.record(batch)["batch_arn"])
+    answer = scene.due("tick-2")
+    assert (answer["outcome"], answer["batch_id"]) == ("suppressed", batch)
+    assert answer["status"] == "succeeded"
+    assert scene.record(batch)["delivered"]["manifest_uri"] == manifest
+    assert scene.said("BatchScored")["batch_id"] == batch
+
+
+def test_the_same_event_again_concludes_its_batch_and_makes_no_other(scene: Batches) -> None:
+    batch = scene.due("tick-1")["batch_id"]
+    scene.workflows.end(scene.record(batch)["batch_arn"], "FAILED")
+    assert scene.due("tick-1")["again"]
+    assert [item["status"] for item in scene.batches()] == ["failed"]
+
+
+def test_a_record_whose_execution_never_began_or_is_forgotten_gets_one(scene: Batches) -> None:
+    batch = scene.due("tick-1")["batch_id"]
+    scene.workflows.executions.clear()
+    assert scene.due("tick-2")["outcome"] == "suppressed"
+    assert list(scene.workflows.executions) == [scene.record(batch)["batch_arn"]]
+    assert scene.record(batch)["status"] == "running"
+
+
+def test_an_execution_that_nobody_knows_any_more_is_concluded_as_failed(
+    scene: Batches, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = scene.due("tick-1")["batch_id"]
+    scene.workflows.end(scene.record(first)["batch_arn"], "FAILED")
+    monkeypatch.setattr(scene.workflows, "find", lambda _arn: None)
+    assert scene.due("tick-2")["outcome"] == "started"
+    assert scene.record(first)["cause"] == "its execution is not known any more"
+
+
+@pytest.mark.parametrize("fault", [AccessDeniedError("denied"), ThrottledError("slow down")])
+def test_where_nobody_may_look_nothing_is_concluded_and_the_event_comes_again(
+    scene: Batches, fault: StewardError
+) -> None:
+    batch = scene.due("tick-1")["batch_id"]
+    scene.workflows.end(scene.record(batch)["batch_arn"], "FAILED")
+    scene.workflows.find_fails = fault
+    with pytest.raises(type(fault)):
+        scene.due("tick-2")
+    assert scene.record(batch)["status"] == "running"
+    assert scene.state.named("BatchScoringFailed") == []
+    assert scene.due("tick-2")["outcome"] == "started"
+    assert scene.record(batch)["status"] == "failed"
+
+
+def test_an_execution_that_waits_for_its_redrive_is_left_alone(scene: Batches) -> None:
+    batch = scene.due("tick-1")["batch_id"]
+    scene.workflows.end(scene.record(batch)["batch_arn"], "PENDING_REDRIVE")
+    assert scene.due("tick-2")["outcome"] == "suppressed"
+    assert scene.record(batch)["status"] == "running"
+
+
+def test_a_status_event_that_comes_at_the_same_moment_concludes_once(scene: Batches) -> None:
+    batch = scene.due("tick-1")["batch_id"]
+    scene.workflows.end(scene.record(batch)["batch_arn"], "FAILED")
+
+    def noticed() -> None:
+        scene.finish(batch, state="ScoreBatch", error="States.Runtime", cause="first")
+
+    scene.state.before_commit.append(noticed)
+    assert scene.due("tick-2")["outcome"] == "started"
+    assert scene.record(batch)["cause"] == "first"
+    assert len(scene.state.named("BatchScoringFailed")) == 1

@@ -45,11 +45,11 @@ def test_a_project_without_a_schedule_gets_none() -> None:
     assert batch_schedule(batched(), DOORWAY) == {}
 
 
-def test_s3_expires_scores_for_each_value_that_may_be_declared() -> None:
+def test_s3_expires_what_bears_the_tag_for_each_value_that_may_be_declared() -> None:
     from typing import get_args
 
     from steward.domain.batch_declaration import Batch
-    from steward.service.serving.batch.delivering import EXPIRY_TAG
+    from steward.domain.batch_runs import EXPIRY_TAG, UPLOADS_DAYS
 
     declared = Batch.model_fields["expires_after_days"].annotation
     days = {day for part in get_args(declared) for day in get_args(part)}
@@ -57,8 +57,10 @@ def test_s3_expires_scores_for_each_value_that_may_be_declared() -> None:
     rules = [
         rule
         for rule in bucket["Properties"]["LifecycleConfiguration"]["Rules"]
-        if rule.get("Prefix") == "scores/"
+        if "TagFilters" in rule
     ]
+    assert UPLOADS_DAYS in days
     assert {rule["ExpirationInDays"] for rule in rules} == days
     for rule in rules:
+        assert "Prefix" not in rule
         assert rule["TagFilters"] == [{"Key": EXPIRY_TAG, "Value": str(rule["ExpirationInDays"])}]

@@ -193,7 +193,7 @@ def test_fair_models_are_seldom_held_over_many_facets() -> None:
     """
     rng = np.random.default_rng(7)
     held = {"holm": 0, "benjamini_hochberg": 0, "none": 0}
-    repetitions, n = 60, 400
+    repetitions, n = 30, 400
     facets = [{"column": f"c{k}", "facets": [{"values": ["y"]}]} for k in range(10)]
     for _ in range(repetitions):
         columns = {f"c{k}": list(rng.choice(["y", "n"], n)) for k in range(10)}

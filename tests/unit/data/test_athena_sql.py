@@ -85,7 +85,7 @@ def both(
     return of_athena, connection.execute(f"SELECT {listed} FROM joined ORDER BY row_").fetchall()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(
     seed=st.integers(0, 10**6), records=st.integers(0, 60), spine=st.integers(0, 15),
     cutoff=st.integers(0, 14), ttl_s=st.integers(0, 6), event_time_only=st.booleans(),
@@ -101,7 +101,7 @@ def test_both_engines_give_equal_rows_on_random_data(
     assert len(of_duckdb) == spine
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(
     seed=st.integers(0, 10**6), records=st.integers(0, 60), cutoff=st.integers(0, 14),
     ttl_s=st.integers(0, 6),

@@ -14,12 +14,14 @@ from steward.domain.dataset_rebuild import Cause
 from steward.domain.errors import ConflictError, DeliveryNotFoundError, RejectedError
 from steward.domain.feature_versions import materialisation_item
 from steward.ports import Table
-from steward.service.data.deletion import Erasure, delete_delivery, show_delivery
+from steward.service.data.deletion import delete_delivery, show_delivery
+from steward.service.data.erasing import Erasure
 from steward.service.training.ledger import feature_pins, usable_deliveries
 from steward.settings import Settings
 from steward_cli.datasets import Datasets
 from support.dataset_scene import DatasetScene, asked, lab, lab_rows
 from support.doorways import FakeApp, load, request
+from support.fakes import FakeWorkflows
 from support.training_scene import DATA
 
 ANA = "arn:aws:iam::000000000000:user/ana"
@@ -51,7 +53,9 @@ class Story:
     @property
     def erasure(self) -> Erasure:
         scene = self.scene.scene
-        return Erasure(scene.state, scene.objects, scene.clock, scene.ids, DATA, ARTIFACTS)
+        return Erasure(
+            scene.state, scene.objects, FakeWorkflows(), scene.clock, scene.ids, DATA, ARTIFACTS
+        )
 
     def delete(self, delivery_id: str, reason: str = "erasure request 17") -> dict[str, Any]:
         order = DeleteDelivery(project="clinic", delivery_id=delivery_id, reason=reason)
@@ -85,6 +89,7 @@ def test_everything_that_holds_the_delivery_goes_and_the_record_stays(story: Sto
     assert story.stored() == []
     assert deleted["objects"] == {
         "delivered": 1, "accepted": 1, "quarantine": 1, "features": 2, "reports": 2,
+        "batch_inputs": 0, "batch_work": 0, "scores": 0,
     }  # fmt: skip
     item = story.item(story.lab)
     assert item["status"] == "deleted"
@@ -212,7 +217,9 @@ def test_the_doorway_shows_deletes_and_refuses_in_the_name_of_the_verified_calle
     story: Story, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = Settings(steward_environment="dev", data_bucket=DATA, artifacts_bucket=ARTIFACTS)
-    app = FakeApp(settings=settings, state=story.state, objects=story.objects)
+    app = FakeApp(
+        settings=settings, workflows=FakeWorkflows(), state=story.state, objects=story.objects
+    )
     handler = load("delete_delivery", app, monkeypatch)
     order = {"project": "clinic", "delivery_id": story.lab, "reason": "erasure request 17"}
 

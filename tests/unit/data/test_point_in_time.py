@@ -252,7 +252,7 @@ SPINES = st.lists(
 )
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(
     one=_records(KEYS), two=_records(KEYS), spine=SPINES, cutoff=st.integers(0, 14),
     ttl=st.integers(0, 6), event_time_only=st.booleans(),

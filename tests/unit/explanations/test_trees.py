@@ -64,17 +64,17 @@ def test_values_are_those_of_all_coalitions(
     estimator.fit(table, labels)
     found, on = trees_of(estimator)
     assert on == scale
-    values = tree_values(found, table[:6], table[20:32])
+    values = tree_values(found, table[:3], table[20:32])
     background = MixedBackground(NAMES, tuple(tuple(row) for row in table[20:32].tolist()))
 
     def answer(rows: list[list[Any]]) -> Floats:
         return _score(estimator, scale, np.array(rows, np.float64))
 
-    exact = explain_rows(answer, [tuple(row) for row in table[:6].tolist()], background)
+    exact = explain_rows(answer, [tuple(row) for row in table[:3].tolist()], background)
     np.testing.assert_allclose(values, exact.values, rtol=1e-7, atol=1e-6)
     base = _score(estimator, scale, table[20:32]).mean()
     np.testing.assert_allclose(
-        base + values.sum(axis=1), _score(estimator, scale, table[:6]), rtol=1e-9, atol=1e-7
+        base + values.sum(axis=1), _score(estimator, scale, table[:3]), rtol=1e-9, atol=1e-7
     )
 
 

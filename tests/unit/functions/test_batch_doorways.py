@@ -81,3 +81,15 @@ def test_the_end_of_an_execution_that_said_nothing_is_recorded(
     assert conclude(told, None) == {"status": "failed"}
     assert conclude(told, None) == {"concluded": "not ours"}
     assert conclude(event("incoming/execution_status_change"), None) == {"concluded": "not ours"}
+
+
+def test_the_next_schedule_records_the_end_of_an_execution_whose_event_was_lost(
+    app: BatchApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start, due = load("start_batch", app, monkeypatch), event("incoming/batch_scoring_due")
+    first = start(due, None)["batch_id"]
+    [arn] = app.workflows.executions
+    app.workflows.end(arn, "TIMED_OUT")
+    second = start({**due, "id": "another"}, None)
+    assert (second["outcome"], second["batch_id"]) == ("started", f"{first[:12]}-2")
+    assert app.hosting.asked == []  # no model was made yet

@@ -19,13 +19,13 @@ def scene_of(training: dict[str, Any] | None = None, **budget: float) -> Scene:
     return Scene(project=parse_project(declaration(**changes)))
 
 
-def spend(scene: Scene, dollars: float | None, at: str) -> None:
+def spend(scene: Scene, dollars: float | None, at: str, **used: float) -> None:
     """Record a cost as the cost recorder does."""
     entry = f"execution#release-version#{at}"
     item: Item = {
         "project": "diabetes", "entry": entry, "kind": "execution", "dollars": dollars,
         "run_id": "earlier-1", "at": at,
-        "detail": {"machine": "steward-release-version", "status": "SUCCEEDED"},
+        "detail": {"machine": "steward-release-version", "status": "SUCCEEDED", **used},
     }  # fmt: skip
     place = {"project": time_partition("diabetes"), "entry": time_item(at, entry)}
     scene.state.put(Table.COSTS, {**item, **place})
@@ -107,6 +107,15 @@ def test_a_month_counts_what_was_recorded_in_it_and_nothing_of_the_month_before(
     spend(scene, None, "2026-01-02T00:00:01.000+00:00")
     run = refused_run(scene, scene.deliver(csv_of(1, 40)))
     assert "$1.9900 were spent in 2026-01" in run["cause"]
+
+
+def test_a_job_without_a_price_counts_as_one_on_the_dearest_instance() -> None:
+    dearest = max(US_EAST_1.instance_hour.values())
+    for hours, outcome in ((0.5, "started"), (1.0, "refused")):
+        scene = scene_of(per_month_usd=dearest * 2)
+        used = {"billable_s": hours * 3600, "instance_count": 2}
+        spend(scene, None, "2026-01-02T00:00:00.000+00:00", **used)
+        assert scene.deliver(csv_of(1, 40))["outcome"] == outcome
 
 
 def test_the_next_month_allows_what_this_one_did_not() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+from datetime import date
 
 import numpy as np
 import pytest
@@ -16,11 +17,12 @@ from steward.domain.evaluation import evaluate
 from steward.domain.evaluation_report import ChampionEvaluation, EvaluationReport
 from steward.domain.model_summary import summarize
 from steward.domain.predictions import Predictions, write_predictions
+from steward.domain.project import parse_project
 from steward.domain.versions import version_item
 from steward.ports import Table
 from steward.service.governance.gate import judge_candidate
 from steward.service.training.comparison import compare_candidate
-from support.training_scene import ARTIFACTS, DATA, Scene, csv_of
+from support.training_scene import ARTIFACTS, DATA, Scene, csv_of, declaration
 
 ROWS = 120
 
@@ -28,7 +30,9 @@ ROWS = 120
 class Evaluated(Scene):
     """A scene whose run has been evaluated; ``worse`` is how far the candidate is off."""
 
-    def evaluate(self, *, champion: str = "evaluated", worse: float = 0.0) -> str:
+    def evaluate(
+        self, *, champion: str = "evaluated", worse: float = 0.0, asked_on: list[date] | None = None
+    ) -> str:
         run_id = str(self.deliver(csv_of(1, 30))["run_id"])
         draw = np.random.default_rng(1)
         labels = draw.integers(0, 2, ROWS).astype(np.float64)
@@ -50,7 +54,8 @@ class Evaluated(Scene):
         )  # fmt: skip
         stream = io.StringIO()
         beside = good if champion == "evaluated" else None
-        write_predictions(Predictions(entities, labels, candidate, beside, slices), stream)
+        rows = Predictions(entities, labels, candidate, beside, slices, asked_on, asked_on)
+        write_predictions(rows, stream)
         self.base = f"s3://{ARTIFACTS}/evaluations/diabetes/{run_id}"
         contents = {
             "evaluation.json": report.model_dump_json().encode(),
@@ -215,6 +220,34 @@ def test_an_unknown_run_is_refused(scene: Evaluated) -> None:
         scene.judge("0123456789ab-1", scene.compare(run_id, 3))
 
 
+def _by_time() -> Evaluated:
+    """A scene of a project whose later rows judge."""
+    declared = declaration(split={"by": "time", "horizon_days": 28})
+    data = declared["data"]
+    times = [{"name": name, "type": "timestamp"} for name in ("asked_at", "known_at")]
+    data |= {"columns": [*data["columns"], *times], "keep": "all",
+             "prediction_time": "asked_at", "label_known_at": "known_at"}  # fmt: skip
+    return Evaluated(project=parse_project(declared))
+
+
+@pytest.mark.parametrize(("days", "verdict"), [(28, "pass"), (7, "inconclusive")])
+def test_later_rows_are_compared_by_their_days(days: int, verdict: str) -> None:
+    scene = _by_time()
+    run_id = scene.evaluate(asked_on=[date(2026, 5, 1 + n % days) for n in range(ROWS)])
+    compared = scene.compare(run_id, 3)
+    document = json.loads(scene.objects.read(compared.comparison_uri))
+    assert (compared.verdict, document["days"]) == (verdict, days)
+    reasons = scene.judge(run_id, compared).reasons
+    told = "7 days judge in blocks of 2, at least 8 are needed"
+    assert any(told in reason for reason in reasons) is (days == 7)
+
+
+def test_later_rows_without_their_days_are_no_evidence() -> None:
+    scene = _by_time()
+    with pytest.raises(EvidenceIncompleteError, match="do not say when each row was asked for"):
+        scene.compare(scene.evaluate(), 3)
+
+
 def _dataset(scene: Evaluated, name: str, border: str) -> str:
     uri = f"s3://{DATA}/datasets/diabetes/{name}/manifest.json"
     split = {"by": "time", "border": f"{border}T00:00:00.000+00:00"}
@@ -242,10 +275,34 @@ def test_a_champion_that_trained_on_the_rows_that_judge_is_not_compared(scene: E
     compared = scene.compare(run_id, 3, _dataset(scene, "new", "2026-05-01"))
     document = json.loads(scene.objects.read(compared.comparison_uri))
     assert (compared.verdict, document["champion_saw_rows"]) == ("champion_failed", True)
-    assert "its rows reach until 2026-05-02" in document["champion_failure"]
+    assert document["champion_seen_rows"] == ROWS
+    assert "its own reach until 2026-05-02" in document["champion_failure"]
     decision = scene.judge(run_id, compared)
     assert decision.quorum == 2
     assert any("cannot judge the champion" in reason for reason in decision.reasons)
+
+
+def _by_entity(scene: Evaluated, name: str, salt: str) -> str:
+    uri = f"s3://{DATA}/datasets/diabetes/{name}/manifest.json"
+    split = {"by": "entity", "salt": salt, "traffic": 0.3, "heldout": 0.3}
+    scene.objects.write(uri, json.dumps({"split": split}).encode())
+    return uri
+
+
+def test_a_champion_of_another_salt_is_not_compared_and_two_people_hear_why(
+    scene: Evaluated,
+) -> None:
+    run_id = scene.evaluate()
+    _with_champion(scene, _by_entity(scene, "old", "before"))
+    compared = scene.compare(run_id, 3, _by_entity(scene, "new", "steward"))
+    document = json.loads(scene.objects.read(compared.comparison_uri))
+    assert compared.verdict == "champion_failed"
+    assert 0 < document["champion_seen_rows"] < ROWS
+    decision = scene.judge(run_id, compared)
+    assert decision.quorum == 2
+    told = f"may have trained on {document['champion_seen_rows']} of {ROWS} rows"
+    [reason] = [reason for reason in decision.reasons if told in reason]
+    assert "split.salt was before and is steward" in reason
 
 
 def test_a_champion_whose_manifest_is_gone_is_compared(scene: Evaluated) -> None:

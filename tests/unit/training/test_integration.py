@@ -11,6 +11,7 @@ import yaml
 
 from steward.contracts.events import CommitSource
 from steward.contracts.steps.integration import FetchSource, StartedTraining
+from steward.domain.causes import readable_cause
 from steward.domain.errors import (
     AccessDeniedError,
     ArchiveRefusedError,
@@ -29,7 +30,6 @@ from steward.domain.errors import (
 from steward.domain.integrations import branch_item
 from steward.domain.source_archives import below, canonical_archive, read_archive
 from steward.ports import Table
-from steward.service.training.integration.recording import readable
 from support.commit_scene import (
     MACHINE,
     TESS,
@@ -558,7 +558,7 @@ def test_two_who_end_it_at_once_tell_once(scene: Commits) -> None:
     ],
 )  # fmt: skip
 def test_a_cause_is_told_as_a_person_needs_it(cause: str, said: str) -> None:
-    assert readable(cause) == said
+    assert readable_cause(cause, 4000) == said
 
 
 def test_names_that_the_machine_passes_on_fit_its_tasks() -> None:

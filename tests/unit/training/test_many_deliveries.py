@@ -108,7 +108,7 @@ def test_the_key_of_a_run_is_of_its_deliveries_not_of_where_their_list_lies() ->
     scene, run_id = started(count=3)
     run = scene.run(run_id)
     work = Work(
-        "diabetes", frozenset(ids(3)), run["config_digest"], run["code_digest"], run["image"]
+        "diabetes", frozenset(ids(3)), run["training_digest"], run["code_digest"], run["image"]
     )
     assert run["run_key"] == work.key
     assert work.key != work.on(ids(2)).key

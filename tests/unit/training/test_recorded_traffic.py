@@ -279,19 +279,24 @@ def test_an_answer_keeps_names_types_and_range_of_todays(
     assert fault is None if why is None else why in str(fault)
 
 
-def test_the_refusal_of_a_captured_request_is_told_without_its_value(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+@pytest.mark.parametrize(
+    ("of", "logged"),
+    [(case(), False), ({**case(), "answered": None}, False), (case(recorded=False), True)],
+    ids=["captured", "recorded", "of the sample"],
+)
+def test_the_refusal_of_a_request_is_told_by_its_field_and_never_its_value(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], of: dict[str, Any],
+    logged: bool,
+) -> None:  # fmt: skip
     error = {"row": 0, "field": "age", "value": 131, "message": "131 is above 120"}
-    refusal = json.dumps({"error": error}).encode()
-    monkeypatch.setattr(requests, "send", lambda *_: (400, refusal))
-    told = requests.ask(1, case(), None).fault
-    assert told == "x: status 400 instead of 200: field age"
-    own = case()
-    del own["answered"], own["recorded"]
-    assert "131" in str(requests.ask(1, own, None).fault)
-    of_dataset = {**own, "recorded": True}
-    assert requests.ask(1, of_dataset, None).fault == told
+    if logged:
+        del of["answered"]
+    for field, told in (("age", ": field age"), ("Ada Lovelace", "")):
+        refusal = json.dumps({"error": {**error, "field": field}}).encode()
+        monkeypatch.setattr(requests, "send", lambda *_, said=refusal: (400, said))
+        fault = requests.ask(1, {**of, "features": ["age", "bmi"]}, None).fault
+        assert fault == f"x: status 400 instead of 200{told}"
+    assert ("131 is above" in capsys.readouterr().out) is logged
 
 
 def test_an_answer_that_is_late_three_times_breaks_the_contract(

@@ -53,6 +53,32 @@ def test_the_naive_forecast_is_the_value_of_a_season_before(tmp_path: Path) -> N
     assert naive.without_season == 2
 
 
+def timed(path: Path, rows: list[tuple[str, str, float, str]]) -> Path:
+    lines = [f"{shop},{day}T00:00:00.000Z,{sold},{known}T20:00:00.000Z" for shop, day, sold, known
+             in rows]  # fmt: skip
+    path.write_text("\n".join(["shop,asked_at,sold,known_at", *lines]) + "\n")
+    return path
+
+
+def test_a_held_out_label_that_was_known_when_a_row_was_asked_for_is_the_newer_season(
+    tmp_path: Path,
+) -> None:
+    train = timed(tmp_path / "train.csv", [("a", "2026-01-01", 1.0, "2026-01-01")])
+    heldout = timed(
+        tmp_path / "heldout.csv",
+        [
+            ("a", "2026-01-22", 9.0, "2026-01-22"),
+            ("a", "2026-01-08", 2.0, "2026-01-08"),
+            ("a", "2026-01-15", 3.0, "2026-01-23"),  # known too late for the 22nd
+            ("a", "2026-01-23", 0.0, "2026-01-23"),  # of its weekday nothing: the newest known
+            ("b", "2026-01-08", 5.0, "2026-01-08"),  # its own label is not known yet
+        ],
+    )
+    naive = forecasts_of(config(7, label_known_at="known_at"), train, heldout)[1]
+    assert list(naive.answers) == [2.0, 1.0, 2.0, 9.0, 1.0]
+    assert naive.without_season == 2
+
+
 def test_the_order_of_the_rows_that_train_changes_nothing(tmp_path: Path) -> None:
     train, heldout = files(tmp_path)
     first = forecasts_of(config(7), train, heldout)[1].answers

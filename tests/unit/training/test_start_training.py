@@ -6,10 +6,11 @@ import copy
 import hashlib
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
-from steward.contracts.steps.training import RecordTrainingOutcome
+from steward.contracts.steps.training import RecordTrainingOutcome, ResolveRun
 from steward.domain.errors import DependencyError, ProjectNotFoundError
 from steward.domain.policy.platform import PLATFORM
 from steward.domain.policy.waivers import waiver_digest
@@ -17,7 +18,9 @@ from steward.domain.project import parse_project
 from steward.ports import Equals, Table, Update
 from steward.service.delivery_lists import write_list
 from steward.service.policy_in_force import POLICY_KEY
+from steward.service.training.ledger import judged_by
 from steward.service.training.outcome import record_training_outcome
+from steward.service.training.resolve import resolve_run
 from steward.service.training.triggers import Trigger, TriggerKind
 from support.training_scene import ARTIFACTS, Scene, csv_of, declaration
 
@@ -335,6 +338,62 @@ def test_new_code_is_new_work(scene: Scene) -> None:
     scene.configure(scene.project, b"other code")
 
     assert scene.start(scene.request())["outcome"] == "started"
+
+
+BESIDE = [
+    {"batch": {"input": {"prefix": "daily"}}}, {"alarms": {"errors": {"threshold": 9}}},
+    {"budget": {"per_month_usd": 900}}, {"integration": {"branch": "release"}},
+    {"monitoring": {"minimum_rows": 77}},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("changed", BESIDE, ids=lambda changed: next(iter(changed)))
+def test_a_change_that_concerns_no_run_makes_no_other_one(
+    scene: Scene, changed: dict[str, Any]
+) -> None:
+    first = scene.deliver(FIRST)
+    scene.mark("accepted", FIRST)
+    succeed(scene, first["run_id"])
+    scene.end(first["run_id"])
+    before = scene.project.digest
+    scene.configure(parse_project(declaration(**changed)))
+    assert scene.project.digest != before
+    again = scene.start(scene.request())
+    assert (again["outcome"], again["existing_run_id"]) == ("suppressed", first["run_id"])
+    # A file that is rejected then leaves the earlier deliveries without a reason to train anew.
+    second = scene.deliver(SECOND)
+    found = resolve_run(
+        ResolveRun(
+            project="diabetes", run_id=second["run_id"], correlation_id="c", causation_id="e",
+            actor="tess",
+        ),
+        state=scene.state, objects=scene.objects, environment="dev", artifacts_bucket=ARTIFACTS,
+    )  # fmt: skip
+    assert not found.trains_without_new_data
+    assert scene.run(second["run_id"])["config_digest"] == scene.project.digest
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"description": "another"}, {"training": {"entry_point": "other.py"}},
+     {"monitoring": {"unit": "event"}}],
+    ids=lambda changed: next(iter(changed)),
+)  # fmt: skip
+def test_a_change_of_what_a_version_is_made_of_is_new_work(
+    scene: Scene, changed: dict[str, Any]
+) -> None:
+    first = scene.deliver(FIRST)
+    succeed(scene, first["run_id"])
+    scene.end(first["run_id"])
+    scene.configure(parse_project(declaration(**changed)))
+    assert scene.start(scene.request())["outcome"] == "started"
+
+
+def test_a_run_from_before_keeps_the_key_that_it_had(scene: Scene) -> None:
+    run_id = scene.deliver(FIRST)["run_id"]
+    old = {**scene.run(run_id)}
+    del old["training_digest"]
+    assert judged_by(old) == old["config_digest"]
 
 
 def test_rejected_bytes_again_are_suppressed_under_the_same_rules_and_tried_under_others(

@@ -20,18 +20,23 @@ class SageMakerEndpoints:
         self._clients = clients
 
     def invoke(
-        self, endpoint: str, body: bytes, *, content_type: str, accept: str, timeout_s: float
-    ) -> Answer:
+        self, endpoint: str, body: bytes, *, content_type: str, accept: str, timeout_s: float,
+        inference_id: str | None = None,
+    ) -> Answer:  # fmt: skip
         """Ask an endpoint once, without retries.
 
         Only a container's own 4xx is the caller's fault (429 is not); an endpoint that is
         missing, failing, late or throttled is a ``DependencyError`` whatever AWS calls it.
+
+        Args:
+            inference_id: What data capture keeps of it; outcomes are joined by it.
         """
         client = self._clients.get("sagemaker-runtime", read_timeout_s=timeout_s, attempts=1)
         try:
             answer = client.invoke_endpoint(
-                EndpointName=endpoint, Body=body, ContentType=content_type, Accept=accept
-            )
+                EndpointName=endpoint, Body=body, ContentType=content_type, Accept=accept,
+                **({"InferenceId": inference_id} if inference_id else {}),
+            )  # fmt: skip
             content = answer["Body"].read()
         except ClientError as error:
             raise _of_invocation(error, endpoint) from error

@@ -114,17 +114,27 @@ class S3ObjectStore:
         with _found(f"s3://{bucket}/{key}", "download"):
             self._client.download_file(bucket, key, path, ExtraArgs=extra)
 
-    def upload(self, path: str, uri: str, content_type: str = "application/octet-stream") -> str:
-        """Store a local file; return the SHA-256 of its bytes."""
+    def upload(
+        self,
+        path: str,
+        uri: str,
+        content_type: str = "application/octet-stream",
+        tags: Mapping[str, str] | None = None,
+    ) -> str:
+        """Store a local file, with tags that rules of the bucket may ask for; return its SHA-256.
+
+        Large ones go in parts.
+        """
         bucket, key = split_uri(uri)
+        tagging = {"Tagging": urlencode(tags)} if tags else {}
         with Path(path).open("rb") as stream:
             digest = hashlib.file_digest(stream, "sha256")
             size = stream.tell()
             if size <= self._single_put_bytes:
                 stream.seek(0)
-                self._put(bucket, key, stream, digest.digest(), content_type)
+                self._put(bucket, key, stream, digest.digest(), content_type, **tagging)
                 return digest.hexdigest()
-        extra = {"ContentType": content_type, "ChecksumAlgorithm": "SHA256"}
+        extra = {"ContentType": content_type, "ChecksumAlgorithm": "SHA256", **tagging}
         with Path(path).open("rb") as stream, translated(f"upload {uri}"):
             self._client.upload_fileobj(stream, bucket, key, ExtraArgs=extra)
         return digest.hexdigest()
@@ -184,24 +194,34 @@ class S3ObjectStore:
         raw = _Body(answer["Body"], uri)
         return cast("BinaryIO", io.BufferedReader(raw, _CHUNK))
 
-    def copy(self, source_uri: str, target_uri: str, version_id: str | None = None) -> None:
+    def copy(
+        self,
+        source_uri: str,
+        target_uri: str,
+        version_id: str | None = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> None:
         """Copy an object within S3, in parts where it is large.
 
-        Up to ``single_copy_bytes`` it is one request that keeps tags and gets a SHA-256 of the
-        whole; above, S3 knows digests of parts alone, and ``sha256`` reads the copy.
+        Up to ``single_copy_bytes`` it is one request that keeps tags, where none are given, and
+        gets a SHA-256 of the whole; above, S3 knows digests of parts alone, and ``sha256`` reads
+        the copy.
         """
         source_bucket, source_key = split_uri(source_uri)
         bucket, key = split_uri(target_uri)
         source = _place(source_bucket, source_key, version_id)
+        tagging = {"Tagging": urlencode(tags)} if tags else {}
         with _found(source_uri, f"copy to {target_uri}"):
             head = self._client.head_object(**source)
             if int(head["ContentLength"]) > self._single_copy_bytes:
                 from steward.adapters.part_copies import PartCopy
 
-                PartCopy(self._client, source, head, bucket, key, self._part_bytes).run()
+                copy = PartCopy(self._client, source, head, bucket, key, self._part_bytes, tagging)
+                copy.run()
                 return
+            replaced = {**tagging, "TaggingDirective": "REPLACE"} if tags else {}
             self._client.copy_object(
-                Bucket=bucket, Key=key, CopySource=source, ChecksumAlgorithm="SHA256"
+                Bucket=bucket, Key=key, CopySource=source, ChecksumAlgorithm="SHA256", **replaced
             )
 
     def list(self, bucket: str, prefix: str) -> Iterable[ObjectInfo]:

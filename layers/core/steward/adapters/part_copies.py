@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -25,13 +25,14 @@ class PartCopy:
     """One object to be copied in parts.
 
     Each part is taken from the one source that the description is of (``CopySourceIfMatch``); S3
-    computes a SHA-256 of each part, and the completion names them all. Tags are not copied. The
-    copy says in its metadata what it is of, so that the same copy again takes none of it.
+    computes a SHA-256 of each part, and the completion names them all. The source's tags are not
+    copied. The copy says in its metadata what it is of, so that the same again takes none of it.
 
     Attributes:
         source: Bucket, key and, where one is meant, version.
         head: What ``HeadObject`` says of it.
         part_bytes: Size of a part but the last; larger where there would be too many.
+        tagging: ``Tagging`` of the copy, nothing for none.
     """
 
     client: Any
@@ -40,6 +41,7 @@ class PartCopy:
     bucket: str
     key: str
     part_bytes: int
+    tagging: Mapping[str, str] = field(default_factory=dict)
     at_once: int = AT_ONCE
 
     def run(self) -> None:
@@ -55,7 +57,7 @@ class PartCopy:
         kept = {name: self.head[name] for name in _KEPT if self.head.get(name)}
         metadata = {**self.head.get("Metadata", {}), _COPY_OF: self._mark}
         upload = self.client.create_multipart_upload(
-            **place, **kept, Metadata=metadata, ChecksumAlgorithm="SHA256"
+            **place, **kept, **self.tagging, Metadata=metadata, ChecksumAlgorithm="SHA256"
         )["UploadId"]
         try:
             parts = self._parts(upload)
@@ -71,7 +73,8 @@ class PartCopy:
 
     @property
     def _mark(self) -> str:
-        return f"{self.head['ETag'].strip(chr(34))} {self.head['ContentLength']}"
+        of = f"{self.head['ETag'].strip(chr(34))} {self.head['ContentLength']}"
+        return " ".join([of, *self.tagging.values()])
 
     def _is_done(self) -> bool:
         """Return whether the target is this copy; who may not look copies again."""

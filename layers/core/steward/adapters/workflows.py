@@ -10,7 +10,8 @@ from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 
 from steward.adapters.errors import code_of, translate, translated
 from steward.domain.digests import canonical_json
-from steward.domain.errors import ConflictError
+from steward.domain.errors import ConflictError, RejectedError
+from steward.ports import ExecutionState
 
 
 class StepFunctionsWorkflows:
@@ -48,6 +49,19 @@ class StepFunctionsWorkflows:
         """Return RUNNING, SUCCEEDED, FAILED, TIMED_OUT, ABORTED or PENDING_REDRIVE."""
         with translated(f"describe execution {execution_arn}"):
             return str(self._client.describe_execution(executionArn=execution_arn)["status"])
+
+    def find(self, execution_arn: str) -> ExecutionState | None:
+        """Return how an execution is, None where there is none: AWS forgets after 90 days."""
+        try:
+            with translated(f"describe execution {execution_arn}"):
+                found = self._client.describe_execution(executionArn=execution_arn)
+        except RejectedError as error:
+            if error.value == "ExecutionDoesNotExist":
+                return None
+            raise
+        return ExecutionState(
+            str(found["status"]), str(found.get("error") or ""), str(found.get("cause") or "")
+        )
 
     def is_redrivable(self, execution_arn: str) -> bool:
         """Return whether AWS would run the execution on: it failed, within the last 14 days."""

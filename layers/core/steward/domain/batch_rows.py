@@ -1,17 +1,21 @@
 """The rows of a batch: read from files, judged by the rules of requests, written for the job."""
 
+# ruff: noqa: S608 - names go through identifier()
+
 from __future__ import annotations
 
 import csv
 import gzip
 import io
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, BinaryIO, TextIO, cast
 
+from steward.domain.batch_runs import MOST_BYTES
 from steward.domain.errors import BatchInputRefusedError
 from steward.domain.request_rules import Feature, InvalidRowError, Value, shown
 
@@ -19,6 +23,7 @@ if TYPE_CHECKING:
     from steward.domain.project import Project
 
 _LONGEST_ID = 500
+_ENGINE_MB = 1000
 
 
 def request_features(project: Project) -> tuple[Feature, ...]:
@@ -33,9 +38,17 @@ def request_features(project: Project) -> tuple[Feature, ...]:
     )  # fmt: skip
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
+class GoodRow:
+    """A row that is scored: the id, then the features, as a line of CSV without its end."""
+
+    entity: str
+    line: str
+
+
+@dataclass(frozen=True, slots=True)
 class RefusedRow:
-    """A row that gets no score, and why."""
+    """A row that gets no score, and why; rows of a file count from 1, its header does not."""
 
     file: str
     row: int
@@ -46,90 +59,39 @@ class RefusedRow:
 
     def line(self) -> str:
         """Return it as a line of ``refused.jsonl``."""
-        return json.dumps({**self.__dict__, "value": shown(self.value)}) + "\n"
+        return json.dumps({**asdict(self), "value": shown(self.value)}) + "\n"
 
-
-@dataclass
-class BatchRows:
-    """Judged rows, in the order of the input.
-
-    Attributes:
-        ids: Of the rows that are scored, each once.
-        lines: What the job gets of each: the id, then the features, without a line end.
-        refused: The others.
-    """
-
-    ids: list[str] = field(default_factory=list)
-    lines: list[str] = field(default_factory=list)
-    refused: list[RefusedRow] = field(default_factory=list)
-
-    @property
-    def rows(self) -> int:
-        """Rows of the input."""
-        return len(self.ids) + len(self.refused)
-
-    def parts(self, count: int) -> list[str]:
-        """Return the lines as the contents of at most so many files, in order, about as long."""
-        size = max(1, -(-len(self.lines) // count))
-        return [
-            "".join(f"{line}\n" for line in self.lines[start : start + size])
-            for start in range(0, len(self.lines), size)
-        ]
-
-    def require(self, max_refused_share: float) -> None:
-        """Refuse an input that is empty or has too many rows that break the rules.
-
-        Raises:
-            BatchInputRefusedError: With the first rows at fault.
-        """
-        if not self.rows:
-            raise BatchInputRefusedError(
-                "the input has no rows", field="input", value=0, allowed="at least one row"
-            )
-        share = len(self.refused) / self.rows
-        if share > max_refused_share or not self.ids:
-            first = "; ".join(_told(row) for row in self.refused[:3])
-            raise BatchInputRefusedError(
-                f"{len(self.refused)} of {self.rows} rows break the rules of requests: {first}",
-                field="batch.checks.max_refused_share", value=round(share, 6),
-                allowed=f"at most {max_refused_share:g}, and one row that breaks none",
-            )  # fmt: skip
-
-
-def _told(row: RefusedRow) -> str:
-    """Say where a row broke which rule; its value is a person's and stays in the work folder."""
-    return f"{row.file} row {row.row} {row.field}: allowed {row.allowed}"
+    def told(self) -> str:
+        """Say where it broke which rule; its value is a person's and stays in the work folder."""
+        return f"{self.file} row {self.row} {self.field}: allowed {self.allowed}"
 
 
 def judge_rows(
-    rows: BatchRows, file: str, read: Iterator[Mapping[str, Any]], entity: str,
-    features: tuple[Feature, ...], *, text: bool,
-) -> None:  # fmt: skip
-    """Add the rows of a file, each judged; rows are counted from 0.
+    file: str, read: Iterable[Mapping[str, Any]], entity: str, features: tuple[Feature, ...],
+    known: set[str], *, text: bool,
+) -> Iterator[GoodRow | RefusedRow]:  # fmt: skip
+    """Yield the rows of a file, each judged.
 
     Args:
-        rows: What they are added to; an id may not be there twice in all files together.
         file: Name of the file, for people.
         read: The rows by column.
         entity: Column of the id.
         features: Rules of the others; further columns are left out.
+        known: Ids that are scored, of all files together: none may be there twice. Added to.
         text: Whether values are cells of CSV, in which an empty one is null.
     """
-    known = set(rows.ids)
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="")
-    for number, given in enumerate(read):
+    for number, given in enumerate(read, start=1):
         name = str(given.get(entity) if given.get(entity) is not None else "")
         wrong = _wrong_id(name, known)
         if wrong:
-            rows.refused.append(RefusedRow(file, number, name[:100], entity, name, wrong))
+            yield RefusedRow(file, number, name[:100], entity, name, wrong)
             continue
         try:
             cells = [_cell(_checked(feature, given, number, text)) for feature in features]
         except InvalidRowError as error:
-            rows.refused.append(
-                RefusedRow(file, number, name, error.field, error.value, error.allowed)
-            )
+            yield RefusedRow(file, number, name, error.field, error.value, error.allowed)
             continue
         out.seek(0)
         out.truncate()
@@ -137,13 +99,10 @@ def judge_rows(
         line = out.getvalue()
         if len(line.splitlines()) != 1:  # the job cuts files at every line end
             broken = next(f.name for f, c in zip(features, cells, strict=True) if _breaks(c))
-            rows.refused.append(
-                RefusedRow(file, number, name, broken, given[broken], "text on one line")
-            )
+            yield RefusedRow(file, number, name, broken, given[broken], "text on one line")
             continue
         known.add(name)
-        rows.ids.append(name)
-        rows.lines.append(line)
+        yield GoodRow(name, line)
 
 
 def _breaks(text: str) -> bool:
@@ -180,66 +139,127 @@ def _cell(value: Value) -> str:
     return repr(value) if isinstance(value, float) else str(value)
 
 
-def read_rows(path: Path, format_: str, needed: list[str]) -> Iterator[Mapping[str, Any]]:
+class Unpacked:
+    """How many bytes the files of a batch hold as text, all together.
+
+    A small gzip or Parquet file may hold any amount; the limit is that of files as they are.
+    """
+
+    def __init__(self, most: int = MOST_BYTES) -> None:
+        self._most = most
+        self._used = 0
+
+    def take(self, count: int, file: str) -> None:
+        """Count bytes of a file.
+
+        Raises:
+            BatchInputRefusedError: They are too many, together with those before.
+        """
+        self._used += count
+        if self._used > self._most:
+            raise BatchInputRefusedError(
+                f"{file}: unpacked, the input has more than {self._most} bytes",
+                field="batch.input", value=file,
+                allowed=f"at most {self._most} bytes together, unpacked; score it in parts",
+            )  # fmt: skip
+
+
+class _Counted(io.RawIOBase):
+    """What is unpacked of a file, counted before anybody gets it."""
+
+    def __init__(self, stream: BinaryIO, unpacked: Unpacked, file: str) -> None:
+        super().__init__()
+        self._stream, self._unpacked, self._file = stream, unpacked, file
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        chunk = self._stream.read(len(buffer))
+        self._unpacked.take(len(chunk), self._file)
+        buffer[: len(chunk)] = chunk
+        return len(chunk)
+
+    def close(self) -> None:
+        self._stream.close()
+        super().close()
+
+
+def read_rows(
+    path: Path, format_: str, needed: list[str], unpacked: Unpacked
+) -> Iterator[Mapping[str, Any]]:
     """Yield the rows of a file by column.
 
     Args:
         path: A file whose name ends in ``.gz`` is unpacked, but for Parquet.
         format_: ``csv``, ``jsonl`` or ``parquet``.
         needed: Columns that must be there.
+        unpacked: Counts what the files of the batch hold.
 
     Raises:
-        BatchInputRefusedError: It is no such file, or a column is missing.
+        BatchInputRefusedError: It is no such file, a column is missing, or it holds too much.
     """
     try:
         if format_ == "parquet":
-            yield from _parquet(path, needed)
+            yield from _parquet(path, needed, unpacked)
             return
-        with _text(path) as stream:
+        with _text(path, unpacked) as stream:
             yield from _csv(path, stream, needed) if format_ == "csv" else _jsonl(path, stream)
-    except (UnicodeDecodeError, OSError, EOFError, csv.Error) as error:
+    except (UnicodeDecodeError, OSError, EOFError, zlib.error, csv.Error) as error:
         raise _unreadable(path, f"no {format_} in UTF-8: {error}") from None
 
 
-def _text(path: Path) -> TextIO:
-    if path.name.endswith(".gz"):
-        return gzip.open(path, "rt", encoding="utf-8-sig", newline="")
-    return path.open(encoding="utf-8-sig", newline="")
+def _text(path: Path, unpacked: Unpacked) -> TextIO:
+    packed = path.name.endswith(".gz")
+    stream = cast("BinaryIO", gzip.GzipFile(path)) if packed else path.open("rb")
+    counted = io.BufferedReader(_Counted(stream, unpacked, path.name), 1 << 16)
+    return io.TextIOWrapper(counted, encoding="utf-8-sig", newline="")
 
 
 def _csv(path: Path, stream: TextIO, needed: list[str]) -> Iterator[Mapping[str, Any]]:
     reader = csv.DictReader(stream, strict=True)
     _require(path, list(reader.fieldnames or ()), needed)
-    for number, cells in enumerate(reader):
+    for number, cells in enumerate(reader, start=1):
         if None in cells or None in cells.values():
             raise _unreadable(path, f"row {number} has not as many cells as the header")
         yield cells
 
 
 def _jsonl(path: Path, stream: TextIO) -> Iterator[Mapping[str, Any]]:
-    for number, line in enumerate(stream):
+    for number, line in enumerate(stream, start=1):
         if not line.strip():
             continue
         try:
             found = json.loads(line)
-        except ValueError as error:
-            raise _unreadable(path, f"line {number + 1} is no JSON: {error}") from None
+        except (ValueError, RecursionError) as error:
+            raise _unreadable(path, f"line {number} is no JSON: {error}") from None
         if not isinstance(found, dict):
-            raise _unreadable(path, f"line {number + 1} is no JSON object")
+            raise _unreadable(path, f"line {number} is no JSON object")
         yield found
 
 
-def _parquet(path: Path, needed: list[str]) -> Iterator[Mapping[str, Any]]:
+def _parquet(path: Path, needed: list[str], unpacked: Unpacked) -> Iterator[Mapping[str, Any]]:
     import duckdb  # large, and few inputs need it
 
-    with duckdb.connect() as connection:
+    from steward.domain.workspace import Limits, identifier, workspace
+
+    with workspace(Limits(path.parent, _ENGINE_MB), "parquet") as connection:
         try:
-            found = connection.execute("SELECT * FROM read_parquet(?)", [str(path)])
+            found = connection.execute("SELECT * FROM read_parquet(?) LIMIT 0", [str(path)])
             names = [column[0] for column in found.description or ()]
             _require(path, names, needed)
-            while rows := found.fetchmany(10_000):
+            columns = [identifier(name) for name in needed]
+            as_text = " + ".join(f"coalesce(strlen({name}::VARCHAR), 0) + 1" for name in columns)
+            size = connection.execute(
+                f"SELECT sum({as_text})::UBIGINT FROM read_parquet(?)", [str(path)]
+            ).fetchone()
+            unpacked.take(int(size[0] or 0) if size else 0, path.name)
+            found = connection.execute(
+                f"SELECT {', '.join(columns)} FROM read_parquet(?)", [str(path)]
+            )
+            while rows := found.fetchmany(1_000):
                 for row in rows:
-                    yield dict(zip(names, row, strict=True))
+                    yield dict(zip(needed, row, strict=True))
         except duckdb.Error as error:
             raise _unreadable(path, str(error).splitlines()[0]) from None
 

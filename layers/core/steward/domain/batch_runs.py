@@ -1,8 +1,8 @@
-"""Batches: what one is recognised by, its names, and whether it begins."""
+"""Batches: what one is recognised by, its names and places, and whether it begins."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -12,9 +12,22 @@ from steward.domain.digests import digest_of
 from steward.domain.names import job_name, model_name
 
 PREFIX = "batch#"
+DELETED_PREFIX = "deleted-input#"
 MOST_FILES = 100
 MOST_BYTES = 200 * 1024**2
-"""What one function reads whole; larger inputs are scored in parts."""
+"""What one function reads, unpacked; larger inputs are scored in parts."""
+
+MOST_ROWS = 5_000_000
+"""Ids of so many rows are held, since none may be there twice."""
+
+INPUTS = "batch-input"
+"""Where the data bucket takes files that are to be scored."""
+
+EXPIRY_TAG = "steward:expires-after-days"
+"""S3 deletes what bears it: the data bucket has a rule for each value that it may have."""
+
+UPLOADS_DAYS = 30
+"""Life of a file that the command puts there, of a refused result and of what a job worked on."""
 
 
 class BatchStatus(StrEnum):
@@ -23,6 +36,7 @@ class BatchStatus(StrEnum):
     RUNNING = "running"
     SUCCEEDED = "succeeded"
     FAILED = "failed"
+    DELETED = "deleted"
 
 
 @dataclass(frozen=True)
@@ -46,6 +60,36 @@ class PinnedFile:
     def uri(self) -> str:
         """Where it lies."""
         return f"s3://{self.bucket}/{self.key}"
+
+
+def pinned(record: Mapping[str, Any]) -> list[PinnedFile]:
+    """Return the files of a batch's input."""
+    return [PinnedFile(**file) for file in record["input"]]
+
+
+def deleted_item(sha256: str) -> str:
+    """Return the sort key of the item that says that these bytes were deleted on purpose."""
+    return f"{DELETED_PREFIX}{sha256}"
+
+
+def inputs_folder(project: str) -> str:
+    """Return where the data bucket takes a project's files that are to be scored."""
+    return f"{INPUTS}/{project}/"
+
+
+def work_folder(project: str, batch: str) -> str:
+    """Return where the artifacts bucket holds what goes into a job and comes out."""
+    return f"batch/{project}/{batch}/"
+
+
+def scores_folder(project: str, output: str, key: str) -> str:
+    """Return where the data bucket has the delivered scores, the same for every attempt."""
+    return f"scores/{project}/{output}/{key[:12]}/"
+
+
+def quarantine_folder(project: str, batch: str) -> str:
+    """Return where the data bucket has the refused result of a batch."""
+    return f"quarantine/{project}/batch-{batch}/"
 
 
 def format_of(key: str, declared: str = "csv") -> str:
@@ -138,6 +182,8 @@ def decide(latest: dict[str, Any] | None, wanted_at: datetime | None = None) -> 
     if latest is None:
         return Begin(1)
     status = BatchStatus(latest["status"])
+    if status is BatchStatus.DELETED:
+        return Suppress(latest["batch_id"], status, "the same input was deleted on purpose")
     if status is BatchStatus.FAILED or _is_expired(latest.get("delivered") or {}, wanted_at):
         return Begin(int(latest["attempt"]) + 1)
     words = "is being scored" if status is BatchStatus.RUNNING else "was scored"

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from itertools import count
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -59,48 +59,46 @@ class BatchManifest(BaseModel):
     delivered_at: str
 
 
-@dataclass(frozen=True)
-class Scores:
-    """Checked scores, in the order of the input."""
-
-    ids: list[str]
-    values: list[float]
-
-    def lines(self) -> Iterable[str]:
-        """Yield the delivered file's lines; floats as Python writes them, so nothing is lost."""
-        yield "id,prediction\n"
-        for entity, value in zip(self.ids, self.values, strict=True):
-            yield f"{_cell(entity)},{value!r}\n"
-
-
 def check_scores(
-    ids: Sequence[str],
-    answered: Sequence[str],
-    bounds: tuple[float | None, float | None],
-) -> Scores:
-    """Return the scores of a batch, each with the id that was sent.
+    ids: Iterable[str], answered: Iterable[str], bounds: tuple[float | None, float | None],
+    first_row: int = 1,
+) -> Iterator[tuple[str, float]]:  # fmt: skip
+    """Yield the scores of a batch in the order of the input, each with the id that was sent.
 
     Args:
         ids: As they were sent, in order.
         answered: Pairs of id and answer, one a line of CSV: what the job left.
         bounds: Least and greatest score that is possible; finite all are.
+        first_row: By which the first of these rows is called.
 
     Raises:
         ScoresRejectedError: A row is missing, doubled, of another id, without a score, or its
             score is not possible. Nothing of such a batch is delivered.
     """
-    if len(answered) != len(ids):
-        raise refused("rows", len(answered), f"{len(ids)}, as many as were sent")
-    values: list[float] = []
-    for row, (sent, line) in enumerate(zip(ids, answered, strict=True)):
+    sent_rows, came_rows = iter(ids), iter(answered)
+    for row in count(first_row):
+        sent, line = next(sent_rows, None), next(came_rows, None)
+        if sent is None and line is None:
+            return
+        if sent is None or line is None:
+            done = row - first_row
+            came = done + (line is not None) + sum(1 for _ in came_rows)
+            wanted = done + (sent is not None) + sum(1 for _ in sent_rows)
+            raise refused("rows", came, f"{wanted}, as many as were sent")
         head, comma, tail = line.rpartition(",")
-        came = _plain(head)
-        if not comma or came != sent:
+        if not comma or _plain(head) != sent:
             raise refused(f"row {row} id", "another one", "the one that was sent")
         if not tail:
             raise refused(f"row {row} prediction", "", "a number")
-        values.append(_value(tail, row, bounds))
-    return Scores(list(ids), values)
+        yield sent, _value(tail, row, bounds)
+
+
+SCORES_HEAD = "id,prediction\n"
+
+
+def score_line(entity: str, value: float) -> str:
+    """Return a line of the delivered file; the float as Python writes it, so nothing is lost."""
+    return f"{_cell(entity)},{value!r}\n"
 
 
 def _value(text: str, row: int, bounds: tuple[float | None, float | None]) -> float:

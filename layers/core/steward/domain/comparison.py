@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from datetime import date
 from typing import Literal
 
 import numpy as np
@@ -13,7 +14,15 @@ from pydantic import BaseModel, ConfigDict, Field
 from steward.domain.digests import canonical_json
 from steward.domain.evaluation import canonical_order
 from steward.domain.losses import Loss, row_losses
-from steward.domain.resampling import bootstrap_means, codes_of
+from steward.domain.resampling import codes_of
+from steward.domain.time_blocks import (
+    MINIMUM_BLOCKS,
+    MINIMUM_ENTITIES,
+    Days,
+    days_of,
+    limits,
+    ordinals_of,
+)
 
 Verdict = Literal["pass", "worse", "inconclusive"]
 SliceVerdict = Literal["proved_worse", "not_proved_worse", "not_judged"]
@@ -37,12 +46,6 @@ class ComparisonSettings(_Model):
     seed: int = Field(ge=0)
     slice_confidence: float = Field(ge=0.5, lt=1, description="one-sided")
     slice_minimum_rows: int = Field(ge=2)
-
-
-MINIMUM_ENTITIES = 5
-"""Fewer entities with several rows each prove nothing: one has no spread at all, and of equally
-good versions the bootstrap calls one worse at 95 % in 25 of 100 cases with two entities, 14 with
-four and 12 with five."""
 
 
 class SliceComparison(_Model):
@@ -76,6 +79,11 @@ class Comparison(_Model):
         default=None,
         description="one-sided upper limit of candidate minus (1 + relative margin) champion",
     )
+    days: int | None = Field(default=None, description="of a split by time: days that judge")
+    block_days: int | None = Field(default=None, description="days that are drawn together")
+    undecided_because: str | None = Field(
+        default=None, description="why no number of this size can prove anything"
+    )
     slices: list[SliceComparison]
     settings: ComparisonSettings
     inputs_digest: str = Field(description="SHA-256 of rows, predictions, slices and settings")
@@ -99,6 +107,8 @@ def compare(
     *,
     slices: Mapping[str, Sequence[str]],
     settings: ComparisonSettings,
+    asked_on: Sequence[date] | None = None,
+    lead_days: int = 1,
 ) -> Comparison:
     """Compare two versions by the paired bootstrap of their difference in loss.
 
@@ -119,6 +129,10 @@ def compare(
 
     Many rows of fewer than ``MINIMUM_ENTITIES`` entities prove nothing, of all or of a slice.
 
+    Rows of a split by time share their days too: with ``asked_on`` the limits are those of
+    :func:`steward.domain.time_blocks.limits`, and fewer than ``MINIMUM_BLOCKS`` blocks of days
+    prove nothing.
+
     The order of rows does not matter: they are sorted by entity first.
 
     Args:
@@ -128,11 +142,14 @@ def compare(
         champion: Prediction of the champion for the same rows.
         slices: For each slice column the slice of each row.
         settings: The plan.
+        asked_on: Of a split by time the day on which each row was asked for.
+        lead_days: Of a split by time the days until what a row asks for is known.
 
     Raises:
         ValueError: Lengths differ, or a label or prediction is impossible.
     """
-    for name, column in (("entities", entities), *slices.items()):
+    times = () if asked_on is None else (("asked_on", asked_on),)
+    for name, column in (("entities", entities), *times, *slices.items()):
         if len(column) != labels.size:
             raise ValueError(f"{name} has {len(column)} rows, labels have {labels.size}")
     candidate_losses = row_losses(settings.loss, labels, candidate)
@@ -141,12 +158,15 @@ def compare(
     codes = codes_of([entities[row] for row in order])
     differences = (candidate_losses - champion_losses)[order]
     count = int(codes.max()) + 1
-    proves = count == labels.size or count >= MINIMUM_ENTITIES
-    lower, upper = _limits(differences, codes, settings.confidence, settings)
+    asked = None if asked_on is None else ordinals_of(asked_on)[order]
+    days = None if asked is None else days_of(asked, lead_days)
+    undecided = _undecided(codes, days)
+    proves = undecided is None
+    lower, upper = _limits(differences, codes, days, settings.confidence, settings)
     margin, relative_upper, share = settings.margin, None, settings.relative_margin
     if share is not None:
         beyond = (candidate_losses - (1 + share) * champion_losses)[order]
-        relative_upper = _limits(beyond, codes, settings.confidence, settings)[1]
+        relative_upper = _limits(beyond, codes, days, settings.confidence, settings)[1]
         margin = share * float(champion_losses[order].mean())
     passes = upper < margin if relative_upper is None else relative_upper < 0
     verdict: Verdict = "inconclusive"
@@ -167,29 +187,59 @@ def compare(
         upper=upper,
         margin=margin,
         relative_upper=relative_upper,
-        slices=_judge_slices(differences, codes, order, slices, settings),
+        days=None if days is None else days.count,
+        block_days=None if days is None else days.block,
+        undecided_because=undecided,
+        slices=_judge_slices(differences, codes, (asked, lead_days), order, slices, settings),
         settings=settings,
-        inputs_digest=_digest(entities, (labels, candidate, champion), slices, order, settings),
+        inputs_digest=_digest(
+            entities,
+            (labels, candidate, champion),
+            slices,
+            order,
+            settings,
+            None if asked_on is None else (asked_on, lead_days),
+        ),
+    )
+
+
+def _undecided(codes: NDArray[np.intp], days: Days | None) -> str | None:
+    """Return why rows of these entities and days prove nothing; None where they may."""
+    if days is None:
+        count = int(codes.max()) + 1
+        if count == codes.size or count >= MINIMUM_ENTITIES:
+            return None
+        return f"{count} entities judge, at least {MINIMUM_ENTITIES} are needed"
+    if days.prove:
+        return None
+    return (
+        f"{days.count} days judge in blocks of {days.block}, at least "
+        f"{MINIMUM_BLOCKS * days.block} are needed: a longer split.horizon_days"
     )
 
 
 def _limits(
-    differences: Floats, codes: NDArray[np.intp], confidence: float, settings: ComparisonSettings
+    differences: Floats,
+    codes: NDArray[np.intp],
+    days: Days | None,
+    confidence: float,
+    settings: ComparisonSettings,
 ) -> tuple[float, float]:
-    means = bootstrap_means(
-        differences, codes, samples=settings.bootstrap_samples, seed=settings.seed
-    )
-    lower, upper = np.quantile(means, [1 - confidence, confidence])
-    return float(lower), float(upper)
+    return limits(
+        differences, codes, days,
+        confidence=confidence, samples=settings.bootstrap_samples, seed=settings.seed,
+    )  # fmt: skip
 
 
 def _judge_slices(
     differences: Floats,
     codes: NDArray[np.intp],
+    timed: tuple[NDArray[np.intp] | None, int],
     order: NDArray[np.intp],
     slices: Mapping[str, Sequence[str]],
     settings: ComparisonSettings,
 ) -> list[SliceComparison]:
+    asked, lead_days = timed
     judged = []
     for column_name, column in slices.items():
         values = np.asarray(column, dtype=np.str_)[order]
@@ -199,10 +249,9 @@ def _judge_slices(
             lower: float | None = None
             verdict: SliceVerdict = "not_judged"
             members = np.unique(codes[rows], return_inverse=True)[1]
-            count = int(members.max()) + 1
-            judges = count == rows.size or count >= MINIMUM_ENTITIES
-            if judges and rows.size >= settings.slice_minimum_rows:
-                lower, _ = _limits(inside, members, settings.slice_confidence, settings)
+            within = None if asked is None else days_of(asked[rows], lead_days)
+            if _undecided(members, within) is None and rows.size >= settings.slice_minimum_rows:
+                lower, _ = _limits(inside, members, within, settings.slice_confidence, settings)
                 verdict = "proved_worse" if lower > 0 else "not_proved_worse"
             judged.append(
                 SliceComparison(
@@ -223,6 +272,7 @@ def _digest(
     slices: Mapping[str, Sequence[str]],
     order: NDArray[np.intp],
     settings: ComparisonSettings,
+    timed: tuple[Sequence[date], int] | None,
 ) -> str:
     """Hash the inputs in canonical order: little-endian doubles without a negative zero."""
     digest = hashlib.sha256(canonical_json(settings.model_dump(mode="json", exclude_none=True)))
@@ -230,4 +280,7 @@ def _digest(
         digest.update(canonical_json([name, *(column[row] for row in order)]))
     for values in numbers:
         digest.update((values[order] + 0.0).astype("<f8").tobytes())
+    if timed is not None:
+        asked_on, lead_days = timed
+        digest.update(canonical_json([lead_days, *(asked_on[row].isoformat() for row in order)]))
     return digest.hexdigest()

@@ -363,6 +363,10 @@ def job_description(project: Project, run_id: str) -> dict[str, Any]:
         "evaluation": evaluation,
         "monitoring": {"unit": project.monitoring.unit},
         **({} if data.prediction_time is None else {"prediction_time": data.prediction_time}),
+        **(
+            {"split_by": "time", "label_known_at": data.label_known_at}
+            if project.split.by == "time" else {}
+        ),
         **bias,
     }  # fmt: skip
 

@@ -63,6 +63,17 @@ class ColumnDrift(_Frozen):
     nulls: tuple[float, float] = (0.0, 0.0)
     needs: int | None = None
 
+    def told(self, reference: str) -> str:
+        """Return how a column that changed differs, in words; what did not change is left out."""
+        said = f"{self.column} is distributed otherwise than in {reference}"
+        if self.effect is not None and self.p is not None:
+            said += (
+                f": its values moved by {self.effect:.2f}, where 0 is not at all and 1 is wholly "
+                f"(p {self.p:.2g} by chance alone)"
+            )
+        here, there = (f"{share:.1%}" for share in self.nulls)
+        return said if here == there else f"{said}; empty in {here} of the rows, before in {there}"
+
 
 class DriftReport(_Frozen):
     """A delivery against one reference.

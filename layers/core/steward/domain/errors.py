@@ -42,6 +42,15 @@ class RejectedError(StewardError):
         return {"error": type(self).__name__, "message": self.message, **known}
 
 
+WHOLE = "$"
+"""The field of a fault that is of a document as a whole, in answers and logs."""
+
+
+def placed(field: str, told: str) -> str:
+    """Return what is wrong with its place before it; a whole document is no place for people."""
+    return told if field in (WHOLE, "") else f"{field}: {told}"
+
+
 class ConflictError(StewardError):
     """Somebody else changed the state first: a lost race, not a fault."""
 
@@ -108,6 +117,10 @@ class UnreadableFileError(RejectedError):
 
 class DeliveryNotFoundError(RejectedError):
     """The project has no such delivery."""
+
+
+class BatchNotFoundError(RejectedError):
+    """The project has no such batch."""
 
 
 class DatasetRejectedError(RejectedError):

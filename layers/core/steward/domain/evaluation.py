@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import date
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,8 @@ from steward.domain.evaluation_results import (
 )
 from steward.domain.losses import checked_rows, row_losses
 from steward.domain.regression_evaluation import estimate_regression, residual_points
-from steward.domain.resampling import bootstrap_weights, codes_of
+from steward.domain.resampling import codes_of
+from steward.domain.time_blocks import Days, days_of, ordinals_of, replicated
 
 Floats = NDArray[np.float64]
 
@@ -36,6 +38,8 @@ def evaluate(
     seed: int,
     slice_minimum_rows: int,
     task: Task = "binary",
+    asked_on: Sequence[date] | None = None,
+    lead_days: int = 1,
 ) -> Evaluation:
     """Evaluate predictions; the order of rows does not matter.
 
@@ -49,23 +53,28 @@ def evaluate(
         seed: Seed of the bootstrap.
         slice_minimum_rows: Slices of fewer rows are marked as not judged.
         task: What is predicted.
+        asked_on: Of a split by time the day on which each row was asked for: rows share it.
+        lead_days: Of a split by time the days until what a row asks for is known.
 
     Raises:
         ValueError: Lengths differ, or a label or probability is impossible.
     """
     binary = task == "binary"
     checked_rows(labels, probabilities, probabilities=binary)
-    for name, column in (("entities", entities), *slices.items()):
+    times = () if asked_on is None else (("asked_on", asked_on),)
+    for name, column in (("entities", entities), *times, *slices.items()):
         if len(column) != labels.size:
             raise ValueError(f"{name} has {len(column)} rows, labels have {labels.size}")
     order = canonical_order(entities, probabilities, labels)
     codes = codes_of([entities[row] for row in order])
     labels, probabilities = labels[order], probabilities[order]
+    asked = None if asked_on is None else ordinals_of(asked_on)[order]
 
-    def estimates(rows: NDArray[np.intp] | slice) -> list[MetricEstimate]:
+    def estimates(rows: NDArray[np.intp]) -> list[MetricEstimate]:
         estimate = estimate_metrics if binary else estimate_regression
         return estimate(
             labels[rows], probabilities[rows], codes[rows],
+            None if asked is None else days_of(asked[rows], lead_days),
             confidence=confidence, samples=bootstrap_samples, seed=seed,
         )  # fmt: skip
 
@@ -92,7 +101,7 @@ def evaluate(
         confidence=confidence,
         bootstrap_samples=bootstrap_samples,
         seed=seed,
-        metrics=estimates(slice(None)),
+        metrics=estimates(np.arange(labels.size)),
         slices=by_slice,
         calibration=calibration_points(labels, probabilities) if binary else [],
         residuals=[] if binary else residual_points(labels, probabilities),
@@ -110,6 +119,7 @@ def estimate_metrics(
     labels: Floats,
     probabilities: Floats,
     codes: NDArray[np.intp],
+    days: Days | None = None,
     *,
     confidence: float,
     samples: int,
@@ -123,12 +133,15 @@ def estimate_metrics(
       that is the Mann-Whitney U over the number of pairs. J. A. Hanley and B. J. McNeil,
       Radiology 143 (1982). Undefined when one label is absent.
 
-    The interval holds the (1-c)/2 and (1+c)/2 quantiles of the replicates (Efron 1979);
+    With ``days`` the intervals are those of rows that share their days
+    (:class:`steward.domain.time_blocks.Replicates`); else the
+    interval holds the (1-c)/2 and (1+c)/2 quantiles of the replicates (Efron 1979);
     replicates without one of the labels do not count for ``roc_auc``.
     """
     order = np.argsort(probabilities, kind="stable")
     labels, probabilities = labels[order], probabilities[order]
     codes = np.unique(codes[order], return_inverse=True)[1]
+    days = None if days is None else Days(days.codes[order], days.block)
     losses = np.column_stack(
         [row_losses(loss, labels, probabilities) for loss in ("brier", "log_loss", "zero_one")]
     )
@@ -142,13 +155,11 @@ def estimate_metrics(
         return measured
 
     values = measure(np.ones((1, labels.size)))[0]
-    replicates = np.empty((samples, len(METRICS)))
-    for chunk, weights in bootstrap_weights(codes, samples=samples, seed=seed):
-        replicates[chunk] = measure(weights)
+    drawn = replicated(measure, codes, days, samples=samples, seed=seed)
     only = "positive" if labels[0] == 1 else "negative"
     why = f"all {labels.size} rows are {only}"
     return [
-        interval_of(metric, values[column], replicates[:, column], confidence, why)
+        interval_of(metric, values[column], drawn.interval(column, values[column], confidence), why)
         for column, metric in enumerate(METRICS)
     ]
 

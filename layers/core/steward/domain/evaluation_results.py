@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal, get_args
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 Metric = Literal["brier", "log_loss", "accuracy", "roc_auc", "rmse", "mae", "r2"]
-Floats = NDArray[np.float64]
 Task = Literal["binary", "regression"]
 
 REGRESSION_METRICS: tuple[Metric, ...] = ("rmse", "mae", "r2")
@@ -88,22 +86,19 @@ class Evaluation(_Result):
 
 
 def interval_of(
-    metric: Metric, value: float, replicates: Floats, confidence: float, undefined_because: str
+    metric: Metric, value: float, interval: tuple[float, float] | None, undefined_because: str
 ) -> MetricEstimate:
-    """Return a metric with the central quantiles of its defined replicates (Efron 1979).
+    """Return a metric with its interval.
 
     Args:
         metric: Its name.
         value: Its value, NaN where it is undefined.
-        replicates: Of the bootstrap, NaN where one is undefined.
-        confidence: Two-sided.
+        interval: None where no replicate of the bootstrap has the metric.
         undefined_because: Told where it is undefined.
     """
-    defined = replicates[~np.isnan(replicates)]
-    if np.isnan(value) or not defined.size:
+    if math.isnan(value) or interval is None:
         return MetricEstimate(
             metric=metric, value=None, lower=None, upper=None, undefined_because=undefined_because
         )
-    tail = (1 - confidence) / 2
-    lower, upper = np.quantile(defined, [tail, 1 - tail])
-    return MetricEstimate(metric=metric, value=float(value), lower=float(lower), upper=float(upper))
+    lower, upper = interval
+    return MetricEstimate(metric=metric, value=float(value), lower=lower, upper=upper)

@@ -241,7 +241,7 @@ _LIFE = (
     "TrainingSucceeded", "VersionStaged", "ApprovalRequested", "VersionApproved",
     "VersionRejected", "ApprovalExpired", "ReleaseStarted", "TrafficShifted", "VersionPromoted",
     "ReleaseCompleted", "ReleaseRolledBack", "ReleaseFailed", "ReleaseNotPromoted",
-    "BatchScored", "DeliveryDeleted",
+    "BatchScored", "DeliveryDeleted", "BatchDeleted",
 )  # fmt: skip
 _RANKS = {what: rank for rank, what in enumerate(_LIFE)}
 

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from steward.domain.errors import UnknownPriceError
 
@@ -26,6 +27,7 @@ class PriceTable:
         gb_second: Dollars per GB (1024 MB) and second of an x86 Lambda function, first tier.
         request: Dollars per Lambda invocation.
         scanned_tb: Dollars per TB (1024^4 bytes) that a query of Athena scans.
+        labels: Of instances whose price is of another region or date: which.
     """
 
     region: str
@@ -36,16 +38,40 @@ class PriceTable:
     gb_second: float
     request: float
     scanned_tb: float
+    labels: Mapping[str, str] = field(default_factory=dict)
 
-    def label(self) -> str:
-        """Return what to write beside a sum."""
-        return f"{self.region} list prices of {self.as_of}"
+    def label(self, instance_type: str | None = None) -> str:
+        """Return what to write beside a sum, of a job on an instance where one is named."""
+        usual = f"{self.region} list prices of {self.as_of}"
+        other = self.labels.get(instance_type or "")
+        return usual if other is None else f"{usual}, {instance_type} {other}"
 
 
 _TABLE = json.loads((Path(__file__).parent / "price_table.json").read_text(encoding="utf-8"))
 """The dated table; ``steward cost refresh-prices`` writes it again."""
 
-US_EAST_1 = PriceTable(region=_TABLE["region"], **_TABLE["compute"])
+
+def price_table(table: Mapping[str, Any]) -> PriceTable:
+    """Return the compute prices of a table, with instances whose price is from elsewhere.
+
+    Those are told apart by their label; a price of the table's own region goes before.
+    """
+    own, further = table["compute"], table.get("further_instances") or {}
+    label = f"at {further.get('region')} prices of {further.get('as_of')}"
+    elsewhere = {
+        name: price
+        for name, price in (further.get("instance_hour") or {}).items()
+        if name not in own["instance_hour"]
+    }
+    hours = {**own["instance_hour"], **elsewhere}
+    return PriceTable(
+        region=table["region"],
+        labels=dict.fromkeys(elsewhere, label),
+        **{**own, "instance_hour": hours},
+    )
+
+
+US_EAST_1 = price_table(_TABLE)
 
 
 def job_dollars(

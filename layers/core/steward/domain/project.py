@@ -20,7 +20,7 @@ from steward.domain.declaration import (
     with_default_margin,
 )
 from steward.domain.digests import digest_of
-from steward.domain.errors import InvalidProjectError
+from steward.domain.errors import InvalidProjectError, placed
 from steward.domain.feature_groups import FeatureColumn, FeatureGroup, FeatureUse, feature_columns
 from steward.domain.integration_declaration import Integration
 from steward.domain.monitoring.declaration import Monitoring
@@ -41,8 +41,10 @@ class Split(Strict):
             prediction was asked for within `horizon_days` of the newest one. A row trains when it
             was asked for and its label known before all that judges; a row in between does
             neither.
-        horizon_days: How much of the latest time judges, with `by: time`.
-        salt: Decides who belongs where; another salt would mix the parts of earlier versions.
+        horizon_days: How much of the latest time judges, with `by: time`. Four times the days
+            until an outcome is known, or more: fewer blocks of days prove nothing.
+        salt: Decides who belongs where; another salt would mix the parts of earlier versions, and
+            a version that it makes trained on rows that judge is not compared.
         traffic: Share of entities whose requests are answered and never trained on.
         heldout: Share of entities that judge versions; without meaning for `by: time`.
     """
@@ -530,7 +532,7 @@ def parse_project(declared: object) -> Project:
         problems = [_problem(error) for error in invalid.errors(include_url=False)]
         first = problems[0]
         raise InvalidProjectError(
-            "; ".join(f"{p['field']}: {p['message']}" for p in problems),
+            "; ".join(placed(p["field"], p["message"]) for p in problems),
             field=first["field"], value=first["value"], allowed=first["allowed"],
         ) from None  # fmt: skip
 

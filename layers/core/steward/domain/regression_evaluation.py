@@ -5,9 +5,14 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from steward.domain.evaluation_results import MetricEstimate, ResidualPoint, interval_of
+from steward.domain.evaluation_results import (
+    REGRESSION_METRICS,
+    MetricEstimate,
+    ResidualPoint,
+    interval_of,
+)
 from steward.domain.losses import row_losses
-from steward.domain.resampling import bootstrap_weights
+from steward.domain.time_blocks import Days, replicated
 
 Floats = NDArray[np.float64]
 _Z_95 = 1.959963984540054
@@ -17,12 +22,16 @@ def estimate_regression(
     labels: Floats,
     predictions: Floats,
     codes: NDArray[np.intp],
+    days: Days | None = None,
     *,
     confidence: float,
     samples: int,
     seed: int,
 ) -> list[MetricEstimate]:
     """Return all metrics of a regression with percentile bootstrap intervals.
+
+    With ``days`` the intervals are those of rows that share their days
+    (:class:`steward.domain.time_blocks.Replicates`).
 
     With label y and prediction p of n rows:
 
@@ -53,14 +62,11 @@ def estimate_regression(
         return np.column_stack([np.sqrt(squared), absolute, 1 - explained])
 
     values = measure(np.ones((1, labels.size)))[0]
-    replicates = np.empty((samples, values.size))
-    for chunk, weights in bootstrap_weights(codes, samples=samples, seed=seed):
-        replicates[chunk] = measure(weights)
+    drawn = replicated(measure, codes, days, samples=samples, seed=seed)
     why = f"all {labels.size} labels are equal"
     return [
-        interval_of("rmse", values[0], replicates[:, 0], confidence, why),
-        interval_of("mae", values[1], replicates[:, 1], confidence, why),
-        interval_of("r2", values[2], replicates[:, 2], confidence, why),
+        interval_of(metric, values[column], drawn.interval(column, values[column], confidence), why)
+        for column, metric in enumerate(REGRESSION_METRICS)
     ]
 
 

@@ -273,7 +273,7 @@ def estimate(
     )  # fmt: skip
     parts = (*jobs, _functions(past, prices), _transitions(past, prices))
     storage = _storage(planned.data_bytes, job_s, hosting, traffic)
-    return Estimate((*parts, storage), prices.label(), planned.data_bytes)
+    return Estimate((*parts, storage), prices.label(planned.instance_type), planned.data_bytes)
 
 
 def _of_size(runs: Sequence[PastRun], data_bytes: int) -> tuple[list[tuple[PastRun, float]], str]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import Any
 
 from steward.domain import names
 from steward.domain.digests import digest_of
@@ -21,6 +22,9 @@ class RunStatus(StrEnum):
     SUPERSEDED = "superseded"
     REFUSED = "refused"
 
+
+_BESIDE = frozenset({"alarms", "batch", "budget", "integration"})
+"""Sections that no run reads for what it makes; who reads them takes them as they are now."""
 
 RETRYABLE = frozenset({RunStatus.FAILED, RunStatus.SUPERSEDED, RunStatus.REFUSED})
 """What did not come to a result; the same work may be tried again."""
@@ -39,6 +43,17 @@ UNUSABLE = frozenset({DeliveryStatus.REJECTED, DeliveryStatus.DELETED})
 """What no run takes."""
 
 
+def training_digest(config: Mapping[str, Any]) -> str:
+    """Return the digest of what a configuration declares of a run and of the data it judges.
+
+    Another schedule of batches, alarm or budget makes no other version: it is left out, as is
+    of ``monitoring`` all but the unit in which evaluations count.
+    """
+    told = {name: value for name, value in config.items() if name not in _BESIDE}
+    told["monitoring"] = {"unit": (config.get("monitoring") or {}).get("unit")}
+    return digest_of(told)
+
+
 @dataclass(frozen=True)
 class Work:
     """Everything that decides what a run would produce.
@@ -46,7 +61,7 @@ class Work:
     Attributes:
         project: Project name.
         deliveries: Ids of the accepted and the pending deliveries.
-        config_digest: Digest of the project's configuration.
+        training_digest: Of what the project declares of a run.
         code_digest: SHA-256 of the code archive.
         image: Job image with its digest; empty where none was ever built.
         feature_views: Versions of feature groups that are joined, as ``<group>/v<N>``.
@@ -55,7 +70,7 @@ class Work:
 
     project: str
     deliveries: frozenset[str]
-    config_digest: str
+    training_digest: str
     code_digest: str
     image: str
     feature_views: tuple[str, ...] = ()
@@ -68,7 +83,7 @@ class Work:
             {
                 "project": self.project,
                 "deliveries": sorted(self.deliveries),
-                "config_digest": self.config_digest,
+                "config_digest": self.training_digest,
                 "code_digest": self.code_digest,
                 "image": self.image,
                 "feature_views": list(self.feature_views),

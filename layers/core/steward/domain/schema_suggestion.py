@@ -125,6 +125,17 @@ def suggest(
     return Suggestion(table, found, entity, label, positive, unnamed)
 
 
+def columns_of(path: Path, limits: Limits) -> list[str]:
+    """Return the names of a file's columns as they are written, whether or not they are plain.
+
+    Raises:
+        UnreadableFileError: The file is none of the known formats, or its names cannot be read.
+    """
+    format_ = format_of(path)
+    with workspace(limits) as connection:
+        return list(_reading(connection, _plain(path, format_, limits), format_).raw)
+
+
 def _plain(path: Path, format_: str, limits: Limits) -> Path:
     """Return a plain file; what must be made is made in the limits' folder."""
     packed = format_ != "parquet" and is_packed(path)

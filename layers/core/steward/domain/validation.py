@@ -295,9 +295,7 @@ def _drifted(report: DriftReport, table: Table) -> list[Violation]:
         Violation(
             rule="distribution", column=column.column, count=1,
             severity=table.distribution.severity,
-            message=f"{column.column} is distributed otherwise than in {_AGAINST[report.against]}: "
-            f"effect {column.effect:.3f}, p {column.p:.2g}, empty {column.nulls[0]:.1%} "
-            f"for {column.nulls[1]:.1%}",
+            message=column.told(_AGAINST[report.against]),
         )
         for column in report.changed
     ]  # fmt: skip

@@ -40,7 +40,7 @@ _PAYLOADS = {
     ),
     "data": (
         "DeliveryReceived", "DatasetAccepted", "DatasetRejected", "DeliveryDeleted",
-        "DatasetBuilt", "FeatureGroupVersioned", "FeatureGroupRetired",
+        "BatchDeleted", "DatasetBuilt", "FeatureGroupVersioned", "FeatureGroupRetired",
         "FeaturesMaterialised", "FeatureMaterialisationFailed", "FeatureRecordReceived",
     ),
     "governance": (

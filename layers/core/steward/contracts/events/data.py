@@ -70,6 +70,7 @@ class DeliveryDeleted(Payload):
         deleted_at: When it was asked for.
         objects: Stored versions that were removed.
         features: Versions of feature groups that were made of it, as ``<group>/v<version>``.
+        batches: Attempts of batches that scored it, deleted with it.
     """
 
     source: ClassVar[str] = "steward.data"
@@ -83,6 +84,28 @@ class DeliveryDeleted(Payload):
     deleted_at: str
     objects: int
     features: list[str] = Field(default_factory=list)
+    batches: list[str] = Field(default_factory=list)
+
+
+class BatchDeleted(Payload):
+    """What held rows of a batch was deleted on purpose, with its input; its record stays.
+
+    Attributes:
+        version: That scored it.
+        scores_uri: Where its delivered scores were, None where there were none.
+        by: Identity of who asked for it.
+        deleted_at: When it was asked for.
+        objects: Stored versions that were removed.
+    """
+
+    source: ClassVar[str] = "steward.data"
+    batch_id: str
+    version: int
+    scores_uri: str | None = None
+    reason: str
+    by: str
+    deleted_at: str
+    objects: int
 
 
 NAMED_DELIVERIES = 500

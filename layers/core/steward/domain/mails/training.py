@@ -55,7 +55,8 @@ def dataset_rejected(
         f"delivery {file} of {where.project} was rejected",
         paragraph(
             f"The delivery {file} breaks {_count(len(rules), 'rule')} of project.yaml. Nothing "
-            "was trained on it. The file is kept in quarantine, with a report beside it."
+            "was trained on it, and what answers in production stays as it is. The file is kept "
+            "in quarantine, with a report beside it."
         ),
         bullets("What is wrong", [_said(rule) for rule in rules]),
         shown,

@@ -36,6 +36,9 @@ class VersusChampion(Frozen):
     upper: float
     margin: float
     rows: int
+    undecided_because: str | None = Field(
+        default=None, description="why rows like these can prove nothing, however they differ"
+    )
     slices: list[SliceFinding] = Field(default_factory=list)
 
 

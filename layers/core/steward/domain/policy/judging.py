@@ -182,8 +182,12 @@ def _versus(found: VersusChampion, escalation: Escalation | None) -> Ruled:
     if escalation in ("pass", "quorum") and found.difference < found.margin:
         through = "let through" if escalation == "pass" else "let through to two people"
         told = f"not proved non-inferior, {through} by the tier: {numbers}"
+        if found.undecided_because:
+            told += f" ({found.undecided_because})"
         return ruled("champion", "inconclusive", told, escalation)
     told = f"too little data to prove it is not worse than the champion: {numbers}"
+    if found.undecided_because:
+        told += f" ({found.undecided_because})"
     return ruled("champion", "inconclusive", told, "hold")
 
 

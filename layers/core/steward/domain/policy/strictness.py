@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from steward.domain.declaration import MisplacedError
 from steward.domain.digests import digest_of
-from steward.domain.errors import InvalidPolicyError
+from steward.domain.errors import InvalidPolicyError, placed
 from steward.domain.policy.requirements import Escalation, Policy, Requirements, Stricter
 
 _ORDER = get_args(Escalation)
@@ -59,7 +59,7 @@ def _refused(invalid: ValidationError) -> InvalidPolicyError:
     if isinstance(value, dict | list) and first["type"] == "extra_forbidden":
         value = type(value).__name__
     return InvalidPolicyError(
-        f"{field}: {told} (got {value!r})", field=field, value=value, allowed=allowed
+        placed(field, f"{told} (got {value!r})"), field=field, value=value, allowed=allowed
     )
 
 

@@ -1,13 +1,14 @@
 """Use case: delete a delivery on purpose, as when a person asks to be erased.
 
 What goes: every stored version of its bytes under any name, the copies without rows set aside,
-what is in quarantine, its reports, which hold examples and levels, and the files of features made
-of it. What stays: the record of the delivery with the reason, datasets and models that were made
-of it, files and scores of batches, and the records in SageMaker's online and offline stores.
+what is in quarantine, its reports, which hold examples and levels, the files of features made of
+it, and what batches hold of it. What stays: the record of the delivery with the reason, datasets
+and models that were made of it, and the records in SageMaker's online and offline stores.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -17,27 +18,19 @@ from steward.contracts.events import DeliveryDeleted
 from steward.domain.errors import ConflictError, DeliveryNotFoundError, RejectedError
 from steward.domain.feature_versions import materialisation_item
 from steward.domain.names import PRIMARY
-from steward.domain.principals import identity_of
 from steward.domain.runs import DeliveryStatus
-from steward.ports import Clock, Equals, Ids, Item, ObjectInfo, ObjectStore, StateStore, Update
+from steward.ports import Equals, Item, ObjectInfo, StateStore, Update
 from steward.ports import Table as Stored
+from steward.service.data import batch_deletion
+from steward.service.data.erasing import Erasure, deletion_of
 from steward.service.emission import Cause, event
 from steward.service.feature_catalog import group_versions
 
 DELETED = "deleted"
-_KINDS = ("delivered", "accepted", "quarantine", "features", "reports")
-
-
-@dataclass(frozen=True)
-class Erasure:
-    """What deleting works with."""
-
-    state: StateStore
-    objects: ObjectStore
-    clock: Clock
-    ids: Ids
-    data_bucket: str
-    artifacts_bucket: str
+_KINDS = (
+    "delivered", "accepted", "quarantine", "features", "reports", "batch_inputs", "batch_work",
+    "scores",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -66,10 +59,9 @@ def show_delivery(query: ShowDelivery, erasure: Erasure) -> dict[str, Any]:
         )  # fmt: skip
     [item] = found
     made = _made_of(item, erasure.state)
-    counts = dict.fromkeys(_KINDS, 0)
-    for kind, _ in _objects(item, made, erasure):
-        counts[kind] += 1
-    return _answer(item, made, counts)
+    batches = batch_deletion.batches_of(query.project, _digests(item), erasure)
+    held = _objects(item, made, batches, erasure)
+    return _answer(item, made, batches, Counter(kind for _, kind, _ in held))
 
 
 def delete_delivery(
@@ -82,12 +74,12 @@ def delete_delivery(
     or a judgement writes at the same moment may remain: the same command again finds them.
 
     Returns:
-        The delivery, its ``deletion``, the versions of feature groups that were made of it, and
-        how many objects were removed by kind.
+        The delivery, its ``deletion``, the versions of feature groups and the batches that were
+        made of it, and how many objects were removed by kind.
 
     Raises:
         DeliveryNotFoundError: There is no such delivery.
-        ConflictError: It is being made into features, or was changed meanwhile.
+        ConflictError: It is being made into features or scored, or was changed meanwhile.
     """
     key = {"project": command.project, "delivery_id": command.delivery_id}
     item = erasure.state.get(Stored.DELIVERIES, key)
@@ -99,12 +91,11 @@ def delete_delivery(
         raise ConflictError(
             f"the delivery is being made into {', '.join(running)}; try again when that has ended"
         )
-    deletion: dict[str, Any] = item.get("deletion") or {
-        "reason": command.reason,
-        "by": identity_of(caller_arn),
-        "principal": caller_arn,
-        "at": erasure.clock.now().isoformat(timespec="milliseconds"),
-    }
+    batches = batch_deletion.batches_of(command.project, _digests(item), erasure)
+    batch_deletion.require_ended(batches, erasure)
+    deletion: dict[str, Any] = item.get("deletion") or deletion_of(
+        command.reason, caller_arn, erasure.clock
+    )
     if item["status"] != DeliveryStatus.DELETED:
         told = {"status": DeliveryStatus.DELETED.value, "deletion": deletion}
         expect = (Equals("status", item["status"]),)
@@ -114,20 +105,24 @@ def delete_delivery(
             expect = (Equals("status", found.status),)
             change = Update(Stored.FEATURES, found.key, set={"status": DELETED}, expect=expect)
             erasure.state.commit([change])
-    counts = dict.fromkeys(_KINDS, 0)
-    for kind, info in list(_objects(item, made, erasure)):
-        assert info.version_id is not None
-        erasure.objects.remove(info.bucket, info.key, info.version_id)
+    batch_deletion.record(command.project, _digests(item), batches, deletion, erasure)
+    counts: Counter[str] = Counter()
+    by_batch: Counter[str] = Counter()
+    for batch, kind, info in list(_objects(item, made, batches, erasure)):
+        erasure.remove(info)
         counts[kind] += 1
-    deletion = _conclude(item, deletion, made, sum(counts.values()), request_id, erasure)
+        by_batch[batch] += 1
+    batch_deletion.conclude(batches, by_batch, request_id, erasure)
+    deletion = _conclude(item, deletion, made, batches, counts.total(), request_id, erasure)
     gone = {**item, "status": DeliveryStatus.DELETED.value, "deletion": deletion}
-    return _answer(gone, made, counts)
+    return _answer(gone, made, batches, counts)
 
 
 def _conclude(
     item: Item,
     deletion: dict[str, Any],
     made: list[_Made],
+    batches: list[Item],
     removed: int,
     request_id: str,
     erasure: Erasure,
@@ -136,16 +131,13 @@ def _conclude(
     if "completed_at" in deletion and not removed:
         return deletion
     project, delivery_id = item["project"], item["delivery_id"]
-    done = {
-        **deletion,
-        "completed_at": erasure.clock.now().isoformat(timespec="milliseconds"),
-        "objects": int(deletion.get("objects", 0)) + removed,
-    }
+    done = {**deletion, **erasure.ended(deletion, removed)}
     payload = DeliveryDeleted(
         delivery_id=delivery_id, bucket=item["bucket"], key=item["key"],
         version_id=item.get("version_id"), table=item.get("table", PRIMARY),
         reason=done["reason"], by=done["by"], deleted_at=done["at"], objects=done["objects"],
         features=sorted({found.label for found in made}),
+        batches=[batch["batch_id"] for batch in batches],
     )  # fmt: skip
     cause = Cause(project, delivery_id[:12], request_id, done["by"])
     key = {"project": project, "delivery_id": delivery_id}
@@ -170,16 +162,25 @@ def _made_of(item: Item, state: StateStore) -> list[_Made]:
     return found
 
 
-def _objects(item: Item, made: list[_Made], erasure: Erasure) -> Iterator[tuple[str, ObjectInfo]]:
-    """Yield every stored version that holds the delivery or what was made of it, with its kind."""
+def _digests(item: Item) -> dict[str, int | None]:
+    """Return the digests by which files are known as the delivery, each with its size."""
+    digests: dict[str, int | None] = {item["delivery_id"]: item.get("size")}
+    if item.get("accepted_sha256"):  # without rows set aside; its copy is found by its folder
+        digests[item["accepted_sha256"]] = item.get("size")
+    return digests
+
+
+def _objects(
+    item: Item, made: list[_Made], batches: list[Item], erasure: Erasure
+) -> Iterator[tuple[str, str, ObjectInfo]]:
+    """Yield every stored version of the delivery and of what was made of it.
+
+    Each with the batch that made it, where one did, and its kind.
+    """
     project, delivery_id, data = item["project"], item["delivery_id"], erasure.data_bucket
-    size = item.get("size")
-    for info in erasure.objects.versions(data, f"deliveries/{project}/"):
-        # Another delivery may have had the same name, and the same bytes another name.
-        if size is None or info.size == size:
-            digest = erasure.objects.sha256(info.bucket, info.key, info.version_id)
-            if digest == delivery_id:
-                yield "delivered", info
+    delivered = {delivery_id: item.get("size")}
+    for info in erasure.copies(f"deliveries/{project}/", delivered):
+        yield "", "delivered", info
     places = [
         ("accepted", data, f"accepted/{project}/{delivery_id}/"),
         ("quarantine", data, f"quarantine/{project}/{delivery_id}/"),
@@ -188,16 +189,20 @@ def _objects(item: Item, made: list[_Made], erasure: Erasure) -> Iterator[tuple[
     ]
     for kind, bucket, prefix in places:
         for info in erasure.objects.versions(bucket, prefix):
-            yield kind, info
+            yield "", kind, info
+    yield from batch_deletion.stored(project, delivered, batches, erasure)
 
 
-def _answer(item: Item, made: list[_Made], counts: dict[str, int]) -> dict[str, Any]:
+def _answer(
+    item: Item, made: list[_Made], batches: list[Item], counts: Counter[str]
+) -> dict[str, Any]:
     shown = ("project", "delivery_id", "status", "bucket", "key", "received_at", "rows", "deletion")
     return {
         **{name: item[name] for name in shown if item.get(name) is not None},
         "table": item.get("table", PRIMARY),
         "features": sorted({found.label for found in made}),
-        "objects": counts,
+        "batches": [batch["batch_id"] for batch in batches],
+        "objects": {kind: counts[kind] for kind in _KINDS},
     }
 
 

@@ -9,7 +9,7 @@ from steward.contracts.incoming import ObjectCreated, Received
 from steward.domain.errors import ConflictError, ProjectNotFoundError
 from steward.domain.names import PRIMARY, delivery_of_key
 from steward.domain.project import parse_project
-from steward.domain.runs import DeliveryStatus
+from steward.domain.runs import DeliveryStatus, training_digest
 from steward.domain.tables import source_of
 from steward.ports import Absent, Equals, Item, Put, Table, Update
 from steward.service.data.judging import Bench, Judgement, event_times_of, judge_delivery
@@ -54,8 +54,8 @@ def receive_delivery(received: Received, bench: Bench) -> dict[str, Any]:
     delivery_id = item["delivery_id"]
     cause = Cause(name, delivery_id[:12], received.id, created.requester or "s3")
     judgement = Judgement(
-        name, source, table, delivery_id, configured["config_digest"], cause,
-        event_times_of(project, source),
+        name, source, table, delivery_id, configured["config_digest"],
+        training_digest(configured["config"]), cause, event_times_of(project, source),
     )  # fmt: skip
     judged = judge_delivery(item, judgement, bench)
     return {
@@ -100,7 +100,7 @@ def _record(
     if known is None:
         raise ConflictError(f"delivery {digest[:12]} of {project} is being written") from None
     rejected = known["status"] == DeliveryStatus.REJECTED
-    if not rejected or known.get("judged_under") == configured["config_digest"]:
+    if not rejected or known.get("judged_under") == training_digest(configured["config"]):
         return known
     again = Update(Table.DELIVERIES, key, set=fresh, expect=(Equals("status", known["status"]),))
     bench.state.commit([again], events)

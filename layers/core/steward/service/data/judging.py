@@ -55,6 +55,7 @@ class Judgement:
         source: Name of the table's source.
         judged_by: The run, or the delivery itself where none asked.
         config_digest: Configuration that declares the table.
+        rules_digest: Of what it declares of data and runs: the same bytes are judged once by it.
         event_times: Columns that are the event time of a feature group.
     """
 
@@ -63,6 +64,7 @@ class Judgement:
     table: declared.Table
     judged_by: str
     config_digest: str
+    rules_digest: str
     cause: Cause
     event_times: frozenset[str] = frozenset()
 
@@ -132,7 +134,7 @@ def _kept(
     verdict: dict[str, Any] = {
         "status": (DeliveryStatus.ACCEPTED if report.accepted else DeliveryStatus.REJECTED).value,
         "rows": rows, "quarantined_rows": report.quarantined_rows, "warnings": report.warnings,
-        "judged_by": judgement.judged_by, "judged_under": judgement.config_digest,
+        "judged_by": judgement.judged_by, "judged_under": judgement.rules_digest,
         "judged_at": bench.clock.now().isoformat(timespec="milliseconds"),
     }  # fmt: skip
     payload: DatasetAccepted | DatasetRejected

@@ -28,8 +28,9 @@ def validate_deliveries(command: ValidateDeliveries, bench: Bench) -> ValidatedD
     """
     run = pinned_run(bench.state, command.project, command.run_id)
     judgement = Judgement(
-        command.project, PRIMARY, run.project.data, command.run_id,
-        run.item["config_digest"], Cause(command.project, command.correlation_id, command.run_id),
+        command.project, PRIMARY, run.project.data, command.run_id, run.item["config_digest"],
+        str(run.item.get("training_digest") or run.item["config_digest"]),
+        Cause(command.project, command.correlation_id, command.run_id),
         event_times_of(run.project, PRIMARY),
     )  # fmt: skip
     accepted: list[Item] = []

@@ -85,13 +85,13 @@ def record_cost(
         "kind": use.kind,
         "dollars": use.dollars,
         "run_id": use.correlation_id,
-        "prices": prices.label(),
+        "prices": prices.label(use.detail.get("instance_type")),
         "detail": use.detail,
         "at": clock.now().isoformat(timespec="milliseconds"),
     }
     events = []
     if use.dollars is not None:
-        detail = {**use.detail, "prices": prices.label()}
+        detail = {**use.detail, "prices": item["prices"]}
         recorded = RunCostRecorded(
             entry=use.entry, kind=use.kind, dollars=use.dollars, detail=detail
         )

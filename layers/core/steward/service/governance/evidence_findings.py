@@ -144,6 +144,7 @@ def _champion(document: Mapping[str, Any]) -> ChampionFinding:
     return VersusChampion(
         verdict=document["verdict"], difference=document["difference"], lower=document["lower"],
         upper=document["upper"], margin=_margin(document), rows=document["rows"],
+        undecided_because=document.get("undecided_because"),
         slices=[SliceFinding.model_validate(slice_) for slice_ in document["slices"]],
     )  # fmt: skip
 

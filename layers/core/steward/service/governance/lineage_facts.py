@@ -96,6 +96,18 @@ def _deleted(told: _Telling) -> Facts:
     return Facts((about,))
 
 
+def _batch_deleted(told: _Telling) -> Facts:
+    data: events.BatchDeleted = told.data
+    gone = {
+        "status": "deleted", "deletion_reason": data.reason, "deleted_by": data.by,
+        "deleted_at": data.deleted_at,
+    }  # fmt: skip
+    batch = told.fact(batch_node(told.project, data.version, data.batch_id), **gone)
+    if data.scores_uri is None:
+        return Facts((batch,))
+    return Facts((batch, told.fact(_object_of(data.scores_uri), **gone)))
+
+
 def _group_versioned(told: _Telling) -> Facts:
     data: events.FeatureGroupVersioned = told.data
     about = told.fact(
@@ -325,6 +337,7 @@ _TELLS: dict[type[events.Payload], Callable[[_Telling], Facts]] = {
     events.DatasetAccepted: _accepted,
     events.DatasetRejected: _rejected,
     events.DeliveryDeleted: _deleted,
+    events.BatchDeleted: _batch_deleted,
     events.FeatureGroupVersioned: _group_versioned,
     events.FeatureGroupRetired: _group_retired,
     events.FeaturesMaterialised: _materialised,

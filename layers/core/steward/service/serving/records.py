@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
+from steward.domain.causes import readable_cause
 from steward.domain.errors import (
     EvidenceIncompleteError,
     MalformedEventError,
@@ -117,15 +117,5 @@ def plan_of(release: Item) -> Plan:
 
 
 def readable(failure: Failure) -> Failure:
-    """Return a failure whose cause is a sentence, cut to what an event and a mail can carry.
-
-    Lambda's cause is JSON with ``errorMessage``; SageMaker's is text.
-    """
-    cause = failure.cause
-    try:
-        told = json.loads(cause)
-    except ValueError:
-        told = None
-    if isinstance(told, dict) and isinstance(told.get("errorMessage"), str):
-        cause = told["errorMessage"]
-    return failure.model_copy(update={"cause": cause[:MAX_CAUSE]})
+    """Return a failure whose cause is a sentence, cut to what an event and a mail can carry."""
+    return failure.model_copy(update={"cause": readable_cause(failure.cause, MAX_CAUSE)})

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from pydantic import ValidationError
 
 from steward.contracts.mirror import MirroredRequest
-from steward.domain.errors import MalformedEventError
+from steward.domain.errors import MalformedEventError, placed
 from steward.domain.exposures import Exposure, SeenEntities, hashed_entity
 from steward.domain.routes import ServedFeatures
 from steward.ports import Clock, Endpoints, FeatureReader
@@ -126,7 +126,9 @@ def _parsed(copy: str) -> MirroredRequest:
         first = invalid.errors(include_url=False, include_input=False)[0]
         field = ".".join(map(str, first["loc"])) or "$"
         raise MalformedEventError(
-            f"no copy of a request: {field}: {first['msg']}", field=field, allowed=first["msg"]
+            f"no copy of a request: {placed(field, first['msg'])}",
+            field=field,
+            allowed=first["msg"],
         ) from None
     except ValueError as error:
         raise MalformedEventError(

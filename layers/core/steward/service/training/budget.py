@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from steward.domain.errors import RejectedError, UnknownPriceError
+from steward.domain.prices import US_EAST_1
 from steward.domain.run_cost import (
     PlannedRun,
     estimate,
@@ -84,6 +85,18 @@ def _data_bytes(state: StateStore, project: str, run_id: str) -> int:
 
 
 def spent_in(state: StateStore, project: str, month: str) -> float:
-    """Return the dollars that were recorded in a month; what has no known price counts nothing."""
+    """Return the dollars that were recorded in a month.
+
+    A job without a known price counts as one on the dearest instance of the table: a budget that
+    took it for nothing would be kept by what it cannot see.
+    """
     entries: list[Item] = state.query(Table.COSTS, time_partition(project), prefix=month)
-    return sum(float(entry["dollars"] or 0) for entry in entries)
+    return sum(_at_most(entry) for entry in entries)
+
+
+def _at_most(entry: Item) -> float:
+    if entry["dollars"] is not None:
+        return float(entry["dollars"])
+    detail = entry.get("detail") or {}
+    hours = float(detail.get("billable_s") or 0) / 3600 * int(detail.get("instance_count") or 1)
+    return hours * max(US_EAST_1.instance_hour.values())

@@ -14,7 +14,7 @@ from steward.domain.comparison import Comparison, ComparisonSettings, compare
 from steward.domain.errors import EvidenceIncompleteError
 from steward.domain.evaluation_report import EvaluationReport
 from steward.domain.predictions import Predictions, read_predictions
-from steward.domain.seen_rows import seen_rows
+from steward.domain.seen_rows import SeenRows, seen_rows
 from steward.domain.versions import version_item
 from steward.ports import Clock, Ids, ObjectStore, StateStore, Table
 from steward.service.emission import Cause, event
@@ -71,7 +71,7 @@ def compare_candidate(
     status, found, seen = "no_champion", None, None
     if command.champion_version is not None:
         status = "champion_failed"
-        seen = _seen(command, state, objects)
+        seen = _seen(command, predictions, state, objects)
         if predictions.champion is not None and seen is None:
             status, found = "compared", _compare(project, predictions)
     document = {
@@ -84,9 +84,14 @@ def compare_candidate(
         **(found.model_dump(mode="json") if found else {}),
         "champion_version": command.champion_version,
         "champion_failure": (
-            seen or report.champion.reason if status == "champion_failed" else None
+            f"it may have trained on {seen.reason}"
+            if seen
+            else report.champion.reason
+            if status == "champion_failed"
+            else None
         ),
         "champion_saw_rows": seen is not None,
+        "champion_seen_rows": seen.rows if seen else 0,
         "evaluation_sha256": files["evaluation.json"],
         "predictions_sha256": files["predictions.csv"],
     }
@@ -111,8 +116,10 @@ def compare_candidate(
     )  # fmt: skip
 
 
-def _seen(command: CompareCandidate, state: StateStore, objects: ObjectStore) -> str | None:
-    """Return why the champion may have trained on these rows; None where nothing tells so.
+def _seen(
+    command: CompareCandidate, predictions: Predictions, state: StateStore, objects: ObjectStore
+) -> SeenRows | None:
+    """Return which of these rows the champion may have trained on; None where nothing tells so.
 
     A version that was trained elsewhere may have no manifest.
     """
@@ -124,7 +131,8 @@ def _seen(command: CompareCandidate, state: StateStore, objects: ObjectStore) ->
         champion = objects.read(str(uri))
     except EvidenceIncompleteError:
         return None
-    return seen_rows(json.loads(champion), json.loads(objects.read(command.manifest_uri)))
+    candidate = json.loads(objects.read(command.manifest_uri))
+    return seen_rows(json.loads(champion), candidate, predictions.entities, predictions.asked_on)
 
 
 def _compare(project: Project, predictions: Predictions) -> Comparison:
@@ -136,10 +144,16 @@ def _compare(project: Project, predictions: Predictions) -> Comparison:
         slice_confidence=plan.slice_confidence, slice_minimum_rows=plan.slice_minimum_rows,
     )  # fmt: skip
     assert predictions.champion is not None
+    if project.split.by == "time" and predictions.asked_on is None:
+        raise EvidenceIncompleteError(
+            "the predictions do not say when each row was asked for, by which they are split",
+            field="predictions", allowed="the columns asked_on and known_on",
+        )  # fmt: skip
     try:
         return compare(
             predictions.entities, predictions.labels, predictions.candidate,
             predictions.champion, slices=predictions.slices, settings=settings,
+            asked_on=predictions.asked_on, lead_days=predictions.lead_days,
         )  # fmt: skip
     except ValueError as error:
         raise EvidenceIncompleteError(

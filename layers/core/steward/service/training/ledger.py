@@ -18,6 +18,7 @@ from steward.domain.runs import (
     Work,
     execution_arn,
     head_item,
+    training_digest,
 )
 from steward.ports import (
     Absent,
@@ -131,6 +132,16 @@ def lists_of(run: Item) -> PinnedLists:
     return PinnedLists(list_of(run["deliveries"]), list_of(others) if others else None)
 
 
+def judged_by(configured: Item) -> str:
+    """Return the digest of what a project, or a run of it, declares of runs.
+
+    Runs from before there was one were told apart by their whole configuration.
+    """
+    if "run_id" in configured:
+        return str(configured.get("training_digest") or configured["config_digest"])
+    return training_digest(configured["config"])
+
+
 def work_of(run: Item, objects: ObjectStore) -> Work:
     """Return the work that a run was started for.
 
@@ -139,7 +150,7 @@ def work_of(run: Item, objects: ObjectStore) -> Work:
     """
     lists = lists_of(run)
     return Work(
-        run["project"], frozenset(read_list(objects, lists.primary)), run["config_digest"],
+        run["project"], frozenset(read_list(objects, lists.primary)), judged_by(run),
         run["code_digest"], run["image"],
         tuple(label_of(v["group"], int(v["version"])) for v in run.get("feature_views", [])),
         frozenset(read_list(objects, lists.features) if lists.features else ()),
@@ -171,7 +182,8 @@ def new_run(
         },
         "deliveries": lists.primary.as_item(),
         "config": configured["config"],
-        "config_digest": work.config_digest,
+        "config_digest": configured["config_digest"],
+        "training_digest": work.training_digest,
         "code_digest": work.code_digest,
         "code_uri": configured["code_uri"],
         "author": configured["author"],

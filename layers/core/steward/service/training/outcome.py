@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
-
 from steward.contracts.events import CandidateHeld, Payload, TrainingFailed, TrainingSucceeded
 from steward.contracts.steps.training import RecordedOutcome, RecordTrainingOutcome
+from steward.domain.causes import readable_cause
 from steward.domain.delivery_lists import DeliveryList
 from steward.domain.errors import MalformedEventError
 from steward.domain.runs import RunStatus, head_item
@@ -51,7 +50,7 @@ def record_training_outcome(
         return recorded
     facts = {name: getattr(command, name) for name in _FACTS}
     if command.cause is not None:
-        facts["cause"] = _readable(command.cause)
+        facts["cause"] = readable_cause(command.cause, MAX_CAUSE)
     attributes = {
         **{name: value for name, value in facts.items() if value not in (None, [])},
         "ended_at": clock.now().isoformat(timespec="milliseconds"),
@@ -64,22 +63,6 @@ def record_training_outcome(
     cause = Cause(command.project, command.correlation_id, command.run_id)
     state.commit(changes, [event(_payload(command), cause, clock, ids)])
     return recorded
-
-
-def _readable(cause: str) -> str:
-    """Return what a person needs of a task's cause.
-
-    Step Functions gives the whole description of a failed job, and for a function a JSON object
-    with its error message and stack trace.
-    """
-    try:
-        document = json.loads(cause)
-    except ValueError:
-        return cause[:MAX_CAUSE]
-    if not isinstance(document, dict):
-        return cause[:MAX_CAUSE]
-    reason = document.get("FailureReason") or document.get("errorMessage")
-    return str(reason or cause)[:MAX_CAUSE]
 
 
 def _same_work(
@@ -105,6 +88,6 @@ def _payload(command: RecordTrainingOutcome) -> Payload:
         )
     return TrainingFailed(
         run_id=command.run_id, failed_state=command.failed_state or "",
-        error=command.error or "", cause=_readable(command.cause or ""),
+        error=command.error or "", cause=readable_cause(command.cause or "", MAX_CAUSE),
         execution_arn=command.execution_arn,
     )  # fmt: skip

@@ -31,7 +31,6 @@ from steward.domain.runs import (
     Suppress,
     Work,
     decide,
-    suppressed_item,
 )
 from steward.domain.tables import source_of
 from steward.ports import (
@@ -50,10 +49,12 @@ from steward.ports import (
     Workflows,
 )
 from steward.service.emission import Cause, event
+from steward.service.suppression import record_suppressed
 from steward.service.training.budget import estimate_or_refusal
 from steward.service.training.ledger import (
     feature_pins,
     head_of,
+    judged_by,
     lease_of,
     new_run,
     pin_lists,
@@ -166,7 +167,7 @@ def _begin_once(
     configured = {**configured, "policy": policy}
     pins = feature_pins(ports.state, project)
     work = Work(
-        project.project, frozenset(accepted + pending), configured["config_digest"],
+        project.project, frozenset(accepted + pending), judged_by(configured),
         configured["code_digest"], image, pins.views, pins.deliveries,
     )  # fmt: skip
     head = head_of(ports.state, project.project, work.key)
@@ -222,7 +223,7 @@ def _record_delivery(trigger: Trigger, configured: Item, ports: Ports) -> Suppre
         return Suppress("", RunStatus.FAILED, "these bytes were deleted on purpose")
     if known is None or known["status"] != DeliveryStatus.REJECTED:
         return None
-    if known.get("judged_under") == configured["config_digest"]:
+    if known.get("judged_under") == judged_by(configured):
         return Suppress(
             known.get("judged_by", ""), RunStatus.FAILED,
             f"these bytes were rejected under the same rules: {known.get('report_uri')}",
@@ -378,30 +379,19 @@ def _found(trigger: Trigger, work: Work, decision: Suppress, ports: Ports) -> di
 def _suppress(trigger: Trigger, run_key: str, decision: Suppress, ports: Ports) -> dict[str, Any]:
     """Record a suppressed trigger once, with its event."""
     status = decision.status.value if decision.run_id else "none"
-    earlier = ports.state.query(
-        Table.RUNS, trigger.project, prefix="suppressed#", newest_first=True, limit=50
-    )
-    if not any(item["event_id"] == trigger.event_id for item in earlier):
-        now = ports.now()
-        item = {
-            "project": trigger.project, "run_id": suppressed_item(now, trigger.event_id),
-            "event_id": trigger.event_id, "run_key": run_key, "status": "suppressed",
-            "existing_run_id": decision.run_id, "existing_status": status,
-            "trigger": {
-                "kind": trigger.kind, "event_id": trigger.event_id, "actor": trigger.actor,
-                "cause": trigger.cause,
-            },
-            "reason": decision.reason, "at": now,
-        }  # fmt: skip
-        payload = TrainingSuppressed(
-            run_key=run_key, existing_run_id=decision.run_id, existing_status=status,
-            trigger=trigger.kind, reason=decision.reason,
-        )  # fmt: skip
-        correlation = decision.run_id or trigger.event_id
-        ports.state.commit(
-            [Put(Table.RUNS, item, expect=(Absent(),))],
-            [_event(payload, trigger, correlation, ports)],
-        )
+    payload = TrainingSuppressed(
+        run_key=run_key, existing_run_id=decision.run_id, existing_status=status,
+        trigger=trigger.kind, reason=decision.reason,
+    )  # fmt: skip
+    about = {
+        "kind": trigger.kind, "event_id": trigger.event_id, "actor": trigger.actor,
+        "cause": trigger.cause,
+    }  # fmt: skip
+    record_suppressed(
+        ports.state, ports.now(), trigger.project, about, run_key=run_key,
+        existing_run_id=decision.run_id, existing_status=status, reason=decision.reason,
+        events=[_event(payload, trigger, decision.run_id or trigger.event_id, ports)],
+    )  # fmt: skip
     return {
         "outcome": "suppressed", "existing_run_id": decision.run_id, "existing_status": status,
         "reason": decision.reason,

@@ -4,26 +4,34 @@ from __future__ import annotations
 
 import csv
 import json
-from typing import TYPE_CHECKING
+import tempfile
+from array import array
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
 
 from steward.contracts.steps.batch import DeliveredScores, DeliverScores
+from steward.domain.batch_runs import EXPIRY_TAG, UPLOADS_DAYS, pinned, scores_folder
 from steward.domain.batch_scores import (
+    SCORES_HEAD,
     BatchManifest,
-    Scores,
     check_drift,
     check_scores,
     refused,
+    score_line,
 )
 from steward.domain.errors import EvidenceIncompleteError, ScoresRejectedError
 from steward.ports import Clock, Item, ObjectStore, StateStore
-from steward.service.serving.batch.records import pinned, quarantine_of, record_of, told, work_of
-from steward.service.serving.records import project_of, version_of
+from steward.service.serving.batch.records import (
+    quarantine_of,
+    record_of,
+    rules_of,
+    told,
+    work_of,
+)
+from steward.service.serving.records import version_of
 
 if TYPE_CHECKING:
     from steward.domain.batch_declaration import Batch
-
-EXPIRY_TAG = "steward:expires-after-days"
-"""The data bucket has a rule for each value that ``batch.expires_after_days`` may have."""
 
 
 def deliver_scores(
@@ -51,23 +59,22 @@ def deliver_scores(
     record = record_of(state, command.project, command.batch_id)
     batch = Batch.model_validate(record["batch"])
     work = work_of(artifacts_bucket, command.project, command.batch_id)
-    target = (
-        f"s3://{data_bucket}/scores/{command.project}/{batch.output}/{record['batch_key'][:12]}"
-    )
-    try:
-        scores, drift = _checked(record, batch, work, state, objects)
-    except ScoresRejectedError as error:
-        _quarantine(record, error, work, data_bucket, objects)
-        raise
+    folder = scores_folder(command.project, batch.output, record["batch_key"])
+    target = f"s3://{data_bucket}/{folder}".rstrip("/")
     tags = {EXPIRY_TAG: str(batch.expires_after_days)} if batch.expires_after_days else None
-    content = "".join(scores.lines()).encode()
-    digest = objects.write(f"{target}/scores.csv", content, "text/csv", tags)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "scores.csv"
+        try:
+            values = _checked(record, batch, work, path, state, objects)
+            drift = _drift(values, record, batch.checks.max_drift, state, objects)
+        except ScoresRejectedError as error:
+            _quarantine(record, batch, error, work, data_bucket, objects)
+            raise
+        digest = objects.upload(str(path), f"{target}/scores.csv", "text/csv", tags)
     refused_uri = None
     if record.get("refused_rows"):
         refused_uri = f"{target}/refused.jsonl"
-        lines = objects.read(f"{work}/refused.jsonl")
-        objects.write(refused_uri, lines, "application/x-ndjson", tags)
-    values = scores.values
+        objects.copy(f"{work}/refused.jsonl", refused_uri, tags=tags)
     manifest = BatchManifest(
         project=command.project, version=int(record["version"]), batch_key=record["batch_key"],
         batch_id=command.batch_id, input=told(pinned(record)),
@@ -84,30 +91,48 @@ def deliver_scores(
 
 
 def _checked(
-    record: Item, batch: Batch, work: str, state: StateStore, objects: ObjectStore
-) -> tuple[Scores, float | None]:
+    record: Item, batch: Batch, work: str, path: Path, state: StateStore, objects: ObjectStore
+) -> array[float]:
+    """Write the checked scores to a file; return them alone."""
     from steward.domain.batch_declaration import score_range
 
-    project = project_of(state, record["project"])
-    ids: list[str] = []
-    answered: list[str] = []
-    for number in range(int(record["parts"])):
-        name = f"part-{number:04d}.csv"
-        sent = objects.read(f"{work}/input/{name}").decode().splitlines()
-        ids += [cells[0] for cells in csv.reader(sent)]
-        try:
-            answered += objects.read(f"{work}/output/{name}.out").decode().splitlines()
-        except EvidenceIncompleteError:
-            raise refused(f"{name}.out", None, "what the job left of this part") from None
-    scores = check_scores(ids, answered, score_range(batch.checks, project.data.label.task))
-    if batch.checks.max_drift is None:
-        return scores, None
-    return scores, _drift(scores, record, batch.checks.max_drift, state, objects)
+    version = version_of(state, record["project"], int(record["version"]))
+    bounds = score_range(batch.checks, rules_of(state, version).data.label.task)
+    values = array("d")
+    sent, came = path.parent / "sent.csv", path.parent / "came.csv"
+    with path.open("w", encoding="utf-8") as out:
+        out.write(SCORES_HEAD)
+        for number in range(int(record["parts"])):
+            name = f"part-{number:04d}.csv"
+            _fetch(f"{work}/input/{name}", sent, objects)
+            try:
+                _fetch(f"{work}/output/{name}.out", came, objects)
+            except EvidenceIncompleteError:
+                raise refused(f"{name}.out", None, "what the job left of this part") from None
+            with _lines(sent) as rows, _lines(came) as answered:
+                ids = (cells[0] for cells in csv.reader(rows))
+                ends = (line.rstrip("\r\n") for line in answered)
+                for entity, value in check_scores(ids, ends, bounds, len(values) + 1):
+                    out.write(score_line(entity, value))
+                    values.append(value)
+    return values
+
+
+def _fetch(uri: str, path: Path, objects: ObjectStore) -> None:
+    bucket, _, key = uri.removeprefix("s3://").partition("/")
+    objects.download(bucket, key, str(path))
+
+
+def _lines(path: Path) -> TextIO:
+    return path.open(encoding="utf-8", errors="replace", newline="\n")
 
 
 def _drift(
-    scores: Scores, record: Item, most: float, state: StateStore, objects: ObjectStore
-) -> float:
+    scores: array[float], record: Item, most: float | None, state: StateStore,
+    objects: ObjectStore,
+) -> float | None:  # fmt: skip
+    if most is None:
+        return None
     import numpy as np  # of the analytics layer, and few batches need it
 
     from steward.domain.monitoring.baseline import Baseline
@@ -124,24 +149,27 @@ def _drift(
             f"version {record['version']} has no baseline of predictions to compare with",
             field="batch.checks.max_drift", value=most, allowed="null, or a version with one",
         )  # fmt: skip
-    counts = count_numbers(np.array(scores.values), column.cells)
+    counts = count_numbers(np.array(scores), column.cells)
     found = compare_column(column, counts, column.counts)
     return check_drift(found.p, found.effect, most)
 
 
 def _quarantine(
-    record: Item, error: ScoresRejectedError, work: str, bucket: str, objects: ObjectStore
-) -> None:
-    """Keep a refused result for whoever looks into it, with what is wrong."""
+    record: Item, batch: Batch, error: ScoresRejectedError, work: str, bucket: str,
+    objects: ObjectStore,
+) -> None:  # fmt: skip
+    """Keep a refused result for whoever looks into it, with what is wrong, as long as the rest."""
     folder = quarantine_of(bucket, record)
+    tags = {EXPIRY_TAG: str(min(batch.expires_after_days or UPLOADS_DAYS, UPLOADS_DAYS))}
     for number in range(int(record["parts"])):
         name = f"part-{number:04d}.csv.out"
         try:
-            objects.copy(f"{work}/output/{name}", f"{folder}/{name}")
+            objects.copy(f"{work}/output/{name}", f"{folder}/{name}", tags=tags)
         except EvidenceIncompleteError:
             continue  # it is what is missing
     report = {
         "batch_id": record["batch_id"], "version": record["version"], **error.as_dict(),
         "input": told(pinned(record)),
     }  # fmt: skip
-    objects.write(f"{folder}/report.json", json.dumps(report, indent=1, default=str).encode())
+    content = json.dumps(report, indent=1, default=str).encode()
+    objects.write(f"{folder}/report.json", content, tags=tags)

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from steward.domain.batch_runs import MOST_BYTES, MOST_FILES, PinnedFile, format_of
+from steward.domain.batch_runs import (
+    DELETED_PREFIX,
+    MOST_BYTES,
+    MOST_FILES,
+    PinnedFile,
+    deleted_item,
+    format_of,
+    inputs_folder,
+)
 from steward.domain.errors import BatchInputRefusedError
 from steward.domain.names import PRIMARY
 from steward.domain.runs import DeliveryStatus
@@ -12,9 +20,6 @@ from steward.ports import Item, ObjectStore, StateStore, Table
 
 if TYPE_CHECKING:
     from steward.domain.project import Project
-
-INPUTS = "batch-input"
-"""Where the data bucket takes files that are to be scored."""
 
 
 def pin_delivery(
@@ -63,7 +68,7 @@ def pin_prefix(objects: ObjectStore, bucket: str, project: str, prefix: str) -> 
     Raises:
         BatchInputRefusedError: There is none, or they are too many or too large.
     """
-    folder = f"{INPUTS}/{project}/{prefix}/"
+    folder = f"{inputs_folder(project)}{prefix}/"
     listed = [info for info in objects.list(bucket, folder) if not info.key.endswith("/")]
     if not listed:
         raise BatchInputRefusedError(
@@ -89,6 +94,26 @@ def pin_prefix(objects: ObjectStore, bucket: str, project: str, prefix: str) -> 
             )
         )  # fmt: skip
     return _sized(files)
+
+
+def require_undeleted(state: StateStore, project: str, files: list[PinnedFile]) -> None:
+    """Refuse bytes that were deleted on purpose, wherever they come from again.
+
+    Raises:
+        BatchInputRefusedError: A file is one of them.
+    """
+    deleted = {
+        item["run_id"]: item for item in state.query(Table.RUNS, project, prefix=DELETED_PREFIX)
+    }
+    for file in files:
+        found = deleted.get(deleted_item(file.sha256))
+        if found is not None:
+            raise BatchInputRefusedError(
+                f"{file.uri} was deleted on purpose at {found['deletion']['at']}: "
+                f"{found['deletion']['reason']}",
+                field="batch.input", value=file.uri,
+                allowed="a file without what was to be deleted",
+            )  # fmt: skip
 
 
 def _sized(files: list[PinnedFile]) -> list[PinnedFile]:

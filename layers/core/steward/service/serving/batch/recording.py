@@ -8,13 +8,34 @@ from typing import Any
 from steward.contracts.events import BatchScored, BatchScoringFailed
 from steward.contracts.incoming import ExecutionStatusChange, Received
 from steward.contracts.steps.batch import BatchConclusion, BatchFailure, ConcludeBatch
-from steward.domain.batch_runs import BatchStatus, batch_of_execution, item_of_id, transform_job
-from steward.ports import Clock, Hosting, Ids, Item, ObjectStore, OneOf, StateStore, Table, Update
+from steward.domain.batch_runs import (
+    BatchStatus,
+    batch_of_execution,
+    item_of_id,
+    pinned,
+    scores_folder,
+    transform_job,
+)
+from steward.domain.causes import readable_cause
+from steward.domain.errors import EvidenceIncompleteError
+from steward.ports import (
+    Clock,
+    ExecutionState,
+    Hosting,
+    Ids,
+    Item,
+    ObjectStore,
+    OneOf,
+    StateStore,
+    Table,
+    Update,
+    Workflows,
+)
 from steward.service.emission import Cause, event
-from steward.service.serving.batch.records import pinned, quarantine_of, record_of, told
+from steward.service.serving.batch.records import quarantine_of, record_of, told
+from steward.service.serving.records import MAX_CAUSE
 
 FILES_IN_EVENT = 20
-MOST_CAUSE = 1000
 
 
 def conclude_batch(
@@ -45,7 +66,7 @@ def conclude_batch(
             hosting.stop_transforms(transform_job(environment, command.project, command.batch_id))
         hosting.remove_model(record["model"])
     before = BatchStatus(record["status"])
-    if before is BatchStatus.SUCCEEDED or before.value == command.outcome:
+    if before in (BatchStatus.SUCCEEDED, BatchStatus.DELETED) or before.value == command.outcome:
         return BatchConclusion(status=before.value)
     now = clock.now().isoformat(timespec="milliseconds")
     changed: dict[str, Any] = {"status": command.outcome, "ended_at": now}
@@ -95,14 +116,7 @@ def _readable(failure: BatchFailure | None) -> BatchFailure:
     """Return a failure whose cause a person can read: a job's reason, a function's message."""
     if failure is None:
         return BatchFailure(state="unknown", error="unknown", cause="the machine gave no reason")
-    cause = failure.cause
-    try:
-        document = json.loads(cause)
-    except ValueError:
-        document = None
-    if isinstance(document, dict):
-        cause = str(document.get("FailureReason") or document.get("errorMessage") or cause)
-    return failure.model_copy(update={"cause": cause[:MOST_CAUSE]})
+    return failure.model_copy(update={"cause": readable_cause(failure.cause, MAX_CAUSE)})
 
 
 def batch_that_ended(received: Received, *, state: StateStore) -> ConcludeBatch | None:
@@ -119,12 +133,59 @@ def batch_that_ended(received: Received, *, state: StateStore) -> ConcludeBatch 
     record = state.get(Table.RUNS, {"project": project, "run_id": item_of_id(batch)})
     if record is None or record["status"] != BatchStatus.RUNNING:
         return None
-    words = {"TIMED_OUT": "it ran out of time", "ABORTED": "it was stopped"}
+    ended = ExecutionState(change.status, change.error or "", change.cause or "")
+    return _failed(project, batch, change.execution_arn, ended)
+
+
+def batch_left_running(
+    record: Item, *, workflows: Workflows, objects: ObjectStore, data_bucket: str
+) -> ConcludeBatch | None:
+    """Return how to conclude a batch by its execution, None while that runs.
+
+    For a batch whose status event was lost: until it is concluded, nobody gets it scored again.
+
+    Raises:
+        AccessDeniedError: The caller may not look at executions.
+        ThrottledError: Step Functions asks to try again.
+    """
+    project, batch, arn = record["project"], record["batch_id"], record["batch_arn"]
+    found = workflows.find(arn)
+    if found is not None and not found.has_ended:
+        return None
+    if found is not None and found.status == "SUCCEEDED":
+        folder = scores_folder(project, record["batch"]["output"], record["batch_key"])
+        manifest = f"s3://{data_bucket}/{folder}manifest.json"
+        if _delivered_by(batch, manifest, objects):
+            return ConcludeBatch(
+                project=project, batch_id=batch, correlation_id=batch, outcome="succeeded",
+                execution_arn=arn, manifest_uri=manifest,
+            )  # fmt: skip
+    return _failed(project, batch, arn, found)
+
+
+def _delivered_by(batch: str, manifest_uri: str, objects: ObjectStore) -> bool:
+    """Return whether this attempt delivered; others deliver into the same folder."""
+    try:
+        return bool(json.loads(objects.read(manifest_uri))["batch_id"] == batch)
+    except EvidenceIncompleteError:
+        return False
+
+
+_WORDS = {
+    "TIMED_OUT": "it ran out of time", "ABORTED": "it was stopped",
+    "SUCCEEDED": "it ended and delivered nothing",
+}  # fmt: skip
+
+
+def _failed(project: str, batch: str, arn: str, ended: ExecutionState | None) -> ConcludeBatch:
+    if ended is None:
+        ended = ExecutionState("Lost", cause="its execution is not known any more")
+    status = ended.status.title().replace("_", "")
     return ConcludeBatch(
         project=project, batch_id=batch, correlation_id=batch, outcome="failed",
-        execution_arn=change.execution_arn,
+        execution_arn=arn,
         failure=BatchFailure(
-            state="ScoreBatch", error=change.error or f"States.{change.status.title()}",
-            cause=change.cause or words.get(change.status, "it failed"),
+            state="ScoreBatch", error=ended.error or f"States.{status}",
+            cause=ended.cause or _WORDS.get(ended.status, "it failed"),
         ),
     )  # fmt: skip

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from steward.contracts.events import BatchScoringFailed, BatchScoringRequested, DatasetAccepted
 from steward.contracts.incoming import BatchDue, Received
+from steward.contracts.steps.batch import ConcludeBatch
 from steward.domain.batch_runs import (
     BatchStatus,
     Begin,
@@ -27,7 +29,7 @@ from steward.domain.errors import (
     ProjectNotFoundError,
     RejectedError,
 )
-from steward.domain.runs import execution_arn, suppressed_item
+from steward.domain.runs import execution_arn
 from steward.ports import (
     Absent,
     Clock,
@@ -40,9 +42,11 @@ from steward.ports import (
     Workflows,
 )
 from steward.service.emission import Cause, event
-from steward.service.serving.batch.pinning import pin_delivery, pin_prefix
-from steward.service.serving.batch.records import latest_attempt
-from steward.service.serving.records import route_of
+from steward.service.serving.batch.pinning import pin_delivery, pin_prefix, require_undeleted
+from steward.service.serving.batch.recording import batch_left_running
+from steward.service.serving.batch.records import latest_attempt, rules_of
+from steward.service.serving.records import route_of, version_of
+from steward.service.suppression import record_suppressed
 
 if TYPE_CHECKING:
     from steward.domain.batch_declaration import Batch
@@ -53,7 +57,12 @@ TRIES = 5
 
 @dataclass(frozen=True)
 class Ports:
-    """What beginning a batch works with; ``machine`` is the ARN of ``score_batch``."""
+    """What beginning a batch works with.
+
+    Attributes:
+        machine: ARN of ``score_batch``.
+        conclude: Records how a batch ended, as the status event has it done.
+    """
 
     state: StateStore
     objects: ObjectStore
@@ -62,6 +71,7 @@ class Ports:
     ids: Ids
     machine: str
     data_bucket: str
+    conclude: Callable[[ConcludeBatch], object]
 
     def now(self) -> str:
         """Return the time as items hold it."""
@@ -166,11 +176,13 @@ def _start_once(asked: Asked, project: Project, ports: Ports) -> dict[str, Any]:
     version: int | None = None
     try:
         version = _stable_version(ports.state, project.project)
+        rules = rules_of(ports.state, version_of(ports.state, project.project, version))
         batch = _declared(project, asked)
         files = _pinned(asked, project, batch, ports)
+        require_undeleted(ports.state, project.project, files)
     except RejectedError as error:
         return _refuse(asked, project, version, error, ports)
-    key = batch_key(project.project, version, files, _parameters(project, batch))
+    key = batch_key(project.project, version, files, _parameters(rules, batch))
     latest = latest_attempt(ports.state, project.project, key)
     if latest is not None and latest["trigger"]["event_id"] == asked.event_id:
         if latest["status"] == BatchStatus.RUNNING:
@@ -178,8 +190,9 @@ def _start_once(asked: Asked, project: Project, ports: Ports) -> dict[str, Any]:
         return {"outcome": "started", "batch_id": latest["batch_id"], "again": True}
     match decide(latest, ports.clock.now() if asked.kind == "request" else None):
         case Suppress() as known:
-            if known.status is BatchStatus.RUNNING and latest is not None:
-                _start_execution(latest, ports)
+            running = latest if known.status is BatchStatus.RUNNING else None
+            if running is not None and not _start_execution(running, ports):
+                raise ConflictError(f"batch {known.batch_id} had ended; look again")
             return _suppress(asked, key, known, ports)
         case Begin(attempt=attempt):
             record = _record(asked, project, batch, version, files, key, attempt, ports)
@@ -222,12 +235,12 @@ def _pinned(asked: Asked, project: Project, batch: Batch, ports: Ports) -> list[
     return pin_delivery(ports.state, ports.objects, project, source, asked.delivery_id)
 
 
-def _parameters(project: Project, batch: Batch) -> dict[str, Any]:
+def _parameters(rules: Project, batch: Batch) -> dict[str, Any]:
     """Return what decides a batch's result beside version and bytes."""
     return {
         "output": batch.output, "checks": batch.checks.model_dump(mode="json"),
-        "entity_id": project.data.entity_id,
-        "features": [column.model_dump(mode="json") for column in project.model_features],
+        "entity_id": rules.data.entity_id,
+        "features": [column.model_dump(mode="json") for column in rules.model_features],
     }  # fmt: skip
 
 
@@ -246,8 +259,11 @@ def _record(
     }  # fmt: skip
 
 
-def _start_execution(record: Item, ports: Ports) -> None:
-    """Start the execution, or find it started: its name is the record's."""
+def _start_execution(record: Item, ports: Ports) -> bool:
+    """Start the execution, or find it started: its name is the record's; return whether it runs.
+
+    One that has ended is concluded here: had its status event come, nobody would start it.
+    """
     payload = {
         "project": record["project"], "batch_id": record["batch_id"],
         "correlation_id": record["batch_id"], "causation_id": record["trigger"]["event_id"],
@@ -256,8 +272,14 @@ def _start_execution(record: Item, ports: Ports) -> None:
     try:
         ports.workflows.start(ports.machine, record["execution_name"], payload)
     except ConflictError:
-        # It ran and ended; its status event concludes the record.
-        return
+        ended = batch_left_running(
+            record, workflows=ports.workflows, objects=ports.objects,
+            data_bucket=ports.data_bucket,
+        )  # fmt: skip
+        if ended is not None:
+            ports.conclude(ended)
+            return False
+    return True
 
 
 def _refuse(
@@ -289,19 +311,11 @@ def _refuse(
 
 def _suppress(asked: Asked, key: str, known: Suppress, ports: Ports) -> dict[str, Any]:
     """Record a suppressed trigger once."""
-    earlier = ports.state.query(
-        Table.RUNS, asked.project, prefix="suppressed#", newest_first=True, limit=50
-    )
-    if not any(item["event_id"] == asked.event_id for item in earlier):
-        now = ports.now()
-        item = {
-            "project": asked.project, "run_id": suppressed_item(now, asked.event_id),
-            "event_id": asked.event_id, "run_key": key, "status": "suppressed",
-            "existing_run_id": known.batch_id, "existing_status": known.status.value,
-            "batch_id": known.batch_id, "trigger": asked.trigger(), "reason": known.reason,
-            "at": now,
-        }  # fmt: skip
-        ports.state.commit([Put(Table.RUNS, item, expect=(Absent(),))])
+    record_suppressed(
+        ports.state, ports.now(), asked.project, asked.trigger(), run_key=key,
+        existing_run_id=known.batch_id, existing_status=known.status.value, reason=known.reason,
+        batch_id=known.batch_id,
+    )  # fmt: skip
     return {
         "outcome": "suppressed", "batch_id": known.batch_id, "status": known.status.value,
         "reason": known.reason,

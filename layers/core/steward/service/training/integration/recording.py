@@ -13,6 +13,7 @@ from steward.contracts.events import (
 )
 from steward.contracts.incoming import ExecutionStatusChange
 from steward.contracts.steps.integration import RecordedIntegration, RecordIntegration
+from steward.domain.causes import readable_cause
 from steward.domain.integrations import IntegrationStatus
 from steward.ports import Clock, Equals, Ids, Item, StateStore, Table, Update
 from steward.service.emission import Cause, event
@@ -46,7 +47,7 @@ def record_integration(
     if command.outcome == "failed":
         set_ |= {
             "step": command.failed_state, "error": command.error,
-            "cause": readable(command.cause or ""),
+            "cause": readable_cause(command.cause or "", MAX_CAUSE),
         }  # fmt: skip
     change = Update(
         Table.RUNS, {"project": command.project, "run_id": command.integration_id}, set=set_,
@@ -78,25 +79,9 @@ def _payload(command: RecordIntegration, record: Item, state: StateStore) -> Pay
     failed = found.get("failed", []) if command.failed_state == "JudgeTests" else []
     return IntegrationFailed(
         **about, step=command.failed_state or "", error=command.error or "",
-        cause=readable(command.cause or ""), execution_arn=command.execution_arn,
+        cause=readable_cause(command.cause or "", MAX_CAUSE), execution_arn=command.execution_arn,
         failed_tests=failed,
     )  # fmt: skip
-
-
-def readable(cause: str) -> str:
-    """Return what a person needs of a task's cause.
-
-    Step Functions gives the whole description of a failed job, and for a function a JSON object
-    with its error message and stack trace.
-    """
-    try:
-        document = json.loads(cause)
-    except ValueError:
-        return cause[:MAX_CAUSE]
-    if not isinstance(document, dict):
-        return cause[:MAX_CAUSE]
-    reason = document.get("FailureReason") or document.get("errorMessage")
-    return str(reason or cause)[:MAX_CAUSE]
 
 
 def conclude_integration(

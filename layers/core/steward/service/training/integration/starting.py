@@ -24,7 +24,7 @@ from steward.domain.integrations import (
 )
 from steward.domain.names import PROJECT_PATTERN
 from steward.domain.principals import identity_of
-from steward.domain.runs import execution_arn, suppressed_item
+from steward.domain.runs import execution_arn
 from steward.ports import (
     Absent,
     Change,
@@ -39,6 +39,7 @@ from steward.ports import (
     Workflows,
 )
 from steward.service.emission import Cause, event
+from steward.service.suppression import record_suppressed
 from steward.service.training.integration.overtaking import end_of, overtaken, stop_overtaken
 from steward.service.training.integration.records import latest_attempt, newest_of, record_of
 
@@ -272,25 +273,16 @@ def _start_execution(record: Item, ports: Ports) -> None:
 def _suppress(commit: Commit, decision: Suppress, ports: Ports) -> dict[str, Any]:
     """Record a suppressed commit once."""
     arrived = commit.arrival
-    earlier = ports.state.query(
-        Table.RUNS, commit.project, prefix="suppressed#", newest_first=True, limit=50
-    )
-    if not any(item["event_id"] == arrived.event_id for item in earlier):
-        now = ports.now()
-        item = {
-            "project": commit.project, "run_id": suppressed_item(now, arrived.event_id),
-            "event_id": arrived.event_id, "run_key": arrived.commit_id,
-            "status": IntegrationStatus.SUPPRESSED.value, "commit_id": arrived.commit_id,
-            "existing_run_id": decision.integration_id, "existing_status": decision.status.value,
-            "trigger": {
-                "kind": "commit", "origin": commit.origin, "event_id": arrived.event_id,
-                "actor": commit.author,
-                "cause": f"commit {short(arrived.commit_id)} on {arrived.branch} of "
-                f"{commit.repository}",
-            },
-            "reason": decision.reason, "at": now,
-        }  # fmt: skip
-        ports.state.commit([Put(Table.RUNS, item, expect=(Absent(),))])
+    about = {
+        "kind": "commit", "origin": commit.origin, "event_id": arrived.event_id,
+        "actor": commit.author,
+        "cause": f"commit {short(arrived.commit_id)} on {arrived.branch} of {commit.repository}",
+    }  # fmt: skip
+    record_suppressed(
+        ports.state, ports.now(), commit.project, about, run_key=arrived.commit_id,
+        existing_run_id=decision.integration_id, existing_status=decision.status.value,
+        reason=decision.reason, commit_id=arrived.commit_id,
+    )  # fmt: skip
     return {
         "outcome": "suppressed", "existing_run_id": decision.integration_id,
         "existing_status": decision.status.value, "reason": decision.reason,

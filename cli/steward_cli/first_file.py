@@ -1,0 +1,80 @@
+"""The file of a first declaration: its columns and what they hold, or why it cannot be read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from steward_cli.console import CommandError, Exit, rejected
+
+if TYPE_CHECKING:
+    from steward.domain.schema_suggestion import Suggestion
+
+MOST_COLUMNS = 300
+"""A declaration is stored as one item, and each column is one input that people have to know."""
+MEMORY_MB = 2048
+
+
+def _check_width(file: Path) -> None:
+    """Count the columns of a plain CSV file before anything else is: each costs memory."""
+    from steward.domain import csv_files
+    from steward.domain.schema_suggestion import format_of
+
+    if format_of(file) != "csv" or file.suffix == ".gz":
+        return
+    header = csv_files.read_header(file)
+    if header is not None and len(header.names) > MOST_COLUMNS:
+        refuse_width(file.name, len(header.names))
+
+
+def refuse_width(file: str, columns: int) -> NoReturn:
+    """Say that a file has too many columns."""
+    raise CommandError(
+        f"{file} has {columns} columns", Exit.USAGE,
+        f"allowed: at most {MOST_COLUMNS}; leave out those that nobody would look at",
+    )  # fmt: skip
+
+
+def names_in(file: Path) -> list[str]:
+    """Return the names of a file's columns as they are written.
+
+    Raises:
+        CommandError: It cannot be read.
+    """
+    from steward.domain.errors import UnreadableFileError
+    from steward.domain.schema_suggestion import columns_of
+    from steward.domain.workspace import scratch
+
+    try:
+        _check_width(file)
+        with scratch(MEMORY_MB) as limits:
+            return columns_of(file, limits)
+    except UnreadableFileError as error:
+        raise rejected(error, Exit.USAGE, str(file)) from None
+
+
+def read_file(file: Path) -> Suggestion:
+    """Return what a file holds.
+
+    Raises:
+        CommandError: It cannot be read.
+    """
+    import duckdb
+
+    from steward.domain.errors import UnreadableFileError
+    from steward.domain.schema_suggestion import suggest
+    from steward.domain.workspace import scratch
+
+    if file.stat().st_size == 0:
+        raise CommandError(f"{file} is empty", Exit.USAGE, "allowed: a header and rows")
+    try:
+        _check_width(file)
+        with scratch(MEMORY_MB) as limits:
+            return suggest(file, limits)
+    except duckdb.OutOfMemoryException:
+        raise CommandError(
+            f"{file} takes more than {MEMORY_MB} MB to be read whole", Exit.USAGE,
+            "allowed: a sample of its rows, with fewer columns",
+        ) from None  # fmt: skip
+    except UnreadableFileError as error:
+        raise rejected(error, Exit.USAGE, str(file)) from None

@@ -1,0 +1,1 @@
+"""Who is written to about which event, by subject. The texts are in ``domain.mails``."""
