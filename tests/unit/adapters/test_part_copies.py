@@ -108,6 +108,15 @@ def test_each_byte_is_copied_once_from_one_source_and_each_checksum_named() -> N
     assert 1 <= client.most_at_once <= 8
 
 
+def test_a_copy_bears_the_tags_that_it_is_given_and_is_another_one_with_others() -> None:
+    client = FakeS3(size=250)
+    objects = S3ObjectStore(client, single_copy_bytes=100, part_bytes=100)
+    for tags in ({"kind": "score"}, {"kind": "score"}, {"kind": "input"}):
+        objects.copy(SOURCE, TARGET, tags=tags)
+    assert client.created["Tagging"] == "kind=input"
+    assert client.asked == ["create", "complete"] * 2
+
+
 def test_there_are_never_more_parts_than_an_upload_takes() -> None:
     client = FakeS3(size=100 * 10_000 + 1)
     copy(client)

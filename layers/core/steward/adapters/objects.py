@@ -210,19 +210,18 @@ class S3ObjectStore:
         source_bucket, source_key = split_uri(source_uri)
         bucket, key = split_uri(target_uri)
         source = _place(source_bucket, source_key, version_id)
-        tagging = urlencode(tags) if tags else ""
+        tagging = {"Tagging": urlencode(tags)} if tags else {}
         with _found(source_uri, f"copy to {target_uri}"):
             head = self._client.head_object(**source)
             if int(head["ContentLength"]) > self._single_copy_bytes:
                 from steward.adapters.part_copies import PartCopy
 
-                PartCopy(
-                    self._client, source, head, bucket, key, self._part_bytes, tagging=tagging
-                ).run()
+                copy = PartCopy(self._client, source, head, bucket, key, self._part_bytes, tagging)
+                copy.run()
                 return
-            given = {"Tagging": tagging, "TaggingDirective": "REPLACE"} if tagging else {}
+            replaced = {**tagging, "TaggingDirective": "REPLACE"} if tags else {}
             self._client.copy_object(
-                Bucket=bucket, Key=key, CopySource=source, ChecksumAlgorithm="SHA256", **given
+                Bucket=bucket, Key=key, CopySource=source, ChecksumAlgorithm="SHA256", **replaced
             )
 
     def list(self, bucket: str, prefix: str) -> Iterable[ObjectInfo]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -26,14 +26,13 @@ class PartCopy:
 
     Each part is taken from the one source that the description is of (``CopySourceIfMatch``); S3
     computes a SHA-256 of each part, and the completion names them all. The source's tags are not
-    copied. The copy says in its metadata what it is of, so that the same copy again takes none of
-    it.
+    copied. The copy says in its metadata what it is of, so that the same again takes none of it.
 
     Attributes:
         source: Bucket, key and, where one is meant, version.
         head: What ``HeadObject`` says of it.
         part_bytes: Size of a part but the last; larger where there would be too many.
-        tagging: Tags of the copy, as a query string.
+        tagging: ``Tagging`` of the copy, nothing for none.
     """
 
     client: Any
@@ -42,8 +41,8 @@ class PartCopy:
     bucket: str
     key: str
     part_bytes: int
+    tagging: Mapping[str, str] = field(default_factory=dict)
     at_once: int = AT_ONCE
-    tagging: str = ""
 
     def run(self) -> None:
         """Copy, unless it was done before; what fails leaves no parts that cost.
@@ -56,11 +55,9 @@ class PartCopy:
             return
         place = {"Bucket": self.bucket, "Key": self.key}
         kept = {name: self.head[name] for name in _KEPT if self.head.get(name)}
-        if self.tagging:
-            kept["Tagging"] = self.tagging
         metadata = {**self.head.get("Metadata", {}), _COPY_OF: self._mark}
         upload = self.client.create_multipart_upload(
-            **place, **kept, Metadata=metadata, ChecksumAlgorithm="SHA256"
+            **place, **kept, **self.tagging, Metadata=metadata, ChecksumAlgorithm="SHA256"
         )["UploadId"]
         try:
             parts = self._parts(upload)
@@ -76,7 +73,8 @@ class PartCopy:
 
     @property
     def _mark(self) -> str:
-        return f"{self.head['ETag'].strip(chr(34))} {self.head['ContentLength']}"
+        of = f"{self.head['ETag'].strip(chr(34))} {self.head['ContentLength']}"
+        return " ".join([of, *self.tagging.values()])
 
     def _is_done(self) -> bool:
         """Return whether the target is this copy; who may not look copies again."""
