@@ -173,7 +173,7 @@ def list_costs(context: typer.Context, json_: Json = False) -> None:
         found.append(
             {
                 "project": name, "dollars": sum(float(e["dollars"] or 0) for e in entries),
-                "month": spent_in(state.store, name, month), "per_month_usd": budget,
+                "month": spent_in(state.store, name, month).dollars, "per_month_usd": budget,
                 "unpriced": sum(e["dollars"] is None for e in entries),
             }
         )  # fmt: skip
@@ -202,16 +202,20 @@ def estimate_cost(context: typer.Context, project: Project, json_: Json = False)
     expected = estimate(planned_run(state.store, declared), history(state.store, project))
     month = month_of(SystemClock().now())
     spent = spent_in(state.store, project, month)
-    refusal = over_budget(declared.budget, expected.high, spent, month)
+    refusal = over_budget(declared.budget, expected.high, spent)
     budget = declared.budget.model_dump()
-    found = {**expected.as_dict(), "month": month, "spent": spent, "budget": budget,
+    found = {**expected.as_dict(), "month": month, "spent": spent.dollars,
+             "spent_unpriced": list(spent.unpriced), "budget": budget,
              "refusal": refusal.as_dict() if refusal else None}  # fmt: skip
 
     def render(console: Console) -> None:
         rows = [(p.name, _dollars(p.expected), _dollars(p.high), p.basis) for p in expected.parts]
         total = ("together", _dollars(expected.expected), _dollars(expected.high), expected.prices)
         console.print(table(("part", "expected", "high", "from"), [*rows, total]))
-        console.print(f"Spent in {month}: ${spent:.4f}")
+        unknown = (
+            f", and {len(spent.unpriced)} jobs without a known price" if spent.unpriced else ""
+        )
+        console.print(f"Spent in {month}: ${spent.dollars:.4f}{unknown if spent.unpriced else ''}")
         if refusal is not None:
             console.print(f"[red]A run would be refused[/red]: {refusal.message}")
         elif declared.budget.is_limited:

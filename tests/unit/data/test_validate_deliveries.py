@@ -16,6 +16,7 @@ from steward.domain.errors import (
     DatasetRejectedError,
     DatasetTooSmallError,
     EvidenceIncompleteError,
+    NothingToTrainOnError,
 )
 from steward.domain.project import parse_project
 from steward.domain.workspace import Limits
@@ -88,6 +89,18 @@ def test_a_bad_delivery_beside_a_good_one_leaves_the_good_one(scene: Scene, tmp_
     run_id = scene.deliver(BAD)["run_id"]
     validated = validate(scene, run_id, tmp_path)
     assert (validated.accepted.count, validated.rejected) == (1, 1)
+
+
+@pytest.mark.parametrize("state", ["rejected", "deleted"])
+def test_what_was_rejected_before_is_no_rejection_of_this_run(
+    scene: Scene, tmp_path: Path, state: str
+) -> None:
+    """Its owner had mail then, and would have none now: the run says that it failed."""
+    run_id = scene.deliver(GOOD)["run_id"]
+    scene.mark(state, GOOD)
+    with pytest.raises(NothingToTrainOnError, match="rejected or deleted before"):
+        validate(scene, run_id, tmp_path)
+    assert not scene.state.named("DatasetRejected")
 
 
 def test_nothing_new_is_no_reason_to_train_again(scene: Scene, tmp_path: Path) -> None:

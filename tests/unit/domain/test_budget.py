@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from steward.domain.budget import Budget, over_budget
+from steward.domain.budget import Budget, Spent, over_budget
 from steward.domain.mails.layout import Where
 from steward.domain.mails.training import training_failed
 
@@ -24,9 +24,19 @@ from steward.domain.mails.training import training_failed
 def test_a_run_is_refused_by_the_first_limit_that_it_breaks(
     budget: Budget, high: float, spent: float, field: str | None
 ) -> None:
-    refused = over_budget(budget, high, spent, "2026-11")
+    refused = over_budget(budget, high, Spent("2026-11", spent))
 
     assert (refused.field if refused else None) == field
+
+
+def test_a_month_of_unknown_cost_is_held_to_no_budget_of_a_month() -> None:
+    spent = Spent("2026-11", 0.01, ("dev-churn-3f9a1c0b7d2e-1-train on ml.p5.48xlarge",))
+    refused = over_budget(Budget(per_month_usd=10), 0.1, spent)
+    assert refused is not None
+    assert "no price is known of dev-churn-3f9a1c0b7d2e-1-train on ml.p5.48xlarge" in (
+        refused.message
+    )
+    assert over_budget(Budget(per_run_usd=10), 0.1, spent) is None
 
 
 @pytest.mark.parametrize("wrong", [0, -1, "much", float("nan")])
@@ -37,7 +47,7 @@ def test_a_budget_of_nothing_is_no_budget(wrong: object) -> None:
 
 def test_the_mail_says_that_nothing_is_lost_and_what_to_do() -> None:
     where = Where(project="churn", environment="dev", region="us-east-1")
-    refused = over_budget(Budget(per_run_usd=2), 3.0, 0.0, "2026-11")
+    refused = over_budget(Budget(per_run_usd=2), 3.0, Spent("2026-11", 0.0))
     assert refused is not None
 
     letter = training_failed(

@@ -104,18 +104,16 @@ def test_a_month_counts_what_was_recorded_in_it_and_nothing_of_the_month_before(
 
     scene = scene_of(per_month_usd=2)
     spend(scene, 1.99, "2026-01-02T00:00:00.000+00:00")
-    spend(scene, None, "2026-01-02T00:00:01.000+00:00")
     run = refused_run(scene, scene.deliver(csv_of(1, 40)))
     assert "$1.9900 were spent in 2026-01" in run["cause"]
 
 
-def test_a_job_without_a_price_counts_as_one_on_the_dearest_instance() -> None:
-    dearest = max(US_EAST_1.instance_hour.values())
-    for hours, outcome in ((0.5, "started"), (1.0, "refused")):
-        scene = scene_of(per_month_usd=dearest * 2)
-        used = {"billable_s": hours * 3600, "instance_count": 2}
-        spend(scene, None, "2026-01-02T00:00:00.000+00:00", **used)
-        assert scene.deliver(csv_of(1, 40))["outcome"] == outcome
+def test_a_job_without_a_price_lets_no_run_start_in_its_month() -> None:
+    scene = scene_of(per_month_usd=9)
+    spend(scene, None, "2026-01-02T00:00:00.000+00:00", billable_s=60)
+    assert scene.deliver(csv_of(1, 40))["outcome"] == "refused"
+    scene.clock.advance(31 * 86_400)
+    assert scene.start(scene.request())["outcome"] == "started"
 
 
 def test_the_next_month_allows_what_this_one_did_not() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from pydantic import Field
 
 from steward.domain.declaration import Strict
@@ -26,16 +28,28 @@ class Budget(Strict):
         return self.per_run_usd is not None or self.per_month_usd is not None
 
 
-def over_budget(
-    budget: Budget, high: float, spent: float, month: str
-) -> BudgetExceededError | None:
+@dataclass(frozen=True)
+class Spent:
+    """What a project is known to have spent.
+
+    Attributes:
+        month: Such as ``2026-11``.
+        dollars: Of what has a price.
+        unpriced: Jobs and instance types of the month without a known price.
+    """
+
+    month: str
+    dollars: float
+    unpriced: tuple[str, ...] = ()
+
+
+def over_budget(budget: Budget, high: float, spent: Spent) -> BudgetExceededError | None:
     """Return why a run may not start, or None.
 
     Args:
         budget: The project's.
         high: High estimate of the run.
         spent: What was recorded in this month.
-        month: Such as ``2026-11``.
     """
     if budget.per_run_usd is not None and high > budget.per_run_usd:
         return BudgetExceededError(
@@ -43,11 +57,19 @@ def over_budget(
             field="budget.per_run_usd", value=round(high, 4),
             allowed=f"at most {budget.per_run_usd}; raise it in project.yaml and push",
         )  # fmt: skip
-    if budget.per_month_usd is not None and spent + high > budget.per_month_usd:
+    if budget.per_month_usd is not None and spent.unpriced:
         return BudgetExceededError(
-            f"${spent:.4f} were spent in {month} and the run may cost ${high:.4f};"
+            f"what was spent in {spent.month} is not known: no price is known of"
+            f" {', '.join(spent.unpriced[:3])}",
+            field="budget.per_month_usd", value=round(spent.dollars + high, 4),
+            allowed="a month whose jobs have prices: wait for the next one, or take"
+            " budget.per_month_usd out of project.yaml and push",
+        )  # fmt: skip
+    if budget.per_month_usd is not None and spent.dollars + high > budget.per_month_usd:
+        return BudgetExceededError(
+            f"${spent.dollars:.4f} were spent in {spent.month} and the run may cost ${high:.4f};"
             f" budget.per_month_usd allows ${budget.per_month_usd:.4f}",
-            field="budget.per_month_usd", value=round(spent + high, 4),
+            field="budget.per_month_usd", value=round(spent.dollars + high, 4),
             allowed=f"at most {budget.per_month_usd}; raise it in project.yaml and push,"
             " or wait for the next month",
         )  # fmt: skip

@@ -127,6 +127,10 @@ class DatasetRejectedError(RejectedError):
     """Every delivery of a run broke a rule; nothing is left to train on."""
 
 
+class NothingToTrainOnError(RejectedError):
+    """No delivery of a run is new and usable, and it is not this run that rejected them."""
+
+
 class DatasetTooSmallError(RejectedError):
     """A split holds fewer rows than the project demands."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from steward.contracts.steps.data import ValidatedDeliveries, ValidateDeliveries
-from steward.domain.errors import DatasetRejectedError, DatasetTooSmallError
+from steward.domain.errors import DatasetRejectedError, DatasetTooSmallError, NothingToTrainOnError
 from steward.domain.names import PRIMARY
 from steward.domain.runs import DeliveryStatus
 from steward.ports import Item
@@ -22,7 +22,8 @@ def validate_deliveries(command: ValidateDeliveries, bench: Bench) -> ValidatedD
 
     Raises:
         DatasetRejectedError: No new delivery was accepted and the run has no other reason to
-            train, or nothing at all was accepted.
+            train, or nothing at all was accepted; of what was rejected the owner is told here.
+        NothingToTrainOnError: The same, but what is not accepted was rejected or deleted before.
         DatasetTooSmallError: The accepted deliveries together have fewer rows than
             ``data.minimum_rows``; they stay accepted and count for the next run.
     """
@@ -35,7 +36,7 @@ def validate_deliveries(command: ValidateDeliveries, bench: Bench) -> ValidatedD
     )  # fmt: skip
     accepted: list[Item] = []
     rejected: list[str] = []
-    judged_now = 0
+    judged_now = told_here = 0
     ids = read_list(bench.objects, command.deliveries)
     for known in deliveries_of(bench.state, command.project, ids):
         delivery = known
@@ -46,8 +47,18 @@ def validate_deliveries(command: ValidateDeliveries, bench: Bench) -> ValidatedD
             judged_now += delivery.get("judged_by") == command.run_id
         else:
             rejected.append(delivery["delivery_id"])
+            told_here += (
+                delivery["status"] == DeliveryStatus.REJECTED
+                and delivery.get("judged_by") == command.run_id
+            )
     fresh = judged_now > 0 or command.trains_without_new_data or not rejected
     if not accepted or not fresh:
+        if not told_here:
+            raise NothingToTrainOnError(
+                f"nothing new to train on: {len(rejected)} deliveries were rejected or deleted"
+                " before", field="deliveries", value=_named(rejected),
+                allowed="a delivery that keeps the rules of project.yaml",
+            )  # fmt: skip
         raise DatasetRejectedError(
             f"nothing new to train on: {len(rejected)} deliveries broke a rule",
             field="deliveries", value=_named(rejected),

@@ -7,7 +7,6 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from steward.domain.errors import RejectedError, UnknownPriceError
-from steward.domain.prices import US_EAST_1
 from steward.domain.run_cost import (
     PlannedRun,
     estimate,
@@ -19,6 +18,7 @@ from steward.domain.runs import UNUSABLE
 from steward.ports import Item, StateStore, Table
 
 if TYPE_CHECKING:
+    from steward.domain.budget import Spent
     from steward.domain.project import Project
 
 MACHINE = "train-candidate"
@@ -48,7 +48,7 @@ def estimate_or_refusal(
 
     month = month_of(now)
     spent = spent_in(state, project.project, month)
-    return expected.as_dict(), over_budget(project.budget, expected.high, spent, month)
+    return expected.as_dict(), over_budget(project.budget, expected.high, spent)
 
 
 def planned_run(state: StateStore, project: Project) -> PlannedRun:
@@ -84,19 +84,17 @@ def _data_bytes(state: StateStore, project: str, run_id: str) -> int:
     return int((item.get("estimate") or {}).get("data_bytes") or 0)
 
 
-def spent_in(state: StateStore, project: str, month: str) -> float:
-    """Return the dollars that were recorded in a month.
+def spent_in(state: StateStore, project: str, month: str) -> Spent:
+    """Return what was recorded in a month, with the jobs whose price is not known."""
+    from steward.domain.budget import Spent
 
-    A job without a known price counts as one on the dearest instance of the table: a budget that
-    took it for nothing would be kept by what it cannot see.
-    """
     entries: list[Item] = state.query(Table.COSTS, time_partition(project), prefix=month)
-    return sum(_at_most(entry) for entry in entries)
-
-
-def _at_most(entry: Item) -> float:
-    if entry["dollars"] is not None:
-        return float(entry["dollars"])
-    detail = entry.get("detail") or {}
-    hours = float(detail.get("billable_s") or 0) / 3600 * int(detail.get("instance_count") or 1)
-    return hours * max(US_EAST_1.instance_hour.values())
+    unpriced = [entry for entry in entries if entry["dollars"] is None]
+    return Spent(
+        month, sum(float(entry["dollars"] or 0) for entry in entries),
+        tuple(
+            f"{(entry.get('detail') or {}).get('name') or entry['entry']}"
+            f" on {(entry.get('detail') or {}).get('instance_type')}"
+            for entry in unpriced
+        ),
+    )  # fmt: skip
