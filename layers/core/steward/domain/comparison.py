@@ -16,7 +16,6 @@ from steward.domain.evaluation import canonical_order
 from steward.domain.losses import Loss, row_losses
 from steward.domain.resampling import codes_of
 from steward.domain.time_blocks import (
-    MINIMUM_BLOCKS,
     MINIMUM_ENTITIES,
     Days,
     days_of,
@@ -214,12 +213,7 @@ def _undecided(codes: NDArray[np.intp], days: Days | None) -> str | None:
         if count == codes.size or count >= MINIMUM_ENTITIES:
             return None
         return f"{count} entities judge, at least {MINIMUM_ENTITIES} are needed"
-    if days.prove:
-        return None
-    return (
-        f"{days.count} days judge in blocks of {days.block}, at least "
-        f"{MINIMUM_BLOCKS * days.block} are needed: a longer split.horizon_days"
-    )
+    return days.too_few
 
 
 def _limits(

@@ -160,9 +160,12 @@ def estimate_metrics(
     only = "positive" if labels[0] == 1 else "negative"
     why = f"all {labels.size} rows are {only}"
     return [
-        interval_of(metric, values[column], drawn.interval(column, values[column], confidence), why)
+        interval_of(
+            metric, values[column], drawn.interval(column, values[column], confidence), why,
+            drawn.too_few,
+        )
         for column, metric in enumerate(METRICS)
-    ]
+    ]  # fmt: skip
 
 
 def calibration_points(
