@@ -158,7 +158,7 @@ def _estimate(found: Mapping[str, Any] | None) -> str:
     if found is None or found["value"] is None:
         return "missing"
     if found["lower"] is None:
-        return f"{found['value']:.4f}"
+        return f"{found['value']:.4f} (no interval)"
     return f"{found['value']:.4f} ({found['lower']:.4f} to {found['upper']:.4f})"
 
 

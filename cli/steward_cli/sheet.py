@@ -92,7 +92,7 @@ def interval(metric: Mapping[str, Any]) -> str:
         return str(metric.get("undefined_because") or "")
     told = f"{metric['value']:.4f}"
     if metric.get("lower") is None:
-        return told
+        return f"{told} (no interval)" if metric.get("undefined_because") else told
     return f"{told} ({metric['lower']:.4f} to {metric['upper']:.4f})"
 
 

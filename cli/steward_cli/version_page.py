@@ -103,5 +103,5 @@ def _estimate(found: Estimate | None) -> str:
     if found.value is None:
         return f"undefined: {found.because or 'no reason given'}"
     if found.lower is None or found.upper is None:
-        return f"{found.value:.4f}"
+        return f"{found.value:.4f}" + (f" (no interval: {found.because})" if found.because else "")
     return f"{found.value:.4f} ({found.lower:.4f} to {found.upper:.4f})"

@@ -139,12 +139,19 @@ def _print_metrics(console: Console, summary: Mapping[str, Any]) -> None:
         heads.append(f"version {against}, in production then")
     console.print("")
     console.print(table(heads, [row[: len(heads)] for row in rows]))
+    for why in dict.fromkeys(m["undefined_because"] for m in metrics if _no_interval(m)):
+        console.print(f"no interval: {why}", markup=False, soft_wrap=True)
     if told := summary.get("comparison"):
         console.print(
             f"against version {against}: {told['verdict']}; {told['loss']} differs by "
             f"{told['difference']:+.4f} ({told['lower']:+.4f} to {told['upper']:+.4f}), "
             f"margin {figure(told['margin'])}", soft_wrap=True,
         )  # fmt: skip
+
+
+def _no_interval(metric: Mapping[str, Any]) -> bool:
+    known = metric.get("value") is not None and metric.get("lower") is None
+    return known and bool(metric.get("undefined_because"))
 
 
 def _made_of(version: Mapping[str, Any]) -> Section:

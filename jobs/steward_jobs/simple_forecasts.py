@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from math import fsum
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from steward.domain.predictions import Floats
 
 _NEVER = datetime.min.replace(tzinfo=UTC)
+_Key = tuple[str, int | None, int | None]
+"""Series, day of the season and minute of the day; None where any will do."""
 
 
 @dataclass(frozen=True)
@@ -77,20 +79,32 @@ def forecasts_of(job: JobConfig, train: Path, heldout: Path) -> list[Simple]:
 
 
 class _Past:
-    """What each series was known to be: the newest training label by phase, all that judge."""
+    """What each series was known to be: the newest training labels by phase, all that judge.
+
+    A season before is a day that lies a whole number of seasons, one or more, before the row's
+    own; of such days the labels of the same minute come first, then those of any.
+    """
 
     def __init__(self, season: int) -> None:
         self._season = season
-        self._newest: dict[tuple[str, int | None], _Known] = {}
-        self._judging: dict[tuple[str, int | None], list[_Known]] = {}
-        self._sorted: set[tuple[str, int | None]] = set()
+        self._newest: dict[_Key, dict[int, _Known]] = {}
+        self._judging: dict[_Key, list[_Known]] = {}
+        self._sorted: set[_Key] = set()
 
     def train(self, entity: str, known: _Known) -> None:
-        """Take a label that was known before the first held-out row was asked for."""
+        """Take a label that was known before the first held-out row was asked for.
+
+        The newest of each of the two latest days stay: on the border's own day both train and
+        judge, and what lies a season before is the older of the two then.
+        """
+        day = known.asked.toordinal()
         for key in self._keys(entity, known.asked):
-            before = self._newest.get(key)
+            newest = self._newest.setdefault(key, {})
+            before = newest.get(day)
             if before is None or before.asked <= known.asked:
-                self._newest[key] = known
+                newest[day] = known
+            if len(newest) > 2:
+                del newest[min(newest)]
 
     def judge(self, entity: str, known: _Known) -> None:
         """Take the label of a held-out row, for rows that were asked for after it was known."""
@@ -109,21 +123,32 @@ class _Past:
                 return found.label, key[1] is not None
         return None
 
-    def _at(self, key: tuple[str, int | None], asked: datetime) -> _Known | None:
+    def _at(self, key: _Key, asked: datetime) -> _Known | None:
         judging = self._judging.get(key, [])
         if key not in self._sorted:
             judging.sort(key=lambda one: one.asked)
             self._sorted.add(key)
-        place = bisect_left(judging, asked, key=lambda one: one.asked)
+        last = asked.toordinal() - (self._season if key[1] is not None else 0)
+        if key[1] is None:
+            place = bisect_left(judging, asked, key=lambda one: one.asked)
+        else:
+            place = bisect_right(judging, last, key=lambda one: one.asked.toordinal())
         while place:
             place -= 1
             known = judging[place].known
             if known is not None and known <= asked:
                 return judging[place]
-        return self._newest.get(key)
+        newest = self._newest.get(key, {})
+        day = max((day for day in newest if day <= last), default=None)
+        return None if day is None else newest[day]
 
-    def _keys(self, entity: str, asked: datetime) -> tuple[tuple[str, int | None], ...]:
-        return (entity, asked.toordinal() % self._season), (entity, None)
+    def _keys(self, entity: str, asked: datetime) -> tuple[_Key, _Key, _Key]:
+        phase = asked.toordinal() % self._season
+        return (
+            (entity, phase, asked.hour * 60 + asked.minute),
+            (entity, phase, None),
+            (entity, None, None),
+        )
 
 
 def _read(

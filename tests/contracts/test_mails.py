@@ -52,7 +52,20 @@ def doubtful() -> Payload:
     return request.model_copy(update={"quorum": 2, "summary": {**request.summary, **told}})
 
 
+def few_days() -> Payload:
+    """Return a request whose metrics have values and too few days for intervals."""
+    request = Scene().pending(champion=2)
+    why = "28 days judge in blocks of 14, at least 56 are needed: a longer split.horizon_days"
+    metrics = [
+        {"metric": name, "value": value, "lower": None, "upper": None, "undefined_because": why}
+        for name, value in (("rmse", 1.425), ("mae", 1.07))
+    ]
+    summary = {**request.summary, "metrics": metrics, "champion_metrics": metrics}
+    return request.model_copy(update={"summary": summary})
+
+
 MAILS: dict[str, Payload] = {
+    "approval_requested_few_days": few_days(),
     "approval_requested_doubtful": doubtful(),
     "approval_reminder": events.ApprovalReminder(
         version=3, evidence_digest="a1" * 32, expires_at="2026-01-06T09:00:00+00:00", missing=1

@@ -105,6 +105,18 @@ def test_a_version_shows_its_state_first_and_figures_with_their_limits() -> None
     assert D[:12] in text
 
 
+def test_a_version_whose_metrics_have_no_interval_says_why_once() -> None:
+    why = "28 days judge in blocks of 28"
+    metrics = [
+        {"metric": name, "value": 1.64, "lower": None, "upper": None, "undefined_because": why}
+        for name in ("rmse", "mae")
+    ]
+    version = {**VERSION, "summary": {**VERSION["summary"], "metrics": metrics}}
+    text = printed(lambda console: print_version(console, version, [], None, []))
+    assert "rmse                  1.6400 (no interval)" in text
+    assert text.count(f"no interval: {why}") == 1
+
+
 def test_a_version_of_which_little_is_known_is_shown_too() -> None:
     bare = {"project": "diabetes", "version": 1, "state": "registered",
             "imported": {"import_digest": D, "unproven": ["dataset"]}}  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
+from datetime import date, timedelta
 
 import numpy as np
 import pytest
@@ -137,6 +138,31 @@ def test_neither_verdict_nor_digest_depends_on_the_order_of_rows(
         slices={"side": [slices["side"][i] for i in order]}, settings=plan,
     )  # fmt: skip
     assert shuffled == compare(entities, labels, candidate, champion, slices=slices, settings=plan)
+
+
+@settings(deadline=None)
+@given(st.integers(0, 99))
+def test_rows_of_equal_numbers_have_one_digest_whatever_their_order(seed: int) -> None:
+    """A series that is forecast to be 0 each day differs by its days and slices alone."""
+    days = [date(2026, 1, 1) + timedelta(days=n) for n in range(12)] * 2
+    entities = ["a"] * 12 + ["b"] * 12
+    slices = {
+        "weekend": ["yes" if day.weekday() > 4 else "no" for day in days],
+        "month": [str(n % 5) for n in range(24)],
+    }
+
+    plan = PLAN.model_copy(update={"bootstrap_samples": 50})
+
+    def digest(order: list[int]) -> str:
+        zeros = np.zeros(24)
+        return compare(
+            [entities[i] for i in order], zeros, zeros, zeros, settings=plan,
+            slices={name: [column[i] for i in order] for name, column in slices.items()},
+            asked_on=[days[i] for i in order],
+        ).inputs_digest  # fmt: skip
+
+    order = [int(i) for i in np.random.default_rng(seed).permutation(24)]
+    assert digest(order) == digest(list(range(24)))
 
 
 def test_the_digest_changes_with_each_input() -> None:

@@ -143,7 +143,7 @@ def _against(comparison: dict[str, Any]) -> str:
 def brier_of(evaluation: dict[str, Any] | None) -> tuple[float, float, float] | None:
     """Return the Brier score of an evaluation report with its interval, where defined."""
     for metric in (evaluation or {}).get("metrics", []):
-        if metric["metric"] == "brier" and metric["value"] is not None:
+        if metric["metric"] == "brier" and metric["lower"] is not None:
             return metric["value"], metric["lower"], metric["upper"]
     return None
 

@@ -86,6 +86,27 @@ def test_what_needs_no_model_and_what_training_measured_stand_beside_as_informat
     assert told == "mae linear 2, boosting 2.25; linear was kept: so"
 
 
+def test_a_metric_without_an_interval_stands_with_its_value_and_the_reason() -> None:
+    documents = evidence()
+    rmse = {"metric": "rmse", "value": 1.64, "lower": None, "upper": None,
+            "undefined_because": "28 days judge in blocks of 28"}  # fmt: skip
+    documents["evaluation"]["metrics"] = [rmse]
+    documents["evaluation"]["simple_forecasts"] = [
+        {"name": "seasonal_naive", "metrics": [rmse], "without_season": 3}
+    ]
+    groups = {g.name: g for s in card(documents=documents).sections for g in s.groups}
+    why = "no interval: 28 days judge in blocks of 28"
+    [measured] = groups["metrics"].estimates
+    assert (measured.value, measured.lower, measured.upper, measured.note) == (
+        1.64,
+        None,
+        None,
+        why,
+    )
+    [simple] = groups["simple"].estimates
+    assert simple.note == f"{why}; 3 rows without a day a season before"
+
+
 def test_bias_that_is_no_list_is_refused_with_its_place() -> None:
     documents = evidence()
     documents["bias"]["facets"] = {"sex": 1}

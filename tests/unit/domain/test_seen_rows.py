@@ -38,9 +38,11 @@ def of_part(split: dict[str, Any], part: str, entities: list[str] = ENTITIES) ->
         (by_time("2026-04-01"), by_time("2026-05-01")),
         (by_time("2026-05-01"), by_time("2026-05-01")),
         (by_entity(), by_entity()),
-        ({"cutoff": CUTOFF, "split": {"salt": "steward"}}, by_entity()),
         (by_entity("2026-04-30T10:00:00.000+00:00"), by_time("2026-05-01")),
-        ({}, by_time("2026-05-01")),
+        ({"cutoff": "2026-04-30T10:00:00.000+00:00"}, by_time("2026-05-01")),
+        # Brought as an artifact alone: it trained on no dataset of here.
+        ({"dataset": "unproven"}, by_entity()),
+        ({"dataset": "unproven"}, by_time("2026-05-01")),
         # Fewer are held out, and others who were traffic.
         (by_entity(), by_entity(heldout=0.2)),
         (by_entity(), by_entity(traffic=0.1)),
@@ -59,7 +61,7 @@ def test_rows_that_judge_were_not_seen(champion: dict[str, Any], candidate: dict
         (by_time("2026-05-02"), by_time("2026-05-01"), "its own reach until 2026-05-02"),
         (by_entity(), by_time("2026-05-01"), "its own reach until 2026-05-31T10"),
         ({"cutoff": CUTOFF}, by_time("2026-05-01"), "its own reach until 2026-05-31T10"),
-        (by_time("2026-05-01"), by_entity(), "trained on entities that are held out since"),
+        (by_time("2026-05-01"), by_entity(), "given entities to train on that are held out since"),
         (by_entity(salt="a"), by_entity(), "split.salt was a and is steward"),
         (by_entity(heldout=0.2), by_entity(), "split.heldout was 0.2 and is 0.3"),
         (
@@ -77,13 +79,41 @@ def test_a_champion_that_may_have_seen_them_is_told_why(
     assert f"{found.rows} of 200 rows" in found.reason
 
 
+UNTOLD_SPLIT = "its manifest does not tell its split"
+UNTOLD_REACH = "its manifest does not tell how far its own reach"
+
+
+@pytest.mark.parametrize(
+    ("champion", "candidate", "why"),
+    [
+        ({}, by_entity(), UNTOLD_SPLIT),
+        ({"cutoff": CUTOFF}, by_entity(), UNTOLD_SPLIT),
+        ({"cutoff": CUTOFF, "split": {"salt": "steward"}}, by_entity(), UNTOLD_SPLIT),
+        ({"split": {**SHARES, "salt": None}}, by_entity(), UNTOLD_SPLIT),
+        ({}, by_time("2026-05-01"), UNTOLD_REACH),
+        ({"split": {"by": "entity", **SHARES}}, by_time("2026-05-01"), UNTOLD_REACH),
+        ({"split": {"by": "time", "salt": "steward"}}, by_time("2026-05-01"), UNTOLD_REACH),
+        (
+            by_time("2026-05-01"), {"split": {"by": "time"}},
+            "the manifest of these rows does not tell their border",
+        ),
+    ],
+)  # fmt: skip
+def test_what_is_not_told_may_be_any_row(
+    champion: dict[str, Any], candidate: dict[str, Any], why: str
+) -> None:
+    found = seen_rows(champion, candidate, ENTITIES)
+    assert found is not None
+    assert (found.rows, found.reason) == (200, f"200 of 200 rows: {why}")
+
+
 def test_entities_of_another_column_cannot_be_looked_up() -> None:
     def of(column: str) -> dict[str, Any]:
         return {**by_entity(), "declaration": {"data": {"entity_id": column}}}
 
     found = seen_rows(of("visit"), of("patient"), ENTITIES)
     assert found is not None
-    assert (found.rows, "of visit and not of patient" in found.reason) == (200, True)
+    assert found.reason.startswith("200 of 200 rows: its split was of visit and not of patient")
     assert seen_rows(of("patient"), of("patient"), ENTITIES) is None
 
 

@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from steward.domain.comparison import Comparison, ComparisonSettings, compare
 from steward.domain.evaluation import evaluate
+from steward.domain.evaluation_results import RANGES
 from steward.domain.resampling import codes_of
 from steward.domain.time_blocks import (
     Days,
@@ -273,6 +274,53 @@ def test_intervals_of_metrics_are_wider_where_days_are_shared(task: Any) -> None
     alone, both = width(), width(asked_on=dates)
     name = "rmse" if task == "regression" else "brier"
     assert both[name] > 1.5 * alone[name]
+
+
+@pytest.mark.parametrize("task", ["regression", "binary"])
+@pytest.mark.parametrize(
+    ("lead", "block", "needed"), [(28, 28, 112), (14, 14, 56), (9, 9, 36), (7, 7, None)]
+)
+def test_metrics_of_too_few_blocks_have_a_value_and_no_interval(
+    task: Any, lead: int, block: int, needed: int | None
+) -> None:
+    entities, dates = panel(3, 28)
+    draw = np.random.default_rng(1)
+    labels, answers = draw.normal(size=84), draw.normal(size=84)
+    if task == "binary":
+        labels, answers = (labels > 0).astype(np.float64), 1 / (1 + np.exp(-2 * answers))
+    found = evaluate(
+        entities, labels, answers, slices={"part": ["all"] * 84}, task=task, confidence=0.95,
+        bootstrap_samples=50, seed=20, slice_minimum_rows=2, asked_on=dates, lead_days=lead,
+    )  # fmt: skip
+    why = (
+        f"28 days judge in blocks of {block}, at least {needed} are needed: "
+        "a longer split.horizon_days"
+    )
+    for one in [*found.metrics, *found.slices[0].metrics]:
+        assert one.value is not None
+        told = (one.lower is None, one.upper is None, one.undefined_because)
+        assert told == ((True, True, why) if needed else (False, False, None))
+
+
+@given(st.integers(0, 99), st.sampled_from(["regression", "binary"]), st.integers(3, 7))
+@settings(deadline=None, max_examples=40)
+def test_limits_are_values_that_the_metric_can_have(seed: int, task: Any, lead: int) -> None:
+    entities, dates = panel(3, 28)
+    draw = np.random.default_rng(seed)
+    labels = draw.normal(size=84)
+    answers = labels + draw.choice([1e-9, 0.01, 3.0]) * np.tile(draw.standard_t(1, 28), 3)
+    if task == "binary":
+        labels = (labels > 0).astype(np.float64)
+        answers = 1 / (1 + np.exp(-np.clip(answers, -30, 30)))
+    found = evaluate(
+        entities, labels, answers, slices={}, task=task, confidence=0.95, bootstrap_samples=50,
+        seed=seed, slice_minimum_rows=2, asked_on=dates, lead_days=lead,
+    )  # fmt: skip
+    for one in found.metrics:
+        least, greatest = RANGES[one.metric]
+        assert one.lower is not None
+        assert one.upper is not None
+        assert least <= one.lower <= one.upper <= greatest
 
 
 def test_an_undefined_metric_stays_undefined() -> None:

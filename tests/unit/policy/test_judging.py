@@ -79,6 +79,17 @@ def test_an_undefined_or_unmeasured_metric_holds() -> None:
     assert judge(bounds(metric="accuracy", min=0.3)).verdict == "hold"
 
 
+def test_a_metric_without_an_interval_keeps_its_bound_by_value_and_holds_by_stability() -> None:
+    few = MetricFinding(value=1.64, undefined_because="28 days judge in blocks of 28")
+    required = bounds(metric="rmse", max=2) | {"stability": {"max_interval_width": {"rmse": 1}}}
+    judged = judge(required, metrics={"rmse": few})
+    assert verdicts(judged) == {"gate.rmse": "pass", "champion": "pass", "stability.rmse": "hold"}
+    told = "rmse 1.6400 (no interval: 28 days judge in blocks of 28) keeps its bound"
+    assert message(judged, "gate.rmse") == told
+    held = "rmse has no interval: 28 days judge in blocks of 28"
+    assert message(judged, "stability.rmse") == held
+
+
 @pytest.mark.parametrize(
     ("champion", "tier", "verdict"),
     [

@@ -79,6 +79,44 @@ def test_a_held_out_label_that_was_known_when_a_row_was_asked_for_is_the_newer_s
     assert naive.without_season == 2
 
 
+def hourly(path: Path, rows: list[tuple[str, float]]) -> Path:
+    lines = [f"a,{at}:00.000Z,{sold},{at}:30.000Z" for at, sold in rows]
+    path.write_text("\n".join(["shop,asked_at,sold,known_at", *lines]) + "\n")
+    return path
+
+
+def naive_of(folder: Path, train: list[tuple[str, float]], asked: list[tuple[str, float]]) -> Any:
+    files_ = hourly(folder / "train.csv", train), hourly(folder / "heldout.csv", asked)
+    return forecasts_of(config(7, label_known_at="known_at"), *files_)[1]
+
+
+def test_of_hourly_rows_a_season_before_is_the_same_hour_and_not_the_one_before(
+    tmp_path: Path,
+) -> None:
+    train = [(f"2026-01-01T{hour:02d}:00", float(hour)) for hour in range(24)]
+    asked = [(f"2026-01-{day}T{hour:02d}:00", 100.0 * (day == "15") + 50 + hour)
+             for day in ("08", "15") for hour in range(24)]  # fmt: skip
+    naive = naive_of(tmp_path, train, asked)
+    assert list(naive.answers) == [float(hour) for hour in range(24)] + [
+        50.0 + hour for hour in range(24)
+    ]
+    assert naive.without_season == 0
+
+
+def test_where_the_border_cuts_a_day_its_own_morning_is_no_season_before(tmp_path: Path) -> None:
+    train = [("2026-01-01T09:00", 1.0), ("2026-01-08T08:00", 8.0), ("2026-01-08T09:00", 9.0)]
+    naive = naive_of(tmp_path, train, [("2026-01-08T15:10", 0.0), ("2026-01-15T09:00", 0.0)])
+    # Of 15:10 no such minute is known: the day a season before, whatever the hour.
+    assert (list(naive.answers), naive.without_season) == ([1.0, 9.0], 0)
+
+
+def test_rows_within_a_season_have_none_and_take_the_newest_known(tmp_path: Path) -> None:
+    naive = naive_of(
+        tmp_path, [("2026-01-08T08:00", 8.0)], [("2026-01-08T15:00", 5.0), ("2026-01-08T16:00", 0)]
+    )
+    assert (list(naive.answers), naive.without_season) == ([8.0, 5.0], 2)
+
+
 def test_the_order_of_the_rows_that_train_changes_nothing(tmp_path: Path) -> None:
     train, heldout = files(tmp_path)
     first = forecasts_of(config(7), train, heldout)[1].answers

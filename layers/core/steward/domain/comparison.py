@@ -16,7 +16,6 @@ from steward.domain.evaluation import canonical_order
 from steward.domain.losses import Loss, row_losses
 from steward.domain.resampling import codes_of
 from steward.domain.time_blocks import (
-    MINIMUM_BLOCKS,
     MINIMUM_ENTITIES,
     Days,
     days_of,
@@ -133,7 +132,8 @@ def compare(
     :func:`steward.domain.time_blocks.limits`, and fewer than ``MINIMUM_BLOCKS`` blocks of days
     prove nothing.
 
-    The order of rows does not matter: they are sorted by entity first.
+    The order of rows does not matter: they are sorted by entity, predictions and label, then by
+    day and slices.
 
     Args:
         entities: Entity id of each row; rows of one entity are drawn together.
@@ -154,11 +154,14 @@ def compare(
             raise ValueError(f"{name} has {len(column)} rows, labels have {labels.size}")
     candidate_losses = row_losses(settings.loss, labels, candidate)
     champion_losses = row_losses(settings.loss, labels, champion)
-    order = canonical_order(entities, candidate, champion, labels)
+    asked_at = None if asked_on is None else ordinals_of(asked_on)
+    further = [] if asked_at is None else [asked_at]
+    further += [np.asarray(column, dtype=np.str_) for _, column in sorted(slices.items())]
+    order = canonical_order(entities, candidate, champion, labels, *further)
     codes = codes_of([entities[row] for row in order])
     differences = (candidate_losses - champion_losses)[order]
     count = int(codes.max()) + 1
-    asked = None if asked_on is None else ordinals_of(asked_on)[order]
+    asked = None if asked_at is None else asked_at[order]
     days = None if asked is None else days_of(asked, lead_days)
     undecided = _undecided(codes, days)
     proves = undecided is None
@@ -210,12 +213,7 @@ def _undecided(codes: NDArray[np.intp], days: Days | None) -> str | None:
         if count == codes.size or count >= MINIMUM_ENTITIES:
             return None
         return f"{count} entities judge, at least {MINIMUM_ENTITIES} are needed"
-    if days.prove:
-        return None
-    return (
-        f"{days.count} days judge in blocks of {days.block}, at least "
-        f"{MINIMUM_BLOCKS * days.block} are needed: a longer split.horizon_days"
-    )
+    return days.too_few
 
 
 def _limits(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import date
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -108,7 +109,7 @@ def evaluate(
     )
 
 
-def canonical_order(entities: Sequence[str], *values: Floats) -> NDArray[np.intp]:
+def canonical_order(entities: Sequence[str], *values: NDArray[Any]) -> NDArray[np.intp]:
     """Return the row order by entity id, then by the given values, so that no result
     depends on the order in which rows arrived."""
     order: NDArray[np.intp] = np.lexsort((*reversed(values), np.asarray(entities, dtype=np.str_)))
@@ -159,9 +160,12 @@ def estimate_metrics(
     only = "positive" if labels[0] == 1 else "negative"
     why = f"all {labels.size} rows are {only}"
     return [
-        interval_of(metric, values[column], drawn.interval(column, values[column], confidence), why)
+        interval_of(
+            metric, values[column], drawn.interval(column, values[column], confidence), why,
+            drawn.too_few,
+        )
         for column, metric in enumerate(METRICS)
-    ]
+    ]  # fmt: skip
 
 
 def calibration_points(

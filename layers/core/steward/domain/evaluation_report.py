@@ -28,9 +28,10 @@ class ChampionEvaluation(BaseModel):
 class SimpleForecast(BaseModel):
     """What needs no model, on the same held-out rows: information, which decides nothing.
 
-    ``constant``: the mean of the training labels. ``seasonal_naive``: the label that the same
-    series had a whole number of seasons before, the newest such day that trains; where there is
-    none its newest label that trains; where the series has none, the constant.
+    ``constant``: the mean of the training labels. ``seasonal_naive``: the newest label that the
+    same series had at the same minute of a day that lies one or more whole seasons before, known
+    when the row was asked for; else the newest of any minute of such a day; else its newest known
+    label; where the series has none, the constant.
 
     Attributes:
         without_season: Rows that were not answered by a day a season before.

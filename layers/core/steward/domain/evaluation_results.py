@@ -13,6 +13,11 @@ Task = Literal["binary", "regression"]
 REGRESSION_METRICS: tuple[Metric, ...] = ("rmse", "mae", "r2")
 METRICS: tuple[Metric, ...] = tuple(m for m in get_args(Metric) if m not in REGRESSION_METRICS)
 """Metrics of a probability."""
+RANGES: dict[Metric, tuple[float, float]] = {
+    "brier": (0, 1), "log_loss": (0, math.inf), "accuracy": (0, 1), "roc_auc": (0, 1),
+    "rmse": (0, math.inf), "mae": (0, math.inf), "r2": (-math.inf, 1),
+}  # fmt: skip
+"""The least and the greatest value that a metric can have."""
 LOWER_IS_BETTER: frozenset[str] = frozenset({"brier", "log_loss", "rmse", "mae"})
 
 
@@ -25,9 +30,11 @@ class MetricEstimate(_Result):
 
     metric: Metric
     value: float | None = Field(description="None where the metric is undefined")
-    lower: float | None
+    lower: float | None = Field(description="None where there is no interval")
     upper: float | None
-    undefined_because: str | None = None
+    undefined_because: str | None = Field(
+        default=None, description="why there is no value, or a value without an interval"
+    )
 
 
 class SliceEvaluation(_Result):
@@ -86,19 +93,33 @@ class Evaluation(_Result):
 
 
 def interval_of(
-    metric: Metric, value: float, interval: tuple[float, float] | None, undefined_because: str
+    metric: Metric,
+    value: float,
+    interval: tuple[float, float] | None,
+    undefined_because: str,
+    no_interval_because: str | None = None,
 ) -> MetricEstimate:
-    """Return a metric with its interval.
+    """Return a metric with its interval, whose limits are values that the metric can have.
 
     Args:
         metric: Its name.
         value: Its value, NaN where it is undefined.
-        interval: None where no replicate of the bootstrap has the metric.
+        interval: None where nothing tells it.
         undefined_because: Told where it is undefined.
+        no_interval_because: Told where there is no interval; without it no replicate of the
+            bootstrap has the metric.
     """
-    if math.isnan(value) or interval is None:
+    if math.isnan(value):
         return MetricEstimate(
             metric=metric, value=None, lower=None, upper=None, undefined_because=undefined_because
         )
-    lower, upper = interval
-    return MetricEstimate(metric=metric, value=float(value), lower=lower, upper=upper)
+    if interval is None:
+        why = no_interval_because or "no replicate of the bootstrap has it"
+        return MetricEstimate(
+            metric=metric, value=float(value), lower=None, upper=None, undefined_because=why
+        )
+    least, greatest = RANGES[metric]
+    return MetricEstimate(
+        metric=metric, value=float(value), lower=max(interval[0], least),
+        upper=min(interval[1], greatest),
+    )  # fmt: skip

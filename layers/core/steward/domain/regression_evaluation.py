@@ -65,9 +65,12 @@ def estimate_regression(
     drawn = replicated(measure, codes, days, samples=samples, seed=seed)
     why = f"all {labels.size} labels are equal"
     return [
-        interval_of(metric, values[column], drawn.interval(column, values[column], confidence), why)
+        interval_of(
+            metric, values[column], drawn.interval(column, values[column], confidence), why,
+            drawn.too_few,
+        )
         for column, metric in enumerate(REGRESSION_METRICS)
-    ]
+    ]  # fmt: skip
 
 
 def residual_points(

@@ -57,9 +57,14 @@ class Days:
         return self.count // self.block
 
     @property
-    def prove(self) -> bool:
-        """Whether there are enough blocks to tell chance from more."""
-        return self.blocks >= MINIMUM_BLOCKS
+    def too_few(self) -> str | None:
+        """Why there are too few blocks to tell chance from more; None where there are enough."""
+        if self.blocks >= MINIMUM_BLOCKS:
+            return None
+        return (
+            f"{self.count} days judge in blocks of {self.block}, at least "
+            f"{MINIMUM_BLOCKS * self.block} are needed: a longer split.horizon_days"
+        )
 
 
 def block_days(days: int, overlapping: int) -> int:
@@ -168,6 +173,7 @@ class Replicates:
         by_time: Replicates that drew blocks of days; None where days are not shared.
         by_row: Replicates that drew rows, likewise.
         blocks: How many blocks the days are worth.
+        too_few: Why these days tell no interval at all; None where they do.
     """
 
     entities: int
@@ -175,13 +181,16 @@ class Replicates:
     by_time: Floats | None = None
     by_row: Floats | None = None
     blocks: int = 0
+    too_few: str | None = None
 
     def interval(self, column: int, value: float, confidence: float) -> tuple[float, float] | None:
-        """Return a metric's central interval; None where no replicate has it.
+        """Return a metric's central interval; None of too few days, or where no replicate has it.
 
         Without days the central quantiles of its defined replicates (Efron 1979), with days
         joined as :func:`limits` does, one side at a time.
         """
+        if self.too_few is not None:
+            return None
         tail = (1 - confidence) / 2
         drawn = _defined(self.by_entity, column)
         if not drawn.size:
@@ -217,7 +226,10 @@ def replicated(
         chunks = bootstrap_weights(codes_, samples=samples, seed=seed)
         return np.concatenate([measure(weights) for _, weights in chunks])
 
-    by_entity, entities = drawn(codes), int(codes.max()) + 1
+    entities = int(codes.max()) + 1
+    if days is not None and days.too_few is not None:
+        return Replicates(entities, np.empty((0, 0)), blocks=days.blocks, too_few=days.too_few)
+    by_entity = drawn(codes)
     if days is None:
         return Replicates(entities, by_entity)
     by_time = [measure(weights) for weights in block_weights(days, samples=samples, seed=seed)]

@@ -51,7 +51,7 @@ class _Result(BaseModel):
 
 
 class Estimate(_Result):
-    """A metric with its interval; None is undefined or missing."""
+    """A metric with its interval; None is undefined or missing, ``because`` tells why."""
 
     value: float | None = None
     lower: float | None = None

@@ -59,12 +59,18 @@ def _estimate(name: str, row: Mapping[str, Any], field: str, **more: Any) -> Est
     )
 
 
+def _reason(row: Mapping[str, Any]) -> str:
+    """Return why a metric has no value, or a value without an interval."""
+    why = str(row.get("undefined_because") or "")
+    return f"no interval: {why}" if why and row.get("value") is not None else why
+
+
 def metrics_of(evaluation: Mapping[str, Any], within: str = "evaluation") -> list[Estimate]:
     """Return held-out metrics with their intervals."""
     return [
         _estimate(
             str(row.get("metric")), row, f"{within}.metrics[{place}]",
-            note=str(row.get("undefined_because") or ""),
+            note=_reason(row),
         )
         for place, row in enumerate(_rows(evaluation, "metrics", within))
     ]  # fmt: skip
@@ -92,7 +98,7 @@ def simple_group(evaluation: Mapping[str, Any]) -> Group | None:
         found += [
             _estimate(
                 f"{name}: {one.get('metric')}", one, f"{within}.metrics[{at}]",
-                note=str(one.get("undefined_because") or note),
+                note="; ".join(filter(None, (_reason(one), note))),
             )
             for at, one in enumerate(_rows(row, "metrics", within))
         ]  # fmt: skip
@@ -131,7 +137,7 @@ def slices_group(evaluation: Mapping[str, Any]) -> Group | None:
             continue
         judged = "" if row.get("judged", True) else "too few rows to judge"
         name = f"{row.get('column')} = {row.get('value')}"
-        note = judged or str(first.get("undefined_because") or "")
+        note = judged or _reason(first)
         found.append(
             (str(first.get("metric")),
              _estimate(name, first, field, rows=int(row.get("rows", 0)), note=note))

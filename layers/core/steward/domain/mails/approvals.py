@@ -145,7 +145,7 @@ def _interval(metric: MetricValue, room: int = 40) -> str:
     if metric.value is None:
         return shortened(metric.undefined_because or "", room)
     if metric.lower is None or metric.upper is None:
-        return ""
+        return "none" if metric.undefined_because else ""
     return f"{number(metric.lower)} to {number(metric.upper)}"
 
 
@@ -162,7 +162,13 @@ def _metrics(version: int, told: ToldSummary) -> str:
             row += [number(beside.value), _interval(beside, 18)] if beside else ["", ""]
         rows.append(row)
     title = f"On {told.rows} held-out rows ({percent(told.confidence)} bootstrap intervals)"
-    return table(title, header, rows)
+    without = dict.fromkeys(
+        metric.undefined_because
+        for metric in told.metrics
+        if metric.value is not None and metric.lower is None and metric.undefined_because
+    )
+    notes = [paragraph(f"No interval: {why}", "  ") for why in without]
+    return "\n".join([table(title, header, rows), *notes])
 
 
 def _comparison(told: ToldSummary) -> str:
@@ -171,7 +177,7 @@ def _comparison(told: ToldSummary) -> str:
         why = (
             "No version is in production to compare with."
             if told.champion_version is None
-            else f"Version {told.champion_version} could not be evaluated on these rows: "
+            else f"There is no comparison with version {told.champion_version}: "
             f"{shortened(told.champion_failure or 'no answer', 300)}"
         )
         return f"Against the version in production\n{paragraph(why, '  ')}"

@@ -20,7 +20,7 @@ def finite(value: Any) -> float | None:
 
 
 def undefined_reason(entry: Mapping[str, Any]) -> str | None:
-    """Return why a metric has no value that can be used, None where it has one."""
+    """Return why a metric has no value or interval that can be used, None where nothing is told."""
     value = entry.get("value")
     if value is not None and not math.isfinite(value):
         return f"it is {value}"

@@ -58,7 +58,7 @@ ChampionFinding = VersusChampion | ChampionFailed | None
 
 
 class MetricFinding(Frozen):
-    """A metric with its interval; None where it is undefined, with the reason."""
+    """A metric with its interval; None where it, or its interval, is undefined, with the reason."""
 
     value: float | None
     lower: float | None = None

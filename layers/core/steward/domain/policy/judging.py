@@ -144,6 +144,8 @@ def _bound(gate: MetricGate, found: MetricFinding | None) -> Ruled:
     interval = ""
     if found.lower is not None and found.upper is not None:
         interval = f" (interval {found.lower:.4f} to {found.upper:.4f})"
+    elif found.undefined_because:
+        interval = f" (no interval: {found.undefined_because})"
     value = f"{gate.metric} {found.value:.4f}{interval}"
     if gate.min is not None and found.value < gate.min:
         return ruled(rule, "hold", f"{value} is below the minimum {gate.min:g}")

@@ -121,7 +121,7 @@ def _seen(
 ) -> SeenRows | None:
     """Return which of these rows the champion may have trained on; None where nothing tells so.
 
-    A version that was trained elsewhere may have no manifest.
+    A version that was trained elsewhere may have no manifest, or one that names no dataset.
     """
     key = {"project": command.project, "item": version_item(int(command.champion_version or 0))}
     uri = (state.get(Table.VERSIONS, key) or {}).get("manifest_uri")
