@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import boto3
+import duckdb
 import pytest
 from botocore.response import StreamingBody
 from botocore.stub import Stubber
@@ -133,6 +134,48 @@ def test_of_several_rows_each_has_its_own_answer_or_refusal(stack: Stack, tmp_pa
     shown = stack.ask("--file", str(file)).stdout
     assert "not answered: age: 'many' is not allowed" in shown
     assert stack.ask("--file", str(file), "--rows", "1").exit_code == 0
+
+
+def test_a_parquet_file_is_asked_about_as_any_other(stack: Stack, tmp_path: Path) -> None:
+    file = tmp_path / "rows.parquet"
+    values = ", ".join(f"{value!r} AS {name}" for name, value in ROWS[0].items() if name != "age")
+    duckdb.execute(
+        f"COPY (SELECT n AS patient_id, (59 - n)::DECIMAL(5, 2) AS age, {values}, "
+        f"TIMESTAMPTZ '2026-01-05 10:00:00+00' AS seen FROM range(2) r(n)) "
+        f"TO '{file}' (FORMAT parquet)"
+    )
+
+    told = stack.told("--file", str(file))
+
+    assert [answer["entity_id"] for answer in told["answers"]] == ["0", "1"]
+    assert [answer["prediction"]["probability"] for answer in told["answers"]] == [0.295, 0.29]
+    assert told["left_out"] == ["seen"]
+
+
+def test_a_value_that_no_request_can_hold_is_refused_by_its_column(
+    stack: Stack, tmp_path: Path
+) -> None:
+    file = tmp_path / "rows.parquet"
+    row = "'p1' AS entity_id, {'age': 'x'::BLOB, 'when': DATE '2026-01-05'} AS features"
+    duckdb.execute(f"COPY (SELECT {row}) TO '{file}' (FORMAT parquet)")
+
+    done = stack.ask("--file", str(file), "--json")
+
+    assert done.exit_code == 1
+    assert json.loads(done.stderr)["field"] == "age"
+
+
+@pytest.mark.parametrize("row", [
+    {**ROW, "patient_id": 0}, {"entity_id": 0, **ROWS[0]}, {**REQUEST, "entity_id": 0},
+])  # fmt: skip
+def test_zero_is_an_id(stack: Stack, row: dict[str, Any]) -> None:
+    assert stack.told(json.dumps(row))["answers"][0]["entity_id"] == "0"
+
+
+def test_an_application_may_be_about_zero_too(stack: Stack) -> None:
+    stack.readable = False
+    row = {"entity_id": 0, **ROWS[0]}
+    assert stack.told(json.dumps(row))["answers"][0]["entity_id"] == "0"
 
 
 def test_a_file_of_more_rows_than_requests_goes_to_a_batch(stack: Stack, tmp_path: Path) -> None:
