@@ -58,12 +58,23 @@ def ask_all(
         return list(pool.map(lambda row: ask(target, url, project, row), rows))
 
 
-def ask_variants(target: Target, endpoint: str, row: dict[str, Any]) -> Asked:
+def endpoints_of(target: Target) -> SageMakerEndpoints:
+    """Return what asks endpoints, with its client made: no request's time has that in it."""
+    endpoints = SageMakerEndpoints(TargetClients(target))
+    endpoints.prepare(TIMEOUT_S)
+    return endpoints
+
+
+def ask_variants(endpoints: SageMakerEndpoints, endpoint: str, row: dict[str, Any]) -> Asked:
     """Ask an endpoint of production variants, as docs/routers.md says that callers do.
 
     The request gets an inference id, so that its outcome can be reported.
+
+    Args:
+        endpoints: Of ``endpoints_of``; one for all rows.
+        endpoint: Its name.
+        row: ``entity_id`` and ``features``.
     """
-    endpoints = SageMakerEndpoints(TargetClients(target))
     inference_id = str(uuid.uuid4())
 
     def sent() -> tuple[int, Any]:

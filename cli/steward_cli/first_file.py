@@ -39,18 +39,39 @@ def names_in(file: Path) -> list[str]:
     """Return the names of a file's columns as they are written.
 
     Raises:
-        CommandError: It cannot be read.
+        CommandError: It cannot be read, or its names are not UTF-8.
     """
     from steward.domain.errors import UnreadableFileError
-    from steward.domain.schema_suggestion import columns_of
+    from steward.domain.schema_suggestion import columns_of, format_of
     from steward.domain.workspace import scratch
 
     try:
         _check_width(file)
         with scratch(MEMORY_MB) as limits:
-            return columns_of(file, limits)
+            names = columns_of(file, limits)
     except UnreadableFileError as error:
         raise rejected(error, Exit.USAGE, str(file)) from None
+    if format_of(file) == "csv":  # the other formats are UTF-8 by their readers
+        _check_encoding(file, names)
+    return names
+
+
+def _check_encoding(file: Path, names: list[str]) -> None:
+    if any("\0" in name for name in names):
+        _refuse_encoding(file, "its columns have NUL bytes, as in UTF-16", "utf-16")
+    for name in names:
+        told = name.encode(errors="replace").decode()
+        if told != name:
+            _refuse_encoding(file, f"column {told}", "latin1")
+
+
+def _refuse_encoding(file: Path, why: str, encoding: str) -> NoReturn:
+    convert = f"iconv -f {encoding} -t utf-8"
+    if file.suffix == ".gz":
+        command = f"gunzip -c {file} | {convert} | gzip > utf8-{file.name}"
+    else:
+        command = f"{convert} {file} > utf8-{file.name}"
+    raise CommandError(f"{file} is not UTF-8: {why}", Exit.USAGE, f"convert it first: {command}")
 
 
 def read_file(file: Path) -> Suggestion:

@@ -24,7 +24,7 @@ from steward_cli.console import CommandError, Exit, rejected
 from steward_cli.first_file import names_in
 
 RECORD = "renamed-columns.json"
-_PLAIN = re.compile(r"^[A-Za-z_][A-Za-z0-9_]{0,63}$")
+_PLAIN = re.compile(r"^[A-Za-z_][A-Za-z0-9_]{0,63}\Z")
 _LONGEST = 60
 """Room is left for the number of a name that is there twice."""
 

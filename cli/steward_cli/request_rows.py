@@ -148,26 +148,44 @@ def requests_of(
 def _request(
     row: Any, declared: Declared | None, entity: str | None, cells: bool, left_out: set[str]
 ) -> dict[str, Any]:
+    from steward.domain.batch_rows import plain
+
     if not isinstance(row, Mapping):
         raise _wrong("row", row, "an object of values by column")
     if isinstance(row.get("features"), Mapping) and set(row) <= {"entity_id", "features"}:
         given = dict(row["features"])
-        whom = entity or row.get("entity_id")
+        whom = _first(entity, row.get("entity_id"))
         name = "entity_id"
     elif declared is None:
         given, name = dict(row), "entity_id"
-        whom = entity or given.pop("entity_id", None)
+        whom = _first(entity, given.pop("entity_id", None))
     else:
         name = declared.entity
-        whom = entity or row.get(name) or row.get("entity_id")
+        whom = _first(entity, row.get(name), row.get("entity_id"))
         given = dict(_features(row, declared, cells, left_out))
-    if whom is None or whom == "":
+    if whom is None:
         unread = "" if declared else "; which column names it, your rights do not let you read"
         raise _wrong(name, whom, f"whom the row is about, there or by --entity{unread}")
-    for column, value in given.items():
+    features = {column: plain(value) for column, value in given.items()}
+    for column, value in features.items():
         if isinstance(value, float) and not math.isfinite(value):
             raise _wrong(column, value, "a finite number")
-    return {"entity_id": str(whom), "features": given}
+        if not _is_json(value):
+            raise _wrong(column, value, "a number, text, true or false, or null")
+    return {"entity_id": str(whom), "features": features}
+
+
+def _first(*whom: Any) -> Any:
+    """Return the first id that is there; 0 is one."""
+    return next((one for one in whom if one not in (None, "")), None)
+
+
+def _is_json(value: Any) -> bool:
+    try:
+        json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 def _features(
@@ -182,7 +200,7 @@ def _features(
         if cells:
             yield feature.name, feature.parse(str(value), 0)
         else:
-            yield feature.name, value.isoformat() if hasattr(value, "isoformat") else value
+            yield feature.name, value
 
 
 def _wrong(name: str, value: object, allowed: str) -> InvalidRowError:

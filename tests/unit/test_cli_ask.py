@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import boto3
+import duckdb
 import pytest
 from botocore.response import StreamingBody
 from botocore.stub import Stubber
@@ -17,6 +18,7 @@ from steward.domain.errors import AccessDeniedError, StewardError
 from steward.ports import Table
 from steward_cli import asking
 from steward_cli.commands import ask as command
+from steward_cli.console import CommandError, Exit
 from steward_cli.function_urls import Reply
 from steward_cli.target import Target
 from support.command_line import Done, steward
@@ -35,6 +37,8 @@ class Stack:
         scene.play(1)
         self.counter, self.scene = Counter(scene), scene
         self.readable, self.status = True, 200
+        self.unreachable: set[str] = set()
+        self.calls = 0
         target = Target("aws", "steward-dev", "us-east-1", session=None)
         target.__dict__["outputs"] = {"GatewayUrl": "https://gateway.example/"}
         self.target = target
@@ -52,6 +56,9 @@ class Stack:
 
     def _call(self, _target: Target, url: str, method: str, body: Any, timeout_s: float) -> Reply:
         assert (url, method) == (f"https://gateway.example/{PROJECT}", "POST")
+        self.calls += 1
+        if body["entity_id"] in self.unreachable:
+            raise CommandError(f"cannot reach {url}: timed out", Exit.UNREACHABLE)
         if self.status != 200:
             return Reply(self.status, {"Message": "Forbidden"})
         try:
@@ -135,6 +142,48 @@ def test_of_several_rows_each_has_its_own_answer_or_refusal(stack: Stack, tmp_pa
     assert stack.ask("--file", str(file), "--rows", "1").exit_code == 0
 
 
+def test_a_parquet_file_is_asked_about_as_any_other(stack: Stack, tmp_path: Path) -> None:
+    file = tmp_path / "rows.parquet"
+    values = ", ".join(f"{value!r} AS {name}" for name, value in ROWS[0].items() if name != "age")
+    duckdb.execute(
+        f"COPY (SELECT n AS patient_id, (59 - n)::DECIMAL(5, 2) AS age, {values}, "
+        f"TIMESTAMPTZ '2026-01-05 10:00:00+00' AS seen FROM range(2) r(n)) "
+        f"TO '{file}' (FORMAT parquet)"
+    )
+
+    told = stack.told("--file", str(file))
+
+    assert [answer["entity_id"] for answer in told["answers"]] == ["0", "1"]
+    assert [answer["prediction"]["probability"] for answer in told["answers"]] == [0.295, 0.29]
+    assert told["left_out"] == ["seen"]
+
+
+def test_a_value_that_no_request_can_hold_is_refused_by_its_column(
+    stack: Stack, tmp_path: Path
+) -> None:
+    file = tmp_path / "rows.parquet"
+    row = "'p1' AS entity_id, {'age': 'x'::BLOB, 'when': DATE '2026-01-05'} AS features"
+    duckdb.execute(f"COPY (SELECT {row}) TO '{file}' (FORMAT parquet)")
+
+    done = stack.ask("--file", str(file), "--json")
+
+    assert done.exit_code == 1
+    assert json.loads(done.stderr)["field"] == "age"
+
+
+@pytest.mark.parametrize("row", [
+    {**ROW, "patient_id": 0}, {"entity_id": 0, **ROWS[0]}, {**REQUEST, "entity_id": 0},
+])  # fmt: skip
+def test_zero_is_an_id(stack: Stack, row: dict[str, Any]) -> None:
+    assert stack.told(json.dumps(row))["answers"][0]["entity_id"] == "0"
+
+
+def test_an_application_may_be_about_zero_too(stack: Stack) -> None:
+    stack.readable = False
+    row = {"entity_id": 0, **ROWS[0]}
+    assert stack.told(json.dumps(row))["answers"][0]["entity_id"] == "0"
+
+
 def test_a_file_of_more_rows_than_requests_goes_to_a_batch(stack: Stack, tmp_path: Path) -> None:
     file = tmp_path / "rows.jsonl"
     file.write_text((json.dumps(ROW) + "\n") * 1001)
@@ -206,8 +255,6 @@ def test_an_answer_is_shown_although_it_cannot_be_explained(
     stack: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def lacking(_target: Target, capture: dict[str, Any]) -> None:
-        from steward_cli.console import CommandError
-
         assert capture["answering_version"] == 1
         raise CommandError("the capture lacks s1", hint="the version was trained with it")
 
@@ -221,8 +268,8 @@ def test_an_answer_is_shown_although_it_cannot_be_explained(
     assert f"steward explain {PROJECT} " in done.stderr
 
 
-def runtime(*, error: str | None = None) -> SimpleNamespace:
-    """A session whose SageMaker runtime answers by the service's model."""
+def runtime(*, error: str | None = None, rows: int = 1) -> SimpleNamespace:
+    """A session whose SageMaker runtime answers by the service's model; ``made`` names clients."""
     client = boto3.client(
         "sagemaker-runtime", region_name="us-east-1", aws_access_key_id="x",
         aws_secret_access_key="x",
@@ -231,23 +278,32 @@ def runtime(*, error: str | None = None) -> SimpleNamespace:
     if error:
         stub.add_client_error("invoke_endpoint", "ModelError", service_error_meta={},
                               response_meta={}, http_status_code=424)  # fmt: skip
-    else:
+    for _ in range(0 if error else rows):
         body = json.dumps({"predictions": [{"probability": 0.4, "label": 0}]}).encode()
         stub.add_response("invoke_endpoint", {
             "Body": StreamingBody(io.BytesIO(body), len(body)), "ContentType": "application/json",
             "InvokedProductionVariant": "v3",
         })  # fmt: skip
     stub.activate()
-    return SimpleNamespace(client=lambda *_args, **_more: client)
+    made: list[str] = []
+
+    def make(service: str, **_more: Any) -> Any:
+        made.append(service)
+        return client
+
+    return SimpleNamespace(client=make, made=made)
 
 
 def test_an_endpoint_of_variants_is_asked_itself_with_an_inference_id() -> None:
     target = Target("aws", "steward-dev", "us-east-1", session=runtime())
+    endpoints = asking.endpoints_of(target)
+    assert target.session.made == ["sagemaker-runtime"]  # before anybody is timed
 
     asked = asking.ask_variants(
-        target, "diabetes-variants-prod", {"entity_id": "p1", "features": {}}
+        endpoints, "diabetes-variants-prod", {"entity_id": "p1", "features": {}}
     )
 
+    assert target.session.made == ["sagemaker-runtime"]
     assert (asked.status, asked.version, asked.probability) == (200, 3, 0.4)
     assert asked.inference_id
 
@@ -256,7 +312,7 @@ def test_a_version_on_it_that_fails_is_told() -> None:
     target = Target("aws", "steward-dev", "us-east-1", session=runtime(error="ModelError"))
 
     asked = asking.ask_variants(
-        target, "diabetes-variants-prod", {"entity_id": "p1", "features": {}}
+        asking.endpoints_of(target), "diabetes-variants-prod", {"entity_id": "p1", "features": {}}
     )
 
     assert asked.status == 503
@@ -272,14 +328,60 @@ def test_the_router_of_the_project_decides_whom_it_asks(
     item["config"]["serving"]["variants"] = {"instance_type": "ml.m5.large"}
     stack.scene.state.put(Table.PROJECTS, item)
     monkeypatch.setattr(command, "parse_project", lambda _config: stack.scene.project)
+    monkeypatch.setattr(command, "WORKERS", 1)  # a stubbed client takes turns
+    stack.target.session = runtime(rows=3)
     asked: list[str] = []
+    ask_variants = asking.ask_variants
 
-    def variants(target: Target, endpoint: str, row: dict[str, Any]) -> asking.Asked:
+    def variants(endpoints: Any, endpoint: str, row: dict[str, Any]) -> asking.Asked:
         asked.append(endpoint)
-        answer = {"prediction": {"probability": 0.1}, "version": 1, "inference_id": "i"}
-        return asking.Asked(row["entity_id"], 0, 1.0, 200, 1, False, 0.1, "i", answer)
+        return ask_variants(endpoints, endpoint, row)
 
     monkeypatch.setattr(command, "ask_variants", variants)
 
-    assert stack.ask(json.dumps(ROW)).exit_code == 0
-    assert asked == [stack.route(PROJECT)["arms"][0]["endpoint"]]
+    told = stack.told(json.dumps([ROW] * 3))
+
+    assert [answer["version"] for answer in told["answers"]] == [3, 3, 3]
+    assert asked == [stack.route(PROJECT)["arms"][0]["endpoint"]] * 3
+    assert stack.target.session.made == ["sagemaker-runtime"]  # once for all rows
+
+
+def test_a_request_that_reaches_nobody_costs_no_other_row_its_answer(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stack.unreachable = {"p2"}
+    rows = [{**ROW, "patient_id": f"p{n}"} for n in (1, 2, 3)]
+
+    done = stack.ask(json.dumps(rows), "--json")
+
+    assert done.exit_code == 1
+    first, second, third = json.loads(done.stdout)["answers"]
+    assert (first["entity_id"], third["entity_id"]) == ("p1", "p3")
+    assert "prediction" in first
+    assert "prediction" in third
+    assert (second["row"], second["entity_id"]) == (2, "p2")
+    assert "cannot reach" in second["message"]
+    assert "not answered: cannot reach" in stack.ask(json.dumps(rows)).stdout
+    assert stack.ask(json.dumps(rows[1])).exit_code == 6
+
+
+def test_where_nobody_is_reached_the_rest_is_not_asked_about(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(command, "WORKERS", 1)
+    stack.unreachable = {"p1"}
+
+    done = stack.ask(json.dumps([ROW] * 30), "--json")
+
+    assert done.exit_code == 6
+    answers = json.loads(done.stdout)["answers"]
+    assert [answer["row"] for answer in answers] == list(range(1, 31))
+    assert stack.calls == 8
+    assert "not asked: the 8 requests before reached nobody" in answers[-1]["message"]
+
+
+def test_a_refusal_of_the_gateway_is_that_of_its_row(stack: Stack) -> None:
+    answers = stack.told(json.dumps([ROW, {**ROW, "age": 500}]))["answers"]
+
+    assert [answer["row"] for answer in answers] == [1, 2]
+    assert answers[1]["field"] == "age"

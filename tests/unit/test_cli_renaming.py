@@ -38,6 +38,17 @@ def test_every_name_becomes_one_that_can_be_declared_and_none_is_there_twice(
     assert len(set(found.values())) == len(found)
 
 
+@pytest.mark.parametrize("wanted", [False, True])
+def test_a_line_end_makes_no_plain_name(tmp_path: Path, wanted: bool) -> None:
+    file = tmp_path / "a.csv"
+    file.write_text('"A\n",b\n1,2\n')
+    if wanted:
+        assert renamed_in(file, tmp_path).names == {"A\n": "a"}
+        return
+    with pytest.raises(CommandError, match="without plain names"):
+        renamed_in(file, tmp_path, wanted=False)
+
+
 def test_names_are_folded_and_numbered_where_one_is_taken() -> None:
     assert plain_names([*ODD, "Rate"]) == ODD
 
@@ -117,6 +128,34 @@ def test_a_project_of_an_odd_file_is_made_of_a_copy_and_keeps_the_names(
     clash = steward(*words, "--rename", "--into", "other")
     assert clash.exit_code == 4
     assert copy.read_text() == "something of mine\n"
+
+
+@pytest.mark.parametrize("flag", [(), ("--rename",)])
+@pytest.mark.parametrize(
+    ("name", "encoding", "convert"),
+    [
+        ("c.csv", "latin-1", "iconv -f latin1 -t utf-8 c.csv > utf8-c.csv"),
+        ("c.csv", "utf-16", "iconv -f utf-16 -t utf-8 c.csv > utf8-c.csv"),
+        ("c.csv.gz", "latin-1",
+         "gunzip -c c.csv.gz | iconv -f latin1 -t utf-8 | gzip > utf8-c.csv.gz"),
+    ],
+)  # fmt: skip
+def test_names_in_another_encoding_are_refused_before_anything_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, encoding: str, convert: str,
+    flag: tuple[str, ...],
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(project_new, "repository_root", plain_templates)
+    content = "\n".join(["Größe,kunde,left", *(f"{n},k{n},{n % 2}" for n in range(60))])
+    packed = gzip.compress if name.endswith(".gz") else bytes
+    (tmp_path / name).write_bytes(packed(content.encode(encoding)))
+
+    done = steward("project", "new", "churn", "--from-data", name, "--target", "left", *flag)
+
+    assert done.exit_code == 2
+    assert "is not UTF-8" in done.stderr
+    assert convert in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
 def test_the_next_delivery_is_renamed_as_the_first_was(

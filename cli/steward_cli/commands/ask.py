@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,7 +16,7 @@ from rich.text import Text
 
 from steward.domain.errors import AccessDeniedError, RejectedError
 from steward.domain.project import parse_project
-from steward_cli.asking import Asked, ask, ask_variants
+from steward_cli.asking import Asked, ask, ask_variants, endpoints_of
 from steward_cli.console import CommandError, Exit, Json, rejected, show, stderr, table, told
 from steward_cli.function_urls import code_of
 from steward_cli.request_rows import Requests, declared_of, requests_of, rows_in
@@ -23,6 +24,9 @@ from steward_cli.state import StackState
 from steward_cli.target import Target, choose
 
 WORKERS = 4
+_UNREACHED = "Unreachable"
+_GIVEN_UP = 2 * WORKERS
+"""Requests in a row that reached nobody, after which no further row is asked about."""
 _RIGHTS = (
     "asking needs ClientPolicyArn, which no persona holds (docs/access.md); on the embedded AWS: "
     "steward --profile ward-app ask ..."
@@ -51,7 +55,8 @@ def ask_model(
     send it, `{"entity_id": ..., "features": {...}}`, is taken too. It is a real request: it is
     signed in your name, counted and captured as any other, and may reach a version under release.
 
-    Exits with 1 where a row was refused or not answered; the refusal names the field.
+    Exits with 1 where a row was refused or not answered; the refusal names the field. A request
+    that reaches nobody costs no other row its answer; where none reached anybody, it is 6.
 
     Example: `steward ask churn '{"customer": "C1", "age": 41, "plan": "basic"}' --explain`
     """
@@ -84,6 +89,8 @@ def ask_model(
         return
     show(_document(project, answers, requests), json_,
          lambda console: console.print(_screen(answers)))  # fmt: skip
+    if all(answer.get("error") == _UNREACHED for answer in answers):
+        raise typer.Exit(int(Exit.UNREACHABLE))
     if any("prediction" not in answer for answer in answers):
         raise typer.Exit(int(Exit.FAILED))
 
@@ -119,22 +126,48 @@ def _asked(
 ) -> list[dict[str, Any]]:
     """Return what came of each row, in order."""
     serving = ((item or {}).get("config") or {}).get("serving") or {}
-    endpoint = None
     if serving.get("router") == "endpoint_variants":
-        endpoint = _endpoint(target, project)
-    url = "" if endpoint else target.output("GatewayUrl")
-
-    def one(body: dict[str, Any]) -> Asked:
-        if endpoint:
-            return ask_variants(target, endpoint, body)
-        return ask(target, url, project, body)
-
+        endpoint, endpoints = _endpoint(target, project), endpoints_of(target)
+        one = partial(ask_variants, endpoints, endpoint)
+    else:
+        one = partial(ask, target, target.output("GatewayUrl"), project)
+    answered = _Answering(one)
     with ThreadPoolExecutor(max_workers=WORKERS) as pool:
-        asked = dict(zip(requests.bodies, pool.map(one, requests.bodies.values()), strict=True))
-    found = {number: _answer(number, told) for number, told in asked.items()}
+        told = pool.map(answered, requests.bodies.values())
+        found = {
+            number: {**answer, "row": number}
+            for number, answer in zip(requests.bodies, told, strict=True)
+        }
     for number, refusal in requests.refused.items():
         found[number] = {"error": "InvalidRowError", **refusal, "row": number}
     return [found[number] for number in sorted(found)]
+
+
+class _Answering:
+    """Asks about rows; a request that reaches nobody is the answer of its row alone.
+
+    After ``_GIVEN_UP`` of them without an answer between, rows are not asked about: each would
+    wait for its timeout.
+    """
+
+    def __init__(self, one: Callable[[dict[str, Any]], Asked]) -> None:
+        self._one = one
+        self._unreached = 0
+
+    def __call__(self, body: dict[str, Any]) -> dict[str, Any]:
+        entity = {"entity_id": body["entity_id"]}
+        if self._unreached >= _GIVEN_UP:
+            told = f"not asked: the {self._unreached} requests before reached nobody"
+            return {**entity, "error": _UNREACHED, "message": told}
+        try:
+            asked = self._one(body)
+        except CommandError as error:
+            if error.code is not Exit.UNREACHABLE:
+                raise
+            self._unreached += 1
+            return {**entity, "error": _UNREACHED, "message": error.message}
+        self._unreached = 0
+        return _answer(asked)
 
 
 def _endpoint(target: Target, project: str) -> str:
@@ -147,10 +180,10 @@ def _endpoint(target: Target, project: str) -> str:
     return str(route["arms"][0]["endpoint"])
 
 
-def _answer(number: int, asked: Asked) -> dict[str, Any]:
-    told: dict[str, Any] = {"row": number, "entity_id": asked.entity_id}
+def _answer(asked: Asked) -> dict[str, Any]:
     body = asked.body if isinstance(asked.body, dict) else {"message": str(asked.body)}
-    return {**told, **body, "status": asked.status, "latency_ms": round(asked.latency_ms, 1)}
+    more = {"status": asked.status, "latency_ms": round(asked.latency_ms, 1)}
+    return {"entity_id": asked.entity_id, **body, **more}
 
 
 def _document(
@@ -203,6 +236,8 @@ def _as_captured(project: str, answer: Mapping[str, Any], requests: Requests) ->
 
 def _refused(answer: Mapping[str, Any], project: str) -> CommandError:
     """Return why a row was not answered, with its field, as an error of the command."""
+    if answer.get("error") == _UNREACHED:
+        return CommandError(_words(answer), Exit.UNREACHABLE)
     status = int(answer.get("status", 400))
     hint = None
     if status == 403:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from botocore.exceptions import ClientError
@@ -50,6 +52,8 @@ SourceOption = Annotated[
 ]
 
 
+Only = Literal["stack", "code"]
+
 app.command("new")(new)
 app.command("templates")(list_templates)
 app.command("update")(update_project)
@@ -86,11 +90,15 @@ def add(
     mode: Annotated[
         str, typer.Option("--pipeline-mode", help="QUEUED or SUPERSEDED: what a newer commit does.")
     ] = "QUEUED",
+    only: Annotated[
+        Only | None, typer.Option("--only", help="One half: the stack first, the code then.")
+    ] = None,
     json_: Json = False,
 ) -> None:
     """Deploy a project's own stack and push its code and configuration; run it again to update.
 
-    You become the author of this code: you cannot approve what it trains.
+    You become the author of this code: you cannot approve what it trains. The personas share the
+    work: the administrator deploys with `--only stack`, the scientist pushes with `--only code`.
 
     Example: `steward project add projects/diabetes`
     """
@@ -99,25 +107,57 @@ def add(
     wanted = parse_source(pipeline) if pipeline else None
     if mode not in MODES:
         raise CommandError(f"--pipeline-mode {mode!r}", Exit.USAGE, f"allowed: {', '.join(MODES)}")
-    with progress(f"adding {found.project.project}") as say:
-        say("deploying the project stack")
-        stack = deploy_project_stack(target, found.project)
-        say("pushing code and configuration")
-        pushed = push(target, found)
-        delivered = {}
+    if only == "code" and wanted is not None:
+        raise CommandError(
+            "--pipeline deploys a stack, --only code none", Exit.USAGE,
+            "allowed with --pipeline: --only stack, or no --only",
+        )  # fmt: skip
+    name = found.project.project
+    done: dict[str, Any] = {}
+    with progress(f"adding {name}") as say:
+        if only != "code":
+            say("deploying the project stack")
+            with _half(folder, "stack", "the administrator"):
+                done["stack"] = deploy_project_stack(target, found.project)
+        if only != "stack":
+            say("pushing code and configuration")
+            with _half(folder, "code", "the scientist"):
+                done |= push(target, found)
         if wanted is not None:
             say("deploying the pipeline")
-            name = deploy_pipeline(target, found.project, folder, wanted, mode)
-            delivered = {"pipeline_stack": name}
+            done["pipeline_stack"] = deploy_pipeline(target, found.project, folder, wanted, mode)
 
     def render(console: Console) -> None:
-        console.print(
-            f"{found.project.project}: stack {stack}, code {found.sha256[:12]}, "
-            f"author {pushed.get('author')}"
-        )
-        console.print(f"Now deliver data: steward data put FILE --project {found.project.project}")
+        parts = []
+        if only != "code":
+            parts.append(f"stack {done['stack']}")
+        if only != "stack":
+            parts.append(f"code {found.sha256[:12]}, author {done.get('author')}")
+        console.print(f"{name}: {', '.join(parts)}")
+        if only == "stack":
+            console.print(f"Now its author pushes: steward project add {folder} --only code")
+        else:
+            console.print(f"Now deliver data: steward data put FILE --project {name}")
 
-    show({"stack": stack, **pushed, **delivered}, json_, render)
+    show(done, json_, render)
+
+
+@contextmanager
+def _half(folder: Path, half: Only, persona: str) -> Iterator[None]:
+    """Say of a half that IAM refuses whose it is.
+
+    Raises:
+        CommandError: IAM refuses the caller.
+    """
+    try:
+        yield
+    except ClientError as error:
+        if "AccessDenied" not in error.response["Error"]["Code"]:
+            raise
+        raise CommandError(
+            str(error), Exit.DENIED,
+            f"{persona} does that: steward project add {folder} --only {half} (docs/access.md)",
+        ) from None  # fmt: skip
 
 
 @app.command("list")

@@ -15,6 +15,7 @@ from steward.domain.batch_rows import (
     RefusedRow,
     Unpacked,
     judge_rows,
+    plain,
     read_rows,
     request_features,
 )
@@ -97,6 +98,22 @@ def test_decimals_of_parquet_are_numbers(tmp_path: Path) -> None:
         connection.execute(f"COPY (SELECT {row}) TO '{parquet}'")
     found = judged(parquet, "parquet")
     assert (found.lines, found.refused) == (["p1,61,22.5,F"], [])
+
+
+def test_times_of_parquet_with_a_zone_are_read_and_no_column_named_means_all(
+    tmp_path: Path,
+) -> None:
+    import duckdb
+
+    parquet = tmp_path / "rows.parquet"
+    seen = "TIMESTAMPTZ '2026-01-05 10:00:00.5+02'"
+    with duckdb.connect() as connection:
+        connection.execute(
+            f"COPY (SELECT * FROM (VALUES (1, {seen}), (2, NULL)) t(a, seen)) TO '{parquet}'"
+        )
+    rows = list(read_rows(parquet, "parquet", [], Unpacked()))
+    assert [row["a"] for row in rows] == [1, 2]
+    assert [plain(row["seen"]) for row in rows] == ["2026-01-05T08:00:00.500000+00:00", None]
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ class SageMakerEndpoints:
         Args:
             inference_id: What data capture keeps of it; outcomes are joined by it.
         """
-        client = self._clients.get("sagemaker-runtime", read_timeout_s=timeout_s, attempts=1)
+        client = self._runtime(timeout_s)
         try:
             answer = client.invoke_endpoint(
                 EndpointName=endpoint, Body=body, ContentType=content_type, Accept=accept,
@@ -47,6 +47,13 @@ class SageMakerEndpoints:
             content_type=answer.get("ContentType", accept),
             variant=answer.get("InvokedProductionVariant"),
         )
+
+    def prepare(self, timeout_s: float) -> None:
+        """Make the client that asks with this timeout, so that no request waits for it."""
+        self._runtime(timeout_s)
+
+    def _runtime(self, timeout_s: float) -> Any:
+        return self._clients.get("sagemaker-runtime", read_timeout_s=timeout_s, attempts=1)
 
     def status(self, endpoint: str) -> str | None:
         """Return ``EndpointStatus``, or None where there is no such endpoint."""

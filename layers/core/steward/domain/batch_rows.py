@@ -11,6 +11,7 @@ import json
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TextIO, cast
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 _LONGEST_ID = 500
 _ENGINE_MB = 1000
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def request_features(project: Project) -> tuple[Feature, ...]:
@@ -120,11 +122,11 @@ def _wrong_id(name: str, known: set[str]) -> str:
 def _checked(feature: Feature, given: Mapping[str, Any], row: int, text: bool) -> Value:
     value = given.get(feature.name)
     if not text:
-        return feature.check(_plain(value), row)
+        return feature.check(plain(value), row)
     return feature.parse("" if value is None else str(value), row)
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Return a value of Parquet as JSON has it: a decimal is a number, a time is text."""
     if isinstance(value, Decimal):
         return float(value)
@@ -193,7 +195,7 @@ def read_rows(
     Args:
         path: A file whose name ends in ``.gz`` is unpacked, but for Parquet.
         format_: ``csv``, ``jsonl`` or ``parquet``.
-        needed: Columns that must be there.
+        needed: Columns that must be there; of Parquet these alone are read, or all where none is.
         unpacked: Counts what the files of the batch hold.
 
     Raises:
@@ -246,22 +248,33 @@ def _parquet(path: Path, needed: list[str], unpacked: Unpacked) -> Iterator[Mapp
     with workspace(Limits(path.parent, _ENGINE_MB), "parquet") as connection:
         try:
             found = connection.execute("SELECT * FROM read_parquet(?) LIMIT 0", [str(path)])
-            names = [column[0] for column in found.description or ()]
+            types = {column[0]: str(column[1]) for column in found.description or ()}
+            names = list(types)
             _require(path, names, needed)
+            needed = needed or names
             columns = [identifier(name) for name in needed]
             as_text = " + ".join(f"coalesce(strlen({name}::VARCHAR), 0) + 1" for name in columns)
             size = connection.execute(
                 f"SELECT sum({as_text})::UBIGINT FROM read_parquet(?)", [str(path)]
             ).fetchone()
             unpacked.take(int(size[0] or 0) if size else 0, path.name)
+            zoned = {name for name in needed if types[name] == "TIMESTAMP WITH TIME ZONE"}
+            read = [f"epoch_us({c})" if n in zoned else c
+                    for n, c in zip(needed, columns, strict=True)]  # fmt: skip
             found = connection.execute(
-                f"SELECT {', '.join(columns)} FROM read_parquet(?)", [str(path)]
+                f"SELECT {', '.join(read)} FROM read_parquet(?)", [str(path)]
             )
             while rows := found.fetchmany(1_000):
                 for row in rows:
-                    yield dict(zip(needed, row, strict=True))
-        except duckdb.Error as error:
+                    cells = dict(zip(needed, row, strict=True))
+                    yield cells | {name: _instant(cells[name]) for name in zoned}
+        except (duckdb.Error, OverflowError) as error:
             raise _unreadable(path, str(error).splitlines()[0]) from None
+
+
+def _instant(microseconds: int | None) -> datetime | None:
+    """Return a time with its zone; DuckDB makes one only where the package ``pytz`` is."""
+    return None if microseconds is None else _EPOCH + timedelta(microseconds=microseconds)
 
 
 def _require(path: Path, names: list[str], needed: list[str]) -> None:

@@ -31,7 +31,7 @@ RELATION = "profiled"
 MOST_LEVELS = 20
 _LEAST_ROWS = 50
 """Rows below which levels prove nothing about what is allowed."""
-_NAME = re.compile(r"^[A-Za-z_][A-Za-z0-9_]{0,63}$")
+_NAME = re.compile(r"^[A-Za-z_][A-Za-z0-9_]{0,63}\Z")
 _ORDER: tuple[ColumnType, ...] = ("integer", "float", "boolean", "timestamp")
 
 
