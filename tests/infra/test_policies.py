@@ -415,3 +415,17 @@ def test_the_administrator_may_make_change_and_delete_all_of_a_projects_stack() 
         for action in as_list(statement["Action"])
     }  # fmt: skip
     assert {action for actions in _IN_A_PROJECTS_STACK.values() for action in actions} <= allowed
+
+
+def test_who_counts_the_ledgers_records_may_not_filter_them_by_what_they_say() -> None:
+    policy = load_child("access")["Resources"]["AdministratorPolicy"]
+    [counting] = [
+        statement
+        for statement in policy["Properties"]["PolicyDocument"]["Statement"]
+        if "LedgerTable" in json.dumps(statement["Resource"])
+    ]
+    assert counting["Action"] == "dynamodb:Query"
+    assert counting["Condition"] == {
+        "StringEquals": {"dynamodb:Select": "COUNT"},
+        "ForAllValues:StringEquals": {"dynamodb:Attributes": ["project", "item"]},
+    }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -77,7 +78,10 @@ class FakeS3:
         if "complete" in self.fails:
             raise self.fails["complete"]
         self.parts = asked["MultipartUpload"]["Parts"]
-        self.there = {"ContentLength": self.size, "Metadata": self.created["Metadata"]}
+        self.there = {
+            "ContentLength": self.size, "Metadata": self.created["Metadata"],
+            "LastModified": datetime.now(UTC),
+        }  # fmt: skip
         if self.lost:
             raise refusal("NoSuchUpload", "CompleteMultipartUpload")
 
@@ -129,9 +133,20 @@ def test_the_same_copy_again_takes_nothing() -> None:
     copy(client)
     copy(client)
     assert client.asked == ["create", "complete"]
-    client.there = {"ContentLength": 250, "Metadata": {"steward-copy-of": "e0 250"}}
+    assert client.there is not None
+    client.there["Metadata"] = {"steward-copy-of": "e0 250"}
     copy(client)
     assert client.asked == ["create", "complete"] * 2, "another source is copied"
+
+
+def test_a_copy_that_will_expire_is_laid_ready_again() -> None:
+    client = FakeS3(size=250)
+    for age, taken in ((timedelta(days=6, hours=23), 1), (timedelta(days=7), 2)):
+        copy(client)
+        assert client.there is not None
+        client.there["LastModified"] = datetime.now(UTC) - age
+        copy(client)
+        assert client.asked.count("complete") == taken
 
 
 @pytest.mark.parametrize(

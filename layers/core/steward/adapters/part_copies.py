@@ -10,12 +10,14 @@ import contextlib
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 AT_ONCE = 8
 MAX_PARTS = 10_000
+_FRESH = timedelta(days=7)
 _COPY_OF = "steward-copy-of"
 _KEPT = ("ContentType", "ContentEncoding", "ContentDisposition", "ContentLanguage", "CacheControl")
 
@@ -77,13 +79,18 @@ class PartCopy:
         return " ".join([of, *self.tagging.values()])
 
     def _is_done(self) -> bool:
-        """Return whether the target is this copy; who may not look copies again."""
+        """Return whether the target is this copy and young; who may not look copies again.
+
+        Exports expire by their age: one that is offered again is laid ready anew, or it could
+        be gone before the other account reads it.
+        """
         try:
             there = self.client.head_object(Bucket=self.bucket, Key=self.key)
         except ClientError:
             return False
         same = there.get("Metadata", {}).get(_COPY_OF) == self._mark
-        return same and int(there["ContentLength"]) == int(self.head["ContentLength"])
+        fresh = datetime.now(UTC) - there["LastModified"] < _FRESH
+        return same and fresh and int(there["ContentLength"]) == int(self.head["ContentLength"])
 
     def _was_completed(self, error: BaseException) -> bool:
         """Return whether a completion whose answer was lost had done it."""
