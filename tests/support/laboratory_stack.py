@@ -40,13 +40,17 @@ PATIENCE_S = 240.0
 
 
 def eventually(read: Callable[[], T | None], what: str, within: float = PATIENCE_S) -> T:
-    """Return the first value that is neither None nor empty, or fail."""
-    deadline = time.monotonic() + within
-    while time.monotonic() < deadline:
+    """Return the first value that is neither None nor empty, or fail.
+
+    The longer it takes, the longer is the pause before the next look, as a look may cost as much
+    as what is waited for.
+    """
+    began = time.monotonic()
+    while (waited := time.monotonic() - began) < within:
         value = read()
         if value:
             return value
-        time.sleep(0.1)
+        time.sleep(min(1.0, max(0.1, waited / 10)))
     raise AssertionError(f"{what} did not happen within {within} s")
 
 
