@@ -43,7 +43,11 @@ class Stack:
             ),
         )  # fmt: skip
 
-    def _call(self, _target: Any, url: str, method: str, body: Any = None, **_: Any) -> Any:
+    def _call(
+        self, _target: Any, url: str, method: str, body: Any = None, *,
+        timeout_s: float = 60,
+    ) -> Any:  # fmt: skip
+        assert timeout_s == 300, "as long as the function may take"
         if method == "POST":
             self.done.append("asked")
             self.passes -= 1

@@ -75,7 +75,7 @@ def belongings(target: Target, project: str) -> dict[str, Any]:
         CommandError: The caller may not ask.
     """
     url = f"{target.output('RemovalUrl')}?{urlencode({'project': project})}"
-    answer: dict[str, Any] = call(target, url, "GET").raise_for_status().body
+    answer: dict[str, Any] = call(target, url, "GET", timeout_s=300).raise_for_status().body
     stacks = [name for name in _stacks(target, project) if _exists(target, name)]
     return {**answer, "found": {**answer["found"], **({"stacks": stacks} if stacks else {})}}
 

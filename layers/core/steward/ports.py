@@ -668,8 +668,8 @@ class ProjectResources(Protocol):
         """Yield names that contain a text; ``GROUP/NAME`` of schedules that begin with it."""
         ...
 
-    def delete(self, kind: Kind, name: str) -> bool:
-        """Delete one; return False where it moves and cannot be deleted yet; gone is fine."""
+    def delete(self, kind: Kind, name: str) -> Literal["deleted", "gone", "moving"]:
+        """Delete one; return whether that was done, or it was gone, or cannot be done yet."""
         ...
 
 
