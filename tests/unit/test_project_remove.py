@@ -51,9 +51,12 @@ class Stack:
         if method == "POST":
             self.done.append("asked")
             self.passes -= 1
-            if self.passes <= 0:
-                self.found = {}
-            answer: dict[str, Any] = {"deleted": {}, "left": self.found}
+            gone = self.passes <= 0
+            answer: dict[str, Any] = {
+                "deleted": self.found if gone else {"routes": ["churn"]},
+                "left": {} if gone else self.found,
+            }
+            self.found = answer["left"]
         else:
             assert url == "https://url/?project=churn"
             answer = {"found": self.found, "busy": []}
@@ -97,7 +100,9 @@ def test_it_asks_until_nothing_is_left_and_deletes_the_projects_stack_last(
     stack = Stack(monkeypatch, OWN, PIPELINE)
     stack.passes = 3
     found = take(stack)
-    assert found == {"endpoints": ["churn-v1-prod"], "stacks": [PIPELINE, OWN]}
+    assert found == {
+        "routes": ["churn"], "endpoints": ["churn-v1-prod"], "stacks": [PIPELINE, OWN],
+    }  # fmt: skip
     assert stack.done == [PIPELINE, "asked", "asked", "asked", "withdrawn", OWN]
     assert leftovers(stack.target, "churn") == {}
 

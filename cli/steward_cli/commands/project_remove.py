@@ -102,22 +102,28 @@ def refuse_at_work(project: str, there: dict[str, Any]) -> None:
 def take_down(target: Target, project: str, say: Callable[[str], None]) -> dict[str, list[str]]:
     """Delete what :func:`leftovers` finds, in the order in which nothing makes it again.
 
+    Returns what was deleted, by kind.
+
     Stacks with roles of their own (a pipeline, profiling jobs) go first: who may not delete them
     is told so while the project is still whole.
     """
     found = leftovers(target, project)
+    deleted: dict[str, list[str]] = {}
     pipeline, profiling, own = _stacks(target, project)
     for name in (pipeline, profiling):
         if name in found.get("stacks", ()):
             say(f"stack {name}")
             _delete_stack(target, name)
+            deleted.setdefault("stacks", []).append(name)
     say("route, declaration, schedules and endpoints")
     deadline = time.monotonic() + _ENDPOINTS_GO_WITHIN_S
     while set(belongings(target, project)["found"]) - {"stacks"}:
         answer = call(
             target, target.output("RemovalUrl"), "POST", {"project": project}, timeout_s=300
-        )
-        if not answer.raise_for_status().body["left"] or time.monotonic() > deadline:
+        ).raise_for_status()
+        for kind, names in answer.body["deleted"].items():
+            deleted[kind] = sorted({*deleted.get(kind, ()), *names})
+        if not answer.body["left"] or time.monotonic() > deadline:
             break
         say("waiting for endpoints")
         time.sleep(1 if target.engine else 10)
@@ -125,7 +131,8 @@ def take_down(target: Target, project: str, say: Callable[[str], None]) -> dict[
     if own in found.get("stacks", ()):
         say(f"stack {own}")
         _delete_stack(target, own)
-    return found
+        deleted.setdefault("stacks", []).append(own)
+    return deleted
 
 
 def _delete_stack(target: Target, name: str) -> None:
