@@ -120,7 +120,10 @@ def take_down(target: Target, project: str, say: Callable[[str], None]) -> dict[
     while set(belongings(target, project)["found"]) - {"stacks"}:
         answer = call(
             target, target.output("RemovalUrl"), "POST", {"project": project}, timeout_s=300
-        ).raise_for_status()
+        )
+        if answer.status == 404:
+            break  # an endpoint's deletion ended between the two questions
+        answer.raise_for_status()
         for kind, names in answer.body["deleted"].items():
             deleted[kind] = sorted({*deleted.get(kind, ()), *names})
         if not answer.body["left"] or time.monotonic() > deadline:
