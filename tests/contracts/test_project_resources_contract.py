@@ -56,8 +56,8 @@ def subject(request: pytest.FixtureRequest) -> ProjectResources:
 def test_what_bears_a_name_is_listed_deleted_and_gone(subject: ProjectResources) -> None:
     for kind in KINDS:
         assert NAMES[kind] in set(subject.names(kind, "churn-"))
-        assert subject.delete(kind, NAMES[kind])
-        assert subject.delete(kind, NAMES[kind]), "what is gone is fine"
+        assert subject.delete(kind, NAMES[kind]) == "deleted"
+        assert subject.delete(kind, NAMES[kind]) == "gone"
         assert NAMES[kind] not in set(subject.names(kind, "churn-"))
         assert len(list(subject.names(kind, "other-"))) == 1
 
@@ -71,12 +71,13 @@ class _Refusing:
 
 
 def test_what_moves_cannot_be_deleted_yet_and_other_refusals_are_told() -> None:
-    def delete(code: str, message: str) -> bool:
+    def delete(code: str, message: str) -> str:
         resources = AwsProjectResources(_Refusing(code, message), None)
         return resources.delete("endpoints", "churn-v2-prod")
 
-    assert not delete("ValidationException", 'Cannot delete in-progress endpoint "a".')
-    assert delete("ValidationException", 'Could not find endpoint "a".')
+    moving = 'Cannot delete in-progress endpoint "a".'
+    assert delete("ValidationException", moving) == "moving"
+    assert delete("ValidationException", 'Could not find endpoint "a".') == "gone"
     with pytest.raises(AccessDeniedError):
         delete("AccessDeniedException", "no")
     with pytest.raises(ThrottledError):

@@ -437,6 +437,16 @@ def test_a_query_can_go_backwards_and_stop(store: StateStore) -> None:
     assert store.query(Table.VERSIONS, "p", limit=0) == []
 
 
+def test_a_query_returns_what_is_asked_of_each_item_exactly(store: StateStore) -> None:
+    write(store, status="running", share=1.0, large="x" * 10_000)
+    store.commit([Put(Table.RUNS, {**KEY, "run_id": "r2", "large": "x"})])
+
+    found = store.query(Table.RUNS, "diabetes", fields=("run_id", "status", "share"))
+
+    assert found == [{"run_id": "r1", "status": "running", "share": 1.0}, {"run_id": "r2"}]
+    assert isinstance(found[0]["share"], float)
+
+
 def test_a_query_of_a_table_without_sort_key_returns_its_item(store: StateStore) -> None:
     store.commit([Put(Table.ROUTES, {"project": "p", "route_version": 1})])
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Literal
 
 from steward.domain.belongings import KINDS, Kind
 
@@ -32,10 +33,12 @@ class FakeProjectResources:
             return [n for n in self.there[kind] if n.partition("/")[2].startswith(search)]
         return [n for n in self.there[kind] if search in n]
 
-    def delete(self, kind: Kind, name: str) -> bool:
-        if name in self.moving:
-            return False
+    def delete(self, kind: Kind, name: str) -> Literal["deleted", "gone", "moving"]:
+        if name not in self.there[kind]:
+            return "gone"
+        if name in self.moving or (name in self.lingering and (kind, name) in self.deleted):
+            return "moving"
         self.deleted.append((kind, name))
         if name not in self.lingering:
             self.there[kind].discard(name)
-        return True
+        return "deleted"

@@ -52,6 +52,7 @@ class FakeState:
         prefix: str = "",
         newest_first: bool = False,
         limit: int | None = None,
+        fields: tuple[str, ...] = (),
     ) -> list[Item]:
         found = sorted(
             (key, item)
@@ -59,6 +60,8 @@ class FakeState:
             if key[0] == partition and (len(key) == 1 or key[1].startswith(prefix))
         )
         items = [copy.deepcopy(item) for _, item in (reversed(found) if newest_first else found)]
+        if fields:
+            items = [{name: item[name] for name in fields if name in item} for item in items]
         return items if limit is None else items[:limit]
 
     def scan(self, table: Table) -> Iterator[Item]:

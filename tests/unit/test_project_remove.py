@@ -11,6 +11,7 @@ from botocore.exceptions import ClientError, WaiterError
 from steward_cli.commands import project_remove
 from steward_cli.commands.project_remove import leftovers, refuse_at_work, take_down
 from steward_cli.console import CommandError, Exit
+from steward_cli.function_urls import Reply
 from steward_cli.target import Target
 
 OWN, PIPELINE = "steward-dev-project-churn", "steward-dev-pipeline-churn"
@@ -22,12 +23,14 @@ class Stack:
     Attributes:
         passes: How often the function is asked before an endpoint is gone.
         denied: Stacks that the caller may not delete.
+        vanishes: Whether the endpoint is gone by itself when the function is asked again.
         done: What was done, in order.
     """
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *stacks: str) -> None:
         self.stacks, self.denied, self.passes = set(stacks), set[str](), 1
         self.done: list[str] = []
+        self.vanishes = False
         self.found: dict[str, list[str]] = {"endpoints": ["churn-v1-prod"]}
         self.told: dict[str, ClientError] = {}
         monkeypatch.setattr(project_remove, "call", self._call)
@@ -43,17 +46,27 @@ class Stack:
             ),
         )  # fmt: skip
 
-    def _call(self, _target: Any, url: str, method: str, body: Any = None, **_: Any) -> Any:
+    def _call(
+        self, _target: Any, url: str, method: str, body: Any = None, *,
+        timeout_s: float = 60,
+    ) -> Any:  # fmt: skip
+        assert timeout_s == 300, "as long as the function may take"
         if method == "POST":
             self.done.append("asked")
             self.passes -= 1
-            if self.passes <= 0:
+            if self.vanishes and self.done.count("asked") == 2:
                 self.found = {}
-            answer: dict[str, Any] = {"deleted": {}, "left": self.found}
+                return Reply(404, {"error": "ProjectNotFoundError", "message": "no project"})
+            gone = self.passes <= 0
+            answer: dict[str, Any] = {
+                "deleted": self.found if gone else {"routes": ["churn"]},
+                "left": {} if gone else self.found,
+            }
+            self.found = answer["left"]
         else:
             assert url == "https://url/?project=churn"
             answer = {"found": self.found, "busy": []}
-        return SimpleNamespace(raise_for_status=lambda: SimpleNamespace(body=answer))
+        return Reply(200, answer)
 
     def _withdraw(self, _target: Any, _project: str) -> None:
         self.done.append("withdrawn")
@@ -93,9 +106,20 @@ def test_it_asks_until_nothing_is_left_and_deletes_the_projects_stack_last(
     stack = Stack(monkeypatch, OWN, PIPELINE)
     stack.passes = 3
     found = take(stack)
-    assert found == {"endpoints": ["churn-v1-prod"], "stacks": [PIPELINE, OWN]}
+    assert found == {
+        "routes": ["churn"], "endpoints": ["churn-v1-prod"], "stacks": [PIPELINE, OWN],
+    }  # fmt: skip
     assert stack.done == [PIPELINE, "asked", "asked", "asked", "withdrawn", OWN]
     assert leftovers(stack.target, "churn") == {}
+
+
+def test_an_endpoint_that_goes_between_two_questions_is_gone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stack = Stack(monkeypatch, OWN)
+    stack.passes, stack.vanishes = 3, True
+    assert take(stack) == {"routes": ["churn"], "stacks": [OWN]}
+    assert stack.done == ["asked", "asked", "withdrawn", OWN]
 
 
 def test_who_may_not_delete_a_pipelines_stack_is_told_while_the_project_is_whole(

@@ -75,7 +75,7 @@ def belongings(target: Target, project: str) -> dict[str, Any]:
         CommandError: The caller may not ask.
     """
     url = f"{target.output('RemovalUrl')}?{urlencode({'project': project})}"
-    answer: dict[str, Any] = call(target, url, "GET").raise_for_status().body
+    answer: dict[str, Any] = call(target, url, "GET", timeout_s=300).raise_for_status().body
     stacks = [name for name in _stacks(target, project) if _exists(target, name)]
     return {**answer, "found": {**answer["found"], **({"stacks": stacks} if stacks else {})}}
 
@@ -102,22 +102,31 @@ def refuse_at_work(project: str, there: dict[str, Any]) -> None:
 def take_down(target: Target, project: str, say: Callable[[str], None]) -> dict[str, list[str]]:
     """Delete what :func:`leftovers` finds, in the order in which nothing makes it again.
 
+    Returns what was deleted, by kind.
+
     Stacks with roles of their own (a pipeline, profiling jobs) go first: who may not delete them
     is told so while the project is still whole.
     """
     found = leftovers(target, project)
+    deleted: dict[str, list[str]] = {}
     pipeline, profiling, own = _stacks(target, project)
     for name in (pipeline, profiling):
         if name in found.get("stacks", ()):
             say(f"stack {name}")
             _delete_stack(target, name)
+            deleted.setdefault("stacks", []).append(name)
     say("route, declaration, schedules and endpoints")
     deadline = time.monotonic() + _ENDPOINTS_GO_WITHIN_S
     while set(belongings(target, project)["found"]) - {"stacks"}:
         answer = call(
             target, target.output("RemovalUrl"), "POST", {"project": project}, timeout_s=300
         )
-        if not answer.raise_for_status().body["left"] or time.monotonic() > deadline:
+        if answer.status == 404:
+            break  # an endpoint's deletion ended between the two questions
+        answer.raise_for_status()
+        for kind, names in answer.body["deleted"].items():
+            deleted[kind] = sorted({*deleted.get(kind, ()), *names})
+        if not answer.body["left"] or time.monotonic() > deadline:
             break
         say("waiting for endpoints")
         time.sleep(1 if target.engine else 10)
@@ -125,7 +134,8 @@ def take_down(target: Target, project: str, say: Callable[[str], None]) -> dict[
     if own in found.get("stacks", ()):
         say(f"stack {own}")
         _delete_stack(target, own)
-    return found
+        deleted.setdefault("stacks", []).append(own)
+    return deleted
 
 
 def _delete_stack(target: Target, name: str) -> None:

@@ -16,6 +16,7 @@ def handler(request: Request) -> Response:
     removal = Removal(
         state=app().state,
         resources=app().project_resources,
+        workflows=app().workflows,
         clock=app().clock,
         ids=app().ids,
         stack=settings.steward_stack,

@@ -198,8 +198,18 @@ class StateStore(Protocol):
         prefix: str = "",
         newest_first: bool = False,
         limit: int | None = None,
+        fields: tuple[str, ...] = (),
     ) -> list[Item]:
-        """Return items of a partition whose sort key starts with ``prefix``, in key order."""
+        """Return items of a partition whose sort key starts with ``prefix``, in key order.
+
+        Args:
+            table: Where.
+            partition: Value of the partition key.
+            prefix: With which sort keys begin.
+            newest_first: In falling order.
+            limit: At most so many.
+            fields: What is asked of each item, all of it by default.
+        """
         ...
 
     def scan(self, table: Table) -> Iterator[Item]:
@@ -658,8 +668,8 @@ class ProjectResources(Protocol):
         """Yield names that contain a text; ``GROUP/NAME`` of schedules that begin with it."""
         ...
 
-    def delete(self, kind: Kind, name: str) -> bool:
-        """Delete one; return False where it moves and cannot be deleted yet; gone is fine."""
+    def delete(self, kind: Kind, name: str) -> Literal["deleted", "gone", "moving"]:
+        """Delete one; return whether that was done, or it was gone, or cannot be done yet."""
         ...
 
 

@@ -11,13 +11,13 @@ from steward.domain import names
 from steward.domain.belongings import Belongings
 from steward.domain.errors import ConflictError, ProjectNotFoundError
 from steward.domain.experiments.ticks import schedule_name
-from steward.ports import Table
+from steward.ports import Delete, Table
 from steward.service.registry.reminders import reminder_name
 from steward.service.serving.removal import Removal, remove_project, show_removal
 from steward.settings import Settings
 from support.doorways import FakeApp, load, request
 from support.fake_project_resources import FakeProjectResources
-from support.fakes import FakeClock, FakeIds, FakeState
+from support.fakes import FakeClock, FakeExecution, FakeIds, FakeState, FakeWorkflows
 
 OWN = Belongings("churn", "steward-dev", "dev")
 ENDPOINT = names.endpoint_name("dev", "churn", 3, "prod")
@@ -83,7 +83,7 @@ class Scene:
 
     def __init__(self) -> None:
         self.state, self.resources = FakeState(), FakeProjectResources()
-        self.clock, self.ids = FakeClock(), FakeIds()
+        self.clock, self.ids, self.workflows = FakeClock(), FakeIds(), FakeWorkflows()
         self.state.put(Table.PROJECTS, {
             "project": "churn", "config_digest": "c1", "code_digest": "d1", "updated_at": "t1",
         })  # fmt: skip
@@ -96,7 +96,13 @@ class Scene:
         self.resources.there["schedules"] |= {BATCHES}
 
     def removal(self) -> Removal:
-        return Removal(self.state, self.resources, self.clock, self.ids, "steward-dev", "dev")
+        return Removal(
+            self.state, self.resources, self.workflows, self.clock, self.ids, "steward-dev", "dev"
+        )
+
+    def executions(self, arn: str, status: str) -> None:
+        """Let there be an execution."""
+        self.workflows.executions[arn] = FakeExecution("machine", arn, {}, status)
 
     def remove(self) -> dict[str, Any]:
         return remove_project("churn", ZOE, "request-1", self.removal())
@@ -138,35 +144,136 @@ def test_an_endpoint_that_is_being_made_keeps_its_parts_until_it_can_be_deleted(
     scene: Scene,
 ) -> None:
     scene.resources.moving.add(ENDPOINT)
-    left = scene.remove()["left"]
-    assert left == {"endpoints": [ENDPOINT], "endpoint_configs": [MODEL], "models": [MODEL]}
+    done = scene.remove()
+    assert done["left"] == {
+        "endpoints": [ENDPOINT], "endpoint_configs": [MODEL], "models": [MODEL],
+    }  # fmt: skip
+    assert set(done["deleted"]) == {"schedules", "routes", "declarations"}
     scene.resources.moving.clear()
     assert scene.remove()["left"] == {}
 
 
-@pytest.mark.parametrize(
-    ("table", "item", "says"),
-    [
-        (Table.RUNS, {"run_id": "r1", "status": "running"}, "run r1"),
-        (Table.RUNS, {"run_id": "r1", "status": "waiting"}, "run r1"),
-        (
-            Table.RUNS,
-            {"run_id": "commit#c7#1", "status": "running", "commit_id": "c7"},
-            "commit c7",
-        ),
-        (Table.RUNS, {"run_id": "batch#b1", "status": "running", "batch_id": "b1"}, "batch b1"),
-        (Table.RELEASES, {"release_id": "2-1", "status": "running"}, "release 2-1"),
-        (Table.RELEASES, {"release_id": "2-1", "status": "waiting"}, "release 2-1"),
-    ],
-)
+WORK: list[tuple[Table, dict[str, Any], str]] = [
+    (Table.RUNS, {"run_id": "r1", "status": "running", "execution_arn": "e:1"}, "run r1"),
+    (
+        Table.RUNS,
+        {"run_id": "commit#c7#1", "status": "running", "commit_id": "c7", "integration_arn": "e:1"},
+        "commit c7",
+    ),
+    (
+        Table.RUNS,
+        {"run_id": "batch#b1", "status": "running", "batch_id": "b1", "batch_arn": "e:1"},
+        "batch b1",
+    ),
+    (
+        Table.VERSIONS,
+        {"item": "staging#00000002", "version": 2, "status": "running", "execution_arn": "e:1"},
+        "staging of version 2",
+    ),
+    (
+        Table.RELEASES,
+        {"release_id": "2-1", "status": "running", "execution_arn": "e:1"},
+        "release 2-1",
+    ),
+]
+WAITING: list[tuple[Table, dict[str, Any], str]] = [
+    (Table.RUNS, {"run_id": "r1", "status": "waiting", "execution_arn": "e:1"}, "run r1"),
+    (
+        Table.RELEASES,
+        {"release_id": "2-1", "status": "waiting", "execution_arn": "e:1"},
+        "release 2-1",
+    ),
+]
+
+
+@pytest.mark.parametrize(("table", "item", "says"), WORK + WAITING)
 def test_what_is_under_way_stops_it_and_nothing_is_deleted(
     scene: Scene, table: Table, item: dict[str, Any], says: str
 ) -> None:
-    scene.state.put(table, {"project": "churn", **item})
+    long_ago = {} if item["status"] == "waiting" else {"started_at": "2025-01-05T09:00:00+00:00"}
+    scene.state.put(table, {"project": "churn", **item, **long_ago})
+    if item["status"] == "running":
+        scene.executions("e:1", "RUNNING")
     with pytest.raises(ConflictError, match=says):
         scene.remove()
     assert scene.resources.deleted == []
     assert show_removal("churn", scene.removal())["busy"] == [says]
+
+
+@pytest.mark.parametrize("end", ["SUCCEEDED", "FAILED", "ABORTED", "TIMED_OUT", "forgotten"])
+@pytest.mark.parametrize(("table", "item", "says"), WORK)
+def test_a_record_whose_last_event_was_lost_does_not_stop_it(
+    scene: Scene, table: Table, item: dict[str, Any], says: str, end: str
+) -> None:
+    long_ago = "2025-01-05T09:00:00+00:00"
+    scene.state.put(table, {"project": "churn", **item, "started_at": long_ago})
+    if end != "forgotten":
+        scene.executions("e:1", end)
+    assert show_removal("churn", scene.removal())["busy"] == [], says
+    assert scene.remove()["left"] == {}
+
+
+def test_what_was_recorded_a_moment_ago_and_is_not_started_yet_stops_it(scene: Scene) -> None:
+    now = scene.clock.now().isoformat(timespec="milliseconds")
+    table, item, says = WORK[0]
+    scene.state.put(table, {"project": "churn", **item, "started_at": now})
+    with pytest.raises(ConflictError, match=says):
+        scene.remove()
+    scene.clock.advance(24 * 3600)
+    assert scene.remove()["left"] == {}
+
+
+def test_a_run_that_began_meanwhile_does_not_leave_half_a_project(scene: Scene) -> None:
+    """It began after the look at what is under way; what it made since goes too, and is told."""
+    scene.resources.moving.add(ENDPOINT)
+    assert scene.remove()["left"]
+    scene.state.put(Table.RUNS, {"project": "churn", **WORK[0][1]})
+    scene.executions("e:1", "RUNNING")
+    late = names.model_name("dev", "churn", 4, "staging", "1")
+    scene.resources.there["models"].add(late)
+    scene.resources.moving.clear()
+    assert show_removal("churn", scene.removal())["busy"] == []
+    done = scene.remove()
+    assert (done["left"], late in done["deleted"]["models"]) == ({}, True)
+    told = [event.data.model_dump() for event in scene.state.named("ProjectRemoved")]
+    assert told[1:] == [{"found": {"models": 1}, "config_digest": None, "code_digest": None}]
+
+
+def test_names_prove_nothing_where_no_such_project_was_ever_declared(scene: Scene) -> None:
+    scene.state.commit([Delete(Table.PROJECTS, {"project": "churn"}),
+                        Delete(Table.ROUTES, {"project": "churn"})])  # fmt: skip
+    assert show_removal("churn", scene.removal()) == {"found": {}, "busy": []}
+    with pytest.raises(ProjectNotFoundError):
+        scene.remove()
+    assert scene.resources.deleted == []
+    assert scene.state.named("ProjectRemoved") == []
+
+
+def test_what_turns_up_after_a_removal_goes_with_a_record_of_it(scene: Scene) -> None:
+    scene.remove()
+    scene.resources.there["endpoints"].add(ENDPOINT)
+    assert scene.remove()["deleted"] == {"endpoints": [ENDPOINT]}
+    assert [e.data.model_dump()["found"] for e in scene.state.named("ProjectRemoved")][1:] == [
+        {"endpoints": 1}
+    ]
+
+
+def test_a_project_that_was_added_again_is_removed_again_with_a_record(scene: Scene) -> None:
+    scene.remove()
+    scene.state.put(Table.PROJECTS, {"project": "churn", "config_digest": "c2"})
+    assert scene.remove()["deleted"] == {"declarations": ["churn"]}
+    assert scene.state.named("ProjectRemoved")[1].data.model_dump()["config_digest"] == "c2"
+
+
+def test_two_who_go_on_with_a_removal_at_once_do_not_tell_it_twice(scene: Scene) -> None:
+    scene.remove()
+    scene.resources.there["endpoints"].add(ENDPOINT)
+    marker = {"project": "churn", "run_id": "removal#"}
+    other = {**(scene.state.get(Table.RUNS, marker) or {}), "request_id": "request-2"}
+    scene.state.before_commit.append(lambda: scene.state.put(Table.RUNS, other))
+    with pytest.raises(ConflictError):
+        scene.remove()
+    assert scene.resources.there["endpoints"] == {ENDPOINT, OTHERS}
 
 
 def test_what_has_ended_and_what_is_no_run_does_not_stop_it(scene: Scene) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 
@@ -49,8 +49,8 @@ class AwsProjectResources:
             for item in page[listed]:
                 yield str(item[name])
 
-    def delete(self, kind: Kind, name: str) -> bool:
-        """Delete one; return False where it moves and cannot be deleted yet; gone is fine."""
+    def delete(self, kind: Kind, name: str) -> Literal["deleted", "gone", "moving"]:
+        """Delete one; return whether that was done, or it was gone, or cannot be done yet."""
         try:
             if kind == "schedules":
                 group, _, schedule = name.partition("/")
@@ -61,13 +61,13 @@ class AwsProjectResources:
         except ClientError as error:
             text = message_of(error)
             if code_of(error) == "ResourceNotFoundException" or any(w in text for w in _GONE):
-                return True
+                return "gone"
             if any(words in text for words in _MOVING):
-                return False
+                return "moving"
             raise translate(error, f"delete {name}") from error
         except (BotoCoreError, HTTPClientError) as error:
             raise translate(error, f"delete {name}") from error
-        return True
+        return "deleted"
 
     @staticmethod
     def _read(pages: Any, doing: str) -> Iterator[dict[str, Any]]:

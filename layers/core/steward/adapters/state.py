@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError
 
 from steward.adapters.errors import LOST, THROTTLED, code_of, message_of, translate, translated
 from steward.adapters.expressions import Expression
-from steward.adapters.items import decode_item, encode_item
+from steward.adapters.items import companion, decode_item, encode_item
 from steward.contracts.events import Event
 from steward.domain.errors import ConflictError, RejectedError, StewardError, ThrottledError
 from steward.ports import KEYS, Change, Delete, Item, Put, Table, Update
@@ -65,6 +65,7 @@ class DynamoStateStore:
         prefix: str = "",
         newest_first: bool = False,
         limit: int | None = None,
+        fields: tuple[str, ...] = (),
     ) -> list[Item]:
         """Return items of a partition whose sort key starts with ``prefix``, in key order."""
         expression, names = Expression(), KEYS[table]
@@ -72,8 +73,10 @@ class DynamoStateStore:
         if prefix and len(names) > 1:
             sort, start = expression.name(names[1]), expression.value({"S": prefix})
             text += f" AND begins_with({sort}, {start})"
+        asked = ", ".join(expression.name(part) for f in fields for part in (f, companion(f)))
         pages = self._pages(
             "query", table, KeyConditionExpression=text, ScanIndexForward=not newest_first,
+            **({"ProjectionExpression": asked} if asked else {}),
             **({} if limit is None else {"Limit": max(limit, 1)}), **expression.parameters(),
         )  # fmt: skip
         found: list[Item] = []

@@ -351,9 +351,10 @@ class ProjectRemoved(Payload):
     """A person had a project removed: it is declared and routed no more, and its endpoints go.
 
     Attributes:
-        found: How many endpoints, configurations, models and schedules it had, by kind.
-        config_digest: Of the declaration that it had.
-        code_digest: Of the code that it had.
+        found: How many endpoints, configurations, models and schedules go, by kind. What turned
+            up later, as of a run that had just begun, is told by one more event.
+        config_digest: Of the declaration that it had; none where that went before.
+        code_digest: Of the code that it had; none where the declaration went before.
     """
 
     source: ClassVar[str] = "steward.serving"

@@ -40,11 +40,13 @@ Sizes = Mapping[str, int | None]
 
 def batches_of(project: str, digests: Sizes, erasure: Erasure) -> list[Item]:
     """Return every attempt of every batch that had one of the files among its inputs."""
-    return [
-        item
-        for item in erasure.state.query(Stored.RUNS, project, prefix=PREFIX)
-        if any(file.sha256 in digests for file in pinned(item))
-    ]
+    inputs = erasure.state.query(Stored.RUNS, project, prefix=PREFIX, fields=("run_id", "input"))
+    hit = [item for item in inputs if any(file.sha256 in digests for file in pinned(item))]
+    found = (
+        erasure.state.get(Stored.RUNS, {"project": project, "run_id": item["run_id"]})
+        for item in hit
+    )
+    return [item for item in found if item is not None]
 
 
 def require_ended(batches: list[Item], erasure: Erasure) -> None:
