@@ -91,8 +91,7 @@ def delete_delivery(
         raise ConflictError(
             f"the delivery is being made into {', '.join(running)}; try again when that has ended"
         )
-    batches = batch_deletion.batches_of(command.project, _digests(item), erasure)
-    batch_deletion.require_ended(batches, erasure)
+    batch_deletion.ended_batches(command.project, _digests(item), erasure)  # or nothing is changed
     deletion: dict[str, Any] = item.get("deletion") or deletion_of(
         command.reason, caller_arn, erasure.clock
     )
@@ -105,7 +104,9 @@ def delete_delivery(
             expect = (Equals("status", found.status),)
             change = Update(Stored.FEATURES, found.key, set={"status": DELETED}, expect=expect)
             erasure.state.commit([change])
-    batch_deletion.record(command.project, _digests(item), batches, deletion, erasure)
+    batch_deletion.mark(command.project, _digests(item), deletion, erasure)
+    batches = batch_deletion.ended_batches(command.project, _digests(item), erasure)
+    batch_deletion.record(batches, deletion, erasure)
     counts: Counter[str] = Counter()
     by_batch: Counter[str] = Counter()
     for batch, kind, info in list(_objects(item, made, batches, erasure)):
