@@ -401,6 +401,46 @@ def test_a_batch_of_a_delivery_is_deleted_with_the_delivery(
     assert scene.record(batch)["status"] == "succeeded"
 
 
+def accepted_rows() -> str:
+    return ROWS.replace("p3,70,31.25,F,z\n", "")
+
+
+def test_accepted_rows_that_lie_among_the_inputs_go_with_the_delivery(
+    delivered: tuple[Batches, str],
+) -> None:
+    scene, _ = delivered
+    scene.put(accepted_rows(), f"batch-input/{PROJECT}/mine/rows.csv")
+    order = DeleteDelivery(project=PROJECT, delivery_id=DIGEST, reason="erasure request 17")
+    shown = show_delivery(ShowDelivery(project=PROJECT, delivery=DIGEST), erasure(scene))
+    deleted = delete_delivery(order, ANA, "request-1", erasure(scene))
+    assert shown["objects"]["batch_inputs"] == deleted["objects"]["batch_inputs"] == 2
+    assert holding(scene) == []
+    scene.put(accepted_rows(), f"batch-input/{PROJECT}/mine/again.csv")
+    again = delete_delivery(order, ANA, "request-2", erasure(scene))
+    assert again["objects"]["batch_inputs"] == 1
+    assert holding(scene) == []
+
+
+def test_a_batch_of_accepted_rows_among_the_inputs_is_deleted_with_the_delivery(
+    delivered: tuple[Batches, str],
+) -> None:
+    scene, _ = delivered
+    scene.put(accepted_rows(), f"batch-input/{PROJECT}/mine/rows.csv")
+    batch = scene.ask(prefix="mine")["batch_id"]
+    # The key is that of the bytes: the batch of the delivery has scored them already.
+    uri = f"s3://{DATA}/batch-input/{PROJECT}/mine/rows.csv"
+    record = scene.record(batch)
+    [file] = record["input"]
+    mine = {**file, "key": uri.removeprefix(f"s3://{DATA}/")}
+    scene.state.put(Table.RUNS, {**record, "input": [mine]})
+    with pytest.raises(RejectedError) as refused:
+        delete(scene, batch)
+    assert (refused.value.value, refused.value.allowed) == (
+        uri, f"delete the delivery, which deletes this too: {DIGEST}",
+    )  # fmt: skip
+    assert scene.record(batch)["status"] == "succeeded"
+
+
 def test_a_delivery_that_is_being_scored_is_left_alone(delivered: tuple[Batches, str]) -> None:
     scene, batch = delivered
     scene.state.put(Table.RUNS, {**scene.record(batch), "status": "running"})

@@ -254,13 +254,18 @@ def _input_of(project: str, batch: str, erasure: Erasure) -> _Input:
 
 
 def _require_no_delivery(project: str, files: list[PinnedFile], erasure: Erasure) -> None:
+    known: dict[str, str] = {}
+    for item in erasure.state.query(Stored.DELIVERIES, project):
+        if item["status"] != DeliveryStatus.DELETED:
+            known[item["delivery_id"]] = item["delivery_id"]
+            known.setdefault(
+                item.get("accepted_sha256") or item["delivery_id"], item["delivery_id"]
+            )
     for file in files:
         if file.key.startswith(inputs_folder(project)):
-            known = {"project": project, "delivery_id": file.sha256}
-            delivery = erasure.state.get(Stored.DELIVERIES, known)
-            if delivery is None or delivery["status"] == DeliveryStatus.DELETED:
+            if file.sha256 not in known:
                 continue
-            named = file.sha256
+            named = known[file.sha256]
         else:  # accepted/<project>/<delivery id>/..., or the delivered file itself
             folders = file.key.split("/")
             named = folders[2] if folders[0] == "accepted" else file.sha256

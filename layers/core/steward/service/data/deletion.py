@@ -164,10 +164,21 @@ def _made_of(item: Item, state: StateStore) -> list[_Made]:
 
 
 def _digests(item: Item) -> dict[str, int | None]:
-    """Return the digests by which files are known as the delivery, each with its size."""
+    """Return the digests by which files are known as the delivery, each with its size if known."""
     digests: dict[str, int | None] = {item["delivery_id"]: item.get("size")}
-    if item.get("accepted_sha256"):  # without rows set aside; its copy is found by its folder
-        digests[item["accepted_sha256"]] = item.get("size")
+    if item.get("accepted_sha256"):  # without rows set aside
+        digests.setdefault(item["accepted_sha256"], None)
+    return digests
+
+
+def _sized(item: Item, erasure: Erasure) -> dict[str, int | None]:
+    """Return the digests, the accepted one with the size of its copy; without, all is hashed."""
+    digests, place = _digests(item), str(item.get("accepted_uri", "")).removeprefix("s3://")
+    accepted = item.get("accepted_sha256")
+    if accepted and digests[accepted] is None and place:
+        bucket, _, key = place.partition("/")
+        copies = [info for info in erasure.objects.versions(bucket, key) if info.key == key]
+        digests[accepted] = copies[0].size if copies else None
     return digests
 
 
@@ -191,7 +202,7 @@ def _objects(
     for kind, bucket, prefix in places:
         for info in erasure.objects.versions(bucket, prefix):
             yield "", kind, info
-    yield from batch_deletion.stored(project, delivered, batches, erasure)
+    yield from batch_deletion.stored(project, _sized(item, erasure), batches, erasure)
 
 
 def _answer(
