@@ -40,7 +40,7 @@ def test_an_aborted_run_is_concluded_and_its_job_stopped(lab: Laboratory) -> Non
         lambda: [
             s["TrainingJobName"]
             for s in sagemaker.list_training_jobs()["TrainingJobSummaries"]
-            if s["TrainingJobName"].startswith("aborted-")
+            if s["TrainingJobName"].startswith("local-aborted-")
         ],
         "the training job",
     )[0]

@@ -158,12 +158,17 @@ class Batches(ServingScene):
             outcome="failed" if failure else "succeeded", execution_arn=f"{MACHINE}:x",
             manifest_uri=manifest_uri, failure=BatchFailure(**failure) if failure else None,
         )  # fmt: skip
-        return self.conclude_batch(command).status
+        status = self.conclude_batch(command).status
+        execution = self.workflows.executions.get(self.record(batch_id)["batch_arn"])
+        if execution is not None and execution.status == "RUNNING":
+            execution.status = "FAILED" if failure else "SUCCEEDED"
+        return status
 
     def conclude_batch(self, command: ConcludeBatch) -> BatchConclusion:
         return conclude_batch(
             command, state=self.state, objects=self.objects, hosting=self.hosting,
             clock=self.clock, ids=self.ids, environment="dev", data_bucket=DATA,
+            artifacts_bucket=ARTIFACTS,
         )  # fmt: skip
 
     def run(self, batch_id: str, answer: Callable[[str], str] = by_age) -> str:

@@ -15,6 +15,7 @@ from steward.contracts.events import Event
 from steward.entrypoint import Handler
 from steward.service.metric_lines import MetricLog
 from steward.settings import Settings
+from support.fake_hosting import FakeHosting
 from support.fake_job_records import FakeJobRecords
 from support.fake_printer import FakeCardPrinter
 from support.fakes import (
@@ -53,6 +54,7 @@ class FakeApp:
     job_records: FakeJobRecords = field(default_factory=FakeJobRecords)
     failure_queue: FakeFailureQueue = field(default_factory=FakeFailureQueue)
     workflows: FakeWorkflows = field(default_factory=FakeWorkflows)
+    hosting: FakeHosting = field(default_factory=FakeHosting)
     clock: FakeClock = field(default_factory=FakeClock)
     ids: FakeIds = field(default_factory=FakeIds)
 

@@ -63,7 +63,7 @@ def _embedded(target: Target, recorded: str) -> Iterator[Finding]:
         f"{item['project']} {version['version']} ({version['state']})"
         for item in state.projects()
         for version in state.versions(str(item["project"]))
-        if version["state"] in IN_USE and str(version.get("job_image") or local) != local
+        if version.get("state") in IN_USE and str(version.get("job_image") or local) != local
     ]
     if left:
         more = f" and {len(left) - 5} more" if len(left) > 5 else ""

@@ -23,10 +23,12 @@ def handler(request: Request) -> Response:
         state=app().state,
         objects=app().objects,
         workflows=app().workflows,
+        hosting=app().hosting,
         clock=app().clock,
         ids=app().ids,
         data_bucket=settings.need("data_bucket"),
         artifacts_bucket=settings.need("artifacts_bucket"),
+        environment=settings.steward_environment,
     )
     if request.method == "GET" and "batch" in request.query:
         return Response(

@@ -21,6 +21,7 @@ def conclude(command: ConcludeBatch) -> BatchConclusion:
         clock=app().clock,
         ids=app().ids,
         data_bucket=app().settings.need("data_bucket"),
+        artifacts_bucket=app().settings.need("artifacts_bucket"),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import tracemalloc
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 
 from steward.domain.batch_files import RowFiles
 from steward.domain.batch_rows import (
+    LONGEST_ROW,
     GoodRow,
     RefusedRow,
     Unpacked,
@@ -234,7 +236,8 @@ def bomb(folder: Path, name: str) -> Path:
         with duckdb.connect() as connection:
             connection.execute(f"COPY (SELECT {columns} FROM range(20000) t(i)) TO '{path}'")
     elif "jsonl" in name:
-        path.write_bytes(gzip.compress(b'{"patient_id": "' + b"p" * 20_000_000))
+        row = b'{"patient_id": "p1", "age": 61, "bmi": 22.5, "sex": "F"}\n'
+        path.write_bytes(gzip.compress(row * 400_000))
     else:
         rows = b"patient_id,age,bmi,sex\n" + b"p1,61,22.5,F\n" * 1_600_000
         path.write_bytes(gzip.compress(rows))
@@ -274,3 +277,82 @@ def test_columns_that_the_model_does_not_take_cost_nothing_in_parquet(tmp_path: 
     with duckdb.connect() as connection:
         connection.execute(f"COPY (SELECT {columns}) TO '{path}'")
     assert judged(path, "parquet").lines == ["p1,61,22.5,F"]
+
+
+# Rows that no job can take
+
+
+@pytest.mark.parametrize(
+    ("start", "repeated", "name", "format_"),
+    [
+        ('{"patient_id": "p1"}\n{"patient_id": "', "p" * 9, "rows.jsonl", "jsonl"),
+        ("patient_id,age,bmi,sex\np1,61,,F,", ",", "rows.csv", "csv"),
+        ("patient_id,age,bmi,sex\n", '"\n",', "rows.csv", "csv"),
+        ("", "age,", "rows.csv", "csv"),
+    ],
+)
+def test_a_row_of_any_length_is_refused_by_number_before_memory_holds_it(
+    tmp_path: Path, start: str, repeated: str, name: str, format_: str
+) -> None:
+    path = written(tmp_path, start + repeated * (16 * 1024**2 // len(repeated)), name)
+    tracemalloc.start()
+    try:
+        with pytest.raises(BatchInputRefusedError, match=r"line \d+ has more than 1048576 char"):
+            judged(path, format_, most=200_000_000)
+        assert tracemalloc.get_traced_memory()[1] < 2 * 16 * 1024**2
+    finally:
+        tracemalloc.stop()
+
+
+def test_the_rows_of_a_file_are_not_counted_together(tmp_path: Path) -> None:
+    text = "patient_id,age,bmi,sex\n" + "".join(f"p{n},61,,F\n" for n in range(100_000))
+    assert len(text) > LONGEST_ROW
+    assert len(judged(written(tmp_path, text), most=9_000_000).lines) == 100_000
+
+
+def test_a_long_row_of_parquet_is_refused_by_its_number(tmp_path: Path) -> None:
+    import duckdb
+
+    path = tmp_path / "rows.parquet"
+    columns = "'p' || i patient_id, 61 age, 22.5 bmi, repeat('F', i * 1100000) sex"
+    with duckdb.connect() as connection:
+        connection.execute(f"COPY (SELECT {columns} FROM range(2) t(i)) TO '{path}'")
+    with pytest.raises(BatchInputRefusedError, match="row 2 has more than 1048576 bytes"):
+        judged(path, "parquet", most=200_000_000)
+
+
+def free_sex() -> tuple[Feature, ...]:
+    """The features, of which ``sex`` may be any text."""
+    return tuple(
+        Feature("sex", "string") if feature.name == "sex" else feature for feature in FEATURES
+    )
+
+
+def test_half_a_character_is_refused_in_its_row_alone(tmp_path: Path) -> None:
+    text = (
+        '{"patient_id": "p\\ud800", "age": 61, "sex": "F"}\n'
+        '{"patient_id": "p2", "age": 61, "sex": "F\\udfff"}\n'
+        '{"patient_id": "p3", "age": 61, "sex": "\\ud83d\\ude00"}\n'
+    )
+    rows = judged(written(tmp_path, text, "rows.jsonl"), "jsonl", features=free_sex())
+    assert [(refused.row, refused.field) for refused in rows.refused] == [
+        (1, "patient_id"), (2, "sex"),
+    ]  # fmt: skip
+    with RowFiles(tmp_path) as files:
+        files.add(rows.rows)
+        files.require(0.7)
+        files.close()
+        [part] = files.parts(1)
+        assert part.read_text(encoding="utf-8") == "p3,61,,\U0001f600\n"
+        kept = files.refused_path.read_text(encoding="utf-8").splitlines()
+        assert [json.loads(line)["row"] for line in kept] == [1, 2]
+
+
+def test_a_row_that_is_longer_than_the_job_s_payload_in_bytes_is_refused(tmp_path: Path) -> None:
+    rows = [{"patient_id": "p1", "age": 61, "sex": "\u20ac" * 400_000},
+            {"patient_id": "p2", "age": 61, "sex": "F"}]  # fmt: skip
+    text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    found = judged(
+        written(tmp_path, text, "rows.jsonl"), "jsonl", most=9_000_000, features=free_sex()
+    )
+    assert (found.ids, [(r.row, r.field) for r in found.refused]) == (["p2"], [(1, "sex")])

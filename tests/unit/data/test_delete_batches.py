@@ -14,16 +14,23 @@ from steward.contracts.deletion import (
     ShowBatchInput,
     ShowDelivery,
 )
+from steward.contracts.incoming import ExecutionStatusChange, Received
 from steward.domain.batch_runs import EXPIRY_TAG
-from steward.domain.errors import BatchNotFoundError, ConflictError, RejectedError
+from steward.domain.errors import (
+    BatchInputRefusedError,
+    BatchNotFoundError,
+    ConflictError,
+    RejectedError,
+)
 from steward.domain.lineage import batch_node, object_node
 from steward.ports import Table
 from steward.service.data.batch_deletion import delete_batch_input, show_batch_input
 from steward.service.data.deletion import delete_delivery, show_delivery
 from steward.service.data.erasing import Erasure
 from steward.service.governance.lineage_facts import facts_of
+from steward.service.serving.batch.recording import batch_that_ended
 from steward.settings import Settings
-from support.batch_scene import INPUT, ROWS, Batches, batched
+from support.batch_scene import INPUT, MACHINE, ROWS, Batches, batched
 from support.doorways import FakeApp, load, request
 from support.serving_scene import ARTIFACTS, DATA, PROJECT
 
@@ -33,8 +40,9 @@ DIGEST = hashlib.sha256(ROWS.encode()).hexdigest()
 
 def erasure(scene: Batches) -> Erasure:
     return Erasure(
-        scene.state, scene.objects, scene.workflows, scene.clock, scene.ids, DATA, ARTIFACTS
-    )
+        scene.state, scene.objects, scene.workflows, scene.hosting, scene.clock, scene.ids,
+        DATA, ARTIFACTS, "dev",
+    )  # fmt: skip
 
 
 def delete(scene: Batches, batch: str, reason: str = "erasure request 17") -> dict[str, Any]:
@@ -193,6 +201,138 @@ def test_a_batch_whose_end_nobody_recorded_does_not_stand_in_the_way(
     delete(scene, batch)
     assert scene.record(batch)["status"] == "deleted"
     assert holding(scene) == []
+    assert scene.hosting.asked == [
+        ("stop_transforms", f"dev-{PROJECT}-{batch}-batch"),
+        ("remove_model", f"dev-{PROJECT}-v2-batch-{batch}"),
+    ]  # fmt: skip
+
+
+def status_event(batch: str, status: str) -> Received:
+    change = ExecutionStatusChange.model_validate({
+        "executionArn": f"{MACHINE}:{PROJECT}_{batch}", "stateMachineArn": MACHINE,
+        "name": f"{PROJECT}_{batch}", "status": status,
+    })  # fmt: skip
+    return Received(
+        id="e", time="2026-01-05T10:00:00Z", source="aws.states",
+        detail_type="Step Functions Execution Status Change", resources=[], replayed=False,
+        meta=None, detail=change,
+    )  # fmt: skip
+
+
+def test_the_end_of_a_deleted_batch_that_is_told_late_takes_what_it_left(scene: Batches) -> None:
+    batch = scene.due()["batch_id"]
+    prepared = scene.prepare(batch)
+    scene.workflows.end(scene.record(batch)["batch_arn"], "ABORTED")
+    delete(scene, batch)
+    scene.hosting.asked.clear()
+    scene.objects.write(f"{prepared.output_uri}/part-0000.csv.out", b"p2,0.2")  # the job went on
+    command = batch_that_ended(status_event(batch, "ABORTED"), state=scene.state)
+    assert command is not None
+    assert scene.conclude_batch(command).status == "deleted"
+    assert holding(scene) == []
+    assert scene.hosting.asked == [
+        ("stop_transforms", prepared.job), ("remove_model", prepared.model_name),
+    ]  # fmt: skip
+
+
+# A batch that begins or goes on while its input is deleted
+
+
+def test_a_batch_that_is_recorded_while_its_input_is_deleted_scores_nothing(
+    scene: Batches, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The eraser cannot see it yet, and the start has read that nothing is deleted."""
+    first = scored(scene)
+    config = batched(output="weekly").model_dump(mode="json")
+    scene.state.put(Table.PROJECTS, {"project": PROJECT, "config": config})
+    remove = scene.objects.remove
+
+    def interrupted(*_: str) -> None:
+        raise TimeoutError("killed")
+
+    def erased_meanwhile() -> None:
+        monkeypatch.setattr(scene.objects, "remove", interrupted)  # the bytes are there still
+        with pytest.raises(TimeoutError):
+            delete(scene, first)
+        monkeypatch.setattr(scene.objects, "remove", remove)
+
+    scene.state.before_commit.append(erased_meanwhile)
+    late = scene.due("tick-2")["batch_id"]
+    assert scene.run(late) == "failed"
+    assert "deleted on purpose" in scene.record(late)["cause"]
+    delete(scene, first)
+    assert holding(scene) == []
+
+
+def test_a_batch_that_begins_before_the_bytes_are_marked_stops_the_deletion(
+    scene: Batches,
+) -> None:
+    first = scored(scene)
+    config = batched(output="weekly").model_dump(mode="json")
+    scene.state.put(Table.PROJECTS, {"project": PROJECT, "config": config})
+    begun: list[str] = []
+    scene.state.before_commit.append(lambda: begun.append(scene.due("tick-2")["batch_id"]))
+    with pytest.raises(ConflictError) as refused:
+        delete(scene, first)
+    assert begun[0] in str(refused.value)
+    assert scene.record(first)["status"] == "succeeded"
+    assert scene.run(begun[0]) == "failed"
+    delete(scene, first)
+    assert holding(scene) == []
+    assert scene.record(begun[0])["status"] == "deleted"
+
+
+def test_a_batch_whose_execution_is_not_seen_yet_is_being_scored_and_later_is_not(
+    scene: Batches,
+) -> None:
+    batch = scene.due()["batch_id"]
+    scene.workflows.executions.clear()
+    with pytest.raises(ConflictError, match=batch):
+        delete(scene, batch)
+    scene.clock.advance(3600)
+    delete(scene, batch)
+    assert scene.record(batch)["status"] == "deleted"
+
+
+@pytest.mark.parametrize("reached", ["prepare", "deliver"])
+def test_an_execution_of_a_deleted_batch_is_refused_at_its_next_task(
+    scene: Batches, reached: str
+) -> None:
+    batch = scene.due()["batch_id"]
+    if reached == "deliver":
+        scene.transform(scene.prepare(batch))
+    record = scene.record(batch)
+    deletion = {"at": "2026-01-05T10:00:00+00:00", "reason": "erasure request 17"}
+    scene.state.put(Table.RUNS, {**record, "status": "deleted", "deletion": deletion})
+    with pytest.raises(BatchInputRefusedError, match="erasure request 17"):
+        getattr(scene, reached)(batch)
+    assert list(scene.objects.list(DATA, f"scores/{PROJECT}/")) == []
+
+
+def test_what_was_delivered_for_a_batch_that_was_deleted_meanwhile_is_removed(
+    scene: Batches,
+) -> None:
+    batch = scene.due()["batch_id"]
+    scene.transform(scene.prepare(batch))
+    manifest = scene.deliver(batch)
+    deletion = {"at": "2026-01-05T10:00:00+00:00", "reason": "erasure request 17"}
+    scene.state.put(Table.RUNS, {**scene.record(batch), "status": "deleted", "deletion": deletion})
+    assert scene.finish(batch, manifest) == "deleted"
+    assert holding(scene) == [INPUT]
+    assert scene.state.named("BatchScored") == []
+
+
+def test_nothing_is_deleted_while_a_failed_batch_runs_again(scene: Batches) -> None:
+    batch = scene.due()["batch_id"]
+    scene.transform(scene.prepare(batch))
+    scene.finish(batch, state="DeliverScores", error="DependencyError", cause="")
+    scene.workflows.redrive(scene.record(batch)["batch_arn"])
+    with pytest.raises(ConflictError, match=batch):
+        delete(scene, batch)
+    assert scene.record(batch)["status"] == "failed"
+    assert scene.finish(batch, scene.deliver(batch)) == "succeeded"
+    delete(scene, batch)
+    assert holding(scene) == []
 
 
 def test_an_execution_that_is_redriven_afterwards_delivers_nothing(scene: Batches) -> None:
@@ -261,9 +401,50 @@ def test_a_batch_of_a_delivery_is_deleted_with_the_delivery(
     assert scene.record(batch)["status"] == "succeeded"
 
 
+def accepted_rows() -> str:
+    return ROWS.replace("p3,70,31.25,F,z\n", "")
+
+
+def test_accepted_rows_that_lie_among_the_inputs_go_with_the_delivery(
+    delivered: tuple[Batches, str],
+) -> None:
+    scene, _ = delivered
+    scene.put(accepted_rows(), f"batch-input/{PROJECT}/mine/rows.csv")
+    order = DeleteDelivery(project=PROJECT, delivery_id=DIGEST, reason="erasure request 17")
+    shown = show_delivery(ShowDelivery(project=PROJECT, delivery=DIGEST), erasure(scene))
+    deleted = delete_delivery(order, ANA, "request-1", erasure(scene))
+    assert shown["objects"]["batch_inputs"] == deleted["objects"]["batch_inputs"] == 2
+    assert holding(scene) == []
+    scene.put(accepted_rows(), f"batch-input/{PROJECT}/mine/again.csv")
+    again = delete_delivery(order, ANA, "request-2", erasure(scene))
+    assert again["objects"]["batch_inputs"] == 1
+    assert holding(scene) == []
+
+
+def test_a_batch_of_accepted_rows_among_the_inputs_is_deleted_with_the_delivery(
+    delivered: tuple[Batches, str],
+) -> None:
+    scene, _ = delivered
+    scene.put(accepted_rows(), f"batch-input/{PROJECT}/mine/rows.csv")
+    batch = scene.ask(prefix="mine")["batch_id"]
+    # The key is that of the bytes: the batch of the delivery has scored them already.
+    uri = f"s3://{DATA}/batch-input/{PROJECT}/mine/rows.csv"
+    record = scene.record(batch)
+    [file] = record["input"]
+    mine = {**file, "key": uri.removeprefix(f"s3://{DATA}/")}
+    scene.state.put(Table.RUNS, {**record, "input": [mine]})
+    with pytest.raises(RejectedError) as refused:
+        delete(scene, batch)
+    assert (refused.value.value, refused.value.allowed) == (
+        uri, f"delete the delivery, which deletes this too: {DIGEST}",
+    )  # fmt: skip
+    assert scene.record(batch)["status"] == "succeeded"
+
+
 def test_a_delivery_that_is_being_scored_is_left_alone(delivered: tuple[Batches, str]) -> None:
     scene, batch = delivered
     scene.state.put(Table.RUNS, {**scene.record(batch), "status": "running"})
+    scene.workflows.end(scene.record(batch)["batch_arn"], "RUNNING")
     before = holding(scene)
     order = DeleteDelivery(project=PROJECT, delivery_id=DIGEST, reason="erasure request 17")
     with pytest.raises(ConflictError, match=batch):
@@ -285,8 +466,9 @@ def test_the_doorway_shows_and_deletes_the_input_of_a_batch(
     batch = scored(scene)
     settings = Settings(steward_environment="dev", data_bucket=DATA, artifacts_bucket=ARTIFACTS)
     app = FakeApp(
-        settings=settings, workflows=scene.workflows, state=scene.state, objects=scene.objects
-    )
+        settings=settings, workflows=scene.workflows, state=scene.state, objects=scene.objects,
+        hosting=scene.hosting,
+    )  # fmt: skip
     handler = load("delete_delivery", app, monkeypatch)
 
     def asked_for(method: str, **given: Any) -> dict[str, Any]:

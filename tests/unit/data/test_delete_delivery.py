@@ -21,6 +21,7 @@ from steward.settings import Settings
 from steward_cli.datasets import Datasets
 from support.dataset_scene import DatasetScene, asked, lab, lab_rows
 from support.doorways import FakeApp, load, request
+from support.fake_hosting import FakeHosting
 from support.fakes import FakeWorkflows
 from support.training_scene import DATA
 
@@ -54,8 +55,9 @@ class Story:
     def erasure(self) -> Erasure:
         scene = self.scene.scene
         return Erasure(
-            scene.state, scene.objects, FakeWorkflows(), scene.clock, scene.ids, DATA, ARTIFACTS
-        )
+            scene.state, scene.objects, FakeWorkflows(), FakeHosting(), scene.clock, scene.ids,
+            DATA, ARTIFACTS, "dev",
+        )  # fmt: skip
 
     def delete(self, delivery_id: str, reason: str = "erasure request 17") -> dict[str, Any]:
         order = DeleteDelivery(project="clinic", delivery_id=delivery_id, reason=reason)

@@ -23,9 +23,13 @@ from steward.domain.request_rules import Feature, InvalidRowError, Value, shown
 if TYPE_CHECKING:
     from steward.domain.project import Project
 
+LONGEST_ROW = 1024**2
+"""Bytes of a row for the job, whose payload is at most 1 MB; characters of a row of a file."""
+
 _LONGEST_ID = 500
 _ENGINE_MB = 1000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_UNICODE = "text in Unicode, no surrogate alone"
 
 
 def request_features(project: Project) -> tuple[Feature, ...]:
@@ -99,16 +103,41 @@ def judge_rows(
         out.truncate()
         writer.writerow([name, *cells])
         line = out.getvalue()
-        if len(line.splitlines()) != 1:  # the job cuts files at every line end
-            broken = next(f.name for f, c in zip(features, cells, strict=True) if _breaks(c))
-            yield RefusedRow(file, number, name, broken, given[broken], "text on one line")
+        broken = _unfit(line, features, cells)
+        if broken is not None:
+            field, allowed = broken
+            yield RefusedRow(file, number, name, field, given[field], allowed)
             continue
         known.add(name)
         yield GoodRow(name, line)
 
 
+def _unfit(line: str, features: tuple[Feature, ...], cells: list[str]) -> tuple[str, str] | None:
+    """Return which cell the job cannot take, and what it takes; None where it takes the line."""
+    whole = _is_unicode(line)
+    if whole and len(line.encode()) <= LONGEST_ROW and len(line.splitlines()) == 1:
+        return None
+    named = [(feature.name, cell) for feature, cell in zip(features, cells, strict=True)]
+    if not whole:
+        return next(name for name, cell in named if not _is_unicode(cell)), _UNICODE
+    broken = next((name for name, cell in named if _breaks(cell)), None)
+    if broken is not None:
+        return broken, "text on one line"  # the job cuts files at every line end
+    longest, _ = max(named, key=lambda pair: len(pair[1]))
+    return longest, f"at most {LONGEST_ROW} bytes in all features together"
+
+
 def _breaks(text: str) -> bool:
     return len(f"{text}.".splitlines()) > 1
+
+
+def _is_unicode(text: str) -> bool:
+    """Return whether a text has no half of a surrogate pair, which JSON can spell alone."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _wrong_id(name: str, known: set[str]) -> str:
@@ -116,6 +145,8 @@ def _wrong_id(name: str, known: set[str]) -> str:
         return "an id"
     if len(name) > _LONGEST_ID or _breaks(name):
         return f"an id on one line, of at most {_LONGEST_ID} characters"
+    if not _is_unicode(name):
+        return _UNICODE
     return "an id that is there once" if name in known else ""
 
 
@@ -218,17 +249,53 @@ def _text(path: Path, unpacked: Unpacked) -> TextIO:
     return io.TextIOWrapper(counted, encoding="utf-8-sig", newline="")
 
 
+class _Lines:
+    """The lines of a file; memory holds no more of one than a row may have.
+
+    Attributes:
+        number: Lines that were read.
+    """
+
+    def __init__(self, path: Path, stream: TextIO) -> None:
+        self.number = 0
+        self._path, self._stream, self._room = path, stream, LONGEST_ROW
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        line = self._stream.readline(self._room + 1)
+        if not line:
+            raise StopIteration
+        self.number += 1
+        self._room -= len(line)
+        if self._room < 0:
+            raise _unreadable(
+                self._path, f"the row on line {self.number} has more than {LONGEST_ROW} characters"
+            )
+        return line
+
+    def end_row(self) -> None:
+        """Begin another row; one of CSV may have several lines."""
+        self._room = LONGEST_ROW
+
+
 def _csv(path: Path, stream: TextIO, needed: list[str]) -> Iterator[Mapping[str, Any]]:
-    reader = csv.DictReader(stream, strict=True)
+    lines = _Lines(path, stream)
+    reader = csv.DictReader(lines, strict=True)
     _require(path, list(reader.fieldnames or ()), needed)
+    lines.end_row()
     for number, cells in enumerate(reader, start=1):
+        lines.end_row()
         if None in cells or None in cells.values():
             raise _unreadable(path, f"row {number} has not as many cells as the header")
         yield cells
 
 
 def _jsonl(path: Path, stream: TextIO) -> Iterator[Mapping[str, Any]]:
-    for number, line in enumerate(stream, start=1):
+    lines = _Lines(path, stream)
+    for number, line in enumerate(lines, start=1):
+        lines.end_row()
         if not line.strip():
             continue
         try:
@@ -254,10 +321,15 @@ def _parquet(path: Path, needed: list[str], unpacked: Unpacked) -> Iterator[Mapp
             needed = needed or names
             columns = [identifier(name) for name in needed]
             as_text = " + ".join(f"coalesce(strlen({name}::VARCHAR), 0) + 1" for name in columns)
-            size = connection.execute(
-                f"SELECT sum({as_text})::UBIGINT FROM read_parquet(?)", [str(path)]
-            ).fetchone()
-            unpacked.take(int(size[0] or 0) if size else 0, path.name)
+            sized = connection.execute(
+                f"SELECT sum(size)::UBIGINT, max(size), arg_max(row, size) FROM "
+                f"(SELECT {as_text} AS size, file_row_number + 1 AS row "
+                "FROM read_parquet(?, file_row_number = true))", [str(path)]
+            ).fetchone()  # fmt: skip
+            total, longest, row = sized or (0, 0, 0)
+            unpacked.take(int(total or 0), path.name)
+            if int(longest or 0) > LONGEST_ROW:
+                raise _unreadable(path, f"row {row} has more than {LONGEST_ROW} bytes")
             zoned = {name for name in needed if types[name] == "TIMESTAMP WITH TIME ZONE"}
             read = [f"epoch_us({c})" if n in zoned else c
                     for n, c in zip(needed, columns, strict=True)]  # fmt: skip

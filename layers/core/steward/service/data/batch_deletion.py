@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
 from steward.contracts.deletion import DeleteBatchInput, ShowBatchInput
@@ -24,6 +25,7 @@ from steward.domain.batch_runs import (
     pinned,
     quarantine_folder,
     scores_folder,
+    transform_job,
     work_folder,
 )
 from steward.domain.errors import BatchNotFoundError, ConflictError, RejectedError
@@ -34,6 +36,9 @@ from steward.service.data.erasing import Erasure, deletion_of
 from steward.service.emission import Cause, event
 
 KINDS = ("batch_inputs", "batch_work", "scores", "quarantine")
+SEEN_AFTER = timedelta(minutes=5)
+"""Step Functions may not know an execution yet that has just been started."""
+
 Sizes = Mapping[str, int | None]
 """Digests of deleted bytes, each with the size that an object must have to be hashed."""
 
@@ -49,26 +54,32 @@ def batches_of(project: str, digests: Sizes, erasure: Erasure) -> list[Item]:
     return [item for item in found if item is not None]
 
 
-def require_ended(batches: list[Item], erasure: Erasure) -> None:
-    """Refuse while a batch is being scored: it would write what is being removed.
+def ended_batches(project: str, digests: Sizes, erasure: Erasure) -> list[Item]:
+    """Return the batches that had one of the files, none of which is being scored.
 
-    A record that says so is asked of its execution, since a lost event would hold it for good.
+    Records are asked of their executions: a lost event would hold one for good, and a failed one
+    may have been redriven.
 
     Raises:
-        ConflictError: One is.
+        ConflictError: One is being scored: it would write what is being removed.
     """
+    batches = batches_of(project, digests, erasure)
     running = [item["batch_id"] for item in batches if _runs(item, erasure)]
     if running:
         raise ConflictError(
             f"it is being scored in {', '.join(running)}; try again when that has ended"
         )
+    return batches
 
 
 def _runs(item: Item, erasure: Erasure) -> bool:
-    if item["status"] != BatchStatus.RUNNING:
+    if item["status"] in (BatchStatus.SUCCEEDED, BatchStatus.DELETED) or not item["batch_arn"]:
         return False
     found = erasure.workflows.find(item["batch_arn"])
-    return found is not None and not found.has_ended
+    if found is not None:
+        return not found.has_ended
+    age = erasure.clock.now() - datetime.fromisoformat(item["started_at"])
+    return item["status"] == BatchStatus.RUNNING and age < SEEN_AFTER
 
 
 def stored(
@@ -94,31 +105,45 @@ def stored(
                 yield batch, kind, info
 
 
-def record(
-    project: str, digests: Sizes, batches: list[Item], deletion: Mapping[str, Any],
-    erasure: Erasure,
-) -> None:  # fmt: skip
-    """Say of the bytes, and of each batch, that they are deleted; the first word stays.
+def mark(project: str, digests: Sizes, deletion: Mapping[str, Any], erasure: Erasure) -> None:
+    """Say of bytes that they are deleted, so that they are scored no more; the first word stays.
 
-    Bytes that are recorded so are scored no more, whoever puts them there again.
+    A batch reads it before it begins, before it reads its input and before it delivers. So it is
+    written before batches are looked for: one that is not found then has not read it yet.
+    """
+    for digest in digests:
+        key = {"project": project, "run_id": deleted_item(digest)}
+        if erasure.state.get(Stored.RUNS, key) is None:
+            put = Put(Stored.RUNS, {**key, "sha256": digest, "deletion": _said(deletion)})
+            erasure.state.commit([put])
+
+
+def record(batches: list[Item], deletion: Mapping[str, Any], erasure: Erasure) -> None:
+    """Say of each batch that it is deleted; the first word stays.
+
+    Of one that ended unseen, its status event lost, the job is stopped and the model goes.
 
     Raises:
         ConflictError: A batch was tried again meanwhile.
     """
-    said = {name: deletion[name] for name in ("reason", "by", "principal", "at")}
-    for digest in digests:
-        key = {"project": project, "run_id": deleted_item(digest)}
-        if erasure.state.get(Stored.RUNS, key) is None:
-            erasure.state.commit([Put(Stored.RUNS, {**key, "sha256": digest, "deletion": said})])
+    said = _said(deletion)
     for item in batches:
         if item["status"] == BatchStatus.DELETED:
             continue
+        if item["status"] == BatchStatus.RUNNING and item.get("model"):
+            job = transform_job(erasure.environment, item["project"], item["batch_id"])
+            erasure.hosting.stop_transforms(job)
+            erasure.hosting.remove_model(item["model"])
         change = Update(
             Stored.RUNS, _key(item), set={"status": BatchStatus.DELETED.value, "deletion": said},
             expect=(Equals("status", item["status"]),),
         )  # fmt: skip
         erasure.state.commit([change])
         item |= {"status": BatchStatus.DELETED.value, "deletion": said}
+
+
+def _said(deletion: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: deletion[name] for name in ("reason", "by", "principal", "at")}
 
 
 def conclude(
@@ -152,6 +177,11 @@ class _Input:
     digests: dict[str, int | None]
     batches: list[Item]
 
+    def of(self, batches: list[Item]) -> _Input:
+        """Return it with its batches as they are now."""
+        own = next(found for found in batches if found["run_id"] == self.item["run_id"])
+        return _Input(own, self.digests, batches)
+
     def answer(self, counts: Mapping[str, int]) -> dict[str, Any]:
         """Return what a caller is told."""
         deletion = self.item.get("deletion")
@@ -181,8 +211,9 @@ def delete_batch_input(
 ) -> dict[str, Any]:
     """Delete the files of a batch and everything that any batch made of them.
 
-    It is recorded first, then removed, then told; a crash between leaves the record, and the same
-    command again goes on. So does it where the same bytes were put there once more.
+    It is recorded first, then removed, then told; a crash between, or a batch that began at the
+    same moment, leaves the mark, and the same command again goes on. So does it where the same
+    bytes were put there once more.
 
     Raises:
         BatchNotFoundError: There is no such batch.
@@ -190,9 +221,11 @@ def delete_batch_input(
         ConflictError: A batch is being scored, or was changed meanwhile.
     """
     found = _input_of(command.project, command.batch_id, erasure)
-    require_ended(found.batches, erasure)
+    ended_batches(command.project, found.digests, erasure)  # or nothing is changed
     deletion = found.item.get("deletion") or deletion_of(command.reason, caller_arn, erasure.clock)
-    record(command.project, found.digests, found.batches, deletion, erasure)
+    mark(command.project, found.digests, deletion, erasure)
+    found = found.of(ended_batches(command.project, found.digests, erasure))
+    record(found.batches, deletion, erasure)
     kinds: Counter[str] = Counter()
     by_batch: Counter[str] = Counter()
     for batch, kind, info in list(stored(command.project, found.digests, found.batches, erasure)):
@@ -219,19 +252,22 @@ def _input_of(project: str, batch: str, erasure: Erasure) -> _Input:
         )  # fmt: skip
     _require_no_delivery(project, files, erasure)
     digests: dict[str, int | None] = {file.sha256: file.size for file in files}
-    batches = batches_of(project, digests, erasure)
-    own = next(found for found in batches if found["batch_id"] == batch)
-    return _Input(own, digests, batches)
+    return _Input(item, digests, []).of(batches_of(project, digests, erasure))
 
 
 def _require_no_delivery(project: str, files: list[PinnedFile], erasure: Erasure) -> None:
+    known: dict[str, str] = {}
+    for item in erasure.state.query(Stored.DELIVERIES, project):
+        if item["status"] != DeliveryStatus.DELETED:
+            known[item["delivery_id"]] = item["delivery_id"]
+            known.setdefault(
+                item.get("accepted_sha256") or item["delivery_id"], item["delivery_id"]
+            )
     for file in files:
         if file.key.startswith(inputs_folder(project)):
-            known = {"project": project, "delivery_id": file.sha256}
-            delivery = erasure.state.get(Stored.DELIVERIES, known)
-            if delivery is None or delivery["status"] == DeliveryStatus.DELETED:
+            if file.sha256 not in known:
                 continue
-            named = file.sha256
+            named = known[file.sha256]
         else:  # accepted/<project>/<delivery id>/..., or the delivered file itself
             folders = file.key.split("/")
             named = folders[2] if folders[0] == "accepted" else file.sha256

@@ -91,8 +91,7 @@ def delete_delivery(
         raise ConflictError(
             f"the delivery is being made into {', '.join(running)}; try again when that has ended"
         )
-    batches = batch_deletion.batches_of(command.project, _digests(item), erasure)
-    batch_deletion.require_ended(batches, erasure)
+    batch_deletion.ended_batches(command.project, _digests(item), erasure)  # or nothing is changed
     deletion: dict[str, Any] = item.get("deletion") or deletion_of(
         command.reason, caller_arn, erasure.clock
     )
@@ -105,7 +104,9 @@ def delete_delivery(
             expect = (Equals("status", found.status),)
             change = Update(Stored.FEATURES, found.key, set={"status": DELETED}, expect=expect)
             erasure.state.commit([change])
-    batch_deletion.record(command.project, _digests(item), batches, deletion, erasure)
+    batch_deletion.mark(command.project, _digests(item), deletion, erasure)
+    batches = batch_deletion.ended_batches(command.project, _digests(item), erasure)
+    batch_deletion.record(batches, deletion, erasure)
     counts: Counter[str] = Counter()
     by_batch: Counter[str] = Counter()
     for batch, kind, info in list(_objects(item, made, batches, erasure)):
@@ -163,10 +164,21 @@ def _made_of(item: Item, state: StateStore) -> list[_Made]:
 
 
 def _digests(item: Item) -> dict[str, int | None]:
-    """Return the digests by which files are known as the delivery, each with its size."""
+    """Return the digests by which files are known as the delivery, each with its size if known."""
     digests: dict[str, int | None] = {item["delivery_id"]: item.get("size")}
-    if item.get("accepted_sha256"):  # without rows set aside; its copy is found by its folder
-        digests[item["accepted_sha256"]] = item.get("size")
+    if item.get("accepted_sha256"):  # without rows set aside
+        digests.setdefault(item["accepted_sha256"], None)
+    return digests
+
+
+def _sized(item: Item, erasure: Erasure) -> dict[str, int | None]:
+    """Return the digests, the accepted one with the size of its copy; without, all is hashed."""
+    digests, place = _digests(item), str(item.get("accepted_uri", "")).removeprefix("s3://")
+    accepted = item.get("accepted_sha256")
+    if accepted and digests[accepted] is None and place:
+        bucket, _, key = place.partition("/")
+        copies = [info for info in erasure.objects.versions(bucket, key) if info.key == key]
+        digests[accepted] = copies[0].size if copies else None
     return digests
 
 
@@ -190,7 +202,7 @@ def _objects(
     for kind, bucket, prefix in places:
         for info in erasure.objects.versions(bucket, prefix):
             yield "", kind, info
-    yield from batch_deletion.stored(project, delivered, batches, erasure)
+    yield from batch_deletion.stored(project, _sized(item, erasure), batches, erasure)
 
 
 def _answer(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from steward.domain.principals import identity_of
-from steward.ports import Clock, Ids, ObjectInfo, ObjectStore, StateStore, Workflows
+from steward.ports import Clock, Hosting, Ids, ObjectInfo, ObjectStore, StateStore, Workflows
 
 
 @dataclass(frozen=True)
@@ -17,10 +17,12 @@ class Erasure:
     state: StateStore
     objects: ObjectStore
     workflows: Workflows
+    hosting: Hosting
     clock: Clock
     ids: Ids
     data_bucket: str
     artifacts_bucket: str
+    environment: str
 
     def now(self) -> str:
         """Return the time as items hold it."""

@@ -21,6 +21,7 @@ from steward.domain.batch_scores import (
 )
 from steward.domain.errors import EvidenceIncompleteError, ScoresRejectedError
 from steward.ports import Clock, Item, ObjectStore, StateStore
+from steward.service.serving.batch.pinning import require_kept
 from steward.service.serving.batch.records import (
     quarantine_of,
     record_of,
@@ -52,11 +53,13 @@ def deliver_scores(
 
     Raises:
         ScoresRejectedError: A check failed.
+        BatchInputRefusedError: Batch or input was deleted on purpose.
         EvidenceIncompleteError: Drift is to be checked, and the version has no baseline.
     """
     from steward.domain.batch_declaration import Batch
 
     record = record_of(state, command.project, command.batch_id)
+    require_kept(state, record)
     batch = Batch.model_validate(record["batch"])
     work = work_of(artifacts_bucket, command.project, command.batch_id)
     folder = scores_folder(command.project, batch.output, record["batch_key"])

@@ -8,10 +8,12 @@ from steward.domain.batch_runs import (
     DELETED_PREFIX,
     MOST_BYTES,
     MOST_FILES,
+    BatchStatus,
     PinnedFile,
     deleted_item,
     format_of,
     inputs_folder,
+    pinned,
 )
 from steward.domain.errors import BatchInputRefusedError
 from steward.domain.names import PRIMARY
@@ -114,6 +116,24 @@ def require_undeleted(state: StateStore, project: str, files: list[PinnedFile]) 
                 field="batch.input", value=file.uri,
                 allowed="a file without what was to be deleted",
             )  # fmt: skip
+
+
+def require_kept(state: StateStore, record: Item) -> None:
+    """Refuse a batch that was deleted on purpose, or whose bytes were, since it was recorded.
+
+    Whoever deletes marks the bytes first and looks for batches then; one that was recorded in
+    between, or whose execution could not be seen yet, learns of it here.
+
+    Raises:
+        BatchInputRefusedError: It was, or a file was.
+    """
+    if record["status"] == BatchStatus.DELETED:
+        raise BatchInputRefusedError(
+            f"batch {record['batch_id']} was deleted on purpose at {record['deletion']['at']}: "
+            f"{record['deletion']['reason']}",
+            field="batch_id", value=record["batch_id"], allowed="a batch that is not deleted",
+        )  # fmt: skip
+    require_undeleted(state, record["project"], pinned(record))
 
 
 def _sized(files: list[PinnedFile]) -> list[PinnedFile]:

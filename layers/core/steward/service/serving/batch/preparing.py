@@ -18,6 +18,7 @@ from steward.domain.errors import (
     RejectedError,
 )
 from steward.ports import Item, ObjectStore, StateStore, Table, Update
+from steward.service.serving.batch.pinning import require_kept
 from steward.service.serving.batch.records import record_of, rules_of, work_of
 from steward.service.serving.hosting import model_request
 from steward.service.serving.records import version_of
@@ -42,12 +43,14 @@ def prepare_batch(
 
     Raises:
         BatchInputRefusedError: The input is gone, unreadable, empty, or too many rows break rules;
-            or the version takes other columns than were declared when it was made.
+            or it was deleted on purpose; or the version takes other columns than were declared
+            when it was made.
         EvidenceIncompleteError: The version's record lacks artifact or image.
     """
     from steward.domain.batch_declaration import Batch
 
     record = record_of(state, command.project, command.batch_id)
+    require_kept(state, record)
     batch = Batch.model_validate(record["batch"])
     version = version_of(state, command.project, int(record["version"]))
     project = rules_of(state, version)

@@ -13,8 +13,10 @@ from steward.domain.batch_runs import (
     batch_of_execution,
     item_of_id,
     pinned,
+    quarantine_folder,
     scores_folder,
     transform_job,
+    work_folder,
 )
 from steward.domain.causes import readable_cause
 from steward.domain.errors import EvidenceIncompleteError
@@ -48,13 +50,18 @@ def conclude_batch(
     ids: Ids,
     environment: str,
     data_bucket: str,
+    artifacts_bucket: str | None = None,
 ) -> BatchConclusion:
     """Set the status of a batch and publish what happened, in one transaction; remove its model.
 
     The job of a failed one is stopped, should it still run.
 
     A repeated call changes nothing. An execution that was redriven may yet succeed: a failed batch
-    becomes a delivered one, and never the other way round.
+    becomes a delivered one, and never the other way round. What an execution wrote for a batch
+    that was deleted meanwhile is removed.
+
+    Args:
+        artifacts_bucket: Has the work of a batch; None where the caller removes no objects.
 
     Raises:
         ConflictError: Somebody else ended it meanwhile.
@@ -66,6 +73,8 @@ def conclude_batch(
             hosting.stop_transforms(transform_job(environment, command.project, command.batch_id))
         hosting.remove_model(record["model"])
     before = BatchStatus(record["status"])
+    if before is BatchStatus.DELETED and artifacts_bucket is not None:
+        _remove_objects(record, objects, data_bucket, artifacts_bucket)
     if before in (BatchStatus.SUCCEEDED, BatchStatus.DELETED) or before.value == command.outcome:
         return BatchConclusion(status=before.value)
     now = clock.now().isoformat(timespec="milliseconds")
@@ -99,6 +108,21 @@ def conclude_batch(
     return BatchConclusion(status=command.outcome)
 
 
+def _remove_objects(
+    record: Item, objects: ObjectStore, data_bucket: str, artifacts_bucket: str
+) -> None:
+    project, batch = record["project"], record["batch_id"]
+    places = (
+        (data_bucket, scores_folder(project, record["batch"]["output"], record["batch_key"])),
+        (data_bucket, quarantine_folder(project, batch)),
+        (artifacts_bucket, work_folder(project, batch)),
+    )
+    for bucket, folder in places:
+        for info in list(objects.versions(bucket, folder)):
+            assert info.version_id is not None
+            objects.remove(bucket, info.key, info.version_id)
+
+
 def _scored(record: Item, command: ConcludeBatch, manifest: dict[str, Any]) -> BatchScored:
     files = pinned(record)
     return BatchScored(
@@ -122,7 +146,8 @@ def _readable(failure: BatchFailure | None) -> BatchFailure:
 def batch_that_ended(received: Received, *, state: StateStore) -> ConcludeBatch | None:
     """Return how to conclude a batch whose machine ended without doing so itself.
 
-    None where it was concluded, or the execution was started by hand.
+    None where it was concluded, or the execution was started by hand. One that was deleted
+    meanwhile may have left a job, a model and objects.
     """
     change = received.detail
     assert isinstance(change, ExecutionStatusChange)
@@ -131,7 +156,7 @@ def batch_that_ended(received: Received, *, state: StateStore) -> ConcludeBatch 
         return None
     project, batch = found
     record = state.get(Table.RUNS, {"project": project, "run_id": item_of_id(batch)})
-    if record is None or record["status"] != BatchStatus.RUNNING:
+    if record is None or record["status"] not in (BatchStatus.RUNNING, BatchStatus.DELETED):
         return None
     ended = ExecutionState(change.status, change.error or "", change.cause or "")
     return _failed(project, batch, change.execution_arn, ended)
