@@ -150,10 +150,10 @@ TRIES: dict[str, Try] = {
         logGroupName=site.lab.resources("Training")["StartTrainingLogGroup"], limit=1
     ),
     "describe_endpoint": lambda site, person: person.client("sagemaker").describe_endpoint(
-        EndpointName=f"local-{PROJECT}-v9-none"
+        EndpointName=f"{site.lab.target.environment_name}-{PROJECT}-v9-prod"
     ),
     "delete_endpoint": lambda site, person: person.client("sagemaker").delete_endpoint(
-        EndpointName=f"local-{PROJECT}-v9-none"
+        EndpointName=f"{site.lab.target.environment_name}-{PROJECT}-v9-prod"
     ),
     "read_package": lambda site, person: person.client("sagemaker").describe_model_package(
         ModelPackageName=site.record["model_package_arn"]
