@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+import gzip
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -13,6 +15,7 @@ if TYPE_CHECKING:
 MOST_COLUMNS = 300
 """A declaration is stored as one item, and each column is one input that people have to know."""
 MEMORY_MB = 2048
+_CHUNK = 1024**2
 
 
 def _check_width(file: Path) -> None:
@@ -39,7 +42,7 @@ def names_in(file: Path) -> list[str]:
     """Return the names of a file's columns as they are written.
 
     Raises:
-        CommandError: It cannot be read, or its names are not UTF-8.
+        CommandError: It cannot be read, or it is not UTF-8.
     """
     from steward.domain.errors import UnreadableFileError
     from steward.domain.schema_suggestion import columns_of, format_of
@@ -63,6 +66,25 @@ def _check_encoding(file: Path, names: list[str]) -> None:
         told = name.encode(errors="replace").decode()
         if told != name:
             _refuse_encoding(file, f"column {told}", "latin1")
+    line = _first_of_another_encoding(file)
+    if line is not None:
+        _refuse_encoding(file, f"line {line}", "latin1")
+
+
+def _first_of_another_encoding(file: Path) -> int | None:
+    """Return the number of the first line with bytes that are no UTF-8, None where all are."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    lines = 1
+    with gzip.open(file, "rb") if file.suffix == ".gz" else file.open("rb") as stream:
+        while True:
+            chunk = stream.read(_CHUNK)
+            try:
+                decoder.decode(chunk, final=not chunk)
+            except UnicodeDecodeError as error:
+                return lines + error.object[: error.start].count(b"\n")
+            if not chunk:
+                return None
+            lines += chunk.count(b"\n")
 
 
 def _refuse_encoding(file: Path, why: str, encoding: str) -> NoReturn:

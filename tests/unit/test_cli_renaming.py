@@ -158,6 +158,24 @@ def test_names_in_another_encoding_are_refused_before_anything_is_written(
     assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
+@pytest.mark.parametrize("before", [0, 3, 200_000])
+def test_the_first_line_with_a_value_in_another_encoding_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: int
+) -> None:
+    """Such rows would be left out, and ranges guessed of the others."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(project_new, "repository_root", plain_templates)
+    lines = ["kunde,left", *(f"\N{EURO SIGN}k{n},{n % 2}" for n in range(before))]
+    content = "\n".join(lines).encode() + "\nMüller,1\nk,0\n".encode("latin-1")
+    (tmp_path / "c.csv").write_bytes(content)
+
+    done = steward("project", "new", "churn", "--from-data", "c.csv", "--target", "left")
+
+    assert done.exit_code == 2
+    assert f"c.csv is not UTF-8: line {before + 2}" in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["c.csv"]
+
+
 def test_the_next_delivery_is_renamed_as_the_first_was(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
