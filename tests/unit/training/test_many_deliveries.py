@@ -94,7 +94,7 @@ def test_many_rejected_deliveries_are_counted_not_listed(tmp_path: Path) -> None
     scene, run_id = started(count=100)
     listed = list_of(scene.run(run_id)["deliveries"])
     for item in scene.state.query(Table.DELIVERIES, "diabetes"):
-        scene.state.put(Table.DELIVERIES, {**item, "status": "rejected"})
+        scene.state.put(Table.DELIVERIES, {**item, "status": "rejected", "judged_by": run_id})
     command = ValidateDeliveries(
         project="diabetes", run_id=run_id, correlation_id=run_id, deliveries=listed
     )
