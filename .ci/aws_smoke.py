@@ -25,6 +25,7 @@ from typing import Any
 import boto3
 from botocore.exceptions import ClientError
 
+from steward.domain.names import hosted_of
 from steward.domain.pipelines import pipeline_name
 from steward_cli.asking import ask_all
 from steward_cli.commands.data import deliver
@@ -223,17 +224,20 @@ def _delete_stack(target: Target, stack: str) -> None:
 
 
 def _delete_models(target: Target, project: str) -> None:
-    sagemaker = target.client("sagemaker")
+    """Delete what the project hosts in this environment; an account may have others."""
+    sagemaker, environment = target.client("sagemaker"), target.environment_name
     for listing, key, delete, name in (
         ("list_endpoints", "Endpoints", sagemaker.delete_endpoint, "EndpointName"),
         ("list_endpoint_configs", "EndpointConfigs", sagemaker.delete_endpoint_config,
          "EndpointConfigName"),
         ("list_models", "Models", sagemaker.delete_model, "ModelName"),
     ):  # fmt: skip
-        for page in sagemaker.get_paginator(listing).paginate(NameContains=f"{project}-v"):
+        start = f"{environment}-{project}-v"
+        for page in sagemaker.get_paginator(listing).paginate(NameContains=start):
             for found in page[key]:
-                delete(**{name: found[name]})
-    group = f"steward-{target.environment_name}-{project}"
+                if (hosted_of(environment, found[name]) or ("",))[0] == project:
+                    delete(**{name: found[name]})
+    group = f"steward-{environment}-{project}"
     pages = sagemaker.get_paginator("list_model_packages").paginate(ModelPackageGroupName=group)
     for page in pages:
         for package in page["ModelPackageSummaryList"]:

@@ -87,7 +87,7 @@ def test_the_same_again_is_suppressed_with_its_reason(told: dict[str, Any]) -> N
 
 def test_what_the_run_created_bears_the_tags_of_cost(told: dict[str, Any], lab: Laboratory) -> None:
     sagemaker = lab.target.client("sagemaker")
-    job = sagemaker.describe_training_job(TrainingJobName=f"{PROJECT}-{told['run']}-train")
+    job = sagemaker.describe_training_job(TrainingJobName=f"local-{PROJECT}-{told['run']}-train")
 
     tags = sagemaker.list_tags(ResourceArn=job["TrainingJobArn"])["Tags"]
 
